@@ -1,0 +1,37 @@
+"""Flask sign-in with Microsoft Entra that handles "no, not without the user"."""
+
+from __future__ import annotations
+
+from .errors import AccessDenied
+from .errors import ConfigurationError
+from .errors import FlowExpired
+from .errors import InteractionRequired
+from .errors import InvalidIdToken
+from .errors import MsalAuthError
+from .errors import ReauthenticationLoop
+from .errors import ServiceUnavailable
+from .errors import SignInError
+from .errors import StateMismatch
+from .errors import Throttled
+from .errors import TokenError
+from .extension import MsalAuth
+from .settings import Settings
+from .user import User
+
+__all__ = [
+    "AccessDenied",
+    "ConfigurationError",
+    "FlowExpired",
+    "InteractionRequired",
+    "InvalidIdToken",
+    "MsalAuth",
+    "MsalAuthError",
+    "ReauthenticationLoop",
+    "ServiceUnavailable",
+    "Settings",
+    "SignInError",
+    "StateMismatch",
+    "Throttled",
+    "TokenError",
+    "User",
+]

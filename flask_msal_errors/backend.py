@@ -1,0 +1,91 @@
+"""Gives an app server-side sessions if it has none, and refuses what cannot work.
+
+Owns the embedded default: JSON files in the instance folder.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from cachelib import FileSystemCache
+from flask import Flask
+from flask.json.tag import TaggedJSONSerializer
+from flask.sessions import SecureCookieSessionInterface
+from flask_session import Session
+
+from .errors import ConfigurationError
+from .store import guard
+
+#: cachelib deletes living sessions past its threshold (its default is 500).
+_FILE_THRESHOLD = 1_000_000
+
+
+class _TaggedFiles:
+    """cachelib's serializer interface over Flask's JSON, which runs no code on load."""
+
+    _json = TaggedJSONSerializer()
+
+    def dump(self, value: t.Any, stream: t.IO[bytes]) -> None:
+        stream.write(self._json.dumps(value).encode())
+
+    def load(self, stream: t.IO[bytes]) -> t.Any:
+        try:
+            return self._json.loads(stream.read().decode())
+        except ValueError as error:
+            raise EOFError("not a session file") from error
+
+
+class PlainFileCache(FileSystemCache):
+    """cachelib's file cache, with JSON in place of pickle."""
+
+    serializer: t.Any = _TaggedFiles()
+
+
+def prepare(app: Flask) -> None:
+    """See that the app's sessions are Flask-Session's and guarded.
+
+    :raises ConfigurationError: the session cookie would not come back from the identity
+        provider, or the sessions are client-side cookies on purpose.
+    """
+    if str(app.config.get("SESSION_COOKIE_SAMESITE")).lower() == "strict":
+        raise ConfigurationError(
+            "SESSION_COOKIE_SAMESITE='Strict' keeps browsers from sending the session "
+            "with the redirect from the identity provider, so nobody could sign in. "
+            "Set it to 'Lax'."
+        )
+    if type(app.session_interface) is SecureCookieSessionInterface:
+        _install(app)
+    guard(app)
+
+
+def _install(app: Flask) -> None:
+    kind = app.config.get("SESSION_TYPE")
+    if kind is None:
+        _use_files(app)
+    elif str(kind).lower() == "null":
+        raise ConfigurationError(
+            "SESSION_TYPE='null' means Flask's client-side cookie sessions. Tokens and "
+            "claims need server-side sessions: set SESSION_TYPE, for example to 'redis'."
+        )
+    try:
+        Session(app)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"SESSION_TYPE: {error}. Set one of Flask-Session's backends, for example "
+            "'redis', 'sqlalchemy' or 'cachelib'."
+        ) from error
+
+
+def _use_files(app: Flask) -> None:
+    directory = os.path.join(app.instance_path, "flask_session")
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    app.config["SESSION_TYPE"] = "cachelib"
+    app.config["SESSION_CACHELIB"] = PlainFileCache(
+        directory, threshold=_FILE_THRESHOLD, mode=0o600
+    )
+    app.logger.warning(
+        "Sessions are kept in files below %s, for this host only; in production set "
+        "SESSION_TYPE to a shared backend such as 'redis'.",
+        directory,
+    )

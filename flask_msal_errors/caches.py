@@ -1,0 +1,213 @@
+"""MSAL's token cache and http cache as views on whatever record is in use now.
+
+Owns every private name of MSAL's caches that we depend on. One MSAL application serves
+all users: before each call the caller binds the caches of one user.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import contextvars
+import dataclasses
+import json
+import logging
+import time
+import typing as t
+
+import msal
+from msal.throttled_http_client import NormalizedResponse
+
+from .challenge import resource
+from .record import HttpEntry
+from .record import Record
+
+logger = logging.getLogger("flask_msal_errors")
+
+#: MSAL corrupts a mapping of more than 1,024 living entries; one session needs few.
+MOST_ENTRIES = 64
+
+#: Scopes that MSAL adds itself; no API is called with them.
+RESERVED_SCOPES = frozenset({"openid", "profile", "offline_access", "email"})
+
+_SECRETS = frozenset({"code", "code_verifier", "client_assertion", "client_secret"})
+_TIMES = frozenset({"expires_on", "cached_at", "extended_expires_on", "refresh_on"})
+
+
+@dataclasses.dataclass
+class Caches:
+    """One user's caches, out of their record, for the length of one call."""
+
+    tokens: msal.SerializableTokenCache = dataclasses.field(
+        default_factory=msal.SerializableTokenCache
+    )
+    http: dict[str, HttpEntry] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: Record) -> Caches:
+        """The caches a record holds; the http cache is shared with it, not copied."""
+        caches = cls(http=record.http)
+        if record.tokens and _is_token_cache(record.tokens):
+            caches.tokens.deserialize(record.tokens)
+        return caches
+
+    def save(self, record: Record) -> None:
+        """Put the token cache back into its record if MSAL changed it."""
+        if self.tokens.has_state_changed:
+            record.tokens = self.tokens.serialize()
+
+    def merge_into(self, record: Record) -> None:
+        """Add what a sign-in brought to what the record holds of the same user.
+
+        A new refresh token replaces the old ones, which may be revoked: MSAL would try
+        each of them in turn.
+        """
+        brought = json.loads(self.tokens.serialize())
+        kept = json.loads(Caches.of(record).tokens.serialize())
+        if brought.get(msal.TokenCache.CredentialType.REFRESH_TOKEN):
+            kept.pop(msal.TokenCache.CredentialType.REFRESH_TOKEN, None)
+        for section, entries in brought.items():
+            kept.setdefault(section, {}).update(entries)
+        record.tokens = json.dumps(kept)
+
+    def drop(self, refused: str) -> bool:
+        """Forget a refused access token and its twins for the same resource.
+
+        :return: whether the refused token was here.
+        """
+        kind = msal.TokenCache.CredentialType.ACCESS_TOKEN
+        entries = list(self.tokens.search(kind))
+        found = [entry for entry in entries if entry["secret"] == refused]
+        resources = {name for entry in found for name in _resources(entry)}
+        for entry in entries:
+            if entry in found or resources & _resources(entry):
+                self.tokens.remove_at(entry)
+        return bool(found)
+
+    def throttled_for(self) -> int:
+        """Seconds for which the token endpoint asked to be left alone, or 0."""
+        now = int(time.time())
+        until = (e[3] for e in self.http.values() if e[0] == 429 or e[0] >= 500)
+        return max((expiry - now for expiry in until), default=0)
+
+
+def _resources(entry: dict[str, t.Any]) -> set[str]:
+    scopes = set(entry["target"].split()) - RESERVED_SCOPES
+    return {resource(scope) for scope in scopes}
+
+
+def _is_token_cache(text: str) -> bool:
+    """Whether stored text has the shape of MSAL's unified cache schema."""
+    try:
+        sections = json.loads(text).values()
+        entries = [entry for section in sections for entry in section.values()]
+        good = all(_is_cache_entry(entry) for entry in entries)
+    except (ValueError, AttributeError):
+        good = False
+    if not good:
+        logger.warning("A token cache was unreadable: empty.")
+    return good
+
+
+def _is_cache_entry(entry: dict[str, t.Any]) -> bool:
+    return all(
+        str(value).isdigit() if name in _TIMES else isinstance(value, (str, type(None)))
+        for name, value in entry.items()
+    )
+
+
+_bound: contextvars.ContextVar[Caches] = contextvars.ContextVar("msal_caches")
+
+
+@contextlib.contextmanager
+def bound(caches: Caches) -> cabc.Iterator[Caches]:
+    """Let MSAL work on these caches, in this thread or task only."""
+    token = _bound.set(caches)
+    try:
+        yield caches
+    finally:
+        _bound.reset(token)
+
+
+def current() -> Caches:
+    """The caches bound now; unbound work (building the application) gets empty ones."""
+    return _bound.get(None) or Caches()
+
+
+class BoundTokenCache(msal.TokenCache):
+    """The token cache that MSAL's application is given: the bound one's stand-in."""
+
+    def search(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        return current().tokens.search(*args, **kwargs)
+
+    def add(self, event: dict[str, t.Any], **kwargs: t.Any) -> None:
+        """Keep new tokens; MSAL logs an event with its code and verifier otherwise."""
+        data = {k: v for k, v in event.get("data", {}).items() if k not in _SECRETS}
+        current().tokens.add(dict(event, data=data), **kwargs)
+
+    def modify(self, *args: t.Any, **kwargs: t.Any) -> None:
+        current().tokens.modify(*args, **kwargs)
+
+    def _get_app_metadata(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        return current().tokens._get_app_metadata(*args, **kwargs)
+
+
+class BoundHttpCache:
+    """The ``http_cache`` that MSAL is given: plain data in the bound record.
+
+    MSAL keeps an index of expiries under ``_index_``. It is derived from the entries at
+    every read and never stored, so it cannot drift from them. Discovery documents are
+    the transport's to keep: a ``GET`` is never stored here.
+    """
+
+    _INDEX = "_index_"
+
+    def get(self, key: str, default: t.Any = None) -> t.Any:
+        if key == self._INDEX:
+            return self._index()
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def __getitem__(self, key: str) -> NormalizedResponse:
+        status, text, headers, _, _ = current().http[key]
+        return NormalizedResponse(_Answer(status, text, headers))
+
+    def __setitem__(self, key: str, value: t.Any) -> None:
+        http = current().http
+        if key == self._INDEX:
+            self._take_expiries(value[1])
+        elif not key.startswith("GET "):
+            now = int(time.time())
+            headers = {k: v for k, v in value.headers.items() if k != "set-cookie"}
+            http[key] = (value.status_code, value.text, headers, now, now)
+
+    def __delitem__(self, key: str) -> None:
+        del current().http[key]
+
+    def pop(self, key: str, default: t.Any = None) -> t.Any:
+        return current().http.pop(key, default)
+
+    def _index(self) -> tuple[list[list[t.Any]], dict[str, list[int]]]:
+        times = {key: [e[3], e[4]] for key, e in current().http.items()}
+        return sorted([*pair, key] for key, pair in times.items()), times
+
+    def _take_expiries(self, times: dict[str, list[int]]) -> None:
+        http = current().http
+        for key in list(http):
+            if key in times:
+                status, text, headers, _, _ = http[key]
+                expires, created = times[key]
+                http[key] = (status, text, headers, expires, created)
+            else:
+                del http[key]
+        for key in sorted(http, key=lambda name: http[name][3])[:-MOST_ENTRIES]:
+            del http[key]
+
+
+@dataclasses.dataclass
+class _Answer:
+    status_code: int
+    text: str
+    headers: dict[str, str]

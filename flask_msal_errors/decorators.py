@@ -1,0 +1,209 @@
+"""The decorators: what a view lacks or runs into becomes a sign-in and a way back.
+
+Owns the decision which exceptions and values of a view are meant for us; everything
+else passes through untouched.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import functools
+import inspect
+import time
+import typing as t
+
+from flask import current_app
+from flask import request
+from werkzeug.wrappers import Response
+
+from . import pages
+from .downstream import challenge_of
+from .downstream import refused_token
+from .downstream import required
+from .errors import InteractionRequired
+from .errors import MsalAuthError
+from .errors import from_result
+from .errors import is_error
+from .flows import Missing
+from .id_token import LEEWAY
+from .navigation import current_target
+from .navigation import is_navigation
+from .signin import SignIn
+from .tokens import Tokens
+from .user import signed_in
+
+View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
+
+
+class Guardian:
+    """Runs views, and answers in their place when the user is needed."""
+
+    def __init__(self, signin: SignIn, tokens: Tokens, pages_: pages.Pages) -> None:
+        self._signin = signin
+        self._tokens = tokens
+        self._pages = pages_
+
+    def before(
+        self,
+        scopes: cabc.Sequence[str] | None = None,
+        acrs: str | None = None,
+        max_age: int | None = None,
+    ) -> t.Any:
+        """The answer for a user who lacks something, or ``None``."""
+        person = signed_in()
+        if person is None:
+            return self._answer(
+                Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
+            )
+        self._signin.renew(person)
+        if acrs and acrs not in self._tokens.proofs():
+            return self._answer(
+                Missing(
+                    tuple(scopes or ()), acrs=acrs, max_age=max_age, reason="step_up"
+                )
+            )
+        if max_age is not None and not _recent(person.user.auth_time, max_age):
+            return self._answer(
+                Missing(tuple(scopes or ()), max_age=max_age, reason="max_age")
+            )
+        if scopes:
+            try:
+                self._tokens.acquire(scopes)
+            except InteractionRequired as error:
+                return self._resolve(error)
+        return None
+
+    def after_error(self, error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
+        """The answer in place of an exception that the user can resolve, or ``None``."""
+        for cause in _causes(error):
+            if isinstance(cause, InteractionRequired):
+                return self._resolve(cause)
+            for response in _responses(cause):
+                found = self._demanded(response, scopes)
+                if found is not None:
+                    return self._resolve(found)
+        return None
+
+    def after_value(self, value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
+        """The answer in place of a returned error value, or the value itself."""
+        found = from_result(value, scopes=scopes) if is_error(value) else None
+        if not isinstance(value, (Response, tuple, str, dict)):
+            found = self._demanded(value, scopes)
+        if isinstance(found, InteractionRequired):
+            return self._resolve(found)
+        return value
+
+    def _demanded(
+        self, response: t.Any, scopes: cabc.Sequence[str]
+    ) -> InteractionRequired | None:
+        demand = challenge_of(response, scopes)
+        if demand is None or (demand.error == "invalid_token" and not demand.claims):
+            return None
+        refused = refused_token(response)
+        if refused:
+            self._tokens.drop(refused)
+        return required(demand, scopes)
+
+    def _resolve(self, error: InteractionRequired) -> t.Any:
+        missing = Missing(error.scopes, error.claims, reason=error.reason)
+        return self._answer(missing, error)
+
+    def _answer(
+        self, missing: Missing, error: InteractionRequired | None = None
+    ) -> t.Any:
+        """A redirect for a page view; what the person can act on for anything else."""
+        if is_navigation(request) and request.method in ("GET", "HEAD"):
+            target = current_target(request)
+            return self._signin.begin(request, missing, target, refused=error)
+        return self._pages.interaction(missing, error)
+
+
+def guarding(
+    guardian: cabc.Callable[[], Guardian],
+    view: View,
+    scopes: cabc.Sequence[str] | None,
+    before: cabc.Callable[[Guardian], t.Any],
+) -> View:
+    """Wrap a view, async or not.
+
+    :param guardian: finds the current app's guardian.
+    :param before: runs first; what it returns, unless ``None``, is the answer.
+    """
+    catching = tuple(scopes or ())
+
+    @functools.wraps(view)
+    def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        keeper = guardian()
+        answer = before(keeper)
+        if answer is not None:
+            return answer
+        try:
+            value = view(*args, **kwargs)
+            if inspect.isawaitable(value):
+                value = current_app.async_to_sync(_awaited)(value)
+        except Exception as error:
+            answer = keeper.after_error(error, catching)
+            if answer is None:
+                raise
+            return answer
+        return keeper.after_value(value, catching)
+
+    @functools.wraps(view)
+    async def async_wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        keeper = guardian()
+        answer = before(keeper)
+        if answer is not None:
+            return answer
+        try:
+            value = await view(*args, **kwargs)
+        except Exception as error:
+            answer = keeper.after_error(error, catching)
+            if answer is None:
+                raise
+            return answer
+        return keeper.after_value(value, catching)
+
+    chosen = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
+    return t.cast(View, chosen)
+
+
+async def _awaited(value: t.Any) -> t.Any:
+    return await value
+
+
+def _recent(auth_time: int | None, max_age: int) -> bool:
+    return auth_time is not None and auth_time + max_age + LEEWAY >= time.time()
+
+
+def _causes(error: BaseException) -> cabc.Iterator[BaseException]:
+    """An exception, those it was raised from, and the members of its groups."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        cause = waiting.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        waiting.extend(getattr(cause, "exceptions", ()))
+        if cause.__cause__ is not None:
+            waiting.append(cause.__cause__)
+
+
+def _responses(error: BaseException) -> cabc.Iterator[t.Any]:
+    """What in an HTTP client's exception has a status and headers.
+
+    requests, httpx and azure-core carry the response; aiohttp's exception has them
+    itself; Kiota's has them under names of its own.
+    """
+    if isinstance(error, MsalAuthError):
+        return
+    yield getattr(error, "response", None)
+    yield error
+    yield _KiotaResponse(error)
+
+
+class _KiotaResponse:
+    def __init__(self, error: BaseException) -> None:
+        self.status_code = getattr(error, "response_status_code", None)
+        headers = getattr(error, "response_headers", None)
+        self.headers = headers if isinstance(headers, dict) else None

@@ -1,0 +1,503 @@
+"""The errors that this package raises, and the one function that chooses between them.
+
+Knows the error values of Microsoft Entra and MSAL; knows nothing of Flask, of HTTP
+clients or of the other modules here.
+
+::
+
+    MsalAuthError
+    ├── ConfigurationError (also a ValueError)   500  the developer must fix a setting
+    ├── TokenError                               502  an MSAL error value
+    │   ├── InteractionRequired                  401  the user can resolve it
+    │   ├── AccessDenied                         403  the user may not
+    │   ├── Throttled                            429  wait, then try again
+    │   └── ServiceUnavailable                   503  network, timeout, 5xx
+    └── SignInError                              400  a sign-in response is refused
+        ├── StateMismatch
+        ├── FlowExpired
+        ├── InvalidIdToken
+        └── ReauthenticationLoop
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import copyreg
+import datetime
+import email.utils
+import json
+import math
+import re
+import typing as t
+
+DEFAULT_RETRY_AFTER = 5
+"""Seconds to wait after a 429 without ``Retry-After``: what MSAL itself assumes for a
+confidential client (msal 1.39 ``throttled_http_client.py``)."""
+
+MAX_RETRY_AFTER = 3600
+"""The longest wait believed, in seconds: MSAL's own bound."""
+
+REASONS = frozenset(
+    {
+        "additional_action",
+        "bad_token",
+        "basic_action",
+        "challenge",
+        "consent_required",
+        "device_authentication_failed",
+        "interaction_required",
+        "invalid_grant",
+        "login_required",
+        "max_age",
+        "message_only",
+        "no_token",
+        "not_signed_in",
+        "step_up",
+        "token_expired",
+        "user_password_expired",
+    }
+)
+"""Every value of :attr:`InteractionRequired.reason`: Entra's ``suberror`` or ``error``,
+or what this package itself found missing."""
+
+_SECRETS = frozenset(
+    {
+        "access_token",
+        "client_assertion",
+        "client_info",
+        "client_secret",
+        "code",
+        "code_verifier",
+        "id_token",
+        "id_token_claims",
+        "refresh_token",
+    }
+)
+
+
+def printable(text: str, limit: int = 300) -> str:
+    """One line of printable text: control characters become blanks, blanks are united.
+
+    :param limit: the most characters kept.
+    """
+    cleaned = "".join(char if char.isprintable() else " " for char in text[: 4 * limit])
+    return " ".join(cleaned.split())[:limit]
+
+
+class MsalAuthError(Exception):
+    """Root of all errors of this package; its text never holds a secret.
+
+    :param codes: Entra's ``error_codes``, e.g. ``(50076,)``.
+    :param correlation_id: what Microsoft's support and the sign-in log ask for.
+    """
+
+    status: t.ClassVar[int] = 500
+    """HTTP status of the default response."""
+    title: t.ClassVar[str] = "Something went wrong while signing in"
+    """A short sentence for the user."""
+    target: str = "/"
+    """Where the user was, a path of the app, if a sign-in failed on the way back."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        codes: cabc.Iterable[int] = (),
+        correlation_id: str = "",
+    ) -> None:
+        self.codes = tuple(codes)
+        self.correlation_id = correlation_id
+        super().__init__(self._with_evidence(message or self.title))
+
+    def __reduce__(self) -> tuple[t.Any, ...]:
+        """Pickle and copy by state, so subclasses are free in their signatures."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+    def _with_evidence(self, message: str) -> str:
+        found = [f"AADSTS{code}" for code in self.codes if str(code) not in message]
+        if self.correlation_id and self.correlation_id not in message:
+            found.append(f"correlation id {printable(self.correlation_id)}")
+        return f"{message} ({', '.join(found)})" if found else message
+
+
+class ConfigurationError(MsalAuthError, ValueError):
+    """A setting or the app registration is wrong: the text names key and remedy."""
+
+    title = "This application is not set up correctly"
+
+
+class TokenError(MsalAuthError):
+    """No token: the error value that MSAL returned, as attributes.
+
+    Fields that are missing or malformed read as ``""``, ``()`` or ``None``
+    (https://learn.microsoft.com/entra/identity-platform/reference-error-codes).
+
+    :param message: the description; it, *error* and *claims* serve without a *result*.
+    :param result: the dict that MSAL returned.
+
+    ``error``, ``suberror``: what to branch on, e.g. ``"invalid_grant"`` and
+    ``"basic_action"``. ``description``: for developers; it changes without notice.
+    ``claims``: JSON text of an object, as MSAL's ``claims_challenge`` takes it, or
+    ``None``. ``trace_id``, ``correlation_id``, ``timestamp``: for the sign-in log.
+    ``codes``: from ``error_codes``, or else from ``error_uri``, which is what an error
+    at the redirect URI has. ``result``: MSAL's dict without its tokens and secrets.
+    """
+
+    status = 502
+    title = "The identity provider refused the request"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str = "",
+        claims: str | None = None,
+        result: cabc.Mapping[str, t.Any] | None = None,
+    ) -> None:
+        given = {"error": error, "error_description": message, "claims": claims}
+        fields = {k: v for k, v in given.items() if v} | dict(result or {})
+        self.result = {k: v for k, v in fields.items() if k not in _SECRETS}
+        self.error = self._field("error")
+        self.description = self._field("error_description")
+        self.suberror = self._field("suberror")
+        self.trace_id = self._field("trace_id")
+        self.timestamp = self._field("timestamp")
+        self.claims = _json_object_text(self.result.get("claims"))
+        super().__init__(
+            self._summary(),
+            codes=_codes(self.result),
+            correlation_id=self._field("correlation_id"),
+        )
+
+    def _field(self, name: str) -> str:
+        value = self.result.get(name)
+        return value if isinstance(value, str) else ""
+
+    def _summary(self) -> str:
+        names = [printable(name) for name in (self.error, self.suberror) if name]
+        parts = (" / ".join(names) or self.title, printable(self.description, 600))
+        return ": ".join(part for part in parts if part)
+
+
+class InteractionRequired(TokenError):
+    """The user can resolve this by signing in again, with ``claims`` and ``scopes``.
+
+    :param scopes: the scopes that no token could be had for.
+    :param reason: one of :data:`REASONS`.
+    """
+
+    status = 401
+    title = "You need to sign in again"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str = "",
+        claims: str | None = None,
+        result: cabc.Mapping[str, t.Any] | None = None,
+        scopes: cabc.Iterable[str] = (),
+        reason: str = "interaction_required",
+    ) -> None:
+        self.scopes = tuple(scopes)
+        self.reason = reason
+        super().__init__(message, error=error, claims=claims, result=result)
+
+    def _summary(self) -> str:
+        text = super()._summary()
+        return text if self.reason in text else f"{text} [{self.reason}]"
+
+
+class AccessDenied(TokenError):
+    """The user may not, or declined; asking again does not help."""
+
+    status = 403
+    title = "Access denied"
+
+
+class Throttled(TokenError):
+    """Entra answers no more for now; a redirect would only make it worse.
+
+    :param retry_after: seconds to wait.
+    """
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str = "",
+        claims: str | None = None,
+        result: cabc.Mapping[str, t.Any] | None = None,
+        retry_after: int = DEFAULT_RETRY_AFTER,
+    ) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, error=error, claims=claims, result=result)
+
+
+class ServiceUnavailable(TokenError):
+    """Network failure, timeout or a 5xx of the identity provider.
+
+    :param retry_after: seconds to wait, if the provider said so.
+    """
+
+    status = 503
+    title = "The sign-in service is not available"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str = "",
+        claims: str | None = None,
+        result: cabc.Mapping[str, t.Any] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, error=error, claims=claims, result=result)
+
+
+class SignInError(MsalAuthError):
+    """The response to a sign-in is not acceptable."""
+
+    status = 400
+    title = "Sign-in failed"
+
+
+class StateMismatch(SignInError):
+    """No sign-in with this ``state`` was started in this browser (RFC 6749 §10.12)."""
+
+    title = "This sign-in was not started in this browser"
+
+
+class FlowExpired(SignInError):
+    """The sign-in was started too long ago."""
+
+    title = "This sign-in took too long"
+
+
+class InvalidIdToken(SignInError):
+    """The ID token fails a check of OpenID Connect Core §3.1.3.7."""
+
+    title = "The identity provider's answer is not valid"
+
+
+class ReauthenticationLoop(SignInError):
+    """The same demand came back again and again, so it is no longer followed.
+
+    :param party: who refuses, ``"identity provider"`` or ``"API"``.
+    """
+
+    title = "Signing in again did not help"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        party: str = "identity provider",
+        codes: cabc.Iterable[int] = (),
+        correlation_id: str = "",
+    ) -> None:
+        self.party = party
+        super().__init__(
+            message or f"{self.title}: the {party} still refuses",
+            codes=codes,
+            correlation_id=correlation_id,
+        )
+
+
+_REMEDIES: dict[int | str, str] = {
+    7000215: "MSAL_CLIENT_CREDENTIAL is not a secret of this app registration: set the"
+    " secret's value, not its ID",
+    7000222: "MSAL_CLIENT_CREDENTIAL has expired: create a new secret or certificate"
+    " under 'Certificates & secrets' and set it",
+    700027: "MSAL_CLIENT_CREDENTIAL is signed by a certificate that this app"
+    " registration does not list: upload its public part, or correct the thumbprint",
+    7000218: "MSAL_CLIENT_CREDENTIAL did not reach the token endpoint: set it, and"
+    " register the redirect URI under the platform 'Web'",
+    700016: "MSAL_CLIENT_ID is unknown in the tenant of MSAL_AUTHORITY: correct one of"
+    " them, or have an administrator consent to the app there",
+    50011: "MSAL_REDIRECT_URI is not registered for this app: add exactly the address"
+    " in use under 'Authentication', platform 'Web'",
+    "redirect_uri_mismatch": "MSAL_REDIRECT_URI is not registered for this app: add"
+    " exactly the address in use under 'Authentication', platform 'Web'",
+    "invalid_client": "MSAL_CLIENT_CREDENTIAL is refused by the identity provider:"
+    " compare it and MSAL_CLIENT_ID with the app registration",
+    "unauthorized_client": "MSAL_CLIENT_ID may not use this sign-in: compare it,"
+    " MSAL_AUTHORITY and the supported account types with the app registration",
+}
+
+_Kind: t.TypeAlias = type[MsalAuthError]
+
+# 50196 is Entra's "loop detected": a redirect would feed the loop (MSAL.NET
+# MsalServiceExceptionFactory.IsThrottled). Not assigned to the app (50105) arrives as
+# interaction_required, yet no sign-in helps.
+_BY_CODE: dict[int, _Kind] = {
+    50196: Throttled,
+    50105: AccessDenied,
+    **{key: ConfigurationError for key in _REMEDIES if isinstance(key, int)},
+}
+
+# A browser can neither bring an Intune app protection policy nor redeem another
+# client's token (MSAL.NET MsalServiceExceptionFactory, s_nonUiSubErrors).
+_BY_SUBERROR: dict[str, _Kind] = {
+    "protection_policy_required": AccessDenied,
+    "client_mismatch": TokenError,
+}
+
+# server_error is a redirect's form of a 5xx (RFC 6749 §4.1.2.1).
+_BY_ERROR: dict[str, _Kind] = {
+    "interaction_required": InteractionRequired,
+    "login_required": InteractionRequired,
+    "consent_required": InteractionRequired,
+    "user_password_expired": InteractionRequired,
+    "invalid_grant": InteractionRequired,
+    "access_denied": AccessDenied,
+    "temporarily_unavailable": ServiceUnavailable,
+    "server_error": ServiceUnavailable,
+    **{key: ConfigurationError for key in _REMEDIES if isinstance(key, str)},
+}
+
+
+def from_result(
+    result: object,
+    *,
+    scopes: cabc.Iterable[str] = (),
+    status: int | None = None,
+    retry_after: int | None = None,
+) -> MsalAuthError | None:
+    """The error that an answer of MSAL or the token endpoint stands for.
+
+    Decides by HTTP status, ``error_codes``, ``suberror`` and ``error``, in this order,
+    and never by ``error_description``.
+
+    :param result: MSAL's dict; ``None``, as a silent call returns it; or the body of an
+        answer that is not JSON, together with its ``status``.
+    :param scopes: what the token was wanted for.
+    :param retry_after: seconds, see :func:`parse_retry_after`.
+    :return: ``None`` for a success.
+    """
+    body = _body(result, status)
+    if _is_success(body, status):
+        return None
+    error = TokenError(result=body)
+    kind = _kind(error, status)
+    if result is None and kind is TokenError:
+        return InteractionRequired(scopes=scopes, reason="no_token")
+    if kind is InteractionRequired:
+        reason = _reason(error)
+        return InteractionRequired(result=body, scopes=scopes, reason=reason)
+    if kind is Throttled:
+        wait = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
+        return Throttled(result=body, retry_after=wait)
+    if kind is ServiceUnavailable:
+        return ServiceUnavailable(result=body, retry_after=retry_after)
+    if kind is ConfigurationError:
+        return _configuration_error(error)
+    return AccessDenied(result=body) if kind is AccessDenied else error
+
+
+def is_error(value: object) -> bool:
+    """Whether a value is an error dict of MSAL, and not an app's own ``{"error": …}``.
+
+    It has ``error``, a text, and one of ``error_description``, ``error_codes`` and
+    ``correlation_id``.
+    """
+    if not isinstance(value, cabc.Mapping):
+        return False
+    error = value.get("error")
+    evidence = ("error_description", "error_codes", "correlation_id")
+    return isinstance(error, str) and bool(error) and any(k in value for k in evidence)
+
+
+def parse_retry_after(value: str | None, now: float | None = None) -> int | None:
+    """Seconds of a ``Retry-After``: a number or an HTTP date (RFC 9110 §10.2.3).
+
+    :param now: Unix time; the current time if left out.
+    :return: 0 to :data:`MAX_RETRY_AFTER`; ``None`` if the value means nothing.
+    """
+    text = (value or "").strip()
+    if re.fullmatch(r"-?[0-9]{1,18}", text):
+        seconds = int(text)
+    else:
+        try:
+            date = email.utils.parsedate_to_datetime(text)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+        date = date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)
+        base = datetime.datetime.now(datetime.timezone.utc).timestamp()
+        seconds = math.ceil(date.timestamp() - (base if now is None else now))
+    return max(0, min(seconds, MAX_RETRY_AFTER))
+
+
+def _body(result: object, status: int | None) -> cabc.Mapping[str, t.Any]:
+    if isinstance(result, cabc.Mapping):
+        return result
+    if isinstance(result, (str, bytes)):
+        try:
+            parsed = json.loads(result)
+        except (ValueError, RecursionError):
+            parsed = None
+        if isinstance(parsed, dict):
+            return parsed
+    if result is None and status is None:
+        return {}
+    answer = f"HTTP {status}" if status else "an answer"
+    return {
+        "error": "invalid_response",
+        "error_description": f"{answer} that is no JSON object",
+    }
+
+
+def _is_success(body: cabc.Mapping[str, t.Any], status: int | None) -> bool:
+    """A token came, and neither the body nor the status speaks of an error."""
+    has_token = "access_token" in body or "id_token" in body
+    return has_token and not body.get("error") and (status is None or status < 400)
+
+
+def _kind(error: TokenError, status: int | None) -> _Kind:
+    if status == 429:
+        return Throttled
+    if status is not None and status >= 500:
+        return ServiceUnavailable
+    for code in error.codes:
+        if code in _BY_CODE:
+            return _BY_CODE[code]
+    by_error = _BY_ERROR.get(error.error, TokenError)
+    return _BY_SUBERROR.get(error.suberror, by_error)
+
+
+def _reason(error: TokenError) -> str:
+    """The suberror says more than the error, if it is one that we know."""
+    return error.suberror if error.suberror in REASONS else error.error
+
+
+def _configuration_error(error: TokenError) -> ConfigurationError:
+    found = next(key for key in (*error.codes, error.error) if key in _REMEDIES)
+    return ConfigurationError(
+        f"{_REMEDIES[found]} ({error.error})",
+        codes=error.codes,
+        correlation_id=error.correlation_id,
+    )
+
+
+def _codes(result: cabc.Mapping[str, t.Any]) -> tuple[int, ...]:
+    listed = result.get("error_codes")
+    if isinstance(listed, (list, tuple)):
+        return tuple(c for c in listed if type(c) is int and 0 < c < 10**9)
+    uri = result.get("error_uri")
+    pattern = r"[?&]code=([0-9]{1,9})(?![0-9])"
+    named = re.search(pattern, uri) if isinstance(uri, str) else None
+    return (int(named[1]),) if named else ()
+
+
+def _json_object_text(value: object) -> str | None:
+    try:
+        if isinstance(value, str) and isinstance(json.loads(value), dict):
+            value.encode()
+            return value
+    except (ValueError, RecursionError):
+        pass
+    return None

@@ -1,0 +1,256 @@
+"""``MsalAuth``: wires the rooms of the house to an app. Decides nothing itself."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import typing as t
+
+from flask import Flask
+from flask import current_app
+from flask import request
+from flask import session
+from flask import url_for
+
+from . import downstream
+from .backend import prepare
+from .client import Client
+from .cookies import Cookies
+from .cookies import Signer
+from .decorators import Guardian
+from .decorators import View
+from .decorators import guarding
+from .downstream import Refresher
+from .downstream import RequestsAuth
+from .downstream import RequestsSession
+from .errors import ConfigurationError
+from .errors import MsalAuthError
+from .errors import ServiceUnavailable
+from .flows import Flows
+from .navigation import current_target
+from .pages import Pages
+from .record import Codec
+from .record import Records
+from .settings import Settings
+from .signin import SignIn
+from .store import Store
+from .store import guard
+from .tokens import Tokens
+from .tokens import checked
+from .user import User
+from .user import signed_in
+from .views import blueprint
+
+_KEY = "flask_msal_errors"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rooms:
+    """What one app has of this extension."""
+
+    settings: Settings
+    signin: SignIn
+    tokens: Tokens
+    pages: Pages
+    guardian: Guardian
+
+
+class MsalAuth:
+    """Sign-in with Microsoft Entra, and a way through every "not without the user".
+
+    One instance serves any number of apps.
+
+    :param app: initialised at once if given, else by :meth:`init_app`.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Read the config, and register routes, error handlers and template context.
+
+        Reads all ``MSAL_*`` keys once, see :class:`~flask_msal_errors.Settings`. If the
+        app has set up no Flask-Session, it is set up by the app's ``SESSION_*`` keys, or
+        on files in the instance folder.
+
+        :raises ConfigurationError: a key is missing, wrong or contradicts another; the
+            sessions are client-side; or the app is initialised already.
+        """
+        if _KEY in app.extensions:
+            raise ConfigurationError(
+                "MsalAuth.init_app was called twice for this app. Call it once."
+            )
+        settings = Settings.from_mapping(app.config)
+        signer = Signer(app)
+        prepare(app)
+        app.extensions[_KEY] = _rooms_of(app, settings, signer)
+        app.register_blueprint(blueprint(settings.url_prefix, _rooms))
+        app.before_request(_check_session)
+        app.context_processor(lambda: {"auth": self})
+        if MsalAuthError not in app.error_handler_spec[None][None]:
+            app.register_error_handler(MsalAuthError, _answer_error)
+
+    @property
+    def user(self) -> User | None:
+        """The signed-in user, or ``None``."""
+        person = signed_in()
+        if person is None:
+            return None
+        _rooms().signin.renew(person)
+        return person.user
+
+    @t.overload
+    def login_required(self, view: View) -> View: ...
+
+    @t.overload
+    def login_required(
+        self,
+        view: None = None,
+        *,
+        scopes: cabc.Sequence[str] | None = None,
+        acrs: str | None = None,
+        max_age: int | None = None,
+    ) -> cabc.Callable[[View], View]: ...
+
+    def login_required(
+        self,
+        view: View | None = None,
+        *,
+        scopes: cabc.Sequence[str] | None = None,
+        acrs: str | None = None,
+        max_age: int | None = None,
+    ) -> View | cabc.Callable[[View], View]:
+        """Let only signed-in users in, and send them to get whatever is missing.
+
+        Includes :meth:`catch_challenges`. Goes below the route decorator.
+
+        :param scopes: a token for these can be had silently when the view runs.
+        :param acrs: an authentication context, such as ``"c1"``, that an ID token of
+            this session proved.
+        :param max_age: seconds since which the user authenticated.
+        """
+        wanted = checked(scopes) if scopes is not None else None
+
+        def decorate(view: View) -> View:
+            return guarding(
+                lambda: _rooms().guardian,
+                view,
+                wanted,
+                lambda keeper: keeper.before(wanted, acrs, max_age),
+            )
+
+        return decorate if view is None else decorate(view)
+
+    @t.overload
+    def catch_challenges(self, view: View) -> View: ...
+
+    @t.overload
+    def catch_challenges(
+        self, view: None = None, *, scopes: cabc.Sequence[str] | None = None
+    ) -> cabc.Callable[[View], View]: ...
+
+    def catch_challenges(
+        self, view: View | None = None, *, scopes: cabc.Sequence[str] | None = None
+    ) -> View | cabc.Callable[[View], View]:
+        """Turn what the view raises or returns, and the user can resolve, into a sign-in.
+
+        Every other value and error passes through untouched.
+
+        :param scopes: asked for if the error itself names none.
+        """
+        wanted = checked(scopes) if scopes is not None else None
+
+        def decorate(view: View) -> View:
+            return guarding(
+                lambda: _rooms().guardian, view, wanted, lambda keeper: None
+            )
+
+        return decorate if view is None else decorate(view)
+
+    def require_login(self) -> t.Any:
+        """For ``blueprint.before_request``: everything in it needs a signed-in user."""
+        return _rooms().guardian.before()
+
+    def acquire_token(
+        self,
+        scopes: cabc.Sequence[str],
+        *,
+        claims: str | None = None,
+        force_refresh: bool = False,
+    ) -> dict[str, t.Any]:
+        """MSAL's success dict for the signed-in user; never an error dict.
+
+        :param claims: a claims challenge as JSON text.
+        :param force_refresh: ask the token endpoint though a token is cached.
+        :raises InteractionRequired: the user is needed; :meth:`catch_challenges` and
+            :meth:`login_required` send them.
+        :raises TokenError: any other refusal.
+        """
+        return _rooms().tokens.acquire(
+            scopes, claims=claims, force_refresh=force_refresh
+        )
+
+    def check(
+        self, result_or_response: t.Any, *, scopes: cabc.Sequence[str] | None = None
+    ) -> t.Any:
+        """What MSAL or an HTTP client returned, untouched unless it is a refusal.
+
+        :raises MsalAuthError: an MSAL error dict, or a response whose challenge the user
+            can meet. A 404, or a 401 without such a challenge, is returned.
+        """
+        return downstream.check(result_or_response, tuple(scopes or ()))
+
+    def requests_auth(self, scopes: cabc.Sequence[str]) -> RequestsAuth:
+        """The user's token for ``requests``: ``requests.get(url, auth=…)``."""
+        return RequestsAuth(Refresher(_rooms().tokens, checked(scopes)))
+
+    def requests_session(self, scopes: cabc.Sequence[str]) -> RequestsSession:
+        """A ``requests.Session`` that acts for the user, with timeouts by default."""
+        return RequestsSession(self.requests_auth(scopes))
+
+    def login_url(self, next: str | None = None) -> str:
+        """Where a visitor signs in, and comes back from to ``next`` (or to here)."""
+        return url_for("msal.login", next=next or current_target(request))
+
+    def logout_url(self) -> str:
+        """Where the user signs out; good for this session only."""
+        return url_for("msal.logout", token=_rooms().pages.logout_token())
+
+
+def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
+    store = Store(app)
+    codec = Codec(settings.encryption_keys)
+    records = Records(store, codec, app.permanent_session_lifetime)
+    client = Client(settings)
+    flows = Flows(settings, Cookies(signer), store)
+    signin = SignIn(settings, client, records, flows)
+    tokens = Tokens(settings, client, records)
+    pages = Pages(signer)
+    return _Rooms(settings, signin, tokens, pages, Guardian(signin, tokens, pages))
+
+
+def _rooms() -> _Rooms:
+    rooms = current_app.extensions.get(_KEY)
+    if rooms is None:
+        raise ConfigurationError(
+            f"MsalAuth is not set up for the app {current_app.name!r}. Call "
+            "auth.init_app(app) in its factory."
+        )
+    return t.cast(_Rooms, rooms)
+
+
+def _check_session() -> None:
+    """Refuse to go on without a session store, and keep the guard in place."""
+    guard(current_app._get_current_object())  # type: ignore[attr-defined]
+    null = current_app.session_interface.is_null_session(session)
+    if null and not str(request.endpoint).endswith("static"):
+        raise ServiceUnavailable(
+            "The session store does not answer.",
+            error="session_store_unavailable",
+            retry_after=5,
+        )
+
+
+def _answer_error(error: MsalAuthError) -> t.Any:
+    return _rooms().pages.error(error)

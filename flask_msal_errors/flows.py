@@ -1,0 +1,226 @@
+"""The state of sign-ins under way, kept in the browser that makes them.
+
+Owns the flow cookies (one per attempt), the loop counter and the *not before* mark.
+An anonymous visitor costs no server-side state, and tabs cannot overwrite each other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import secrets
+import time
+import typing as t
+from datetime import timedelta
+
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from .challenge import claim_names
+from .challenge import resource
+from .cookies import Cookies
+from .cookies import Expired
+from .errors import FlowExpired
+from .errors import StateMismatch
+from .settings import Settings
+from .store import Store
+
+#: Parallel sign-ins of one browser; the oldest makes room for one more.
+MOST_FLOWS = 5
+#: Five cookies of this value length, names included, stay below 4 KB.
+_LONGEST_VALUE = 740
+_LOOPS = "loops"
+_NOT_BEFORE = "not_before"
+_HANDOVER = "answer"
+_HANDOVER_LIFETIME = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """What is missing, and only the user can give."""
+
+    scopes: tuple[str, ...] = ()
+    claims: str | None = None
+    """Of the API or the token endpoint, as JSON text."""
+    acrs: str | None = None
+    """An authentication context that the app itself demands."""
+    max_age: int | None = None
+    """Seconds since which the user must have authenticated."""
+    reason: str = "not_signed_in"
+
+    def key(self, user: str) -> str:
+        """A short name for "the same demand of the same user".
+
+        By resource and claim *names*: values such as ``nbf`` change with every refusal.
+        """
+        resources = sorted({resource(scope) for scope in self.scopes})
+        parts = [user, resources, claim_names(self.claims), self.acrs, self.max_age]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+@dataclasses.dataclass(frozen=True)
+class Flow:
+    """One sign-in under way."""
+
+    msal: dict[str, t.Any]
+    """MSAL's flow without its ``auth_uri``: state, nonce, PKCE verifier, scopes, claims."""
+    target: str
+    """Where the user was, a path with query."""
+    demand_key: str
+    acrs: str | None = None
+    max_age: int | None = None
+    account: str | None = None
+    """A digest of the account that must come back, for a re-authentication."""
+    reason: str = "not_signed_in"
+
+
+class Flows:
+    """Keeps flows, in cookies that are signed and timed."""
+
+    def __init__(self, settings: Settings, cookies: Cookies, store: Store) -> None:
+        self._settings = settings
+        self._cookies = cookies
+        self._store = store
+        self._cross_site = settings.response_mode == "form_post"
+
+    def keep(
+        self, request: Request, response: Response, flow: Flow, handle: str | None
+    ) -> None:
+        """Give the browser a flow's cookie.
+
+        :param handle: of a signed-in session: what is too long for a cookie waits
+            beside its record. An anonymous visitor's long target is shortened instead.
+        """
+        name = _name(flow.msal["state"])
+        value: t.Any = dataclasses.asdict(flow)
+        lifetime = self._settings.flow_lifetime
+        if self._too_long(name, value) and handle:
+            key = f"flow-{secrets.token_urlsafe(24)}"
+            # Twice the lifetime: an expired flow still knows where the user was.
+            self._store.write(key, value, timedelta(seconds=lifetime * 2))
+            value = key
+        elif self._too_long(name, value):
+            value["target"] = flow.target.partition("?")[0]
+            if self._too_long(name, value):
+                value["target"] = "/"
+        self._make_room(request, response)
+        self._cookies.set(
+            request,
+            response,
+            name,
+            {"at": int(time.time()), "flow": value},
+            lifetime=lifetime * 2,
+            cross_site=self._cross_site,
+        )
+
+    def find(self, request: Request, state: str) -> Flow:
+        """The flow that a callback belongs to.
+
+        :raises StateMismatch: this browser started no such flow.
+        :raises FlowExpired: it did, too long ago; ``target`` says where the user was.
+        """
+        try:
+            kept = self._cookies.get(
+                request, _name(state), self._settings.flow_lifetime
+            )
+        except Expired as error:
+            expired = FlowExpired("The sign-in took too long.")
+            old = self._flow(error.value)
+            expired.target = old.target if old else "/"
+            raise expired from None
+        flow = self._flow(kept)
+        if flow is None or not secrets.compare_digest(flow.msal["state"], state):
+            raise StateMismatch(
+                "No sign-in of this browser is waiting for this answer."
+            )
+        return flow
+
+    def forget(self, request: Request, response: Response, state: str) -> None:
+        """Drop a flow: its code is spent."""
+        name = _name(state)
+        self._cookies.delete(request, response, name, cross_site=self._cross_site)
+
+    def rounds(self, request: Request, key: str) -> int:
+        """How often a demand was met within the window and came back all the same."""
+        return len(self._loops(request).get(key, ()))
+
+    def count_round(self, request: Request, response: Response, key: str) -> None:
+        """A sign-in for this demand was completed."""
+        loops = self._loops(request)
+        loops.setdefault(key, []).append(int(time.time()))
+        recent = dict(sorted(loops.items(), key=lambda item: item[1][-1])[-8:])
+        window = self._settings.reauth_window
+        self._cookies.set(request, response, _LOOPS, recent, lifetime=window)
+
+    def forget_rounds(self, request: Request, response: Response) -> None:
+        """The user signed out, or asked to try once more."""
+        self._cookies.delete(request, response, _LOOPS)
+
+    def hand_over(
+        self, request: Request, response: Response, answer: dict[str, str]
+    ) -> None:
+        """Carry a posted answer to a GET, sealed: the code is never in a URL."""
+        sealed = self._cookies.signer.seal(answer)
+        self._cookies.set(
+            request, response, _HANDOVER, sealed, lifetime=_HANDOVER_LIFETIME
+        )
+
+    def handed_over(self, request: Request) -> dict[str, str]:
+        """The answer that :meth:`hand_over` carried here, or an empty one."""
+        try:
+            sealed = self._cookies.get(request, _HANDOVER, _HANDOVER_LIFETIME)
+        except Expired:
+            return {}
+        answer = self._cookies.signer.unseal(sealed or "", _HANDOVER_LIFETIME)
+        return t.cast("dict[str, str]", answer or {})
+
+    def forget_answer(self, request: Request, response: Response) -> None:
+        """Drop the answer that was handed over."""
+        self._cookies.delete(request, response, _HANDOVER)
+
+    def wait(self, request: Request) -> int:
+        """Seconds for which a throttled token endpoint is to be left alone."""
+        try:
+            until = self._cookies.get(request, _NOT_BEFORE, 3600)
+        except Expired:
+            return 0
+        return max(0, until - int(time.time())) if isinstance(until, int) else 0
+
+    def set_wait(self, request: Request, response: Response, seconds: int) -> None:
+        """Remember a 429 of a sign-in, which has no record yet."""
+        until = int(time.time()) + seconds
+        self._cookies.set(request, response, _NOT_BEFORE, until, lifetime=seconds)
+
+    def _flow(self, kept: t.Any) -> Flow | None:
+        value = kept.get("flow") if isinstance(kept, dict) else None
+        if isinstance(value, str):
+            value = self._store.read(value)
+        return Flow(**value) if isinstance(value, dict) else None
+
+    def _loops(self, request: Request) -> dict[str, list[int]]:
+        try:
+            loops = self._cookies.get(request, _LOOPS, self._settings.reauth_window)
+        except Expired:
+            return {}
+        since = time.time() - self._settings.reauth_window
+        recent = {k: [at for at in v if at > since] for k, v in (loops or {}).items()}
+        return {key: times for key, times in recent.items() if times}
+
+    def _too_long(self, name: str, value: t.Any) -> bool:
+        kept = {"at": int(time.time()), "flow": value}
+        return len(name) + len(self._cookies.encoded(name, kept)) > _LONGEST_VALUE
+
+    def _make_room(self, request: Request, response: Response) -> None:
+        ages = {}
+        for name in self._cookies.names(request, "flow_"):
+            try:
+                kept = self._cookies.get(request, name, self._settings.flow_lifetime)
+            except Expired:
+                kept = None
+            ages[name] = kept["at"] if isinstance(kept, dict) else 0
+        for name in sorted(ages, key=lambda each: ages[each])[: -(MOST_FLOWS - 1)]:
+            self._cookies.delete(request, response, name, cross_site=self._cross_site)
+
+
+def _name(state: str) -> str:
+    return f"flow_{hashlib.sha256(state.encode()).hexdigest()[:16]}"

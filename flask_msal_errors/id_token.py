@@ -1,0 +1,137 @@
+"""Validation of ID tokens: MSAL 1.38 and later only decode them.
+
+Owns the identity provider's signing keys. Knows neither sessions nor MSAL.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import hashlib
+import re
+import time
+import typing as t
+
+import jwt
+
+from .errors import InvalidIdToken
+from .settings import Settings
+
+#: Clocks differ: ``exp``, ``nbf`` and ``iat`` are taken this leniently (seconds).
+LEEWAY = 120
+_REFETCH = 60
+_KEYS_LIFETIME = 24 * 3600
+#: Signatures by a private key. ``none`` and the HMACs, whose key anybody who reads the
+#: JWKS knows, are never accepted (RFC 8725 §3.1).
+_ALGORITHMS = [
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+]
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TENANT = "{tenantid}"
+
+Fetch = t.Callable[..., "dict[str, t.Any]"]
+
+
+class Validator:
+    """Validates ID tokens as OpenID Connect Core 1.0 §3.1.3.7 asks.
+
+    :param fetch: gets a JSON document by URL, ``fresh=True`` past any cache.
+    """
+
+    def __init__(self, settings: Settings, fetch: Fetch) -> None:
+        self._settings = settings
+        self._fetch = fetch
+        self._keys: dict[str, dict[str, t.Any]] = {}
+        self._fetched = self._missed = float("-inf")
+
+    def validate(
+        self, token: str | None, *, metadata: dict[str, t.Any], nonce: str
+    ) -> dict[str, t.Any]:
+        """The claims of an acceptable token.
+
+        :param metadata: the provider's discovery document.
+        :param nonce: of MSAL's flow; the wire carries its SHA-256 in hex.
+        :raises InvalidIdToken: it is missing, forged, expired, or not for this app,
+            tenant and sign-in. Its text names the check, never the token.
+        """
+        if not token:
+            raise InvalidIdToken("The token response held no ID token.")
+        try:
+            key = self._key(jwt.get_unverified_header(token), metadata)
+            claims = self._decode(token, key)
+        except jwt.PyJWTError as error:
+            raise InvalidIdToken(
+                f"The ID token was refused ({type(error).__name__})."
+            ) from error
+        self._check_issuer(claims, key, metadata)
+        if claims.get("nonce") != hashlib.sha256(nonce.encode()).hexdigest():
+            raise InvalidIdToken("The ID token's nonce is not this sign-in's.")
+        return claims
+
+    def _decode(self, token: str, key: dict[str, t.Any]) -> dict[str, t.Any]:
+        claims = jwt.decode(
+            token,
+            jwt.PyJWK.from_dict(key, key.get("alg") or _default_algorithm(key)),
+            algorithms=_ALGORITHMS,
+            audience=self._settings.client_id,
+            leeway=LEEWAY,
+            options={"require": ["iss", "sub", "aud", "exp", "iat"]},
+        )
+        # With several audiences the token must say that it was issued to us.
+        several = not isinstance(claims["aud"], str) and len(claims["aud"]) > 1
+        if claims.get("azp", self._settings.client_id) != self._settings.client_id or (
+            several and "azp" not in claims
+        ):
+            raise InvalidIdToken("The ID token was issued to another app (azp).")
+        return claims
+
+    def _check_issuer(
+        self,
+        claims: dict[str, t.Any],
+        key: dict[str, t.Any],
+        metadata: dict[str, t.Any],
+    ) -> None:
+        issuer, tenant = claims["iss"], claims.get("tid", "")
+        expected = {
+            metadata.get("issuer", ""),
+            key.get("issuer", metadata.get("issuer")),
+        }
+        templated = any(_TENANT in str(name) for name in expected)
+        if templated and not (isinstance(tenant, str) and _GUID.fullmatch(tenant)):
+            raise InvalidIdToken("The ID token names no tenant (tid).")
+        if {str(name).replace(_TENANT, str(tenant)) for name in expected} != {issuer}:
+            raise InvalidIdToken("The ID token's issuer is not the one of its key.")
+        allowed = self._settings.allowed_tenants
+        if allowed and "*" not in allowed and tenant not in allowed:
+            raise InvalidIdToken(
+                "The account's organisation may not use this app (MSAL_ALLOWED_TENANTS)."
+            )
+
+    def _key(
+        self, header: dict[str, t.Any], metadata: dict[str, t.Any]
+    ) -> dict[str, t.Any]:
+        kid, uri = str(header.get("kid", "")), metadata["jwks_uri"]
+        now = time.monotonic()
+        if now - self._fetched > _KEYS_LIFETIME:
+            self._keys = _by_id(self._fetch(uri))
+            self._fetched = now
+        if kid not in self._keys and now - self._missed > _REFETCH:
+            self._missed = now
+            self._keys = _by_id(self._fetch(uri, fresh=True))
+        if kid not in self._keys:
+            raise InvalidIdToken("The ID token is signed by an unknown key.")
+        return self._keys[kid]
+
+
+def _by_id(jwks: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+    entries = jwks.get("keys")
+    return {
+        str(entry.get("kid", "")): entry
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and entry.get("use", "sig") == "sig"
+    }
+
+
+def _default_algorithm(key: cabc.Mapping[str, t.Any]) -> str | None:
+    """Entra's keys name no ``alg``; its RSA keys sign RS256."""
+    return "RS256" if key.get("kty") == "RSA" else None

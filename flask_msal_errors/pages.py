@@ -1,0 +1,233 @@
+"""The answers that people and programs see instead of a view's.
+
+Owns which words and which HTTP status stand for an error: a page for a browser,
+problem details (RFC 9457) for anything else. Nothing secret is ever in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+
+from flask import current_app
+from flask import make_response
+from flask import render_template
+from flask import request
+from flask import url_for
+from werkzeug.wrappers import Response
+
+from .cookies import Expired
+from .cookies import Signer
+from .errors import ConfigurationError
+from .errors import InteractionRequired
+from .errors import MsalAuthError
+from .errors import ReauthenticationLoop
+from .errors import ServiceUnavailable
+from .errors import SignInError
+from .errors import Throttled
+from .errors import TokenError
+from .flows import Missing
+from .navigation import current_target
+from .navigation import is_navigation
+from .navigation import same_origin_path
+from .navigation import wants_html
+from .signin import OtherAccount
+from .user import signed_in
+
+#: Seconds for which a login URL handed to a program is good.
+TICKET_LIFETIME = 600
+_TICKET = "ticket"
+_LOGOUT = "logout"
+
+_ADVICE: dict[str, str] = {
+    "ConfigurationError": "The application is not set up correctly. Its operator finds "
+    "the cause and the remedy in the log.",
+    "InteractionRequired": "Your organisation asks you to confirm that it is you before "
+    "this can go on.",
+    "AccessDenied": "Access was declined, or your organisation does not let you use "
+    "this. Signing in again does not change that; an administrator may.",
+    "Throttled": "The sign-in service asks for a pause. Please try again a little later.",
+    "ServiceUnavailable": "A service that this page depends on does not answer. Nothing "
+    "was lost; please try again in a moment.",
+    "TokenError": "The identity provider refused to go on. Trying again may help.",
+    "StateMismatch": "This answer belongs to no sign-in that was started in this browser "
+    "or it was used already. Start again from here.",
+    "FlowExpired": "The sign-in was left open for too long. One click starts it again.",
+    "InvalidIdToken": "The identity provider's answer could not be trusted, so you were "
+    "not signed in.",
+    "ReauthenticationLoop": "You signed in again, but the same was asked once more. It "
+    "was stopped here instead of going round in circles.",
+    "OtherAccount": "You were asked to confirm one account and came back with another.",
+}
+
+
+class Pages:
+    """Renders errors and hands out the links on them."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+
+    def error(self, error: MsalAuthError) -> Response:
+        """The default response of any error of the tree."""
+        if isinstance(error, ConfigurationError):
+            current_app.logger.error("%s", error)
+        if wants_html(request):
+            response: Response = make_response(self._page(error))
+        else:
+            response = _problem(_details(error))
+        response.status_code = error.status
+        return _finished(response, getattr(error, "retry_after", None))
+
+    def interaction(
+        self, missing: Missing, error: InteractionRequired | None
+    ) -> Response:
+        """401 for a request that a redirect would not help, with a link that does."""
+        error = error or InteractionRequired(
+            scopes=missing.scopes, reason=missing.reason
+        )
+        link = self.login_link(missing, self._way_back())
+        if is_navigation(request):
+            page = _render(error, [("Continue", link)], lost=True)
+            response: Response = make_response(page)
+        else:
+            response = _problem({**_details(error), "login_url": link})
+            response.headers["HX-Redirect"] = link
+        response.status_code = error.status
+        return _finished(response, None)
+
+    def login_link(self, missing: Missing, target: str) -> str:
+        """A signed URL that begins a sign-in for exactly this, in this session only."""
+        ticket = {
+            "scopes": missing.scopes,
+            "claims": missing.claims,
+            "acrs": missing.acrs,
+            "max_age": missing.max_age,
+            "reason": missing.reason,
+            "next": target,
+            "for": _holder(),
+        }
+        return url_for("msal.login", ticket=self._signer.dumps(_TICKET, ticket))
+
+    def switch_link(self, username: str) -> str:
+        """A signed URL that leaves this account and signs in with another."""
+        ticket = {"switch": username, "for": _holder()}
+        return url_for("msal.login", ticket=self._signer.dumps(_TICKET, ticket))
+
+    def ticket(self, text: str) -> dict[str, t.Any]:
+        """What a login link says, or nothing if it is not this session's."""
+        try:
+            ticket = self._signer.loads(_TICKET, text, TICKET_LIFETIME)
+        except Expired as error:
+            return {"next": error.value.get("next", "/")}
+        return ticket if ticket and ticket["for"] == _holder() else {}
+
+    def logout_token(self) -> str:
+        """Proof that a sign-out was asked for by a page of this session."""
+        return self._signer.dumps(_LOGOUT, _holder())
+
+    def is_logout_token(self, text: str) -> bool:
+        """Whether the token is this session's."""
+        lifetime = current_app.permanent_session_lifetime.total_seconds()
+        try:
+            return (
+                bool(text) and self._signer.loads(_LOGOUT, text, lifetime) == _holder()
+            )
+        except Expired:
+            return False
+
+    def ask_logout(self) -> Response:
+        """The button that signs out, for who came by a link without a token."""
+        page = render_template("msal/logout.html", token=self.logout_token())
+        return _finished(make_response(page), None)
+
+    def signed_out(self) -> Response:
+        """Good-bye."""
+        return _finished(make_response(render_template("msal/signed_out.html")), None)
+
+    def _page(self, error: MsalAuthError) -> str:
+        again = url_for("msal.login", next=error.target)
+        if isinstance(error, OtherAccount):
+            other = self.switch_link(error.came)
+            keep = ("Stay with " + error.expected, error.target)
+            actions = [keep] if error.expected else []
+            return _render(error, [*actions, ("Continue as " + error.came, other)])
+        if isinstance(error, (Throttled, ServiceUnavailable)):
+            retry = current_target(request) if request.method == "GET" else error.target
+            at_callback = request.endpoint == "msal.callback"
+            return _render(error, [("Try again", again if at_callback else retry)])
+        if isinstance(error, ConfigurationError):
+            return _render(error, [("Start page", "/")])
+        if isinstance(error, (SignInError, TokenError)):
+            label = "Sign in again"
+            return _render(error, [(label, again), ("Start page", "/")])
+        return _render(error, [("Start page", "/")])
+
+    def _way_back(self) -> str:
+        return same_origin_path(request.headers.get("Referer"), request) or "/"
+
+
+def _holder() -> str | None:
+    """A digest of this session's handle: what tickets and tokens are bound to."""
+    person = signed_in()
+    return hashlib.sha256(person.handle.encode()).hexdigest() if person else None
+
+
+def _render(
+    error: MsalAuthError, actions: list[tuple[str, str]], *, lost: bool = False
+) -> str:
+    return render_template(
+        "msal/error.html",
+        error=error,
+        title=error.title,
+        advice=_ADVICE.get(type(error).__name__, ""),
+        details=_details(error),
+        party=error.party if isinstance(error, ReauthenticationLoop) else "",
+        names=(error.expected, error.came) if isinstance(error, OtherAccount) else (),
+        retry_after=getattr(error, "retry_after", None),
+        actions=actions,
+        lost=lost,
+    )
+
+
+def _details(error: MsalAuthError) -> dict[str, t.Any]:
+    """Members of a problem details object, RFC 9457 §3."""
+    internal = isinstance(error, ConfigurationError) and not current_app.debug
+    details = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": None if internal else str(error),
+        "error": getattr(error, "error", "") or _snake(type(error).__name__),
+        "codes": list(error.codes),
+        "correlation_id": error.correlation_id,
+        "retry_after": getattr(error, "retry_after", None),
+    }
+    return {
+        name: value for name, value in details.items() if value not in (None, "", [])
+    }
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def _problem(details: dict[str, t.Any]) -> Response:
+    return Response(json.dumps(details), mimetype="application/problem+json")
+
+
+def _finished(response: Response, retry_after: int | None) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.vary.update(["Accept", "Cookie"])
+    if retry_after:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; form-action *; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)

@@ -1,0 +1,142 @@
+"""The record of a signed-in session, beside the session in the same store.
+
+Owns its codec and encryption, and that changes happen alone and only while the session
+lives. Knows no MSAL: the token cache is text here.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import json
+import logging
+import secrets
+import typing as t
+from datetime import timedelta
+
+from .store import Entry
+from .store import Store
+
+logger = logging.getLogger("flask_msal_errors")
+
+#: One remembered answer of the token endpoint: status, text, headers, expiry and
+#: creation as epoch seconds. Plain JSON types only.
+HttpEntry = tuple[int, str, dict[str, str], int, int]
+
+
+@dataclasses.dataclass
+class Record:
+    """What is known of one signed-in session, loaded only when a token is needed."""
+
+    tokens: str = ""
+    """MSAL's serialized token cache (its unified schema, JSON), or empty."""
+    http: dict[str, HttpEntry] = dataclasses.field(default_factory=dict)
+    """MSAL's http cache: answers of the token endpoint that must not be asked again."""
+    proofs: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Authentication contexts that ID tokens proved, each with its expiry (epoch s)."""
+
+
+class Codec:
+    """A record to and from an entry: JSON text, encrypted if there are keys."""
+
+    def __init__(self, keys: cabc.Sequence[str] = ()) -> None:
+        self._fernet = _fernet(keys) if keys else None
+
+    def encode(self, record: Record) -> Entry:
+        text = json.dumps(dataclasses.asdict(record), separators=(",", ":"))
+        if self._fernet is None:
+            return {"plain": text}
+        return {"sealed": self._fernet.encrypt(text.encode()).decode()}
+
+    def decode(self, entry: Entry | None) -> Record:
+        """The record, or an empty one for whatever cannot be read."""
+        try:
+            return _shaped(json.loads(self._text(entry or {"plain": "{}"})))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            logger.warning("A record was unreadable (%s): empty.", type(error).__name__)
+            return Record()
+
+    def _text(self, entry: Entry) -> str:
+        if self._fernet is None:
+            return t.cast(str, entry["plain"])
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return t.cast(str, self._fernet.decrypt(entry["sealed"].encode()).decode())
+        except InvalidToken as error:
+            raise ValueError("sealed with another key") from error
+
+
+def _fernet(keys: cabc.Sequence[str]) -> t.Any:
+    from cryptography.fernet import Fernet
+    from cryptography.fernet import MultiFernet
+
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def _shaped(data: dict[str, t.Any]) -> Record:
+    http = {str(key): _http_entry(value) for key, value in data.get("http", {}).items()}
+    proofs = {str(key): int(value) for key, value in data.get("proofs", {}).items()}
+    tokens = data.get("tokens", "")
+    if not isinstance(tokens, str):
+        raise ValueError("tokens")
+    return Record(tokens, http, proofs)
+
+
+def _http_entry(value: cabc.Sequence[t.Any]) -> HttpEntry:
+    status, text, headers, expires, created = value
+    names = {str(name): str(header) for name, header in headers.items()}
+    return int(status), str(text), names, int(expires), int(created)
+
+
+class Records:
+    """All sessions' records, each under its session's random handle."""
+
+    def __init__(self, store: Store, codec: Codec, lifetime: timedelta) -> None:
+        self._store = store
+        self._codec = codec
+        self._lifetime = lifetime
+
+    def create(self, record: Record) -> str:
+        """Keep a new record; returns its handle, a secret of 256 bits."""
+        handle = secrets.token_urlsafe(32)
+        self._store.write(handle, self._codec.encode(record), self._lifetime)
+        return handle
+
+    def load(self, handle: str) -> Record:
+        """The record, empty if it is gone or unreadable."""
+        return self._codec.decode(self._store.read(handle))
+
+    @contextlib.contextmanager
+    def changing(self, handle: str, timeout: float) -> cabc.Iterator[Record]:
+        """The record, alone; saved on the way out if it changed and still exists.
+
+        Saved after an exception too: what MSAL learnt before it raised counts.
+
+        :param timeout: seconds to wait for whoever is changing it now.
+        """
+        with self._store.lock(handle, timeout):
+            record = self.load(handle)
+            before = self._codec_text(record)
+            try:
+                yield record
+            finally:
+                if self._codec_text(record) != before:
+                    entry = self._codec.encode(record)
+                    self._store.replace(handle, entry, self._lifetime)
+
+    def renew(self, handle: str) -> None:
+        """Give the record its full lifetime again."""
+        with self._store.lock(handle, timeout=5):
+            entry = self._store.read(handle)
+            if entry is not None:
+                self._store.replace(handle, entry, self._lifetime)
+
+    def delete(self, handle: str) -> None:
+        """Forget the record for good."""
+        self._store.delete(handle)
+
+    @staticmethod
+    def _codec_text(record: Record) -> str:
+        return json.dumps(dataclasses.asdict(record))

@@ -1,0 +1,342 @@
+"""Beginning, completing and ending a sign-in.
+
+Owns the order of things: nothing of the session or the record changes before the ID
+token, tenant and account are accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import typing as t
+from datetime import timedelta
+from urllib.parse import urlencode
+
+from flask import after_this_request
+from flask import current_app
+from flask import redirect
+from flask import session
+from flask import url_for
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from .caches import Caches
+from .challenge import id_token_claims
+from .challenge import merge_claims
+from .client import Client
+from .errors import AccessDenied
+from .errors import ConfigurationError
+from .errors import MsalAuthError
+from .errors import ReauthenticationLoop
+from .errors import ServiceUnavailable
+from .errors import SignInError
+from .errors import Throttled
+from .errors import TokenError
+from .errors import from_result
+from .flows import Flow
+from .flows import Flows
+from .flows import Missing
+from .record import Record
+from .record import Records
+from .settings import Settings
+from .user import SignedIn
+from .user import User
+from .user import remember
+from .user import signed_in
+
+logger = logging.getLogger("flask_msal_errors")
+
+
+class OtherAccount(SignInError):
+    """A re-authentication came back with another account than the one signed in.
+
+    :param expected: user name of who is signed in.
+    :param came: user name of who came back.
+    """
+
+    title = "Another account came back"
+
+    def __init__(self, expected: str, came: str) -> None:
+        super().__init__("A re-authentication came back with another account.")
+        self.expected = expected
+        self.came = came
+
+
+class SignIn:
+    """Sends people to the identity provider and takes them back."""
+
+    def __init__(
+        self, settings: Settings, client: Client, records: Records, flows: Flows
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._records = records
+        self._flows = flows
+
+    def begin(
+        self,
+        request: Request,
+        missing: Missing,
+        target: str,
+        *,
+        refused: TokenError | None = None,
+        hint: str | None = None,
+    ) -> Response:
+        """Send the user to the identity provider for exactly what is missing.
+
+        :param target: where they come back to, a path of this origin.
+        :param refused: the error that made this necessary: evidence for a dead end.
+        :param hint: user name of the account to sign in with.
+        :raises ReauthenticationLoop: the same was asked too often already.
+        :raises AccessDenied: a policy blocks the user, and trying did not help.
+        :raises Throttled: the token endpoint asked to be left alone.
+        """
+        person = signed_in()
+        account = digest(person.user) if person else None
+        key = missing.key(account or "anonymous")
+        self._check_dead_ends(request, missing, key, refused)
+        flow = self._client.begin(
+            missing.scopes or self._settings.scopes,
+            **self._parameters(missing, person, hint),
+        )
+        response = _no_store(redirect(flow.pop("auth_uri")))
+        # MSAL would check max_age itself, and print all claims into its exception.
+        flow.pop("max_age", None)
+        kept = Flow(
+            msal=flow,
+            target=target,
+            demand_key=key,
+            acrs=missing.acrs,
+            max_age=missing.max_age,
+            account=account,
+            reason=missing.reason,
+        )
+        self._flows.keep(request, response, kept, person.handle if person else None)
+        logger.info("A sign-in begins (%s).", missing.reason)
+        return response
+
+    def complete(self, request: Request, answer: dict[str, str]) -> Response:
+        """Take the user back with the identity provider's answer.
+
+        :param answer: the parameters at the redirect URI.
+        :raises SignInError: the answer is not acceptable.
+        :raises TokenError: the identity provider refused. Never redirects by itself.
+        """
+        flow = self._flows.find(request, answer.get("state", ""))
+        after_this_request(lambda r: _forget(self._flows, request, r, flow))
+        try:
+            if "error" in answer:
+                raise _refusal(answer, flow)
+            self._check_wait(request)
+            _, claims, scratch = self._client.redeem(flow.msal, answer)
+        except MsalAuthError as error:
+            self._after_failure(request, error, flow)
+            raise
+        self._check_account(flow, User(claims))
+        self._check_auth_time(flow, claims)
+        self._accept(claims, scratch)
+        response = _no_store(redirect(flow.target))
+        self._flows.count_round(request, response, flow.demand_key)
+        logger.info("A sign-in was completed (%s).", flow.reason)
+        return response
+
+    def hand_over(
+        self, request: Request, answer: dict[str, str], location: str
+    ) -> Response:
+        """Turn the cross-site post of ``form_post`` into a GET of this site.
+
+        The post comes without the Lax session cookie. It must not touch the session, or
+        the browser would get a new one in place of its own.
+
+        :raises StateMismatch: this browser started no such flow.
+        """
+        self._flows.find(request, answer.get("state", ""))
+        response = _no_store(redirect(location, 303))
+        self._flows.hand_over(request, response, answer)
+        return response
+
+    def handed_over(self, request: Request) -> dict[str, str]:
+        """The answer of a post before, once."""
+        answer = self._flows.handed_over(request)
+        if answer:
+            after_this_request(lambda r: _forget_answer(self._flows, request, r))
+        return answer
+
+    @property
+    def expects_post(self) -> bool:
+        """Whether the identity provider answers with ``form_post``."""
+        return self._settings.response_mode == "form_post"
+
+    def end(self, request: Request) -> Response:
+        """Sign the user out here and at the identity provider."""
+        person = signed_in()
+        self.forget()
+        response = _no_store(redirect(self._end_session_url(request, person), 303))
+        self._flows.forget_rounds(request, response)
+        logger.info("A user signed out.")
+        return response
+
+    def forget(self) -> None:
+        """Drop the session and its record."""
+        person = signed_in()
+        if person is not None:
+            self._records.delete(person.handle)
+        session.clear()
+
+    def renew(self, person: SignedIn) -> None:
+        """Give record and session their full lifetime again, past half of it."""
+        if time.time() > person.renew_at:
+            self._records.renew(person.handle)
+            remember(person.handle, person.user.claims, _lifetime())
+
+    def _parameters(
+        self, missing: Missing, person: SignedIn | None, hint: str | None
+    ) -> dict[str, t.Any]:
+        settings = self._settings
+        acrs = id_token_claims(missing.acrs) if missing.acrs else None
+        parameters: dict[str, t.Any] = {
+            "redirect_uri": settings.redirect_uri
+            or url_for("msal.callback", _external=True),
+            "claims_challenge": merge_claims(missing.claims, acrs),
+            "max_age": missing.max_age,
+            "response_mode": settings.response_mode,
+        }
+        if hint:
+            return {**parameters, "login_hint": hint}
+        if person is None:
+            first = {"prompt": settings.prompt, "domain_hint": settings.domain_hint}
+            return {**parameters, **first}
+        hint = person.user.claims.get("login_hint") or person.user.username
+        return {**parameters, "login_hint": hint or None}
+
+    def _check_dead_ends(
+        self,
+        request: Request,
+        missing: Missing,
+        key: str,
+        refused: TokenError | None,
+    ) -> None:
+        self._check_wait(request)
+        rounds = self._flows.rounds(request, key)
+        if missing.reason == "message_only" and rounds:
+            raise AccessDenied(result=refused.result if refused else None)
+        if rounds >= self._settings.reauth_limit:
+            raise ReauthenticationLoop(
+                party="API" if missing.reason == "challenge" else "identity provider",
+                codes=refused.codes if refused else (),
+                correlation_id=refused.correlation_id if refused else "",
+            )
+
+    def _check_wait(self, request: Request) -> None:
+        wait = self._flows.wait(request)
+        if wait:
+            raise Throttled("A pause was asked for.", retry_after=wait)
+
+    def _after_failure(
+        self, request: Request, error: MsalAuthError, flow: Flow
+    ) -> None:
+        error.target = flow.target
+        if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
+            seconds = error.retry_after
+            after_this_request(lambda r: _wait(self._flows, request, r, seconds))
+
+    def _check_account(self, flow: Flow, came: User) -> None:
+        person = signed_in()
+        expected = digest(person.user) if person else flow.account
+        if expected is not None and expected != digest(came):
+            name = person.user.username if person else ""
+            raise OtherAccount(name, came.username)
+
+    def _check_auth_time(self, flow: Flow, claims: dict[str, t.Any]) -> None:
+        if flow.max_age is not None and "auth_time" not in claims:
+            raise ConfigurationError(
+                "login_required(max_age=…) needs the claim auth_time, which the ID token "
+                "lacks. Add auth_time to the optional claims of the ID token in the app "
+                "registration ('Token configuration')."
+            )
+
+    def _accept(self, claims: dict[str, t.Any], scratch: Caches) -> None:
+        person = signed_in()
+        proofs = dict.fromkeys(_acrs(claims), int(claims["exp"]))
+        if person is None:
+            handle = self._records.create(_merged(Record(), scratch, proofs))
+        else:
+            handle = person.handle
+            with self._records.changing(handle, timeout=30) as record:
+                _merged(record, scratch, proofs)
+        remember(handle, claims, _lifetime())
+        # A new id for a new privilege: a planted session id is worth nothing.
+        interface: t.Any = current_app.session_interface
+        interface.regenerate(session)
+
+    def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
+        back = self._settings.post_logout or url_for("msal.signed_out", _external=True)
+        if back.startswith("/"):
+            back = request.url_root.rstrip("/") + back
+        try:
+            endpoint = self._client.end_session_endpoint()
+        except (ServiceUnavailable, ConfigurationError) as error:
+            logger.warning("Signed out here only: %s", error)
+            endpoint = None
+        if endpoint is None:
+            return back
+        hint = person.user.claims.get("login_hint") if person else None
+        query = {
+            "client_id": self._settings.client_id,
+            "post_logout_redirect_uri": back,
+            **({"logout_hint": hint} if hint else {}),
+        }
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+
+
+def digest(user: User) -> str:
+    """A short name for an account that says nothing about it."""
+    return hashlib.sha256(repr(user.account).encode()).hexdigest()[:16]
+
+
+def _refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
+    """The error at the redirect URI, with the fields that MSAL leaves out."""
+    names = ("error", "error_description", "error_uri", "suberror", "claims")
+    result: dict[str, t.Any] = {k: answer[k] for k in names if k in answer}
+    result.setdefault("suberror", answer.get("error_subcode", ""))
+    error = from_result(result, scopes=flow.msal["scope"])
+    return error or TokenError(result=result)
+
+
+def _merged(record: Record, scratch: Caches, proofs: dict[str, int]) -> Record:
+    scratch.merge_into(record)
+    record.proofs = {**record.proofs, **proofs}
+    return record
+
+
+def _acrs(claims: dict[str, t.Any]) -> list[str]:
+    acrs = claims.get("acrs")
+    if isinstance(acrs, str):
+        return [acrs]
+    return [str(acr) for acr in acrs] if isinstance(acrs, list) else []
+
+
+def _lifetime() -> float:
+    lifetime: timedelta = current_app.permanent_session_lifetime
+    return lifetime.total_seconds()
+
+
+def _no_store(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _forget(flows: Flows, request: Request, response: Response, flow: Flow) -> Response:
+    flows.forget(request, response, flow.msal["state"])
+    return response
+
+
+def _forget_answer(flows: Flows, request: Request, response: Response) -> Response:
+    flows.forget_answer(request, response)
+    return response
+
+
+def _wait(flows: Flows, request: Request, response: Response, seconds: int) -> Response:
+    flows.set_wait(request, response, seconds)
+    return response

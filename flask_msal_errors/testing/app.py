@@ -1,0 +1,77 @@
+"""The emulator's Flask applications: blueprints, what is recorded, what goes wrong."""
+
+from __future__ import annotations
+
+import flask
+from flask import Blueprint
+from flask import Flask
+from flask import Response
+from flask import request
+
+from . import api
+from . import authorize
+from . import browsers
+from . import discovery
+from . import panel
+from . import token
+from .model import Call
+from .state import Tenant
+
+SERVICES = (discovery.discovery, discovery.jwks, token.blueprint, api.blueprint)
+PAGES = (authorize.blueprint, authorize.pages, browsers.blueprint, panel.blueprint)
+_CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-src *; base-uri 'none'"
+
+
+def build(tenant: Tenant, *blueprints: Blueprint) -> Flask:
+    """Return an application that speaks for ``tenant`` with these blueprints."""
+    app = Flask(__name__, static_folder=None)
+    app.extensions["entra_tenant"] = tenant
+    app.config["MAX_FORM_MEMORY_SIZE"] = None
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+
+    @app.before_request
+    def go_wrong() -> Response | None:
+        return tenant.faults.before(request.blueprint or "", request)
+
+    @app.after_request
+    def record(response: Response) -> Response:
+        kind = request.blueprint or "other"
+        if kind in ("authorize", "page", "logout", "panel"):
+            _page_headers(response)
+        _record(tenant, kind, response)
+        return tenant.faults.after(kind, response)
+
+    return app
+
+
+def _page_headers(response: Response) -> None:
+    policy = _CSP
+    if "script_nonce" in flask.g:
+        policy += f"; script-src 'nonce-{flask.g.script_nonce}'"
+    response.headers.setdefault("Content-Security-Policy", policy)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("X-Frame-Options", "DENY")
+
+
+def _record(tenant: Tenant, kind: str, response: Response) -> None:
+    """Count the request and, but for the panel's own, keep it for the test to see."""
+    names = [kind, f"{kind}.{response.status_code}"]
+    form = request.form.to_dict()
+    if kind == "token" and form.get("grant_type"):
+        names.append(f"token.{form['grant_type']}")
+    tenant.count(*names)
+    if kind == "panel":
+        return
+    call = Call(
+        kind,
+        request.path,
+        response.status_code,
+        request.method,
+        form,
+        request.args.to_dict(),
+        dict(request.headers),
+    )
+    with tenant.lock:
+        tenant.calls.append(call)
+        del tenant.calls[:-1000]

@@ -1,0 +1,244 @@
+"""The authorize endpoint and the pages between it and the way back to the app.
+
+Source: Microsoft's "OAuth 2.0 authorization code flow" and captured redirects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import typing as t
+import urllib.parse
+import uuid
+
+from flask import Blueprint
+from flask import Response
+from flask import g
+from flask import make_response
+from flask import redirect
+from flask import render_template
+from flask import request
+from flask import url_for
+
+from . import rules
+from .browsers import browser
+from .browsers import remember
+from .claims import parse_claims
+from .errors import Refusal
+from .model import OIDC_SCOPES
+from .model import Ask
+from .model import Browser
+from .model import Code
+from .model import SignIn
+from .state import Tenant
+from .model import User
+from .state import tenant
+from .tokens import client_info
+from .words import scope_words
+
+blueprint = Blueprint("authorize", __name__)
+pages = Blueprint("page", __name__)
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
+
+
+@blueprint.errorhandler(Refusal)
+@pages.errorhandler(Refusal)
+def refused(refusal: Refusal) -> tuple[str, int]:
+    """Show Entra's own error page: the app cannot be trusted with an answer."""
+    fields = refusal.body(tenant().pages_url)
+    return render_template("entra_error.html", refusal=refusal, fields=fields), 400
+
+
+@blueprint.route("/<name>/oauth2/v2.0/authorize", methods=["GET", "POST"])
+def authorize(name: str) -> Response:
+    """Begin a sign-in: check the request, then go as far as no page is needed."""
+    here = tenant()
+    if not here.known(name):
+        raise Refusal(90002)
+    params = request.values.to_dict()
+    check_app(here, params)
+    with here.lock:
+        try:
+            ask = read_ask(here, params)
+        except Refusal as refusal:
+            return error_redirect(here, params, refusal)
+        page = rules.next_page(here, ask, browser(here))
+        if page == "done":
+            return finish(here, ask)
+        if params.get("prompt") == "none":
+            silent = rules.silent_refusal(here, ask, browser(here))
+            return error_redirect(here, params, silent)
+        here.asks[ctx := secrets.token_urlsafe(16)] = ask
+    return remember(here, see_page(ctx))
+
+
+def check_app(here: Tenant, params: dict[str, str]) -> None:
+    """Refuse, on a page, a request that may not come from the app.
+
+    :raises Refusal: for an unknown client or redirect URI; nothing is redirected.
+    """
+    if params.get("client_id") != here.client_id:
+        raise Refusal(700016)
+    target = params.get("redirect_uri", "")
+    registered = here.settings.redirect_uris
+    parts = urllib.parse.urlsplit(target)
+    local = parts.scheme in ("http", "https") and parts.hostname in _LOCAL
+    if not (local if registered is None else target in registered):
+        raise Refusal(50011)
+
+
+def read_ask(here: Tenant, params: dict[str, str]) -> Ask:
+    """Read and check the rest of an authorize request."""
+    if params.get("response_type") != "code":
+        raise Refusal(70016)
+    scopes = tuple(here.full_scope(s) for s in params.get("scope", "").split())
+    if not scopes:
+        raise Refusal(90014, detail="The required field 'scope' is missing.")
+    rules.check_scopes(here, scopes)
+    return Ask(params, scopes, parse_claims(params.get("claims")), here.now())
+
+
+def see_page(ctx: str) -> Response:
+    return t.cast(Response, redirect(url_for("page.show", ctx=ctx), 303))
+
+
+def _ask(here: Tenant) -> Ask:
+    ask = here.asks.get(request.values.get("ctx", ""))
+    if ask is None:
+        raise Refusal(90023, detail="This sign-in is over. Start again in the app.")
+    return ask
+
+
+@pages.get("/login")
+def show() -> Response:
+    """Show the page that this sign-in needs next, or go back to the app."""
+    here = tenant()
+    with here.lock:
+        ask = _ask(here)
+        own = browser(here)
+        page = rules.next_page(here, ask, own)
+        if page == "done":
+            return finish(here, ask)
+        block = rules.blocking(here, ask.scopes)
+        if page == "blocked" and block and block.redirect:
+            return error_redirect(here, ask.params, Refusal(53003))
+        return make_response(
+            render_template(f"{page}.html", **page_words(here, ask, own))
+        )
+
+
+def page_words(here: Tenant, ask: Ask, own: Browser) -> dict[str, t.Any]:
+    """Return what the pages say."""
+    sign_in = rules.chosen(here, ask, own)
+    hinted = rules.hinted(here, ask.get("login_hint"))
+    missing = rules.missing_consents(ask, sign_in.user) if sign_in else []
+    return {
+        "ctx": request.values["ctx"],
+        "app": urllib.parse.urlsplit(ask.get("redirect_uri")).netloc,
+        "user": sign_in.user if sign_in else None,
+        "users": sorted(here.users.values(), key=lambda user: user is not hinted),
+        "hinted": hinted,
+        "signed_in": rules.usable(ask, own),
+        "contexts": sorted(ask.wanted.contexts - sign_in.acrs) if sign_in else [],
+        "scopes": [scope_words(scope) for scope in missing],
+        "number": 10 + int(ask.at) % 90,
+    }
+
+
+@pages.post("/login")
+def act() -> Response:
+    """Do what the person chose on a page."""
+    here = tenant()
+    with here.lock:
+        ask = _ask(here)
+        action = request.form.get("action", "")
+        if action == "cancel":
+            fields = {"error": "access_denied", "error_subcode": "cancel"}
+            return to_app(ask.params, fields)
+        if action == "decline":
+            return error_redirect(here, ask.params, Refusal(65004))
+        if action == "switch":
+            ask.user, ask.switching = None, True
+        elif request.form.get("user") in here.users:
+            pick(here, ask, here.users[request.form["user"]])
+        else:
+            prove(here, ask, action)
+        return see_page(request.form["ctx"])
+
+
+def pick(here: Tenant, ask: Ask, user: User) -> None:
+    """Use this user's sign-in; make a new one where none is fresh enough."""
+    own = browser(here)
+    ask.user = user.key
+    if user.key in rules.usable(ask, own):
+        return
+    old = own.sign_ins.get(user.key)
+    sid = old.sid if old and rules.current(old) else str(uuid.uuid4())
+    own.sign_ins[user.key] = SignIn(user, sid, here.now(), address=user.address)
+
+
+def prove(here: Tenant, ask: Ask, action: str) -> None:
+    """Note what the person proved or granted on a page."""
+    own = browser(here)
+    sign_in = rules.chosen(here, ask, own)
+    if sign_in is None:
+        return
+    user = sign_in.user
+    if action == "mfa":
+        own.sign_ins[user.key] = dataclasses.replace(sign_in, mfa=True)
+    elif action == "context":
+        acrs = sign_in.acrs | ask.wanted.contexts
+        own.sign_ins[user.key] = dataclasses.replace(sign_in, mfa=True, acrs=acrs)
+    elif action == "password":
+        user.password_expired = False
+        own.sign_ins[user.key] = dataclasses.replace(sign_in, at=here.now())
+    elif action == "accept":
+        user.consents.update(consented(here, ask.scopes))
+        ask.consented = True
+    ask.user = user.key
+
+
+def consented(here: Tenant, scopes: tuple[str, ...]) -> set[str]:
+    """Return what accepting these scopes grants: ``.default`` stands for all."""
+    granted = set(scopes)
+    if f"{here.api_resource}/.default" in granted:
+        granted.update(here.api_scopes())
+    return granted | set(OIDC_SCOPES)
+
+
+def finish(here: Tenant, ask: Ask) -> Response:
+    """Go back to the app with a code; what was proved for this request goes along."""
+    own = browser(here)
+    sign_in = rules.chosen(here, ask, own)
+    if sign_in is None:
+        raise Refusal(90023)
+    sign_in = dataclasses.replace(sign_in, address=sign_in.user.address)
+    code = f"1.AX{secrets.token_urlsafe(32)}"
+    here.codes[code] = Code(ask, sign_in, here.now())
+    here.asks.pop(request.values.get("ctx", ""), None)
+    fields = {"code": code, "session_state": sign_in.sid}
+    if ask.get("client_info") == "1":
+        fields["client_info"] = client_info(here, sign_in.user)
+    return to_app(ask.params, fields)
+
+
+def error_redirect(here: Tenant, params: dict[str, str], refusal: Refusal) -> Response:
+    return to_app(params, refusal.redirect_fields(here.pages_url))
+
+
+def to_app(params: dict[str, str], fields: dict[str, str]) -> Response:
+    """Answer at the redirect URI: by query, fragment or a form that posts itself."""
+    target = params["redirect_uri"]
+    if "state" in params:
+        fields = {**fields, "state": params["state"]}
+    if params.get("response_mode") == "form_post":
+        g.script_nonce = secrets.token_urlsafe(12)
+        page = render_template(
+            "form_post.html", target=target, fields=fields, nonce=g.script_nonce
+        )
+        return make_response(page)
+    mark = "#" if params.get("response_mode") == "fragment" else "?"
+    mark = "&" if mark == "?" and "?" in target else mark
+    return t.cast(
+        Response, redirect(f"{target}{mark}{urllib.parse.urlencode(fields)}", 302)
+    )

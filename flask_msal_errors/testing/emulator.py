@@ -1,0 +1,187 @@
+"""The emulator: two listeners around one tenant, and the switches to change it."""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+import ssl
+import tempfile
+import types
+import typing as t
+
+from . import app
+from .person import Person
+from .pki import ServerFiles
+from .pki import write_server_files
+from .server import Server
+from .model import Call
+from .state import Tenant
+from .switches import Switches
+
+
+class Emulator(Switches):
+    """A local Microsoft Entra tenant with a Graph-like API, over real sockets.
+
+    >>> with Emulator() as entra:
+    ...     entra.authority.startswith("https://localhost:")
+    True
+
+    :param port: of discovery, token endpoint and API (https); 0 takes a free one.
+    :param pages_port: of the pages a person visits (http); 0 takes a free one.
+    :param https_pages: put the pages on https, on ``port``, too.
+    :param client_secret: a fixed secret; a random one without it.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        pages_port: int = 0,
+        https_pages: bool = False,
+        client_secret: str | None = None,
+    ) -> None:
+        super().__init__(Tenant(client_secret))
+        self._ports = (port, pages_port)
+        self._https_pages = https_pages
+        self._servers: list[Server] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._files: ServerFiles | None = None
+
+    def start(self) -> Emulator:
+        """Make a CA, listen, and return the emulator itself."""
+        if self._servers:
+            raise RuntimeError("This emulator runs already; stop() it first.")
+        self._folder = tempfile.TemporaryDirectory(prefix="entra-")
+        self._files = write_server_files(pathlib.Path(self._folder.name))
+        tenant = self.tenant
+        services = app.SERVICES + (app.PAGES if self._https_pages else ())
+        https = Server(
+            app.build(tenant, *services),
+            self._ports[0],
+            self._files.context(),
+            lambda: tenant.count("tls"),
+        )
+        self._servers.append(https)
+        tenant.https_url = tenant.pages_url = f"https://localhost:{https.port}"
+        if not self._https_pages:
+            pages = Server(app.build(tenant, *app.PAGES), self._ports[1])
+            self._servers.append(pages)
+            tenant.pages_url = f"http://localhost:{pages.port}"
+        for server in self._servers:
+            server.start()
+        return self
+
+    def stop(self) -> None:
+        """Cut all connections, and remove the CA; stopping twice is harmless."""
+        for server in self._servers:
+            server.stop()
+        self._servers.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def __enter__(self) -> Emulator:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def reset(self) -> None:
+        """Go back to the start: users, policies, faults, counters, sessions, tokens."""
+        self.tenant.reset()
+
+    def config(self, **overrides: t.Any) -> dict[str, t.Any]:
+        """Return the ``MSAL_*`` settings of a Flask app that signs in here."""
+        settings: dict[str, t.Any] = {
+            "MSAL_CLIENT_ID": self.client_id,
+            "MSAL_CLIENT_CREDENTIAL": self.client_secret,
+            "MSAL_AUTHORITY": self.authority,
+            "MSAL_VERIFY": self.ca_file,
+            "MSAL_INSTANCE_DISCOVERY": False,
+            "MSAL_SCOPES": [self.scope("Profile.Read")],
+        }
+        return {**settings, **overrides}
+
+    def person(
+        self, name: str = "ada", *, decline_consent: bool = False, cancel: bool = False
+    ) -> Person:
+        """Return a user in front of a browser of their own."""
+        pages_url = self.tenant.pages_url
+        return Person(
+            pages_url,
+            self.ca_file,
+            name,
+            decline_consent=decline_consent,
+            cancel=cancel,
+        )
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return a TLS context with which an app can serve https on localhost."""
+        return self._running().context()
+
+    def _running(self) -> ServerFiles:
+        if self._files is None:
+            raise RuntimeError(
+                "The emulator does not run: start() it, or use it in a with statement."
+            )
+        return self._files
+
+    @property
+    def ca_file(self) -> str:
+        """The path of the CA's certificate, for ``verify=``."""
+        return str(self._running().ca)
+
+    @property
+    def authority(self) -> str:
+        return f"{self.tenant.https_url}/{self.tenant.id}"
+
+    @property
+    def issuer(self) -> str:
+        return self.tenant.issuer
+
+    @property
+    def tenant_id(self) -> str:
+        return self.tenant.id
+
+    @property
+    def client_id(self) -> str:
+        return self.tenant.client_id
+
+    @property
+    def client_secret(self) -> str:
+        return self.tenant.client_secret
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.tenant.https_url}/api"
+
+    @property
+    def graph_url(self) -> str:
+        return f"{self.tenant.https_url}/graph/v1.0"
+
+    @property
+    def api_resource(self) -> str:
+        return self.tenant.api_resource
+
+    @property
+    def pages_url(self) -> str:
+        return self.tenant.pages_url
+
+    @property
+    def panel_url(self) -> str:
+        return f"{self.tenant.pages_url}/panel"
+
+    @property
+    def counters(self) -> collections.Counter[str]:
+        """How often each kind of request came, also by status and grant type."""
+        return self.tenant.counters
+
+    @property
+    def calls(self) -> list[Call]:
+        """The last 1,000 requests, oldest first."""
+        return self.tenant.calls

@@ -1,0 +1,164 @@
+"""The things a tenant is made of: users, sign-ins, grants, policies, settings.
+
+Plain data; ``state`` holds it and ``rules`` judges it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .claims import Wanted
+
+GRAPH = "https://graph.microsoft.com"
+OIDC_SCOPES = {
+    "openid": "Sign you in",
+    "profile": "View your basic profile",
+    "email": "View your email address",
+    "offline_access": "Maintain access to data you have given it access to",
+}
+API_SCOPES = {
+    "Profile.Read": "Read your profile",
+    "Mail.Read": "Read your mail",
+    "Payroll.Read": "Read your payroll",
+    "Busy.Read": "See when you are busy",
+}
+
+
+@dataclasses.dataclass(eq=False)
+class User:
+    """A person in the tenant.
+
+    :param key: the short name, such as ``ada``.
+    :param assigned: may use the app; an unassigned user meets AADSTS50105.
+    :param address: the IP address that APIs see.
+    :param revoked_at: sign-ins and tokens from before are void (POSIX time).
+    :param frequency_at: sign-ins from before are too old for the sign-in frequency.
+    """
+
+    key: str
+    name: str
+    username: str
+    object_id: str
+    assigned: bool = True
+    address: str = "203.0.113.10"
+    revoked_at: float = 0.0
+    frequency_at: float = 0.0
+    password_expired: bool = False
+    consents: set[str] = dataclasses.field(default_factory=set)
+
+    @property
+    def hint(self) -> str:
+        """The opaque ``login_hint`` claim, which serves as a logout hint too."""
+        return f"O.{self.object_id}"
+
+
+@dataclasses.dataclass(frozen=True)
+class SignIn:
+    """That a user signed in, when, and what they proved by then.
+
+    Codes and refresh tokens keep the one they were made with: proof that is given
+    later does not reach back.
+    """
+
+    user: User
+    sid: str
+    at: float
+    mfa: bool = False
+    acrs: frozenset[str] = frozenset()
+    address: str = ""
+
+
+@dataclasses.dataclass
+class Browser:
+    """A browser's single sign-on session at Entra: one sign-in a user."""
+
+    sign_ins: dict[str, SignIn] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Ask:
+    """One authorize request on its way through the pages."""
+
+    params: dict[str, str]
+    scopes: tuple[str, ...]
+    wanted: Wanted
+    at: float
+    user: str | None = None
+    switching: bool = False
+    consented: bool = False
+
+    def get(self, name: str) -> str:
+        return self.params.get(name, "")
+
+
+@dataclasses.dataclass
+class Code:
+    """An authorization code: one time, ten minutes."""
+
+    ask: Ask
+    sign_in: SignIn
+    at: float
+    used: bool = False
+
+
+@dataclasses.dataclass
+class RefreshToken:
+    """A refresh token: for one user and client, for every resource."""
+
+    sign_in: SignIn
+    used: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Issued:
+    """What the APIs know of an access token, besides what it says itself."""
+
+    user: User
+    at: float
+    address: str
+
+
+@dataclasses.dataclass(frozen=True)
+class MfaPolicy:
+    """Tokens for ``scope`` and ``user`` (``None``: for all) need MFA."""
+
+    scope: str | None
+    user: str | None
+    id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockPolicy:
+    """No tokens for ``scope`` (``None``: for any); with or without a way back."""
+
+    scope: str | None
+    redirect: bool
+    id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A request that the emulator answered; form, query and headers stay unprinted."""
+
+    kind: str
+    path: str
+    status: int
+    method: str = "GET"
+    form: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    query: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    headers: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+
+
+@dataclasses.dataclass
+class Settings:
+    """What a test may set on the emulator; ``reset()`` puts the defaults back."""
+
+    token_lifetime: int = 3600
+    refresh_in: int | None = None
+    clock_skew: int = 0
+    one_time_refresh_tokens: bool = False
+    header_form: str = "graph_live"
+    redirect_uris: set[str] | None = None
+    frontchannel_logout_uri: str | None = None
+    id_token_hook: t.Callable[[dict[str, t.Any], dict[str, t.Any]], t.Any] | None = None

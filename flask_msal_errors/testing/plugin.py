@@ -1,0 +1,33 @@
+"""The pytest plugin: fixture ``entra``, an emulator that is fresh in every test.
+
+pytest loads this module in every run, so nothing is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+import pytest
+
+if t.TYPE_CHECKING:
+    from .emulator import Emulator
+
+
+@pytest.fixture(scope="session")
+def entra_server() -> cabc.Iterator[Emulator]:
+    """One emulator for the whole run."""
+    from .emulator import Emulator
+
+    with Emulator() as server:
+        yield server
+
+
+@pytest.fixture
+def entra(entra_server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The emulator, back at its start; its address and signing keys stay."""
+    # requests puts these variables above a session's own ``verify``.
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    entra_server.reset()
+    return entra_server

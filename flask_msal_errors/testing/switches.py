@@ -1,0 +1,252 @@
+"""The switches of the emulator: what an administrator, a user or bad luck may do.
+
+Each is a method for tests and a button on the control panel.
+"""
+
+from __future__ import annotations
+
+import collections
+import collections.abc as cabc
+import secrets
+import time
+import typing as t
+import uuid
+
+from . import clientauth
+from . import tokens
+from .faults import Delay
+from .faults import Outage
+from .faults import RetryAfter
+from .faults import Script
+from .faults import Scripted
+from .model import BlockPolicy
+from .model import MfaPolicy
+from .state import Tenant
+from .model import User
+
+UserLike = str | User
+HEADER_FORMS = ("graph_live", "graph_pop_bearer", "graph_doc", "arm")
+TARGETS = ("token", "api", "discovery", "jwks")
+
+
+def _setting(name: str, doc: str) -> t.Any:
+    """Return a property for a member of ``Settings``, which ``reset()`` puts back."""
+
+    def read(self: Switches) -> t.Any:
+        return getattr(self.tenant.settings, name)
+
+    def write(self: Switches, value: t.Any) -> None:
+        setattr(self.tenant.settings, name, value)
+
+    return property(read, write, doc=doc)
+
+
+class Switches:
+    """What can happen in the tenant; every user parameter takes ``"ada"`` or a user."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+
+    token_lifetime = _setting("token_lifetime", "Seconds that tokens live.")
+    refresh_in = _setting("refresh_in", "The ``refresh_in`` member, or ``None``.")
+    clock_skew = _setting("clock_skew", "Seconds that Entra's clock is fast.")
+    one_time_refresh_tokens = _setting(
+        "one_time_refresh_tokens", "Whether a refresh token used again is refused."
+    )
+    id_token_hook = _setting(
+        "id_token_hook",
+        "``hook(claims, header)`` changes the claims in place, or returns other claims"
+        " or a finished token.",
+    )
+    redirect_uris = _setting(
+        "redirect_uris", "The registered redirect URIs; ``None`` allows any local one."
+    )
+    frontchannel_logout_uri = _setting(
+        "frontchannel_logout_uri", "The app's page that Entra loads at sign-out."
+    )
+
+    @property
+    def header_form(self) -> str:
+        """The form of the challenge after ``revoke``: one of ``HEADER_FORMS``."""
+        return self.tenant.settings.header_form
+
+    @header_form.setter
+    def header_form(self, value: str) -> None:
+        if value not in HEADER_FORMS:
+            raise ValueError(f"header_form is one of {', '.join(HEADER_FORMS)}")
+        self.tenant.settings.header_form = value
+
+    def _user(self, user: UserLike) -> User:
+        return user if isinstance(user, User) else self.tenant.users[user]
+
+    def require_mfa(
+        self, scope: str | None = None, user: UserLike | None = None
+    ) -> None:
+        """Demand MFA for tokens of ``scope`` and ``user`` (``None``: of all)."""
+        key = self._user(user).key if user else None
+        self.tenant.mfa.append(MfaPolicy(scope, key, str(uuid.uuid4())))
+
+    def require_context(self, place: str, value: str | None) -> None:
+        """Have the API demand an authentication context; ``None`` takes it back.
+
+        :param place: a path below ``/api``, such as ``/payroll``, or a scope.
+        """
+        with self.tenant.lock:
+            self.tenant.contexts.pop(place, None)
+            if value:
+                self.tenant.contexts[place] = value
+
+    def block(self, scope: str | None = None, *, redirect: bool = False) -> None:
+        """Block tokens for ``scope``; at sign-in by a page, or back at the app."""
+        policy = BlockPolicy(scope, redirect, str(uuid.uuid4()))
+        self.tenant.blocks.append(policy)
+
+    def clear_policies(self) -> None:
+        """Drop every MFA and block policy; contexts go back to the default."""
+        with self.tenant.lock:
+            self.tenant.mfa.clear()
+            self.tenant.blocks.clear()
+            self.tenant.contexts = {"/payroll": "c1"}
+
+    def expire_frequency(self, user: UserLike) -> None:
+        """Let the sign-in frequency pass: refresh meets 70043 until a sign-in."""
+        self._user(user).frequency_at = self.tenant.now()
+
+    def revoke(self, user: UserLike) -> None:
+        """Revoke the user's sessions: tokens and sign-ins from before are void."""
+        self._user(user).revoked_at = self.tenant.now()
+
+    def change_ip(self, user: UserLike) -> None:
+        """Move the user to another address: the API refuses the tokens it has.
+
+        A refresh that repeats the API's claims succeeds without the user.
+        """
+        found = self._user(user)
+        last = int(found.address.rpartition(".")[2])
+        found.address = f"203.0.113.{last % 254 + 1}"
+
+    def expire_password(self, user: UserLike) -> None:
+        """Let the password expire: refresh meets 50055, sign-in asks for a new one."""
+        self._user(user).password_expired = True
+
+    def withdraw_consent(self, user: UserLike, scope: str | None = None) -> None:
+        """Take consent back, for one scope or all: refresh meets 65001."""
+        consents = self._user(user).consents
+        names = {scope, self.scope(scope)} if scope else set(consents)
+        consents.difference_update(names)
+
+    def scope(self, name: str) -> str:
+        """Return the full name of one of the API's scopes."""
+        return name if "/" in name else f"{self.tenant.api_resource}/{name}"
+
+    def throttle(
+        self,
+        seconds: float = 30,
+        *,
+        plain: bool = True,
+        retry_after: RetryAfter = "seconds",
+        target: str = "token",
+    ) -> None:
+        """Answer 429; ``plain`` as text, which MSAL cannot parse, else as JSON."""
+        self._outage(429, seconds, plain, retry_after, target)
+
+    def unavailable(
+        self,
+        seconds: float = 30,
+        *,
+        retry_after: RetryAfter = None,
+        target: str = "token",
+    ) -> None:
+        """Answer 503."""
+        self._outage(503, seconds, False, retry_after, target)
+
+    def _outage(
+        self,
+        status: int,
+        seconds: float,
+        plain: bool,
+        retry_after: RetryAfter,
+        target: str,
+    ) -> None:
+        outage = Outage(status, time.time() + seconds, plain, retry_after)
+        self.tenant.faults.outages[_known(target)] = outage
+
+    def slow(
+        self, delay: float = 1.0, target: str = "token", *, drip: bool = False
+    ) -> None:
+        """Answer late; ``drip`` sends byte after byte over that time."""
+        self.tenant.faults.delays[_known(target)] = Delay(delay, drip)
+
+    def broken(self, target: str = "token") -> None:
+        """Answer 200 with JSON that breaks off."""
+        self.tenant.faults.broken.add(_known(target))
+
+    def loop(self) -> None:
+        """Answer every refresh with 50196, loop detected."""
+        self.tenant.faults.loop = True
+
+    def fail_next(
+        self,
+        answer: Scripted,
+        target: str = "token",
+        status: int = 400,
+        times: int = 1,
+        headers: cabc.Mapping[str, str] | None = None,
+    ) -> None:
+        """Give a scripted answer to the next requests.
+
+        :param answer: an error body, or a callable that gets the request and returns
+            a body, a Flask response, or ``None`` to let the request through.
+        """
+        script = Script(answer, status, times, headers or {})
+        queue = self.tenant.faults.scripts.setdefault(
+            _known(target), collections.deque()
+        )
+        queue.append(script)
+
+    def clear_faults(self) -> None:
+        """End every fault and forged ID token; policies and users stay."""
+        with self.tenant.lock:
+            self.tenant.faults.clear()
+            self.tenant.settings.id_token_hook = None
+
+    def rotate_keys(self, keep_old: bool = True) -> None:
+        """Sign with a new key from now on."""
+        self.tenant.keys.rotate(keep_old)
+
+    def secret_rotated(self) -> str:
+        """Refuse the client secret from now on; returns the new one."""
+        self.tenant.client_secret = secrets.token_urlsafe(24)
+        return self.tenant.client_secret
+
+    def register_certificate(self, pem: str | bytes) -> str:
+        """Accept client assertions of this certificate; returns its thumbprint."""
+        return clientauth.register(self.tenant, pem)
+
+    def forge(
+        self,
+        *,
+        alg: str = "RS256",
+        kid: str | None = None,
+        drop: cabc.Iterable[str] = (),
+        **claims: t.Any,
+    ) -> None:
+        """Forge every ID token until ``clear_faults``: other claims, key or algorithm.
+
+        :param alg: ``none``, or ``HS256`` for a signature with the public key.
+        :param kid: the key id that the token names.
+        :param drop: claims to leave out.
+        """
+        hook = tokens.forger(self.tenant, alg, kid, drop, claims)
+        self.tenant.settings.id_token_hook = hook
+
+    @property
+    def users(self) -> dict[str, User]:
+        """The tenant's people by short name; ``mallory`` is not assigned to the app."""
+        return self.tenant.users
+
+
+def _known(target: str) -> str:
+    if target not in TARGETS:
+        raise ValueError(f"target is one of {', '.join(TARGETS)}")
+    return target

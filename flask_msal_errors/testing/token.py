@@ -1,0 +1,168 @@
+"""The token endpoint: codes and refresh tokens in, signed tokens or an error out.
+
+Source: Microsoft's "OAuth 2.0 authorization code flow" and captured bodies.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import hmac
+import secrets
+import typing as t
+
+from flask import Blueprint
+from flask import Response
+from flask import jsonify
+from flask import request
+
+from . import rules
+from . import tokens
+from .claims import Wanted
+from .claims import parse_claims
+from .clientauth import authenticate
+from .errors import Refusal
+from .errors import entra_headers
+from .model import GRAPH
+from .model import OIDC_SCOPES
+from .model import Ask
+from .model import RefreshToken
+from .model import SignIn
+from .state import Tenant
+from .state import tenant
+
+CODE_LIFETIME = 600
+blueprint = Blueprint("token", __name__)
+blueprint.after_request(entra_headers)
+
+
+@blueprint.errorhandler(Refusal)
+def refused(refusal: Refusal) -> tuple[Response, int]:
+    return jsonify(refusal.body(tenant().pages_url)), refusal.kind.status
+
+
+@blueprint.post("/<name>/oauth2/v2.0/token")
+def token(name: str) -> Response:
+    """Answer a token request."""
+    here = tenant()
+    if not here.known(name):
+        raise Refusal(90002)
+    with here.lock:
+        authenticate(here, request)
+        grants = {"authorization_code": redeem_code, "refresh_token": refresh}
+        grant = grants.get(request.form.get("grant_type", ""))
+        if grant is None:
+            raise Refusal(70003)
+        return jsonify(grant(here))
+
+
+def redeem_code(here: Tenant) -> dict[str, t.Any]:
+    """Exchange an authorization code, which is bound to this request's client."""
+    form = request.form
+    code = here.codes.get(form.get("code", ""))
+    if code is None:
+        raise Refusal(9002313)
+    if code.used:
+        raise Refusal(54005)
+    if here.now() > code.at + CODE_LIFETIME:
+        raise Refusal(70008)
+    if code.ask.get("redirect_uri") != form.get("redirect_uri"):
+        raise Refusal(500112)
+    check_verifier(code.ask, form.get("code_verifier", ""))
+    code.used = True
+    scopes = requested(here, form.get("scope")) or code.ask.scopes
+    wanted = parse_claims(form.get("claims"))
+    rules.check_silent(here, code.sign_in, scopes, wanted)
+    return answer(here, code.sign_in, scopes, wanted, code.ask)
+
+
+def check_verifier(ask: Ask, verifier: str) -> None:
+    """Verify PKCE (RFC 7636); both methods, as Entra does."""
+    expected = ask.get("code_challenge")
+    if not expected and not verifier:
+        return
+    if ask.get("code_challenge_method").upper() == "S256":
+        digest = hashlib.sha256(verifier.encode()).digest()
+        verifier = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    if not hmac.compare_digest(expected.encode(), verifier.encode()):
+        raise Refusal(501481)
+
+
+def refresh(here: Tenant) -> dict[str, t.Any]:
+    """Exchange a refresh token, unless a policy wants the user."""
+    held = here.refresh_tokens.get(request.form.get("refresh_token", ""))
+    if held is None:
+        raise Refusal(9002313)
+    if here.settings.one_time_refresh_tokens and held.used:
+        raise Refusal(70008)
+    scopes = requested(here, request.form.get("scope"))
+    wanted = parse_claims(request.form.get("claims"))
+    if here.faults.loop:
+        raise Refusal(50196)
+    rules.check_silent(here, held.sign_in, scopes, wanted)
+    held.used = True
+    sign_in = held.sign_in
+    if wanted.address:
+        sign_in = dataclasses.replace(sign_in, address=wanted.address)
+    return answer(here, sign_in, scopes, wanted, None)
+
+
+def requested(here: Tenant, text: str | None) -> tuple[str, ...]:
+    """Return the full scopes of a token request."""
+    scopes = tuple(here.full_scope(scope) for scope in (text or "").split())
+    rules.check_scopes(here, scopes)
+    return scopes
+
+
+def for_one_resource(
+    here: Tenant, scopes: tuple[str, ...], sign_in: SignIn
+) -> tuple[str, list[str]]:
+    """Return the first resource that is asked for, and the names of its scopes.
+
+    A token serves one resource; without any, OIDC scopes alone make a Graph token.
+    """
+    wanted = [scope for scope in scopes if scope not in OIDC_SCOPES]
+    if not wanted:
+        return GRAPH, [s for s in ("openid", "profile", "email") if s in scopes]
+    resource = wanted[0].rpartition("/")[0]
+    pool = sorted(sign_in.user.consents) if f"{resource}/.default" in wanted else wanted
+    names = [s.rpartition("/")[2] for s in pool if s.rpartition("/")[0] == resource]
+    return resource, [name for name in names if name != ".default"]
+
+
+def granted(resource: str, names: list[str], asked: list[str]) -> str:
+    """Return the ``scope`` member: Graph's scopes in the form they were asked for."""
+    full = [name if name in OIDC_SCOPES else f"{resource}/{name}" for name in names]
+    short = resource == GRAPH and not any(scope in asked for scope in full)
+    return " ".join(names if short else full)
+
+
+def answer(
+    here: Tenant,
+    sign_in: SignIn,
+    scopes: tuple[str, ...],
+    wanted: Wanted,
+    ask: Ask | None,
+) -> dict[str, t.Any]:
+    """Return the success body; every member as Entra sends it, and when."""
+    resource, names = for_one_resource(here, scopes, sign_in)
+    asked = (request.form.get("scope") or (ask.get("scope") if ask else "")).split()
+    lifetime = max(0, here.settings.token_lifetime - 1)
+    body: dict[str, t.Any] = {
+        "token_type": "Bearer",
+        "scope": granted(resource, names, asked),
+        "expires_in": lifetime,
+        "ext_expires_in": lifetime,
+        "access_token": tokens.access_token(here, sign_in, resource, names, wanted),
+    }
+    if here.settings.refresh_in is not None:
+        body["refresh_in"] = here.settings.refresh_in
+    if "offline_access" in scopes:
+        body["refresh_token"] = f"1.AX{secrets.token_urlsafe(48)}"
+        here.refresh_tokens[body["refresh_token"]] = RefreshToken(sign_in)
+    if "openid" in scopes:
+        body["id_token"] = tokens.id_token(here, sign_in, ask)
+    if request.form.get("client_info") == "1":
+        body["client_info"] = tokens.client_info(here, sign_in.user)
+    return body

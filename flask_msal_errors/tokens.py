@@ -1,0 +1,142 @@
+"""Access tokens for the user of this request.
+
+Owns the path record → caches → MSAL → record, one refresh at a time per session.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import time
+import typing as t
+
+from flask import g
+from flask import has_request_context
+
+from .caches import RESERVED_SCOPES
+from .caches import Caches
+from .client import Client
+from .errors import ConfigurationError
+from .errors import InteractionRequired
+from .record import Record
+from .record import Records
+from .settings import Settings
+from .user import SignedIn
+from .user import signed_in
+
+
+class Tokens:
+    """Acquires tokens, and forgets those that an API refused."""
+
+    def __init__(self, settings: Settings, client: Client, records: Records) -> None:
+        self._client = client
+        self._records = records
+        # Longer than a token call with its discovery can take: a holder in good health
+        # never loses its lock.
+        self._patience = settings.http_timeout * (settings.http_retries + 2) * 2 + 5
+
+    def acquire(
+        self,
+        scopes: cabc.Sequence[str],
+        *,
+        claims: str | None = None,
+        force_refresh: bool = False,
+        refused: str | None = None,
+    ) -> dict[str, t.Any]:
+        """MSAL's success dict for the signed-in user.
+
+        :param claims: a claims challenge as JSON text; forces a token request.
+        :param refused: the access token that an API refused. A different one, that
+            another request got meanwhile, is taken instead of asking again.
+        :raises InteractionRequired: only the user can help, or nobody is signed in.
+        :raises TokenError: any other refusal.
+        """
+        wanted = checked(scopes)
+        person = _person(wanted)
+        forced = bool(claims or force_refresh)
+        found = None if forced else self._client.cached(self._caches(person), wanted)
+        return found or self._refresh(person, wanted, claims, forced, refused)
+
+    def drop(self, refused: str) -> None:
+        """Forget a refused access token and its twins, or MSAL hands them out again."""
+        person = signed_in()
+        if person is None:
+            return
+        with self._records.changing(person.handle, self._patience) as record:
+            user = Caches.of(record)
+            if user.drop(refused):
+                user.save(record)
+        _forget_loaded()
+
+    def proofs(self) -> dict[str, int]:
+        """Authentication contexts that the user proved, with their expiries."""
+        person = signed_in()
+        if person is None:
+            return {}
+        now = time.time()
+        proofs = self._record(person).proofs
+        return {acr: expiry for acr, expiry in proofs.items() if expiry > now}
+
+    def _refresh(
+        self,
+        person: SignedIn,
+        scopes: list[str],
+        claims: str | None,
+        forced: bool,
+        refused: str | None,
+    ) -> dict[str, t.Any]:
+        _forget_loaded()
+        with self._records.changing(person.handle, self._patience) as record:
+            user = Caches.of(record)
+            found = self._client.cached(user, scopes)
+            others = found is not None and found["access_token"] != refused
+            if found is not None and (not forced or (refused and others)):
+                return found
+            try:
+                return self._client.silent(
+                    user, scopes, claims=claims, force_refresh=forced
+                )
+            finally:
+                user.save(record)
+
+    def _caches(self, person: SignedIn) -> Caches:
+        return Caches.of(self._record(person))
+
+    def _record(self, person: SignedIn) -> Record:
+        """The record, read from the store once per request."""
+        loaded = g.get("_msal_record")
+        if loaded is None or loaded[0] != person.handle:
+            loaded = g._msal_record = (person.handle, self._records.load(person.handle))
+        return t.cast(Record, loaded[1])
+
+
+def _forget_loaded() -> None:
+    g.pop("_msal_record", None)
+
+
+def checked(scopes: cabc.Sequence[str]) -> list[str]:
+    """Scopes as MSAL takes them.
+
+    :raises ConfigurationError: a text in place of a list, or a scope that MSAL adds
+        itself and refuses to be given.
+    """
+    if isinstance(scopes, str) or not all(isinstance(scope, str) for scope in scopes):
+        raise ConfigurationError('scopes must be a list of texts: ["Mail.Read"].')
+    reserved = sorted(RESERVED_SCOPES.intersection(scopes) - {"email"})
+    if reserved:
+        raise ConfigurationError(
+            f"scopes hold {', '.join(reserved)}, which MSAL always adds itself: name "
+            "only the scopes of the API."
+        )
+    return list(scopes)
+
+
+def _person(scopes: cabc.Sequence[str]) -> SignedIn:
+    if not has_request_context():
+        raise ConfigurationError(
+            "A user's token was asked for outside a request: nobody is signed in. "
+            "Acquire it in the view and hand it to the background work."
+        )
+    person = signed_in()
+    if person is None:
+        raise InteractionRequired(scopes=scopes, reason="not_signed_in")
+    return person

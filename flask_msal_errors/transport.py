@@ -1,0 +1,207 @@
+"""The HTTP client that MSAL is given: deadlines, one retry, no cookies, honest errors.
+
+Owns the connection pool to the identity provider and its public documents. Answers of
+the token endpoint are turned into what MSAL can represent: an OAuth error as JSON.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import http.cookiejar
+import json
+import time
+import typing as t
+
+import requests
+import urllib3
+
+from . import caches
+from .errors import parse_retry_after
+from .settings import Settings
+
+#: The identity provider's public documents change rarely; MSAL keeps them as long.
+_DOCUMENT_LIFETIME = 24 * 3600
+_MOST_BYTES = 4 * 1024 * 1024
+_CHUNK = 64 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """An answer in the shape of MSAL's http interface."""
+
+    status_code: int
+    text: str
+    headers: dict[str, str]
+
+    def raise_for_status(self) -> None:
+        """Raise ``requests.HTTPError`` for a 4xx or 5xx."""
+        if self.status_code >= 400:
+            raise requests.HTTPError(f"HTTP {self.status_code}", response=None)
+
+
+class UnreadableDocument(requests.RequestException):
+    """A discovery document that is no JSON object, or an answer 429 or 5xx to it."""
+
+    def __init__(self, url: str, reply: Reply) -> None:
+        super().__init__(f"{url} answered {reply.status_code} without a document")
+        self.retry_after = parse_retry_after(reply.headers.get("retry-after"))
+
+
+class Transport:
+    """Posts to the token endpoint, gets documents. Safe for use by many threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._timeout = settings.http_timeout
+        self._own = settings.http_client is None
+        # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
+        self._tls = {} if settings.verify is True else {"verify": settings.verify}
+        self._client: t.Any = settings.http_client or _session(settings)
+        self._documents: dict[str, tuple[float, Reply]] = {}
+
+    def post(self, url: str, **kwargs: t.Any) -> Reply:
+        """Post a token request, unless this session was asked to wait.
+
+        A live 429 (or 5xx with its pause) of any scope answers for all of them: the
+        token endpoint throttles the client and user, and MSAL would only hold back the
+        very same request.
+        """
+        wait = caches.current().throttled_for()
+        if wait > 0:
+            return _refusal(429, {"retry-after": str(wait)})
+        return _as_oauth(self._send("POST", url, kwargs))
+
+    def get(self, url: str, **kwargs: t.Any) -> Reply:
+        """A JSON document, kept for a day.
+
+        :raises UnreadableDocument: nothing that could be kept; ask again later.
+        """
+        key = url + json.dumps(kwargs.get("params"), sort_keys=True)
+        expires, reply = self._documents.get(key, (0.0, None))
+        if reply is None or expires < time.monotonic():
+            reply = self._send("GET", url, kwargs)
+            if reply.status_code == 429 or reply.status_code >= 500:
+                raise UnreadableDocument(url, reply)
+            if reply.status_code == 200:
+                if _json_object(reply.text) is None:
+                    raise UnreadableDocument(url, reply)
+                self._documents[key] = (time.monotonic() + _DOCUMENT_LIFETIME, reply)
+        return reply
+
+    def document(self, url: str, *, fresh: bool = False) -> dict[str, t.Any]:
+        """The JSON object at ``url``; ``fresh`` asks the server again.
+
+        :raises requests.RequestException: it cannot be had now.
+        """
+        if fresh:
+            self._documents.pop(url + "null", None)
+        reply = self.get(url)
+        found = _json_object(reply.text) if reply.status_code == 200 else None
+        if found is None:
+            raise UnreadableDocument(url, reply)
+        return found
+
+    def metadata(self, token_endpoint: str) -> dict[str, t.Any]:
+        """The discovery document that MSAL took ``token_endpoint`` from."""
+        for _, reply in self._documents.values():
+            found = _json_object(reply.text) or {}
+            if found.get("token_endpoint") == token_endpoint:
+                return found
+        raise LookupError("no discovery document names this token endpoint")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _send(self, method: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
+        if not self._own:
+            reply = getattr(self._client, method.lower())(url, **kwargs)
+            return Reply(reply.status_code, reply.text, _lower(reply.headers))
+        deadline = time.monotonic() + self._timeout
+        with self._client.request(
+            method,
+            url,
+            timeout=self._timeout,
+            stream=True,
+            allow_redirects=method == "GET",
+            **self._tls,
+            **kwargs,
+        ) as response:
+            body = _read(response, deadline)
+        text = body.decode("utf-8", "replace")
+        return Reply(response.status_code, text, _lower(response.headers))
+
+
+def _lower(headers: cabc.Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _session(settings: Settings) -> requests.Session:
+    session = requests.Session()
+    # The provider's cookies (fpc, x-ms-gateway-slice) would be shared by all users.
+    session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+    # A read that failed may have spent a one-time code or refresh token.
+    retries = urllib3.Retry(
+        total=None, connect=settings.http_retries, read=0, redirect=None, status=0
+    )
+    adapter = requests.adapters.HTTPAdapter(max_retries=retries, pool_maxsize=32)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _read(response: requests.Response, deadline: float) -> bytes:
+    body = bytearray()
+    try:
+        while chunk := response.raw.read1(_CHUNK, decode_content=True):
+            body += chunk
+            if time.monotonic() > deadline:
+                raise requests.Timeout("the answer dripped past the deadline")
+            if len(body) > _MOST_BYTES:
+                raise requests.RequestException("the answer is too long")
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.ConnectionError("the answer broke off") from error
+    return bytes(body)
+
+
+def _json_object(text: str) -> dict[str, t.Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _as_oauth(reply: Reply) -> Reply:
+    """The answer of a token endpoint as MSAL can take it.
+
+    MSAL raises ``JSONDecodeError`` on Entra's usual plain-text 429, logs the body of an
+    unreadable answer, and takes no ``Retry-After`` that is a date.
+    """
+    if reply.status_code == 429 or reply.status_code >= 500:
+        return _refusal(reply.status_code, reply.headers, _json_object(reply.text))
+    if _json_object(reply.text) is None:
+        return _refusal(400, {"retry-after": "0"}, _UNREADABLE)
+    return reply
+
+
+_UNREADABLE = {
+    "error": "invalid_response",
+    "error_description": "The token endpoint answered with something that is not JSON.",
+}
+
+
+def _refusal(
+    status: int, headers: dict[str, str], body: dict[str, t.Any] | None = None
+) -> Reply:
+    seconds = parse_retry_after(headers.get("retry-after"))
+    kept = dict(headers)
+    kept.pop("retry-after", None)
+    if seconds is not None:
+        kept["retry-after"] = str(seconds)
+    error = {
+        "error": "temporarily_unavailable",
+        "error_description": f"The token endpoint answered HTTP {status}.",
+    }
+    if body and isinstance(body.get("error"), str):
+        error = body
+    return Reply(status, json.dumps(error), kept)

@@ -1,0 +1,100 @@
+"""Who is signed in: the little that the session itself holds.
+
+Owns one key of the Flask session: the record's handle and validated claims, no token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+from flask import session
+
+#: The one key of the session that is ours.
+KEY = "_msal"
+
+#: Claims of the protocol, of no use to an app and of new value at every sign-in.
+_NOISE = frozenset({"nonce", "aio", "rh", "uti", "at_hash", "c_hash", "nbf", "xms_cc"})
+
+
+@dataclasses.dataclass(frozen=True)
+class User:
+    """The signed-in user, by the validated claims of their ID token."""
+
+    claims: dict[str, t.Any]
+
+    @property
+    def name(self) -> str:
+        """What to call them; their user name if they have no other."""
+        return str(self.claims.get("name") or self.username)
+
+    @property
+    def username(self) -> str:
+        """A sign-in name for people to read. It can change: never a key."""
+        claims = self.claims
+        return str(
+            claims.get("preferred_username")
+            or claims.get("upn")
+            or claims.get("email")
+            or ""
+        )
+
+    @property
+    def object_id(self) -> str | None:
+        """``oid``: the user in their tenant, the same for every app."""
+        return t.cast("str | None", self.claims.get("oid"))
+
+    @property
+    def tenant_id(self) -> str | None:
+        """``tid``: the tenant that the user signed in to."""
+        return t.cast("str | None", self.claims.get("tid"))
+
+    @property
+    def subject(self) -> str:
+        """``sub``: the user for this app. With ``iss`` it is the key of an account."""
+        return str(self.claims["sub"])
+
+    @property
+    def account(self) -> tuple[str, str]:
+        """Issuer and subject: what tells one account from another (OIDC Core §2)."""
+        return str(self.claims["iss"]), self.subject
+
+    @property
+    def auth_time(self) -> int | None:
+        """When they last authenticated (epoch seconds), if the provider says so."""
+        value = self.claims.get("auth_time")
+        return int(value) if isinstance(value, (int, float)) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class SignedIn:
+    """A user, where their record is, and when it wants its lifetime renewed."""
+
+    user: User
+    handle: str
+    renew_at: float
+
+
+def signed_in() -> SignedIn | None:
+    """Who this request's session belongs to; ``None`` for anything malformed."""
+    kept = session.get(KEY)
+    if not isinstance(kept, dict):
+        return None
+    handle, claims = kept.get("handle"), kept.get("claims")
+    renew_at = kept.get("renew_at")
+    if not isinstance(handle, str) or not isinstance(renew_at, (int, float)):
+        return None
+    if not isinstance(claims, dict) or not {"iss", "sub"} <= claims.keys():
+        return None
+    return SignedIn(User(claims), handle, renew_at)
+
+
+def remember(handle: str, claims: dict[str, t.Any], lifetime: float) -> None:
+    """Make this request's session the user's.
+
+    :param lifetime: of the record, in seconds; past half of it the record is renewed.
+    """
+    kept = {name: value for name, value in claims.items() if name not in _NOISE}
+    renew_at = int(time.time() + lifetime / 2)
+    session[KEY] = {"handle": handle, "claims": kept, "renew_at": renew_at}
