@@ -66,7 +66,7 @@ def _install(app: Flask) -> None:
     elif str(kind).lower() == "null":
         raise ConfigurationError(
             "SESSION_TYPE='null' means Flask's client-side cookie sessions. Tokens and "
-            "claims need server-side sessions: set SESSION_TYPE, for example to 'redis'."
+            "claims need server-side sessions: set SESSION_TYPE, such as 'redis'."
         )
     try:
         Session(app)

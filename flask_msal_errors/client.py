@@ -138,7 +138,7 @@ class Client:
 
     @contextlib.contextmanager
     def _translated(self, user: Caches) -> cabc.Iterator[None]:
-        """MSAL's exceptions as ours; their texts hold states and claims: never shown."""
+        """MSAL's exceptions as ours; their texts can hold states: never shown."""
         try:
             yield
         except requests.RequestException as error:
@@ -192,8 +192,8 @@ class Client:
         host = self._host()
         if isinstance(error, requests.exceptions.SSLError):
             return ConfigurationError(
-                f"MSAL_VERIFY: the certificate of {host} is not trusted. Point it to the "
-                "CA bundle that signed it."
+                f"MSAL_VERIFY: the certificate of {host} is not trusted. Point it "
+                "to the bundle of the CA that signed it."
             )
         failure = ServiceUnavailable(
             f"The identity provider {host} (MSAL_AUTHORITY) cannot be reached "
@@ -207,8 +207,8 @@ class Client:
     def _wrong_authority(self) -> ConfigurationError:
         return ConfigurationError(
             f"MSAL_AUTHORITY: {self._host()} has no OpenID configuration for this "
-            "tenant. Check the tenant's id, and MSAL_INSTANCE_DISCOVERY for a host that "
-            "is not Microsoft's."
+            "tenant. Check the tenant's id, and MSAL_INSTANCE_DISCOVERY for a host "
+            "that is not Microsoft's."
         )
 
     def _host(self) -> str:

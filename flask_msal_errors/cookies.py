@@ -38,8 +38,8 @@ class Expired(Exception):
 def _secrets(app: Flask) -> list[bytes]:
     if not app.secret_key:
         raise ConfigurationError(
-            "SECRET_KEY is missing: the cookies of a sign-in are signed with it. Set it "
-            "to a long random value, the same for all workers, for example from "
+            "SECRET_KEY is missing: the cookies of a sign-in are signed with it. Set "
+            "it to a long random value, the same for all workers, for example from "
             "`python -c 'import secrets; print(secrets.token_hex())'`."
         )
     keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
@@ -73,7 +73,7 @@ class Signer:
         return value
 
     def seal(self, value: t.Any) -> str:
-        """An encrypted text, for what the browser's owner should not find lying about."""
+        """An encrypted text, for what must not lie about in a browser."""
         return self._fernet().encrypt(json.dumps(value).encode()).decode()
 
     def unseal(self, text: str, lifetime: int) -> t.Any:

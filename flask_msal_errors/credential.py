@@ -41,7 +41,7 @@ def prepared(
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(
             "MSAL_CLIENT_CREDENTIAL: the certificate or private key cannot be read "
-            f"({type(error).__name__}). Check the path, the PEM text and the passphrase."
+            f"({type(error).__name__}). Check path, PEM text and passphrase."
         ) from error
     return {"client_assertion": _Signed(creator, client_id, token_endpoint)}
 

@@ -17,6 +17,7 @@ from flask import request
 from werkzeug.wrappers import Response
 
 from . import pages
+from . import signals
 from .downstream import challenge_of
 from .downstream import refused_token
 from .downstream import required
@@ -74,7 +75,7 @@ class Guardian:
         return None
 
     def after_error(self, error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
-        """The answer in place of an exception that the user can resolve, or ``None``."""
+        """The answer for an exception that the user can resolve, or ``None``."""
         for cause in _causes(error):
             if isinstance(cause, InteractionRequired):
                 return self._resolve(cause)
@@ -105,6 +106,7 @@ class Guardian:
         return required(demand, scopes)
 
     def _resolve(self, error: InteractionRequired) -> t.Any:
+        signals.emit(signals.challenge_received, error=error, silent=False)
         missing = Missing(error.scopes, error.claims, reason=error.reason)
         return self._answer(missing, error)
 

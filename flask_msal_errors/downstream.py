@@ -14,6 +14,7 @@ import requests
 import requests.auth
 
 from . import challenge
+from . import signals
 from .errors import InteractionRequired
 from .errors import from_result
 from .errors import is_error
@@ -129,6 +130,8 @@ class Refresher:
             self._tokens.drop(refused)
             raise _merged(error, demand) from error
         token = t.cast(str, result["access_token"])
+        met = required(demand, wanted)
+        signals.emit(signals.challenge_received, error=met, silent=True)
         return token if token != refused else None
 
     def give_up(self, response: t.Any, refused: str) -> None:

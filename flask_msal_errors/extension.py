@@ -71,8 +71,8 @@ class MsalAuth:
         """Read the config, and register routes, error handlers and template context.
 
         Reads all ``MSAL_*`` keys once, see :class:`~flask_msal_errors.Settings`. If the
-        app has set up no Flask-Session, it is set up by the app's ``SESSION_*`` keys, or
-        on files in the instance folder.
+        app has set up no Flask-Session, it is set up by the app's ``SESSION_*`` keys,
+        or on files in the instance folder.
 
         :raises ConfigurationError: a key is missing, wrong or contradicts another; the
             sessions are client-side; or the app is initialised already.
@@ -86,7 +86,7 @@ class MsalAuth:
         prepare(app)
         app.extensions[_KEY] = _rooms_of(app, settings, signer)
         app.register_blueprint(blueprint(settings.url_prefix, _rooms))
-        app.before_request(_check_session)
+        app.before_request(lambda: _check_session(app))
         app.context_processor(lambda: {"auth": self})
         if MsalAuthError not in app.error_handler_spec[None][None]:
             app.register_error_handler(MsalAuthError, _answer_error)
@@ -153,7 +153,7 @@ class MsalAuth:
     def catch_challenges(
         self, view: View | None = None, *, scopes: cabc.Sequence[str] | None = None
     ) -> View | cabc.Callable[[View], View]:
-        """Turn what the view raises or returns, and the user can resolve, into a sign-in.
+        """Turn what the view raises or returns into a sign-in, if that resolves it.
 
         Every other value and error passes through untouched.
 
@@ -196,8 +196,8 @@ class MsalAuth:
     ) -> t.Any:
         """What MSAL or an HTTP client returned, untouched unless it is a refusal.
 
-        :raises MsalAuthError: an MSAL error dict, or a response whose challenge the user
-            can meet. A 404, or a 401 without such a challenge, is returned.
+        :raises MsalAuthError: an MSAL error dict, or a response whose challenge the
+            user can meet. A 404, or a 401 without such a challenge, is returned.
         """
         return downstream.check(result_or_response, tuple(scopes or ()))
 
@@ -240,10 +240,10 @@ def _rooms() -> _Rooms:
     return t.cast(_Rooms, rooms)
 
 
-def _check_session() -> None:
+def _check_session(app: Flask) -> None:
     """Refuse to go on without a session store, and keep the guard in place."""
-    guard(current_app._get_current_object())  # type: ignore[attr-defined]
-    null = current_app.session_interface.is_null_session(session)
+    guard(app)
+    null = app.session_interface.is_null_session(session)
     if null and not str(request.endpoint).endswith("static"):
         raise ServiceUnavailable(
             "The session store does not answer.",

@@ -63,7 +63,7 @@ class Flow:
     """One sign-in under way."""
 
     msal: dict[str, t.Any]
-    """MSAL's flow without its ``auth_uri``: state, nonce, PKCE verifier, scopes, claims."""
+    """MSAL's flow without ``auth_uri``: state, nonce, verifier, scopes, claims."""
     target: str
     """Where the user was, a path with query."""
     demand_key: str

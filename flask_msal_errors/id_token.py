@@ -104,7 +104,7 @@ class Validator:
         allowed = self._settings.allowed_tenants
         if allowed and "*" not in allowed and tenant not in allowed:
             raise InvalidIdToken(
-                "The account's organisation may not use this app (MSAL_ALLOWED_TENANTS)."
+                "The account's tenant is none of MSAL_ALLOWED_TENANTS."
             )
 
     def _key(

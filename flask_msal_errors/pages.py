@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import typing as t
 
 from flask import current_app
@@ -17,6 +18,7 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response
 
+from . import signals
 from .cookies import Expired
 from .cookies import Signer
 from .errors import ConfigurationError
@@ -35,29 +37,32 @@ from .navigation import wants_html
 from .signin import OtherAccount
 from .user import signed_in
 
+logger = logging.getLogger("flask_msal_errors")
+
 #: Seconds for which a login URL handed to a program is good.
 TICKET_LIFETIME = 600
 _TICKET = "ticket"
 _LOGOUT = "logout"
 
 _ADVICE: dict[str, str] = {
-    "ConfigurationError": "The application is not set up correctly. Its operator finds "
-    "the cause and the remedy in the log.",
-    "InteractionRequired": "Your organisation asks you to confirm that it is you before "
-    "this can go on.",
-    "AccessDenied": "Access was declined, or your organisation does not let you use "
-    "this. Signing in again does not change that; an administrator may.",
-    "Throttled": "The sign-in service asks for a pause. Please try again a little later.",
-    "ServiceUnavailable": "A service that this page depends on does not answer. Nothing "
-    "was lost; please try again in a moment.",
+    "ConfigurationError": "The application is not set up correctly. Its operator finds"
+    " the cause and the remedy in the log.",
+    "InteractionRequired": "Your organisation asks you to confirm that it is you before"
+    " this can go on.",
+    "AccessDenied": "Access was declined, or your organisation does not let you use"
+    " this. Signing in again does not change that; an administrator may.",
+    "Throttled": "The sign-in service asks for a pause. Nothing was lost; please try"
+    " again a little later.",
+    "ServiceUnavailable": "A service that this page depends on does not answer. Nothing"
+    " was lost; please try again in a moment.",
     "TokenError": "The identity provider refused to go on. Trying again may help.",
-    "StateMismatch": "This answer belongs to no sign-in that was started in this browser "
-    "or it was used already. Start again from here.",
+    "StateMismatch": "This answer belongs to no sign-in that was started in this"
+    " browser, or it was used already. Start again from here.",
     "FlowExpired": "The sign-in was left open for too long. One click starts it again.",
-    "InvalidIdToken": "The identity provider's answer could not be trusted, so you were "
-    "not signed in.",
-    "ReauthenticationLoop": "You signed in again, but the same was asked once more. It "
-    "was stopped here instead of going round in circles.",
+    "InvalidIdToken": "The identity provider's answer could not be trusted, so you were"
+    " not signed in.",
+    "ReauthenticationLoop": "You signed in again, but the same was asked once more. It"
+    " was stopped here instead of going round in circles.",
     "OtherAccount": "You were asked to confirm one account and came back with another.",
 }
 
@@ -71,7 +76,9 @@ class Pages:
     def error(self, error: MsalAuthError) -> Response:
         """The default response of any error of the tree."""
         if isinstance(error, ConfigurationError):
-            current_app.logger.error("%s", error)
+            logger.error("%s", error)
+        elif isinstance(error, Throttled):
+            signals.emit(signals.throttled, error=error)
         if wants_html(request):
             response: Response = make_response(self._page(error))
         else:

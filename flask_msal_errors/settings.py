@@ -61,7 +61,7 @@ def _words(value: t.Any) -> tuple[str, ...]:
     """Words without duplicates: a list, or a text split on blanks and commas."""
     value = _decoded(value)
     items = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
-    items = [item.decode() if isinstance(item, bytes) else item for item in items]
+    items = [i.decode(errors="replace") if isinstance(i, bytes) else i for i in items]
     must = "be a list of texts, or one text with blanks or commas between them"
     _require(all(isinstance(item, str) for item in items), must)
     return tuple(dict.fromkeys(" ".join(items).replace(",", " ").split()))
@@ -73,7 +73,7 @@ def _scopes(value: t.Any) -> tuple[str, ...]:
 
 
 def _tenants(value: t.Any) -> tuple[str, ...]:
-    words = tuple(word.lower() for word in _words(value))
+    words = tuple(dict.fromkeys(word.lower() for word in _words(value)))
     must = (
         "hold tenant IDs (GUIDs; Entra's tokens name no domains), or '*' for all:"
         " look the ID up under 'Overview' of the tenant"

@@ -21,6 +21,7 @@ from flask import url_for
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
+from . import signals
 from .caches import Caches
 from .challenge import id_token_claims
 from .challenge import merge_claims
@@ -136,9 +137,9 @@ class SignIn:
         self._check_account(flow, User(claims))
         self._check_auth_time(flow, claims)
         self._accept(claims, scratch)
+        self._announce(flow, User(claims))
         response = _no_store(redirect(flow.target))
         self._flows.count_round(request, response, flow.demand_key)
-        logger.info("A sign-in was completed (%s).", flow.reason)
         return response
 
     def hand_over(
@@ -172,6 +173,8 @@ class SignIn:
         """Sign the user out here and at the identity provider."""
         person = signed_in()
         self.forget()
+        user = person.user if person else None
+        signals.emit(signals.signed_out, user=user)
         response = _no_store(redirect(self._end_session_url(request, person), 303))
         self._flows.forget_rounds(request, response)
         logger.info("A user signed out.")
@@ -237,9 +240,18 @@ class SignIn:
         self, request: Request, error: MsalAuthError, flow: Flow
     ) -> None:
         error.target = flow.target
+        logger.warning("A sign-in failed: %s", error)
+        signals.emit(signals.sign_in_failed, error=error)
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
             seconds = error.retry_after
             after_this_request(lambda r: _wait(self._flows, request, r, seconds))
+
+    def _announce(self, flow: Flow, user: User) -> None:
+        logger.info("A sign-in was completed (%s).", flow.reason)
+        if flow.account is None:
+            signals.emit(signals.signed_in, user=user)
+        else:
+            signals.emit(signals.reauthenticated, user=user, reason=flow.reason)
 
     def _check_account(self, flow: Flow, came: User) -> None:
         person = signed_in()
@@ -251,8 +263,8 @@ class SignIn:
     def _check_auth_time(self, flow: Flow, claims: dict[str, t.Any]) -> None:
         if flow.max_age is not None and "auth_time" not in claims:
             raise ConfigurationError(
-                "login_required(max_age=…) needs the claim auth_time, which the ID token "
-                "lacks. Add auth_time to the optional claims of the ID token in the app "
+                "login_required(max_age=…) needs the claim auth_time, which the ID "
+                "token lacks. Add it to the optional claims of the ID token in the app "
                 "registration ('Token configuration')."
             )
 

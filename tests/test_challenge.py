@@ -557,11 +557,15 @@ class TestDemand:
         assert found and claim_names(found.claims) == ("access_token.a",)
 
     def test_scopes_stay_within_the_limit(self) -> None:
-        """However many scopes are named, 32 are asked for, here and when merged."""
-        for first in (0, 40):
-            many = " ".join(f"s{first + n}" for n in range(40))
-            headers = [f'Bearer error=insufficient_scope, scope="{many}"', "Bearer"]
-            found = demand(403, [*headers, headers[0].replace("s", "S")], scopes=API)
+        """However many scopes are named, 32 are asked for, alone and when merged."""
+        headers = [
+            'Bearer error=insufficient_scope, scope="{}"'.format(
+                " ".join(f"{letter}{n}" for n in range(40))
+            )
+            for letter in "ab"
+        ]
+        for values in (headers[0], headers):
+            found = demand(403, values, scopes=API)
             assert found and len(found.scopes) == 32
 
     @pytest.mark.parametrize(

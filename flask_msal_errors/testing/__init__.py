@@ -11,10 +11,10 @@ import typing as t
 
 if t.TYPE_CHECKING:
     from .emulator import Emulator as Emulator
-    from .person import Answer as Answer
-    from .person import Person as Person
     from .model import Call as Call
     from .model import User as User
+    from .person import Answer as Answer
+    from .person import Person as Person
 
 _HOMES = {
     "Answer": "person",

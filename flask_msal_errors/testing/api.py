@@ -15,9 +15,9 @@ from flask import jsonify
 from flask import request
 
 from . import challenges
-from .rules import scope_matches
 from .model import GRAPH
 from .model import Issued
+from .rules import scope_matches
 from .state import Tenant
 from .state import tenant
 

@@ -24,14 +24,15 @@ from . import rules
 from .browsers import browser
 from .browsers import remember
 from .claims import parse_claims
+from .codes import KINDS
 from .errors import Refusal
 from .model import OIDC_SCOPES
 from .model import Ask
 from .model import Browser
 from .model import Code
 from .model import SignIn
-from .state import Tenant
 from .model import User
+from .state import Tenant
 from .state import tenant
 from .tokens import client_info
 from .words import scope_words
@@ -143,6 +144,15 @@ def page_words(here: Tenant, ask: Ask, own: Browser) -> dict[str, t.Any]:
         "scopes": [scope_words(scope) for scope in missing],
         "number": 10 + int(ask.at) % 90,
     }
+
+
+@pages.get("/error")
+def explain() -> tuple[str, int]:
+    """Say what a code means: where ``error_uri`` points."""
+    code = request.args.get("code", "")
+    if not code.isdigit() or int(code) not in KINDS:
+        raise Refusal(90023, detail="There is no such code.")
+    return refused(Refusal(int(code)))
 
 
 @pages.post("/login")

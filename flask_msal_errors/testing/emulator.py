@@ -10,11 +10,11 @@ import types
 import typing as t
 
 from . import app
+from .model import Call
 from .person import Person
 from .pki import ServerFiles
 from .pki import write_server_files
 from .server import Server
-from .model import Call
 from .state import Tenant
 from .switches import Switches
 

@@ -16,8 +16,8 @@ from .model import Ask
 from .model import BlockPolicy
 from .model import Browser
 from .model import SignIn
-from .state import Tenant
 from .model import User
+from .state import Tenant
 
 
 def scope_matches(policy: str | None, scopes: cabc.Iterable[str]) -> bool:

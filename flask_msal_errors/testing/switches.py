@@ -21,8 +21,8 @@ from .faults import Script
 from .faults import Scripted
 from .model import BlockPolicy
 from .model import MfaPolicy
-from .state import Tenant
 from .model import User
+from .state import Tenant
 
 UserLike = str | User
 HEADER_FORMS = ("graph_live", "graph_pop_bearer", "graph_doc", "arm")

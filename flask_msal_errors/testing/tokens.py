@@ -19,8 +19,8 @@ from .claims import Wanted
 from .model import Ask
 from .model import Issued
 from .model import SignIn
-from .state import Tenant
 from .model import User
+from .state import Tenant
 
 Claims = dict[str, t.Any]
 Hook = t.Callable[[Claims, Claims], t.Any]

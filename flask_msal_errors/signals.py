@@ -1,0 +1,33 @@
+"""What happens to a sign-in, as signals (https://blinker.readthedocs.io).
+
+Each is sent with the Flask app as its sender. No argument holds a token.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from blinker import NamedSignal
+from blinker import Namespace
+from flask import current_app
+
+_signals = Namespace()
+
+#: ``user``: somebody signed in, in a session where nobody was.
+signed_in = _signals.signal("signed_in")
+#: ``user``, ``reason``: the signed-in user signed in again for what was missing.
+reauthenticated = _signals.signal("reauthenticated")
+#: ``user``: who signed out, or ``None``.
+signed_out = _signals.signal("signed_out")
+#: ``error``: an :exc:`InteractionRequired`, of an API or the token endpoint;
+#: ``silent``: whether a new token met it, or the user has to.
+challenge_received = _signals.signal("challenge_received")
+#: ``error``: the :exc:`Throttled`; its ``retry_after`` are the seconds to wait.
+throttled = _signals.signal("throttled")
+#: ``error``: why a sign-in was not completed.
+sign_in_failed = _signals.signal("sign_in_failed")
+
+
+def emit(signal: NamedSignal, **data: t.Any) -> None:
+    """Send a signal of the current app."""
+    signal.send(current_app._get_current_object(), **data)  # type: ignore[attr-defined]
