@@ -115,7 +115,7 @@ class MsalAuthError(Exception):
 
     def _with_evidence(self, message: str) -> str:
         found = [f"AADSTS{code}" for code in self.codes if str(code) not in message]
-        if self.correlation_id and self.correlation_id not in message:
+        if self.correlation_id not in message:
             found.append(f"correlation id {printable(self.correlation_id)}")
         return f"{message} ({', '.join(found)})" if found else message
 
@@ -442,8 +442,6 @@ def _body(result: object, status: int | None) -> cabc.Mapping[str, t.Any]:
             parsed = None
         if isinstance(parsed, dict):
             return parsed
-    if result is None and status is None:
-        return {}
     answer = f"HTTP {status}" if status else "an answer"
     return {
         "error": "invalid_response",

@@ -43,7 +43,7 @@ def _text(value: t.Any) -> str:
     if type(value) is int:
         value = str(value)
     must = "be a text; in the environment, put '\"' around what reads as JSON"
-    _require(isinstance(value, str) and value.strip(), must)
+    _require(isinstance(value, str), must)
     return str(value).strip()
 
 

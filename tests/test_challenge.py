@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import logging
 import time
@@ -380,6 +381,15 @@ GOOD: dict[str, tuple[int, t.Any, Demand]] = {
         [insufficient(b64(NBF)), insufficient(b64(ACRS))],
         Demand("insufficient_claims", merge_claims(NBF, ACRS)),
     ),
+    "merged-arm": (
+        401,
+        [ARM_IP, insufficient(b64(ACRS))],
+        Demand(
+            "invalid_token",
+            merge_claims(IP, ACRS),
+            description="Tenant IP Policy validate failed.",
+        ),
+    ),
     "claims-beat-plain": (
         401,
         [ARM_NO_TOKEN, insufficient(b64(NBF))],
@@ -541,6 +551,13 @@ class TestDemand:
             demand(401, insufficient(claims), scopes=API)
         assert len(caplog.records) == bool(claims)
         assert len(caplog.text) < 300
+
+    def test_is_a_value(self) -> None:
+        """Equal demands are one in a set, and cannot change there."""
+        found = demand(401, GRAPH_LIVE)
+        assert found and len({found, demand(401, GRAPH_LIVE)}) == 1
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            found.claims = None  # type: ignore[misc]
 
     def test_limit_is_4_kib_decoded(self) -> None:
         """4,096 bytes of claims are taken, 4,097 are not."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import time
 import typing as t
 
 import pytest
@@ -240,7 +241,8 @@ class TestFromResult:
         error = from_result("proxy says secret-marker", status=502)
         assert isinstance(error, ServiceUnavailable)
         assert "secret-marker" not in f"{error}{error!r}{vars(error)}"
-        assert "502" in str(error)
+        assert error.description == "HTTP 502 that is no JSON object"
+        assert "an answer that is no JSON" in str(from_result("secret-marker"))
 
     @pytest.mark.parametrize(
         ("given", "expected"), [(None, 5), (0, 0), (42, 42)], ids=str
@@ -451,7 +453,7 @@ class TestConfigurationError:
             ("invalid_client", 7000222, "MSAL_CLIENT_CREDENTIAL", "create a new"),
             ("invalid_client", 700027, "MSAL_CLIENT_CREDENTIAL", "upload"),
             ("invalid_client", 7000218, "MSAL_CLIENT_CREDENTIAL", "set it"),
-            ("unauthorized_client", 700016, "MSAL_CLIENT_ID", "MSAL_AUTHORITY"),
+            ("unauthorized_client", 700016, "MSAL_CLIENT_ID", "is unknown"),
             ("invalid_request", 50011, "MSAL_REDIRECT_URI", "add exactly"),
             ("redirect_uri_mismatch", None, "MSAL_REDIRECT_URI", "add exactly"),
             ("invalid_client", None, "MSAL_CLIENT_CREDENTIAL", "compare"),
@@ -545,6 +547,7 @@ class TestTree:
         assert error.party == "API"
         assert "the API still refuses (AADSTS50076, correlation id c-1)" in str(error)
         assert "identity provider" in str(ReauthenticationLoop())
+        assert str(ReauthenticationLoop("Own words.")) == "Own words."
 
 
 class TestIsError:
@@ -602,6 +605,7 @@ class TestParseRetryAfter:
             ("60, 60", None),
             ("Wed, 21 Oct 2015 07:28:30 GMT", 30),
             ("Wed, 21 Oct 2015 07:28:30 -0000", 30),
+            ("Wed, 21 Oct 2015 08:28:30 +0100", 30),
             ("Wednesday, 21-Oct-15 07:29:00 GMT", 60),
             ("Wed Oct 21 07:28:10 2015", 10),
             ("Wed, 21 Oct 2015 07:27:00 GMT", 0),
@@ -615,6 +619,16 @@ class TestParseRetryAfter:
     def test_table(self, value: str | None, expected: int | None) -> None:
         """Seconds and all three date forms count, within 0 and an hour."""
         assert parse_retry_after(value, NOW) == expected
+
+    def test_local_time_does_not_matter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A date without a zone is UTC, wherever the server stands."""
+        monkeypatch.setenv("TZ", "XYZ-5")
+        time.tzset()
+        try:
+            assert parse_retry_after("Wed, 21 Oct 2015 07:28:30 -0000", NOW) == 30
+        finally:
+            monkeypatch.undo()
+            time.tzset()
 
     def test_a_fraction_is_rounded_up(self) -> None:
         """Nobody comes back a moment too early."""

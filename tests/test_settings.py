@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import pathlib
+import types
 import typing as t
 
 import pytest
@@ -117,6 +118,7 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("POST_LOGOUT", "http://localhost:5000/", "http://localhost:5000/"),
     ("HTTP_TIMEOUT", "2.5", 2.5),
     ("HTTP_TIMEOUT", 3, 3.0),
+    ("HTTP_TIMEOUT", 0.1, 0.1),
     ("HTTP_RETRIES", "0", 0),
     ("HTTP_RETRIES", 2.0, 2),
     ("HTTP_CLIENT", CLIENT, CLIENT),
@@ -130,7 +132,7 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("INSTANCE_DISCOVERY", 0, False),
     ("FLOW_LIFETIME", "600", 600),
     ("REAUTH_LIMIT", "0", 0),
-    ("REAUTH_WINDOW", 60, 60),
+    ("REAUTH_WINDOW", 1, 1),
     ("REPLAY_LIMIT", "1e6", 1_000_000),
     ("ENCRYPTION_KEYS", FERNET, (FERNET.decode(),)),
     ("ENCRYPTION_KEYS", [FERNET, FERNET_2], (FERNET.decode(), FERNET_2)),
@@ -156,6 +158,9 @@ URLS = [
     ["https://host/t"],
 ]
 PATHS = ["//evil.example/x", "/\\evil.example", "/a\nb"]
+
+NUMBERS: tuple[t.Any, ...] = (0, -1, "0", "ten", True, "nan", "inf", "1e999", 10**400)
+COUNTS: tuple[t.Any, ...] = (-1, "-1", 1.5, "many", False, "nan", "inf", {})
 
 # One row per refused form: (key, value, part of the remedy)
 REFUSED: list[tuple[str, t.Any, str]] = [
@@ -192,6 +197,7 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     ("CLIENT_CAPABILITIES", [b"a", None], "be a list of texts"),
     *(("REDIRECT_URI", value, "be") for value in URLS),
     ("REDIRECT_URI", "/auth/callback", "absolute"),
+    ("REDIRECT_URI", "ftp://localhost/cb", "https URL"),
     ("REDIRECT_URI", "http://localhost.evil.example/cb", "http only for localhost"),
     ("REDIRECT_URI", "https://a.b/cb#", "without a fragment"),
     ("RESPONSE_MODE", "fragment", "query, form_post"),
@@ -209,15 +215,18 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     *(
         (key, value, "above 0")
         for key in ("HTTP_TIMEOUT", "FLOW_LIFETIME", "REAUTH_WINDOW")
-        for value in (0, -1, "0", "ten", True, "nan", "inf", "1e999", [5], 10**400)
+        for value in NUMBERS
     ),
+    ("HTTP_TIMEOUT", [5], "above 0"),
     ("FLOW_LIFETIME", 0.5, "whole number"),
     *(
         (key, value, "whole number, 0 or more")
         for key in ("HTTP_RETRIES", "REAUTH_LIMIT", "REPLAY_LIMIT")
-        for value in (-1, "-1", 1.5, "many", False, "nan", "inf", {})
+        for value in COUNTS
     ),
     ("HTTP_CLIENT", object(), "get() and post()"),
+    ("HTTP_CLIENT", types.SimpleNamespace(get=len), "get() and post()"),
+    ("HTTP_CLIENT", types.SimpleNamespace(post=len), "get() and post()"),
     ("HTTP_CLIENT", "requests", "get() and post()"),
     ("HTTP_CLIENT", {"get": 1, "post": 2}, "get() and post()"),
     ("VERIFY", "/no/such/bundle.pem", "that exists"),

@@ -1,0 +1,81 @@
+"""README's Python code, run as it stands, and its table of keys."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import re
+import textwrap
+import typing as t
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from flask_msal_errors import MsalAuth
+from flask_msal_errors import Settings
+from flask_msal_errors.testing.server import Server
+
+README = (Path(__file__).parent.parent / "README.rst").read_text("utf-8")
+
+
+def code_blocks() -> list[str]:
+    found = re.findall(r"code-block:: python\n\n((?:(?: {4}.*)?\n)+)", README)
+    return [textwrap.dedent(block) for block in found]
+
+
+def defined_by(block: str) -> dict[str, t.Any]:
+    names: dict[str, t.Any] = {"__name__": "readme"}
+    exec(compile(block, "README.rst", "exec"), names)
+    return names
+
+
+@pytest.fixture
+def live_app(entra: t.Any, tmp_path: Path) -> cabc.Iterator[str]:
+    """The address of an app whose page /mail calls the emulator's API."""
+    app = Flask("live", instance_path=str(tmp_path))
+    app.config.update(SECRET_KEY="readme", **entra.config())
+    auth = MsalAuth(app)
+
+    @app.get("/mail")
+    @auth.login_required
+    def mail() -> t.Any:
+        with auth.requests_session([entra.scope("Mail.Read")]) as api:
+            api.verify = entra.ca_file
+            return api.get(f"{entra.api_url}/mail").json()
+
+    server = Server(app, 0)
+    server.start()
+    yield f"http://localhost:{server.port}"
+    server.stop()
+
+
+class TestCode:
+    def test_factory(
+        self, entra: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The ten lines make an app whose page sends a visitor to sign in."""
+        monkeypatch.setenv("FLASK_SECRET_KEY", "readme")
+        monkeypatch.chdir(tmp_path)
+        for key, value in entra.config(MSAL_SCOPES="User.Read").items():
+            monkeypatch.setenv(f"FLASK_{key}", str(value))
+        app = defined_by(code_blocks()[0])["create_app"]()
+        reply = app.test_client().get("/mail", headers={"Accept": "text/html"})
+        assert reply.status_code == 302
+        assert reply.location.startswith(f"{entra.pages_url}/{entra.tenant_id}/")
+        assert "Mail.Read" in reply.location
+
+    def test_sample_test(self, entra: t.Any, live_app: str) -> None:
+        """The sample test passes against an app that calls an API."""
+        defined_by(code_blocks()[1])["test_revoked_session"](entra, live_app)
+
+
+class TestKeys:
+    def test_table(self) -> None:
+        """The table lists every key of the settings with its own description."""
+        rows = re.findall(r"\* - ``(MSAL_\w+)``\n +- ?.*\n +- (.*)", README)
+        fields = dataclasses.fields(Settings)
+        documented = {key: doc.replace("\\*", "*") for key, doc in rows}
+        assert documented == {
+            f"MSAL_{field.name.upper()}": field.metadata["doc"] for field in fields
+        }
