@@ -176,6 +176,8 @@ class RequestsAuth(requests.auth.AuthBase):
             # A redirect's answer belongs to a request without our token.
             if refused_token(response) != token:
                 return response
+            if response.status_code in (401, 403):
+                response.content  # noqa: B018 (the connection goes back to its pool)
             return self._answer(response, token, place, kwargs)
 
         request.hooks["response"].append(answer)
@@ -197,7 +199,6 @@ class RequestsAuth(requests.auth.AuthBase):
             return response
         again.hooks["response"] = []
         again.headers["Authorization"] = f"Bearer {fresh}"
-        response.content  # noqa: B018 (drains the connection, so that it is reused)
         repeated = response.connection.send(again, **kwargs)
         repeated.history.append(response)
         repeated.request = again
