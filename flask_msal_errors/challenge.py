@@ -256,7 +256,7 @@ def _united(one: Demand, other: Demand) -> Demand:
         return other if _asks_no_user(one) else one
     claims = merge_claims(one.claims, other.claims)
     if claims and len(claims) > _CLAIMS_LIMIT:
-        claims = one.claims or other.claims
+        claims = one.claims
     ages = [age for age in (one.max_age, other.max_age) if age is not None]
     return Demand(
         one.error,
@@ -311,8 +311,9 @@ def _access_token_claims(value: str) -> str | None:
     text = _decoded(value)
     is_short = len(text.encode(errors="replace")) <= _CLAIMS_LIMIT
     asked = _json_object(text).get("access_token") if is_short else None
-    if _is_object(asked):
-        return _compact({"access_token": asked})
+    claims = _compact({"access_token": asked})
+    if _is_object(asked) and len(claims) <= _CLAIMS_LIMIT:
+        return claims
     if value:
         logger.warning(
             "A claims challenge was ignored: its claims are no JSON object with"

@@ -166,7 +166,7 @@ class TokenError(MsalAuthError):
         super().__init__(
             self._summary(),
             codes=_codes(self.result),
-            correlation_id=self._field("correlation_id"),
+            correlation_id=self._field("correlation_id") or _told(self.description),
         )
 
     def _field(self, name: str) -> str:
@@ -489,6 +489,12 @@ def _codes(result: cabc.Mapping[str, t.Any]) -> tuple[int, ...]:
     pattern = r"[?&]code=([0-9]{1,9})(?![0-9])"
     named = re.search(pattern, uri) if isinstance(uri, str) else None
     return (int(named[1]),) if named else ()
+
+
+def _told(description: str) -> str:
+    """The correlation id, which an error at the redirect URI has in its text only."""
+    found = re.search(r"Correlation ID: ([0-9a-fA-F-]{36})", description)
+    return found[1] if found else ""
 
 
 def _json_object_text(value: object) -> str | None:

@@ -113,9 +113,9 @@ def _verify(value: t.Any) -> bool | str:
     except ValueError:
         must = "be true, false, or the path of a CA bundle (file or directory)"
         _require(isinstance(value, (str, os.PathLike)), must)
-        path = os.fspath(value)
-        _require(isinstance(path, str) and os.path.exists(path), f"{must} that exists")
-        return str(path)
+        path = os.fsdecode(value)
+        _require(os.path.exists(path), f"{must} that exists")
+        return path
 
 
 def _number(value: t.Any, must: str) -> float:

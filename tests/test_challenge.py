@@ -143,6 +143,7 @@ PARSED: dict[str, tuple[t.Any, list[tuple[str, dict[str, str]]]]] = {
     ),
     "ends-in-backslash": ('Bearer a="1\\', [("bearer", {"a": "1"})]),
     "stray-quote": ('Bearer "" a=1', [("bearer", {"a": "1"})]),
+    "stray-quote-at-a-name": ('Bearer a=1, "b=2', [("bearer", {"a": "1", "b": "2"})]),
     "stray-equals": ("Bearer a=1, == b=2", [("bearer", {"a": "1", "b": "2"})]),
     "first-value-counts": ("Bearer a=1, a=2", [("bearer", {"a": "1"})]),
     "no-scheme": ('a="1", b="2"', []),
@@ -481,6 +482,7 @@ BAD_CLAIMS = {
     "unclosed": b64('{"a":' * 800),
     "too-long": b64('{"access_token":{"a":"' + "x" * 4096 + '"}}'),
     "raw-too-long": '{"access_token":{"a":"' + "x" * 4096 + '"}}',
+    "too-long-in-ascii": b64('{"access_token":{"a":"' + "é" * 2000 + '"}}'),
     "raw-broken": '{"access_token":',
     "twice-encoded": b64(b64(NBF)),
 }
@@ -496,6 +498,7 @@ NO_DEMAND: dict[str, tuple[int, t.Any]] = {
     "no-error": (401, f'Bearer claims="{b64(NBF)}"'),
     "no-error-no-claims": (403, 'Bearer realm="x"'),
     "unknown-error": (401, f'Bearer error="other", claims="{b64(NBF)}"'),
+    "unknown-error-403": (403, f'Bearer error="other", claims="{b64(NBF)}"'),
     "invalid-request": (401, 'Bearer error="invalid_request"'),
     "invalid-token-403": (403, ARM_NO_TOKEN),
     "realm-only": (401, 'Bearer realm="x"'),

@@ -421,6 +421,12 @@ class TestTokenError:
         assert error.claims == POLIDS
         assert str(error) == "invalid_response: It broke."
 
+    def test_correlation_id_of_a_redirect(self) -> None:
+        """An error at the redirect URI tells its correlation id in its text only."""
+        text = f"AADSTS65004: User declined.\r\nCorrelation ID: {CORRELATION}\r\nTime"
+        result = {"error": "access_denied", "error_description": text}
+        assert TokenError(result=result).correlation_id == CORRELATION
+
     def test_text_names_code_and_correlation_id(self) -> None:
         """The text has error, suberror, code and correlation id, each once."""
         text = str(from_result(grant(50076, "basic_action")))

@@ -26,8 +26,8 @@ BASE: dict[str, t.Any] = {
     "MSAL_CLIENT_CREDENTIAL": SECRET,
     "MSAL_AUTHORITY": AUTHORITY,
 }
-FERNET = Fernet.generate_key()
-FERNET_2 = Fernet.generate_key().decode()
+FERNET = b"q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="
+FERNET_2 = "EjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJCrze8="
 FIELDS = {key_of(field.name): field for field in dataclasses.fields(Settings)}
 
 
