@@ -9,7 +9,6 @@ import types
 import typing as t
 
 import pytest
-from cryptography.fernet import Fernet
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,7 +223,7 @@ REFUSED: list[tuple[str, t.Any, str]] = [
         for key in ("HTTP_RETRIES", "REAUTH_LIMIT", "REPLAY_LIMIT")
         for value in COUNTS
     ),
-    ("HTTP_CLIENT", object(), "get() and post()"),
+    ("HTTP_CLIENT", types.SimpleNamespace(), "get() and post()"),
     ("HTTP_CLIENT", types.SimpleNamespace(get=len), "get() and post()"),
     ("HTTP_CLIENT", types.SimpleNamespace(post=len), "get() and post()"),
     ("HTTP_CLIENT", "requests", "get() and post()"),
