@@ -1,29 +1,25 @@
-"""What an API demands in ``WWW-Authenticate``, and the claims that answer it.
+"""What an API demands in ``WWW-Authenticate``.
 
-Pure functions over header text and JSON text; knows nothing of Flask, of HTTP clients
+Pure functions over header text; knows nothing of Flask, of HTTP clients
 or of MSAL. Whatever an API sends yields a value, never an exception.
 """
 
 from __future__ import annotations
 
-import base64
 import collections.abc as cabc
 import dataclasses
 import json
-import logging
 import re
 import typing as t
 
+from .claims import LIMIT
+from .claims import access_token_claims
+from .claims import merge_claims
 from .errors import printable
 
-logger = logging.getLogger("flask_msal_errors")
-
 _Values: t.TypeAlias = str | bytes | cabc.Iterable[str | bytes] | None
-_Json: t.TypeAlias = dict[str, t.Any]
 
 _HEADER_LIMIT = 65536
-_CLAIMS_LIMIT = 4096
-_DEPTH_LIMIT = 32
 _NAMES_LIMIT = 32
 
 # Each is matched at one place, over what no other match reads again: linear time.
@@ -117,34 +113,6 @@ def demand(
     return merged
 
 
-def merge_claims(*claims: str | None) -> str | None:
-    """One claims request (OpenID Connect Core §5.5) that makes all the given requests.
-
-    Objects are merged deeply, lists united, and of two values the later one counts,
-    except that ``null`` ("no particular value") yields. What is no JSON object, as a
-    whole or as a top-level member (MSAL crashes at ``{"access_token": null}``), is
-    left out.
-
-    :return: compact JSON text in ASCII, or ``None`` if nothing is requested.
-    """
-    merged: _Json = {}
-    for text in claims:
-        members = _json_object(text or "")
-        merged = _merged(merged, {k: v for k, v in members.items() if _is_object(v)})
-    return _compact(merged) if merged else None
-
-
-def claim_names(claims: str | None) -> tuple[str, ...]:
-    """The names that a claims request asks for, sorted: ``("access_token.acrs",)``.
-
-    No values: they may change with every answer, such as ``nbf``.
-    """
-    members = _json_object(claims or "").items()
-    return tuple(
-        sorted(f"{top}.{name}" for top, v in members if _is_object(v) for name in v)
-    )
-
-
 def resource(scope: str) -> str:
     """The resource of a scope in lower case; ``""`` for Microsoft Graph.
 
@@ -153,14 +121,6 @@ def resource(scope: str) -> str:
     """
     name = _prefix(scope).rstrip("/").lower()
     return "" if name in _GRAPH else name
-
-
-def id_token_claims(acrs: str) -> str:
-    """The claims request for an authentication context, to be shown in the ID token.
-
-    https://learn.microsoft.com/entra/identity-platform/developer-guide-conditional-access-authentication-context
-    """
-    return _compact({"id_token": {"acrs": {"essential": True, "value": acrs}}})
 
 
 def _texts(values: _Values) -> cabc.Iterator[str]:
@@ -220,7 +180,7 @@ def _raw_json(text: str, place: int) -> tuple[str, int] | None:
     start = place + len(quote)
     if not text.startswith("{", start):
         return None
-    window = text[start : start + _CLAIMS_LIMIT + 1]
+    window = text[start : start + LIMIT + 1]
     try:
         _, length = _DECODER.raw_decode(window)
     except (ValueError, RecursionError):
@@ -244,7 +204,7 @@ def _demand_of(
         return asked if acrs or age is not None else None
     # Microsoft.Identity.Web's 403 for a middle tier has claims, but no error.
     if error in _CLAIMS_ERRORS or (not error and status == 403):
-        claims = _access_token_claims(params.get("claims", ""))
+        claims = access_token_claims(params.get("claims", ""))
         asked = Demand(error or "insufficient_claims", claims, description=description)
         return asked if claims or (error == "invalid_token" and status == 401) else None
     return None
@@ -255,7 +215,7 @@ def _united(one: Demand, other: Demand) -> Demand:
     if _asks_no_user(one) or _asks_no_user(other):
         return other if _asks_no_user(one) else one
     claims = merge_claims(one.claims, other.claims)
-    if claims and len(claims) > _CLAIMS_LIMIT:
+    if claims and len(claims) > LIMIT:
         claims = one.claims
     ages = [age for age in (one.max_age, other.max_age) if age is not None]
     return Demand(
@@ -304,74 +264,3 @@ def _prefix(scope: str) -> str:
     """All before a scope's own name: ``"api://3f9a"`` of ``"api://3f9a/Mail.Read"``."""
     head = scope.rpartition("/")[0]
     return scope if head.endswith(":/") else head
-
-
-def _access_token_claims(value: str) -> str | None:
-    """The part of an API's claims that speaks for its own token."""
-    text = _decoded(value)
-    is_short = len(text.encode(errors="replace")) <= _CLAIMS_LIMIT
-    asked = _json_object(text).get("access_token") if is_short else None
-    claims = _compact({"access_token": asked})
-    if _is_object(asked) and len(claims) <= _CLAIMS_LIMIT:
-        return claims
-    if value:
-        logger.warning(
-            "A claims challenge was ignored: its claims are no JSON object with"
-            " access_token, of at most 4 KiB and 32 levels."
-        )
-    return None
-
-
-def _decoded(value: str) -> str:
-    """The JSON text in base64 or base64url, padded or not; JSON itself stays."""
-    if value.lstrip().startswith("{"):
-        return value
-    packed = value.strip().rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        return base64.b64decode(
-            packed + "=" * (-len(packed) % 4), validate=True
-        ).decode()
-    except ValueError:
-        return ""
-
-
-def _json_object(text: str) -> _Json:
-    """The object that a JSON text holds; ``{}`` if it is not one that we handle."""
-    try:
-        value = json.loads(text)
-        if not _is_object(value) or _is_deep(value):
-            return {}
-        # Python reads NaN and 1e999, which no JSON text can carry further.
-        json.dumps(value, allow_nan=False)
-    except (ValueError, RecursionError):
-        return {}
-    return t.cast(_Json, value)
-
-
-def _is_deep(value: _Json) -> bool:
-    level: list[t.Any] = [value]
-    for _ in range(_DEPTH_LIMIT):
-        inner = [v.values() if isinstance(v, dict) else v for v in level]
-        level = [v for part in inner for v in part if isinstance(v, (dict, list))]
-    return bool(level)
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _compact(value: _Json) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
-
-def _merged(old: _Json, new: _Json) -> _Json:
-    return old | {name: _both(old.get(name), value) for name, value in new.items()}
-
-
-def _both(old: t.Any, new: t.Any) -> t.Any:
-    if isinstance(new, dict):
-        return _merged(old if isinstance(old, dict) else {}, new)
-    if isinstance(new, list):
-        both = [*old, *new] if isinstance(old, list) else new
-        return list({json.dumps(item, sort_keys=True): item for item in both}.values())
-    return old if new is None else new

@@ -15,6 +15,7 @@ import requests.auth
 
 from . import challenge
 from . import signals
+from .claims import merge_claims
 from .errors import InteractionRequired
 from .errors import from_result
 from .errors import is_error
@@ -71,7 +72,7 @@ def required(
     return InteractionRequired(
         demand.description,
         error=demand.error,
-        claims=challenge.merge_claims(demand.claims, asked),
+        claims=merge_claims(demand.claims, asked),
         scopes=demand.scopes or tuple(scopes),
         reason="challenge",
     )
@@ -149,7 +150,7 @@ def _merged(
     error: InteractionRequired, demand: challenge.Demand
 ) -> InteractionRequired:
     """What the token endpoint and the API ask, in one sign-in."""
-    claims = challenge.merge_claims(error.claims, demand.claims)
+    claims = merge_claims(error.claims, demand.claims)
     return InteractionRequired(
         result={**error.result, "claims": claims} if claims else error.result,
         scopes=error.scopes,

@@ -16,19 +16,23 @@ from datetime import timedelta
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
-from .challenge import claim_names
 from .challenge import resource
+from .claims import claim_names
 from .cookies import Cookies
 from .cookies import Expired
 from .errors import FlowExpired
 from .errors import StateMismatch
+from .navigation import home
 from .settings import Settings
 from .store import Store
 
 #: Parallel sign-ins of one browser; the oldest makes room for one more.
 MOST_FLOWS = 5
-#: Five cookies of this value length, names included, stay below 4 KB.
-_LONGEST_VALUE = 740
+#: Five cookies of this length, names included, stay below 4 KB.
+_LONGEST = 740
+_MOST_BYTES = 4000
+#: Of ``__Host-msal_`` before a cookie's name, and what separates it from the next.
+_EXTRA = 15
 _LOOPS = "loops"
 _NOT_BEFORE = "not_before"
 _HANDOVER = "answer"
@@ -52,9 +56,12 @@ class Missing:
         """A short name for "the same demand of the same user".
 
         By resource and claim *names*: values such as ``nbf`` change with every refusal.
+        Consent to another scope is another demand: it ends when all are given.
         """
-        resources = sorted({resource(scope) for scope in self.scopes})
-        parts = [user, resources, claim_names(self.claims), self.acrs, self.max_age]
+        consent = self.reason == "consent_required"
+        about = {scope if consent else resource(scope) for scope in self.scopes}
+        names = claim_names(self.claims)
+        parts = [user, sorted(about), names, self.acrs, self.max_age]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
@@ -93,23 +100,23 @@ class Flows:
         """
         name = _name(flow.msal["state"])
         value: t.Any = dataclasses.asdict(flow)
-        lifetime = self._settings.flow_lifetime
-        if self._too_long(name, value) and handle:
+        # Twice the lifetime: an expired flow still knows where the user was.
+        lifetime = self._settings.flow_lifetime * 2
+        if self._size(name, value) > _LONGEST and handle:
             key = f"flow-{secrets.token_urlsafe(24)}"
-            # Twice the lifetime: an expired flow still knows where the user was.
-            self._store.write(key, value, timedelta(seconds=lifetime * 2))
+            self._store.write(key, value, timedelta(seconds=lifetime))
             value = key
-        elif self._too_long(name, value):
+        elif self._size(name, value) > _LONGEST:
             value["target"] = flow.target.partition("?")[0]
-            if self._too_long(name, value):
-                value["target"] = "/"
-        self._make_room(request, response)
+            if self._size(name, value) > _LONGEST:
+                value["target"] = home(request)
+        self._make_room(request, response, self._size(name, value))
         self._cookies.set(
             request,
             response,
             name,
-            {"at": int(time.time()), "flow": value},
-            lifetime=lifetime * 2,
+            _stamped(value),
+            lifetime=lifetime,
             cross_site=self._cross_site,
         )
 
@@ -126,7 +133,7 @@ class Flows:
         except Expired as error:
             expired = FlowExpired("The sign-in took too long.")
             old = self._flow(error.value)
-            expired.target = old.target if old else "/"
+            expired.target = old.target if old else home(request)
             raise expired from None
         flow = self._flow(kept)
         if flow is None or not secrets.compare_digest(flow.msal["state"], state):
@@ -195,7 +202,11 @@ class Flows:
         value = kept.get("flow") if isinstance(kept, dict) else None
         if isinstance(value, str):
             value = self._store.read(value)
-        return Flow(**value) if isinstance(value, dict) else None
+        try:
+            return Flow(**value) if isinstance(value, dict) else None
+        except TypeError:
+            # Of another version of this package, which a deployment just replaced.
+            return None
 
     def _loops(self, request: Request) -> dict[str, list[int]]:
         try:
@@ -206,20 +217,29 @@ class Flows:
         recent = {k: [at for at in v if at > since] for k, v in (loops or {}).items()}
         return {key: times for key, times in recent.items() if times}
 
-    def _too_long(self, name: str, value: t.Any) -> bool:
-        kept = {"at": int(time.time()), "flow": value}
-        return len(name) + len(self._cookies.encoded(name, kept)) > _LONGEST_VALUE
+    def _size(self, name: str, value: t.Any) -> int:
+        return len(name) + len(self._cookies.encoded(name, _stamped(value)))
 
-    def _make_room(self, request: Request, response: Response) -> None:
-        ages = {}
+    def _make_room(self, request: Request, response: Response, taken: int) -> None:
+        """Drop the oldest flows until one more of ``taken`` bytes fits."""
+        waiting = []
         for name in self._cookies.names(request, "flow_"):
             try:
                 kept = self._cookies.get(request, name, self._settings.flow_lifetime)
             except Expired:
                 kept = None
-            ages[name] = kept["at"] if isinstance(kept, dict) else 0
-        for name in sorted(ages, key=lambda each: ages[each])[: -(MOST_FLOWS - 1)]:
-            self._cookies.delete(request, response, name, cross_site=self._cross_site)
+            at = kept["at"] if isinstance(kept, dict) else 0
+            waiting.append((at, name, len(self._cookies.encoded(name, kept))))
+        for place, (_, name, size) in enumerate(sorted(waiting, reverse=True), start=1):
+            taken += len(name) + size + 2 * _EXTRA
+            if place >= MOST_FLOWS or taken > _MOST_BYTES:
+                self._cookies.delete(
+                    request, response, name, cross_site=self._cross_site
+                )
+
+
+def _stamped(value: t.Any) -> dict[str, t.Any]:
+    return {"at": round(time.time(), 2), "flow": value}
 
 
 def _name(state: str) -> str:

@@ -23,8 +23,8 @@ from werkzeug.wrappers import Response
 
 from . import signals
 from .caches import Caches
-from .challenge import id_token_claims
-from .challenge import merge_claims
+from .claims import id_token_claims
+from .claims import merge_claims
 from .client import Client
 from .errors import AccessDenied
 from .errors import ConfigurationError
