@@ -15,10 +15,12 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_session import Session
 
 from .errors import ConfigurationError
-from .store import guard
+from .guard import guard
 
 #: cachelib deletes living sessions past its threshold (its default is 500).
 _FILE_THRESHOLD = 1_000_000
+#: Below this, a threshold is hit by a few hundred people: each has several entries.
+_LOW_THRESHOLD = 10_000
 
 
 class _TaggedFiles:
@@ -32,7 +34,7 @@ class _TaggedFiles:
     def load(self, stream: t.IO[bytes]) -> t.Any:
         try:
             return self._json.loads(stream.read().decode())
-        except ValueError as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise EOFError("not a session file") from error
 
 
@@ -57,6 +59,13 @@ def prepare(app: Flask) -> None:
     if type(app.session_interface) is SecureCookieSessionInterface:
         _install(app)
     guard(app)
+    threshold = getattr(getattr(app.session_interface, "cache", None), "_threshold", 0)
+    if 0 < threshold < _LOW_THRESHOLD:
+        app.logger.warning(
+            "The cache of the sessions deletes living ones past %s entries: raise its "
+            "threshold.",
+            threshold,
+        )
 
 
 def _install(app: Flask) -> None:
@@ -70,7 +79,7 @@ def _install(app: Flask) -> None:
         )
     try:
         Session(app)
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         raise ConfigurationError(
             f"SESSION_TYPE: {error}. Set one of Flask-Session's backends, for example "
             "'redis', 'sqlalchemy' or 'cachelib'."
@@ -79,11 +88,16 @@ def _install(app: Flask) -> None:
 
 def _use_files(app: Flask) -> None:
     directory = os.path.join(app.instance_path, "flask_session")
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        cache = PlainFileCache(directory, threshold=_FILE_THRESHOLD, mode=0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"SESSION_TYPE is not set, and sessions cannot be kept in {directory} "
+            f"({type(error).__name__}). Set SESSION_TYPE, or make it writable."
+        ) from error
     app.config["SESSION_TYPE"] = "cachelib"
-    app.config["SESSION_CACHELIB"] = PlainFileCache(
-        directory, threshold=_FILE_THRESHOLD, mode=0o600
-    )
+    app.config["SESSION_CACHELIB"] = cache
     app.logger.warning(
         "Sessions are kept in files below %s, for this host only; in production set "
         "SESSION_TYPE to a shared backend such as 'redis'.",

@@ -12,6 +12,7 @@ import contextvars
 import dataclasses
 import json
 import logging
+import re
 import time
 import typing as t
 
@@ -19,6 +20,7 @@ import msal
 from msal.throttled_http_client import NormalizedResponse
 
 from .challenge import resource
+from .errors import MAX_RETRY_AFTER
 from .record import HttpEntry
 from .record import Record
 
@@ -31,7 +33,28 @@ MOST_ENTRIES = 64
 RESERVED_SCOPES = frozenset({"openid", "profile", "offline_access", "email"})
 
 _SECRETS = frozenset({"code", "code_verifier", "client_assertion", "client_secret"})
-_TIMES = frozenset({"expires_on", "cached_at", "extended_expires_on", "refresh_on"})
+#: Of an answer that is kept: no cookies, nothing that only describes the connection.
+_KEPT_HEADERS = frozenset({"retry-after", "www-authenticate"})
+
+_Kind = msal.TokenCache.CredentialType
+#: What MSAL reads of an entry without asking whether it is there.
+_NEEDED = {
+    _Kind.ACCESS_TOKEN: frozenset(
+        {"credential_type", "secret", "target", "expires_on"}
+    ),
+    _Kind.REFRESH_TOKEN: frozenset({"credential_type", "secret"}),
+    _Kind.ACCOUNT: frozenset({"home_account_id", "environment"}),
+    _Kind.ID_TOKEN: frozenset[str](),
+    _Kind.APP_METADATA: frozenset[str](),
+}
+_CREDENTIALS = frozenset({_Kind.ACCESS_TOKEN, _Kind.REFRESH_TOKEN})
+_EPOCH = re.compile("[0-9]{1,18}")
+_TIMES = frozenset(
+    {
+        *("expires_on", "cached_at", "extended_expires_on", "refresh_on"),
+        "last_modification_time",
+    }
+)
 
 
 @dataclasses.dataclass
@@ -64,8 +87,8 @@ class Caches:
         """
         brought = json.loads(self.tokens.serialize())
         kept = json.loads(Caches.of(record).tokens.serialize())
-        if brought.get(msal.TokenCache.CredentialType.REFRESH_TOKEN):
-            kept.pop(msal.TokenCache.CredentialType.REFRESH_TOKEN, None)
+        if brought.get(_Kind.REFRESH_TOKEN):
+            kept.pop(_Kind.REFRESH_TOKEN, None)
         for section, entries in brought.items():
             kept.setdefault(section, {}).update(entries)
         record.tokens = json.dumps(kept)
@@ -75,8 +98,7 @@ class Caches:
 
         :return: whether the refused token was here.
         """
-        kind = msal.TokenCache.CredentialType.ACCESS_TOKEN
-        entries = list(self.tokens.search(kind))
+        entries = list(self.tokens.search(_Kind.ACCESS_TOKEN))
         found = [entry for entry in entries if entry["secret"] == refused]
         resources = {name for entry in found for name in _resources(entry)}
         for entry in entries:
@@ -84,11 +106,19 @@ class Caches:
                 self.tokens.remove_at(entry)
         return bool(found)
 
-    def throttled_for(self) -> int:
-        """Seconds for which the token endpoint asked to be left alone, or 0."""
+    def pause(self) -> tuple[int, int]:
+        """For how many seconds the token endpoint is to be left alone, and why.
+
+        :return: 0 if it is not, else the seconds; and the status of its answer.
+        """
         now = int(time.time())
-        until = (e[3] for e in self.http.values() if e[0] == 429 or e[0] >= 500)
-        return max((expiry - now for expiry in until), default=0)
+        pauses = (
+            (expires - now, status)
+            for status, _, _, expires, created in self.http.values()
+            if (status == 429 or status >= 500) and expires - created <= MAX_RETRY_AFTER
+        )
+        living = [pause for pause in pauses if 0 < pause[0] <= MAX_RETRY_AFTER]
+        return max(living, default=(0, 0))
 
 
 def _resources(entry: dict[str, t.Any]) -> set[str]:
@@ -99,20 +129,28 @@ def _resources(entry: dict[str, t.Any]) -> set[str]:
 def _is_token_cache(text: str) -> bool:
     """Whether stored text has the shape of MSAL's unified cache schema."""
     try:
-        sections = json.loads(text).values()
-        entries = [entry for section in sections for entry in section.values()]
-        good = all(_is_cache_entry(entry) for entry in entries)
-    except (ValueError, AttributeError):
+        good = all(
+            _is_cache_entry(kind, entry)
+            for kind, section in json.loads(text).items()
+            for entry in section.values()
+        )
+    except (ValueError, AttributeError, RecursionError):
         good = False
     if not good:
         logger.warning("A token cache was unreadable: empty.")
     return good
 
 
-def _is_cache_entry(entry: dict[str, t.Any]) -> bool:
-    return all(
-        str(value).isdigit() if name in _TIMES else isinstance(value, (str, type(None)))
-        for name, value in entry.items()
+def _is_cache_entry(kind: str, entry: dict[str, t.Any]) -> bool:
+    texts = {name for name, value in entry.items() if isinstance(value, str)}
+    nulls = {name for name, value in entry.items() if value is None}
+    return (
+        _NEEDED.get(kind, frozenset()) <= texts
+        and texts | nulls == entry.keys()
+        and all(_EPOCH.fullmatch(entry[name]) for name in _TIMES & texts)
+        and not _TIMES & nulls
+        and "target" not in nulls
+        and (kind not in _CREDENTIALS or entry["credential_type"] == kind)
     )
 
 
@@ -180,7 +218,7 @@ class BoundHttpCache:
             self._take_expiries(value[1])
         elif not key.startswith("GET "):
             now = int(time.time())
-            headers = {k: v for k, v in value.headers.items() if k != "set-cookie"}
+            headers = {k: v for k, v in value.headers.items() if k in _KEPT_HEADERS}
             http[key] = (value.status_code, value.text, headers, now, now)
 
     def __delitem__(self, key: str) -> None:

@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from cryptography.fernet import InvalidToken
 from cryptography.fernet import MultiFernet
 from flask import Flask
-from itsdangerous import BadSignature
+from itsdangerous import BadData
 from itsdangerous import URLSafeTimedSerializer
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
@@ -66,7 +66,7 @@ class Signer:
         """
         try:
             value, made = self._serializer(kind).loads(text, return_timestamp=True)
-        except BadSignature:
+        except (BadData, UnicodeError):
             return None
         if not -_SKEW <= time.time() - made.timestamp() <= lifetime + _SKEW:
             raise Expired(value)
@@ -80,7 +80,7 @@ class Signer:
         """The value of :meth:`seal`, or ``None`` if it is foreign or too old."""
         try:
             return json.loads(self._fernet().decrypt(text, ttl=lifetime))
-        except InvalidToken:
+        except (InvalidToken, ValueError):
             return None
 
     def _fernet(self) -> MultiFernet:

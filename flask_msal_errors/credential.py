@@ -10,8 +10,10 @@ import collections.abc as cabc
 import typing as t
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from msal.oauth2cli import JwtAssertionCreator
 
@@ -38,11 +40,12 @@ def prepared(
         }
     try:
         creator = _creator(credential)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(
             "MSAL_CLIENT_CREDENTIAL: the certificate or private key cannot be read "
-            f"({type(error).__name__}). Check path, PEM text and passphrase."
-        ) from error
+            f"({type(error).__name__}). It must be RSA; check path, PEM text, "
+            "thumbprint and passphrase."
+        ) from None
     return {"client_assertion": _Signed(creator, client_id, token_endpoint)}
 
 
@@ -78,47 +81,54 @@ def _creator(credential: dict[str, t.Any]) -> JwtAssertionCreator:
     public = credential.get("public_certificate")
     if credential.get("private_key_pfx_path"):
         key, certificate = _pfx(credential["private_key_pfx_path"], passphrase)
-        return _with_certificate(key, certificate, send=public is True)
-    key = serialization.load_pem_private_key(
-        _bytes(credential["private_key"]) or b"", passphrase
-    )
+        chain = [certificate] if public is True else []
+        return _with_certificate(key, certificate, chain)
+    pem = _bytes(credential["private_key"]) or b""
+    key = _rsa(serialization.load_pem_private_key(pem, passphrase))
+    chain = x509.load_pem_x509_certificates(_bytes(public) or b"") if public else []
     if credential.get("thumbprint"):
-        headers = {"x5c": _x5c(_certificate(public))} if public else {}
         return JwtAssertionCreator(
             key,
             algorithm="RS256",
             sha1_thumbprint=credential["thumbprint"],
-            headers=headers,
+            headers=_x5c(chain),
         )
-    return _with_certificate(key, _certificate(public), send=True)
+    return _with_certificate(key, chain[0], chain[:1])
 
 
-def _pfx(path: str, passphrase: bytes | None) -> tuple[t.Any, x509.Certificate]:
+def _pfx(
+    path: str, passphrase: bytes | None
+) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
     with open(path, "rb") as file:
         key, certificate, _ = pkcs12.load_key_and_certificates(file.read(), passphrase)
-    if key is None or certificate is None:
-        raise ValueError("no key or no certificate in the PFX file")
-    return key, certificate
+    if certificate is None:
+        raise ValueError("no certificate in the PFX file")
+    return _rsa(key), certificate
+
+
+def _rsa(key: t.Any) -> rsa.RSAPrivateKey:
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("no RSA key")
+    return key
 
 
 def _with_certificate(
-    key: t.Any, certificate: x509.Certificate, *, send: bool
+    key: rsa.RSAPrivateKey,
+    certificate: x509.Certificate,
+    chain: cabc.Sequence[x509.Certificate],
 ) -> JwtAssertionCreator:
     return JwtAssertionCreator(
         key,
         algorithm="PS256",
         sha256_thumbprint=certificate.fingerprint(hashes.SHA256()).hex(),
-        headers={"x5c": _x5c(certificate)} if send else {},
+        headers=_x5c(chain),
     )
 
 
-def _certificate(pem: t.Any) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(_bytes(pem) or b"")
-
-
-def _x5c(certificate: x509.Certificate) -> list[str]:
-    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-    return ["".join(pem.splitlines()[1:-1])]
+def _x5c(chain: cabc.Sequence[x509.Certificate]) -> dict[str, t.Any]:
+    """The header that sends certificates along, for subject name and issuer checks."""
+    pems = [each.public_bytes(serialization.Encoding.PEM).decode() for each in chain]
+    return {"x5c": ["".join(p.splitlines()[1:-1]) for p in pems]} if pems else {}
 
 
 def _bytes(value: str | bytes | None) -> bytes | None:

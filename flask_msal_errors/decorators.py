@@ -7,6 +7,7 @@ else passes through untouched.
 from __future__ import annotations
 
 import collections.abc as cabc
+import dataclasses
 import functools
 import inspect
 import time
@@ -14,11 +15,12 @@ import typing as t
 
 from flask import current_app
 from flask import request
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from . import pages
 from . import signals
 from .downstream import challenge_of
+from .downstream import is_only_stale
 from .downstream import refused_token
 from .downstream import required
 from .errors import InteractionRequired
@@ -29,6 +31,7 @@ from .flows import Missing
 from .id_token import LEEWAY
 from .navigation import current_target
 from .navigation import is_navigation
+from .pages import Pages
 from .signin import SignIn
 from .tokens import Tokens
 from .user import signed_in
@@ -39,10 +42,10 @@ View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
 class Guardian:
     """Runs views, and answers in their place when the user is needed."""
 
-    def __init__(self, signin: SignIn, tokens: Tokens, pages_: pages.Pages) -> None:
+    def __init__(self, signin: SignIn, tokens: Tokens, pages: Pages) -> None:
         self._signin = signin
         self._tokens = tokens
-        self._pages = pages_
+        self._pages = pages
 
     def before(
         self,
@@ -51,22 +54,20 @@ class Guardian:
         max_age: int | None = None,
     ) -> t.Any:
         """The answer for a user who lacks something, or ``None``."""
+        missing = Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
         person = signed_in()
         if person is None:
-            return self._answer(
-                Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
-            )
+            # A CORS preflight never carries a cookie (Fetch standard, §4.8), and the
+            # view behind may not expect strangers.
+            if request.method == "OPTIONS":
+                return current_app.make_default_options_response()
+            return self._answer(missing)
         self._signin.renew(person)
         if acrs and acrs not in self._tokens.proofs():
-            return self._answer(
-                Missing(
-                    tuple(scopes or ()), acrs=acrs, max_age=max_age, reason="step_up"
-                )
-            )
+            return self._answer(dataclasses.replace(missing, reason="step_up"))
         if max_age is not None and not _recent(person.user.auth_time, max_age):
-            return self._answer(
-                Missing(tuple(scopes or ()), max_age=max_age, reason="max_age")
-            )
+            missing = dataclasses.replace(missing, acrs=None, reason="max_age")
+            return self._answer(missing)
         if scopes:
             try:
                 self._tokens.acquire(scopes)
@@ -75,7 +76,10 @@ class Guardian:
         return None
 
     def after_error(self, error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
-        """The answer for an exception that the user can resolve, or ``None``."""
+        """The answer for an exception that the user can resolve.
+
+        Called where it is handled: any other goes on its way.
+        """
         for cause in _causes(error):
             if isinstance(cause, InteractionRequired):
                 return self._resolve(cause)
@@ -83,7 +87,7 @@ class Guardian:
                 found = self._demanded(response, scopes)
                 if found is not None:
                     return self._resolve(found)
-        return None
+        raise
 
     def after_value(self, value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
         """The answer in place of a returned error value, or the value itself."""
@@ -98,7 +102,7 @@ class Guardian:
         self, response: t.Any, scopes: cabc.Sequence[str]
     ) -> InteractionRequired | None:
         demand = challenge_of(response, scopes)
-        if demand is None or (demand.error == "invalid_token" and not demand.claims):
+        if demand is None or is_only_stale(demand):
             return None
         refused = refused_token(response)
         if refused:
@@ -144,10 +148,7 @@ def guarding(
             if inspect.isawaitable(value):
                 value = current_app.async_to_sync(_awaited)(value)
         except Exception as error:
-            answer = keeper.after_error(error, catching)
-            if answer is None:
-                raise
-            return answer
+            return keeper.after_error(error, catching)
         return keeper.after_value(value, catching)
 
     @functools.wraps(view)
@@ -159,10 +160,7 @@ def guarding(
         try:
             value = await view(*args, **kwargs)
         except Exception as error:
-            answer = keeper.after_error(error, catching)
-            if answer is None:
-                raise
-            return answer
+            return keeper.after_error(error, catching)
         return keeper.after_value(value, catching)
 
     chosen = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
@@ -186,7 +184,8 @@ def _causes(error: BaseException) -> cabc.Iterator[BaseException]:
             continue
         seen.add(id(cause))
         yield cause
-        waiting.extend(getattr(cause, "exceptions", ()))
+        members = getattr(cause, "exceptions", ())
+        waiting.extend(members if isinstance(members, tuple) else ())
         if cause.__cause__ is not None:
             waiting.append(cause.__cause__)
 
@@ -195,9 +194,10 @@ def _responses(error: BaseException) -> cabc.Iterator[t.Any]:
     """What in an HTTP client's exception has a status and headers.
 
     requests, httpx and azure-core carry the response; aiohttp's exception has them
-    itself; Kiota's has them under names of its own.
+    itself; Kiota's has them under names of its own. What the app itself aborts with is
+    its own answer.
     """
-    if isinstance(error, MsalAuthError):
+    if isinstance(error, (MsalAuthError, HTTPException)):
         return
     yield getattr(error, "response", None)
     yield error

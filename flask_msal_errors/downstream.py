@@ -42,13 +42,22 @@ def challenge_of(
 
 
 def _authenticate_headers(headers: t.Any) -> list[str]:
-    if callable(getattr(headers, "getall", None)):
-        return [str(value) for value in headers.getall(_NAME, ())]
+    for method in ("getall", "get_all"):
+        if callable(getattr(headers, method, None)):
+            return [str(value) for value in getattr(headers, method)(_NAME, ())]
     for method in ("get_list", "getlist"):
         if callable(getattr(headers, method, None)):
             return [str(value) for value in getattr(headers, method)(_NAME)]
-    value = headers.get(_NAME) or headers.get(_NAME.lower())
-    return [value] if value else []
+    if not isinstance(headers, cabc.Mapping):
+        return []
+    # A plain dict, as Kiota's, knows names in one spelling only.
+    found = [value for name, value in headers.items() if name.lower() == _NAME.lower()]
+    return [text for value in found for text in _texts(value)]
+
+
+def _texts(value: t.Any) -> list[str]:
+    several = isinstance(value, (list, tuple, set))
+    return [str(each) for each in (value if several else [value])]
 
 
 def refused_token(response: t.Any) -> str | None:
@@ -88,12 +97,12 @@ def check(value: t.Any, scopes: cabc.Sequence[str] = ()) -> t.Any:
         if error is not None:
             raise error
     demand = challenge_of(value, scopes)
-    if demand is not None and not _only_stale(demand):
+    if demand is not None and not is_only_stale(demand):
         raise required(demand, scopes)
     return value
 
 
-def _only_stale(demand: challenge.Demand) -> bool:
+def is_only_stale(demand: challenge.Demand) -> bool:
     """``invalid_token`` without claims: a fresh token may help, a user cannot."""
     return demand.error == "invalid_token" and demand.claims is None
 
@@ -141,7 +150,7 @@ class Refresher:
         :raises InteractionRequired: unless the answer asks nothing of the user.
         """
         demand = challenge_of(response, self.scopes)
-        if demand is not None and not _only_stale(demand):
+        if demand is not None and not is_only_stale(demand):
             self._tokens.drop(refused)
             raise required(demand, self.scopes)
 
@@ -170,8 +179,7 @@ class RequestsAuth(requests.auth.AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         token = self._refresher.token()
         request.headers["Authorization"] = f"Bearer {token}"
-        body: t.Any = request.body
-        place = body.tell() if hasattr(body, "tell") else None
+        place = _place(request)
 
         def answer(response: requests.Response, **kwargs: t.Any) -> requests.Response:
             # A redirect's answer belongs to a request without our token.
@@ -198,7 +206,8 @@ class RequestsAuth(requests.auth.AuthBase):
         if not _rewound(again, place):
             self._refresher.give_up(response, token)
             return response
-        again.hooks["response"] = []
+        # The copy shares its hooks with the original, which a redirect goes on with.
+        again.hooks = requests.hooks.default_hooks()
         again.headers["Authorization"] = f"Bearer {fresh}"
         repeated = response.connection.send(again, **kwargs)
         repeated.history.append(response)
@@ -207,13 +216,26 @@ class RequestsAuth(requests.auth.AuthBase):
         return repeated
 
 
+def _place(request: requests.PreparedRequest) -> int | None:
+    """Where in a file the body starts, or ``None`` for what is no file."""
+    body: t.Any = request.body
+    try:
+        return int(body.tell())
+    except (AttributeError, OSError):
+        return None
+
+
 def _rewound(request: requests.PreparedRequest, place: int | None) -> bool:
+    """Whether the body can be sent once more."""
     body: t.Any = request.body
     if body is None or isinstance(body, (str, bytes)):
         return True
-    if place is None or not hasattr(body, "seek"):
+    if place is None:
         return False
-    body.seek(place)
+    try:
+        body.seek(place)
+    except (AttributeError, OSError):
+        return False
     return True
 
 

@@ -29,13 +29,17 @@ _ALGORITHMS = [
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TENANT = "{tenantid}"
 
-Fetch = t.Callable[..., "dict[str, t.Any]"]
+#: Keys of public key cryptography (RFC 7518 §6.1, RFC 8037). A key for an HMAC has no
+#: business in a public document.
+_KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+
+Fetch = cabc.Callable[[str], dict[str, t.Any]]
 
 
 class Validator:
     """Validates ID tokens as OpenID Connect Core 1.0 §3.1.3.7 asks.
 
-    :param fetch: gets a JSON document by URL, ``fresh=True`` past any cache.
+    :param fetch: gets a JSON document by URL, past any cache.
     """
 
     def __init__(self, settings: Settings, fetch: Fetch) -> None:
@@ -57,33 +61,34 @@ class Validator:
         if not token:
             raise InvalidIdToken("The token response held no ID token.")
         try:
-            key = self._key(jwt.get_unverified_header(token), metadata)
-            claims = self._decode(token, key)
-        except jwt.PyJWTError as error:
+            key = self._key(jwt.get_unverified_header(token), metadata["jwks_uri"])
+            claims = self._decode(token, jwt.PyJWK.from_dict(key))
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise InvalidIdToken(
                 f"The ID token was refused ({type(error).__name__})."
-            ) from error
+            ) from None
+        self._check_party(claims)
         self._check_issuer(claims, key, metadata)
         if claims.get("nonce") != hashlib.sha256(nonce.encode()).hexdigest():
             raise InvalidIdToken("The ID token's nonce is not this sign-in's.")
         return claims
 
-    def _decode(self, token: str, key: dict[str, t.Any]) -> dict[str, t.Any]:
-        claims = jwt.decode(
+    def _decode(self, token: str, key: jwt.PyJWK) -> dict[str, t.Any]:
+        return jwt.decode(
             token,
-            jwt.PyJWK.from_dict(key, key.get("alg") or _default_algorithm(key)),
+            key,
             algorithms=_ALGORITHMS,
             audience=self._settings.client_id,
             leeway=LEEWAY,
             options={"require": ["iss", "sub", "aud", "exp", "iat"]},
         )
-        # With several audiences the token must say that it was issued to us.
-        several = not isinstance(claims["aud"], str) and len(claims["aud"]) > 1
-        if claims.get("azp", self._settings.client_id) != self._settings.client_id or (
-            several and "azp" not in claims
-        ):
+
+    def _check_party(self, claims: dict[str, t.Any]) -> None:
+        """With several audiences the token must say that it was issued to us."""
+        one = isinstance(claims["aud"], str) or len(claims["aud"]) == 1
+        party = claims.get("azp", self._settings.client_id if one else None)
+        if party != self._settings.client_id:
             raise InvalidIdToken("The ID token was issued to another app (azp).")
-        return claims
 
     def _check_issuer(
         self,
@@ -92,14 +97,13 @@ class Validator:
         metadata: dict[str, t.Any],
     ) -> None:
         issuer, tenant = claims["iss"], claims.get("tid", "")
-        expected = {
-            metadata.get("issuer", ""),
-            key.get("issuer", metadata.get("issuer")),
-        }
-        templated = any(_TENANT in str(name) for name in expected)
-        if templated and not (isinstance(tenant, str) and _GUID.fullmatch(tenant)):
-            raise InvalidIdToken("The ID token names no tenant (tid).")
-        if {str(name).replace(_TENANT, str(tenant)) for name in expected} != {issuer}:
+        published = str(metadata["issuer"])
+        expected = [published, str(key.get("issuer", published))]
+        if any(_TENANT in name for name in expected):
+            if not (isinstance(tenant, str) and _GUID.fullmatch(tenant)):
+                raise InvalidIdToken("The ID token names no tenant (tid).")
+            expected = [name.replace(_TENANT, tenant) for name in expected]
+        if expected != [issuer, issuer]:
             raise InvalidIdToken("The ID token's issuer is not the one of its key.")
         allowed = self._settings.allowed_tenants
         if allowed and "*" not in allowed and tenant not in allowed:
@@ -107,31 +111,26 @@ class Validator:
                 "The account's tenant is none of MSAL_ALLOWED_TENANTS."
             )
 
-    def _key(
-        self, header: dict[str, t.Any], metadata: dict[str, t.Any]
-    ) -> dict[str, t.Any]:
-        kid, uri = str(header.get("kid", "")), metadata["jwks_uri"]
-        now = time.monotonic()
-        if now - self._fetched > _KEYS_LIFETIME:
+    def _key(self, header: dict[str, t.Any], uri: str) -> dict[str, t.Any]:
+        kid = str(header.get("kid", ""))
+        if time.monotonic() - self._fetched > _KEYS_LIFETIME:
             self._keys = _by_id(self._fetch(uri))
-            self._fetched = now
-        if kid not in self._keys and now - self._missed > _REFETCH:
-            self._missed = now
-            self._keys = _by_id(self._fetch(uri, fresh=True))
+            self._fetched = time.monotonic()
+        if kid not in self._keys and time.monotonic() - self._missed > _REFETCH:
+            self._keys = _by_id(self._fetch(uri))
+            self._missed = time.monotonic()
         if kid not in self._keys:
             raise InvalidIdToken("The ID token is signed by an unknown key.")
         return self._keys[kid]
 
 
 def _by_id(jwks: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+    """The keys of a JWKS that can sign tokens. Entra's have no ``alg``: RS256."""
     entries = jwks.get("keys")
     return {
         str(entry.get("kid", "")): entry
         for entry in (entries if isinstance(entries, list) else ())
-        if isinstance(entry, dict) and entry.get("use", "sig") == "sig"
+        if isinstance(entry, dict)
+        and entry.get("use", "sig") == "sig"
+        and entry.get("kty") in _KEY_TYPES
     }
-
-
-def _default_algorithm(key: cabc.Mapping[str, t.Any]) -> str | None:
-    """Entra's keys name no ``alg``; its RSA keys sign RS256."""
-    return "RS256" if key.get("kty") == "RSA" else None

@@ -6,9 +6,13 @@ nothing of sign-ins.
 
 from __future__ import annotations
 
+from urllib.parse import quote
 from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request
+
+#: What stays as it is in a path and a query (RFC 3986 §3.3).
+_SAFE = "/!$&'()*+,:;=@~"
 
 
 def safe_path(target: str | None) -> str | None:
@@ -22,32 +26,32 @@ def safe_path(target: str | None) -> str | None:
     """
     if not target or not target.startswith("/") or target.startswith("//"):
         return None
-    if any(char <= " " or char in "\\\x7f" for char in target):
-        return None
-    parts = _split(target)
-    return target if parts is not None and not any(parts[:2]) else None
+    unsafe = any(char <= " " or char in "\\\x7f" for char in target)
+    return None if unsafe else target
 
 
 def same_origin_path(url: str | None, request: Request) -> str | None:
     """The path and query of an absolute ``url`` of this origin (such as a Referer)."""
-    parts = _split(url or "")
-    if parts is None or f"{parts[0]}://{parts[1]}/" != request.host_url:
-        return None
-    return safe_path(parts[2] + (f"?{parts[3]}" if parts[3] else ""))
-
-
-def _split(url: str) -> tuple[str, str, str, str] | None:
     try:
-        return urlsplit(url)[:4]
+        parts = urlsplit(url or "")
     except ValueError:
         return None
+    if f"{parts.scheme}://{parts.netloc}/" != request.host_url:
+        return None
+    return safe_path(parts.path + (f"?{parts.query}" if parts.query else ""))
+
+
+def home(request: Request) -> str:
+    """The app's start page, also where the app is mounted below a path."""
+    return f"{request.root_path.rstrip('/')}/"
 
 
 def current_target(request: Request) -> str:
-    """The very URL of this request as a path with query, or ``/`` if it is unsafe."""
-    parts = urlsplit(request.url)
-    query = f"?{parts.query}" if parts.query else ""
-    return safe_path(parts.path + query) or "/"
+    """The very URL of this request as a path with query; unsafe, the start page."""
+    # request.url is an IRI: in it %25 and %2F have become other URLs.
+    path = quote(home(request) + request.path[1:], safe=_SAFE)
+    query = quote(request.query_string, safe=_SAFE + "?%")
+    return safe_path(path + (f"?{query}" if query else "")) or home(request)
 
 
 def wants_html(request: Request) -> bool:
@@ -62,13 +66,15 @@ def is_navigation(request: Request) -> bool:
     """Whether a browser will show the answer as a page, so that a redirect helps.
 
     ``Sec-Fetch-Mode`` tells (https://www.w3.org/TR/fetch-metadata/); where it is
-    missing, XHR and HTMX markers and the ``Accept`` header do.
+    missing, as on plain http, XHR and HTMX markers and the ``Accept`` header do.
     """
     headers = request.headers
-    if "HX-Request" in headers or "X-Requested-With" in headers:
-        return False
     mode = headers.get("Sec-Fetch-Mode")
-    return mode == "navigate" if mode else wants_html(request)
+    if mode:
+        return mode == "navigate"
+    # Android's WebView puts its package's name there, in navigations too.
+    scripted = headers.get("X-Requested-With") == "XMLHttpRequest"
+    return not scripted and "HX-Request" not in headers and wants_html(request)
 
 
 def is_same_origin(request: Request) -> bool:

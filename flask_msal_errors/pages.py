@@ -6,6 +6,7 @@ problem details (RFC 9457) for anything else. Nothing secret is ever in them.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -28,9 +29,9 @@ from .errors import ReauthenticationLoop
 from .errors import ServiceUnavailable
 from .errors import SignInError
 from .errors import Throttled
-from .errors import TokenError
 from .flows import Missing
 from .navigation import current_target
+from .navigation import home
 from .navigation import is_navigation
 from .navigation import same_origin_path
 from .navigation import wants_html
@@ -67,6 +68,16 @@ _ADVICE: dict[str, str] = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Ticket:
+    """What a signed login link says; an empty one for a link that says nothing."""
+
+    missing: Missing = Missing()
+    target: str | None = None
+    switch: str | None = None
+    """User name of the account to start a fresh session with."""
+
+
 class Pages:
     """Renders errors and hands out the links on them."""
 
@@ -79,6 +90,8 @@ class Pages:
             logger.error("%s", error)
         elif isinstance(error, Throttled):
             signals.emit(signals.throttled, error=error)
+        elif isinstance(error, InteractionRequired) and not _is_ours():
+            return self.interaction(_missing(error), error)
         if wants_html(request):
             response: Response = make_response(self._page(error))
         else:
@@ -93,41 +106,38 @@ class Pages:
         error = error or InteractionRequired(
             scopes=missing.scopes, reason=missing.reason
         )
-        link = self.login_link(missing, self._way_back())
+        link = self.login_link(missing, _place())
         if is_navigation(request):
-            page = _render(error, [("Continue", link)], lost=True)
+            lost = request.method not in ("GET", "HEAD")
+            label = "Continue in a new tab" if lost else "Continue"
+            page = _render(error, [(label, link)], lost=lost)
             response: Response = make_response(page)
         else:
             response = _problem({**_details(error), "login_url": link})
+            # Followed by htmx whatever the status (https://htmx.org/reference/).
             response.headers["HX-Redirect"] = link
         response.status_code = error.status
         return _finished(response, None)
 
     def login_link(self, missing: Missing, target: str) -> str:
         """A signed URL that begins a sign-in for exactly this, in this session only."""
-        ticket = {
-            "scopes": missing.scopes,
-            "claims": missing.claims,
-            "acrs": missing.acrs,
-            "max_age": missing.max_age,
-            "reason": missing.reason,
-            "next": target,
-            "for": _holder(),
-        }
-        return url_for("msal.login", ticket=self._signer.dumps(_TICKET, ticket))
+        return self._link(missing=dataclasses.asdict(missing), target=target)
 
     def switch_link(self, username: str) -> str:
         """A signed URL that leaves this account and signs in with another."""
-        ticket = {"switch": username, "for": _holder()}
-        return url_for("msal.login", ticket=self._signer.dumps(_TICKET, ticket))
+        return self._link(switch=username)
 
-    def ticket(self, text: str) -> dict[str, t.Any]:
-        """What a login link says, or nothing if it is not this session's."""
+    def ticket(self, text: str) -> Ticket:
+        """What a login link says; of another session's or an old one only where to."""
         try:
-            ticket = self._signer.loads(_TICKET, text, TICKET_LIFETIME)
+            said = self._signer.loads(_TICKET, text, TICKET_LIFETIME) or {}
         except Expired as error:
-            return {"next": error.value.get("next", "/")}
-        return ticket if ticket and ticket["for"] == _holder() else {}
+            said = {"target": error.value.get("target")}
+        if said.pop("for", None) != _holder():
+            return Ticket(target=said.get("target"))
+        missing = said.pop("missing", {})
+        scopes = tuple(missing.pop("scopes", ()))
+        return Ticket(Missing(scopes, **missing), **said)
 
     def logout_token(self) -> str:
         """Proof that a sign-out was asked for by a page of this session."""
@@ -137,11 +147,10 @@ class Pages:
         """Whether the token is this session's."""
         lifetime = current_app.permanent_session_lifetime.total_seconds()
         try:
-            return (
-                bool(text) and self._signer.loads(_LOGOUT, text, lifetime) == _holder()
-            )
+            holder = self._signer.loads(_LOGOUT, text, lifetime)
         except Expired:
             return False
+        return t.cast(bool, holder == _holder())
 
     def ask_logout(self) -> Response:
         """The button that signs out, for who came by a link without a token."""
@@ -152,37 +161,62 @@ class Pages:
         """Good-bye."""
         return _finished(make_response(render_template("msal/signed_out.html")), None)
 
+    def _link(self, **ticket: t.Any) -> str:
+        signed = self._signer.dumps(_TICKET, {**ticket, "for": _holder()})
+        return url_for("msal.login", ticket=signed)
+
     def _page(self, error: MsalAuthError) -> str:
-        again = url_for("msal.login", next=error.target)
+        return _render(error, self._actions(error))
+
+    def _actions(self, error: MsalAuthError) -> list[tuple[str, str]]:
+        """What a person can do next, the best first."""
+        start = ("Start page", home(request))
+        here = error.target if error.target != "/" else _place()
+        again = ("Sign in again", self._again(error, here))
         if isinstance(error, OtherAccount):
-            other = self.switch_link(error.came)
-            keep = ("Stay with " + error.expected, error.target)
-            actions = [keep] if error.expected else []
-            return _render(error, [*actions, ("Continue as " + error.came, other)])
-        if isinstance(error, (Throttled, ServiceUnavailable)):
-            retry = current_target(request) if request.method == "GET" else error.target
-            at_callback = request.endpoint == "msal.callback"
-            return _render(error, [("Try again", again if at_callback else retry)])
+            other = ("Continue as " + error.came, self.switch_link(error.came))
+            return [("Stay with " + error.expected, here), other][not error.expected :]
+        if isinstance(error, (Throttled, ServiceUnavailable, ReauthenticationLoop)):
+            return [("Try again", again[1] if _is_ours() else here), start]
         if isinstance(error, ConfigurationError):
-            return _render(error, [("Start page", "/")])
-        if isinstance(error, (SignInError, TokenError)):
-            label = "Sign in again"
-            return _render(error, [(label, again), ("Start page", "/")])
-        return _render(error, [("Start page", "/")])
+            return [start]
+        return [start, again] if signed_in() else [again, start]
 
-    def _way_back(self) -> str:
-        return same_origin_path(request.headers.get("Referer"), request) or "/"
+    def _again(self, error: MsalAuthError, target: str) -> str:
+        if isinstance(error, InteractionRequired):
+            return self.login_link(_missing(error), target)
+        return url_for("msal.login", next=target)
 
 
-def _holder() -> str | None:
+def _missing(error: InteractionRequired) -> Missing:
+    return Missing(error.scopes, error.claims, reason=error.reason)
+
+
+def _is_ours() -> bool:
+    """Whether the error happened at one of our own routes."""
+    return request.blueprint == "msal"
+
+
+def _place() -> str:
+    """Where the person is: this page, or the one that a script or form belongs to."""
+    if _is_ours():
+        return home(request)
+    if is_navigation(request) and request.method in ("GET", "HEAD"):
+        return current_target(request)
+    page = request.headers.get("HX-Current-URL") or request.headers.get("Referer")
+    return same_origin_path(page, request) or home(request)
+
+
+def _holder() -> str:
     """A digest of this session's handle: what tickets and tokens are bound to."""
     person = signed_in()
-    return hashlib.sha256(person.handle.encode()).hexdigest() if person else None
+    return hashlib.sha256(person.handle.encode()).hexdigest() if person else ""
 
 
 def _render(
     error: MsalAuthError, actions: list[tuple[str, str]], *, lost: bool = False
 ) -> str:
+    person = signed_in()
     return render_template(
         "msal/error.html",
         error=error,
@@ -191,6 +225,7 @@ def _render(
         details=_details(error),
         party=error.party if isinstance(error, ReauthenticationLoop) else "",
         names=(error.expected, error.came) if isinstance(error, OtherAccount) else (),
+        still=person.user if person and isinstance(error, SignInError) else None,
         retry_after=getattr(error, "retry_after", None),
         actions=actions,
         lost=lost,
@@ -227,6 +262,8 @@ def _finished(response: Response, retry_after: int | None) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["X-Frame-Options"] = "DENY"
+    # The URL of the page may hold a code; a post has to keep its Origin.
+    response.headers["Referrer-Policy"] = "strict-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.vary.update(["Accept", "Cookie"])
     if retry_after:

@@ -15,7 +15,7 @@ import secrets
 import typing as t
 from datetime import timedelta
 
-from .store import Entry
+from .guard import Entry
 from .store import Store
 
 logger = logging.getLogger("flask_msal_errors")
@@ -23,6 +23,12 @@ logger = logging.getLogger("flask_msal_errors")
 #: One remembered answer of the token endpoint: status, text, headers, expiry and
 #: creation as epoch seconds. Plain JSON types only.
 HttpEntry = tuple[int, str, dict[str, str], int, int]
+
+#: What decoding a value of the wrong type or shape raises, at whatever depth.
+_UNREADABLE = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),
+)
 
 
 @dataclasses.dataclass
@@ -44,16 +50,18 @@ class Codec:
         self._fernet = _fernet(keys) if keys else None
 
     def encode(self, record: Record) -> Entry:
-        text = json.dumps(dataclasses.asdict(record), separators=(",", ":"))
+        text = _text_of(record)
         if self._fernet is None:
             return {"plain": text}
         return {"sealed": self._fernet.encrypt(text.encode()).decode()}
 
     def decode(self, entry: Entry | None) -> Record:
         """The record, or an empty one for whatever cannot be read."""
+        if entry is None:
+            return Record()
         try:
-            return _shaped(json.loads(self._text(entry or {"plain": "{}"})))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return _shaped(json.loads(self._text(entry)))
+        except _UNREADABLE as error:
             logger.warning("A record was unreadable (%s): empty.", type(error).__name__)
             return Record()
 
@@ -66,6 +74,10 @@ class Codec:
             return t.cast(str, self._fernet.decrypt(entry["sealed"].encode()).decode())
         except InvalidToken as error:
             raise ValueError("sealed with another key") from error
+
+
+def _text_of(record: Record) -> str:
+    return json.dumps(dataclasses.asdict(record), separators=(",", ":"))
 
 
 def _fernet(keys: cabc.Sequence[str]) -> t.Any:
@@ -118,11 +130,11 @@ class Records:
         """
         with self._store.lock(handle, timeout):
             record = self.load(handle)
-            before = self._codec_text(record)
+            before = _text_of(record)
             try:
                 yield record
             finally:
-                if self._codec_text(record) != before:
+                if _text_of(record) != before:
                     entry = self._codec.encode(record)
                     self._store.replace(handle, entry, self._lifetime)
 
@@ -136,7 +148,3 @@ class Records:
     def delete(self, handle: str) -> None:
         """Forget the record for good."""
         self._store.delete(handle)
-
-    @staticmethod
-    def _codec_text(record: Record) -> str:
-        return json.dumps(dataclasses.asdict(record))

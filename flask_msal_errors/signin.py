@@ -6,6 +6,8 @@ token, tenant and account are accepted.
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import contextlib
 import hashlib
 import logging
 import time
@@ -22,6 +24,7 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from . import signals
+from .caches import RESERVED_SCOPES
 from .caches import Caches
 from .claims import id_token_claims
 from .claims import merge_claims
@@ -96,11 +99,12 @@ class SignIn:
         person = signed_in()
         account = digest(person.user) if person else None
         key = missing.key(account or "anonymous")
-        self._check_dead_ends(request, missing, key, refused)
-        flow = self._client.begin(
-            missing.scopes or self._settings.scopes,
-            **self._parameters(missing, person, hint),
-        )
+        with _on_the_way_to(target):
+            self._check_dead_ends(request, missing, key, refused)
+            flow = self._client.begin(
+                missing.scopes or self._settings.scopes,
+                **self._parameters(missing, person, hint),
+            )
         response = _no_store(redirect(flow.pop("auth_uri")))
         # MSAL would check max_age itself, and print all claims into its exception.
         flow.pop("max_age", None)
@@ -125,17 +129,18 @@ class SignIn:
         :raises TokenError: the identity provider refused. Never redirects by itself.
         """
         flow = self._flows.find(request, answer.get("state", ""))
-        after_this_request(lambda r: _forget(self._flows, request, r, flow))
+        _with_answer(lambda r: self._flows.forget(request, r, flow.msal["state"]))
         try:
-            if "error" in answer:
-                raise _refusal(answer, flow)
-            self._check_wait(request)
-            _, claims, scratch = self._client.redeem(flow.msal, answer)
+            with _on_the_way_to(flow.target):
+                if "error" in answer:
+                    raise _refusal(answer, flow)
+                self._check_wait(request)
+                _, claims, scratch = self._client.redeem(flow.msal, answer)
+                self._check_account(flow, User(claims))
+                self._check_auth_time(flow, claims)
         except MsalAuthError as error:
-            self._after_failure(request, error, flow)
+            self._after_failure(request, error)
             raise
-        self._check_account(flow, User(claims))
-        self._check_auth_time(flow, claims)
         self._accept(claims, scratch)
         self._announce(flow, User(claims))
         response = _no_store(redirect(flow.target))
@@ -161,7 +166,7 @@ class SignIn:
         """The answer of a post before, once."""
         answer = self._flows.handed_over(request)
         if answer:
-            after_this_request(lambda r: _forget_answer(self._flows, request, r))
+            _with_answer(lambda r: self._flows.forget_answer(request, r))
         return answer
 
     @property
@@ -181,10 +186,11 @@ class SignIn:
         return response
 
     def forget(self) -> None:
-        """Drop the session and its record."""
+        """Drop the session and its record, and abandon the session's id."""
         person = signed_in()
         if person is not None:
             self._records.delete(person.handle)
+        _renew_id()
         session.clear()
 
     def renew(self, person: SignedIn) -> None:
@@ -236,15 +242,12 @@ class SignIn:
         if wait:
             raise Throttled("A pause was asked for.", retry_after=wait)
 
-    def _after_failure(
-        self, request: Request, error: MsalAuthError, flow: Flow
-    ) -> None:
-        error.target = flow.target
+    def _after_failure(self, request: Request, error: MsalAuthError) -> None:
         logger.warning("A sign-in failed: %s", error)
         signals.emit(signals.sign_in_failed, error=error)
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
             seconds = error.retry_after
-            after_this_request(lambda r: _wait(self._flows, request, r, seconds))
+            _with_answer(lambda r: self._flows.set_wait(request, r, seconds))
 
     def _announce(self, flow: Flow, user: User) -> None:
         logger.info("A sign-in was completed (%s).", flow.reason)
@@ -271,16 +274,15 @@ class SignIn:
     def _accept(self, claims: dict[str, t.Any], scratch: Caches) -> None:
         person = signed_in()
         proofs = dict.fromkeys(_acrs(claims), int(claims["exp"]))
-        if person is None:
-            handle = self._records.create(_merged(Record(), scratch, proofs))
-        else:
-            handle = person.handle
+        handle = person.handle if person else ""
+        if handle:
             with self._records.changing(handle, timeout=30) as record:
                 _merged(record, scratch, proofs)
+        # A store may have dropped the record before the session.
+        if not handle or not self._records.load(handle).tokens:
+            handle = self._records.create(_merged(Record(), scratch, proofs))
         remember(handle, claims, _lifetime())
-        # A new id for a new privilege: a planted session id is worth nothing.
-        interface: t.Any = current_app.session_interface
-        interface.regenerate(session)
+        _renew_id()
 
     def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
         back = self._settings.post_logout or url_for("msal.signed_out", _external=True)
@@ -312,7 +314,8 @@ def _refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
     names = ("error", "error_description", "error_uri", "suberror", "claims")
     result: dict[str, t.Any] = {k: answer[k] for k in names if k in answer}
     result.setdefault("suberror", answer.get("error_subcode", ""))
-    error = from_result(result, scopes=flow.msal["scope"])
+    scopes = [scope for scope in flow.msal["scope"] if scope not in RESERVED_SCOPES]
+    error = from_result(result, scopes=scopes)
     return error or TokenError(result=result)
 
 
@@ -339,16 +342,26 @@ def _no_store(response: Response) -> Response:
     return response
 
 
-def _forget(flows: Flows, request: Request, response: Response, flow: Flow) -> Response:
-    flows.forget(request, response, flow.msal["state"])
-    return response
+def _renew_id() -> None:
+    """A new id for a new privilege: a planted session id is worth nothing."""
+    interface: t.Any = current_app.session_interface
+    interface.regenerate(session)
 
 
-def _forget_answer(flows: Flows, request: Request, response: Response) -> Response:
-    flows.forget_answer(request, response)
-    return response
+def _with_answer(change: cabc.Callable[[Response], None]) -> None:
+    """Change this request's response, whichever it will be."""
+
+    @after_this_request
+    def changed(response: Response) -> Response:
+        change(response)
+        return response
 
 
-def _wait(flows: Flows, request: Request, response: Response, seconds: int) -> Response:
-    flows.set_wait(request, response, seconds)
-    return response
+@contextlib.contextmanager
+def _on_the_way_to(target: str) -> cabc.Iterator[None]:
+    """Tell errors where the user was going."""
+    try:
+        yield
+    except MsalAuthError as error:
+        error.target = target
+        raise

@@ -6,6 +6,7 @@ Owns the path record → caches → MSAL → record, one refresh at a time per s
 from __future__ import annotations
 
 import collections.abc as cabc
+import json
 import time
 import typing as t
 
@@ -17,6 +18,7 @@ from .caches import Caches
 from .client import Client
 from .errors import ConfigurationError
 from .errors import InteractionRequired
+from .errors import ServiceUnavailable
 from .record import Record
 from .record import Records
 from .settings import Settings
@@ -30,9 +32,10 @@ class Tokens:
     def __init__(self, settings: Settings, client: Client, records: Records) -> None:
         self._client = client
         self._records = records
-        # Longer than a token call with its discovery can take: a holder in good health
-        # never loses its lock.
-        self._patience = settings.http_timeout * (settings.http_retries + 2) * 2 + 5
+        # Longer than the calls under the lock can take, to connect and to answer: the
+        # token request, and MSAL's look-up of the authority's aliases when it fails.
+        # So a holder in good health never loses its lock.
+        self._patience = settings.http_timeout * 4 + 5
 
     def acquire(
         self,
@@ -51,9 +54,13 @@ class Tokens:
         :raises TokenError: any other refusal.
         """
         wanted = checked(scopes)
+        if not wanted:
+            raise ConfigurationError("scopes is empty: name those of the API.")
+        _check_claims(claims)
         person = _person(wanted)
         forced = bool(claims or force_refresh)
         found = None if forced else self._client.cached(self._caches(person), wanted)
+        found = found or self._while_away(person, wanted, forced)
         return found or self._refresh(person, wanted, claims, forced, refused)
 
     def drop(self, refused: str) -> None:
@@ -88,15 +95,33 @@ class Tokens:
         with self._records.changing(person.handle, self._patience) as record:
             user = Caches.of(record)
             found = self._client.cached(user, scopes)
-            others = found is not None and found["access_token"] != refused
-            if found is not None and (not forced or (refused and others)):
-                return found
+            if found is not None:
+                other = refused and found["access_token"] != refused
+                if other or not forced:
+                    return found
             try:
                 return self._client.silent(
                     user, scopes, claims=claims, force_refresh=forced
                 )
             finally:
                 user.save(record)
+
+    def _while_away(
+        self, person: SignedIn, scopes: list[str], forced: bool
+    ) -> dict[str, t.Any] | None:
+        """A token that is due for renewal, if the identity provider cannot be found.
+
+        Discovery comes before the lock, which would have to outlive it otherwise.
+        """
+        try:
+            self._client.ready()
+        except ServiceUnavailable:
+            user = self._caches(person)
+            found = None if forced else self._client.cached(user, scopes, due=True)
+            if found is None:
+                raise
+            return found
+        return None
 
     def _caches(self, person: SignedIn) -> Caches:
         return Caches.of(self._record(person))
@@ -119,7 +144,8 @@ def checked(scopes: cabc.Sequence[str]) -> list[str]:
     :raises ConfigurationError: a text in place of a list, or a scope that MSAL adds
         itself and refuses to be given.
     """
-    if isinstance(scopes, str) or not all(isinstance(scope, str) for scope in scopes):
+    listed = isinstance(scopes, cabc.Iterable) and not isinstance(scopes, (str, bytes))
+    if not listed or not all(isinstance(scope, str) for scope in scopes):
         raise ConfigurationError('scopes must be a list of texts: ["Mail.Read"].')
     reserved = sorted(RESERVED_SCOPES.intersection(scopes) - {"email"})
     if reserved:
@@ -128,6 +154,18 @@ def checked(scopes: cabc.Sequence[str]) -> list[str]:
             "only the scopes of the API."
         )
     return list(scopes)
+
+
+def _check_claims(claims: str | None) -> None:
+    try:
+        good = not claims or isinstance(json.loads(claims), dict)
+    except (ValueError, TypeError, RecursionError):
+        good = False
+    if not good:
+        raise ConfigurationError(
+            "claims must be the JSON text of an object. Those of a WWW-Authenticate "
+            "header are base64: decode them first."
+        )
 
 
 def _person(scopes: cabc.Sequence[str]) -> SignedIn:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import http.client
 import http.cookiejar
+import io
 import json
 import time
 import typing as t
 
 import requests
+import requests.adapters
 import urllib3
 
 from . import caches
@@ -49,10 +52,15 @@ class UnreadableDocument(requests.RequestException):
 
 
 class Transport:
-    """Posts to the token endpoint, gets documents. Safe for use by many threads."""
+    """Posts to the token endpoint, gets documents. Safe for use by many threads.
+
+    ``MSAL_HTTP_TIMEOUT`` is what all attempts to connect may take, and then what the
+    whole answer may take.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._timeout = settings.http_timeout
+        attempts = settings.http_retries + 1
+        self._timeouts = (settings.http_timeout / attempts, settings.http_timeout)
         self._own = settings.http_client is None
         # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
         self._tls = {} if settings.verify is True else {"verify": settings.verify}
@@ -66,13 +74,13 @@ class Transport:
         token endpoint throttles the client and user, and MSAL would only hold back the
         very same request.
         """
-        wait = caches.current().throttled_for()
-        if wait > 0:
+        wait, _ = caches.current().pause()
+        if wait:
             return _refusal(429, {"retry-after": str(wait)})
         return _as_oauth(self._send("POST", url, kwargs))
 
     def get(self, url: str, **kwargs: t.Any) -> Reply:
-        """A JSON document, kept for a day.
+        """A JSON document for MSAL, kept for a day.
 
         :raises UnreadableDocument: nothing that could be kept; ask again later.
         """
@@ -88,78 +96,137 @@ class Transport:
                 self._documents[key] = (time.monotonic() + _DOCUMENT_LIFETIME, reply)
         return reply
 
-    def document(self, url: str, *, fresh: bool = False) -> dict[str, t.Any]:
-        """The JSON object at ``url``; ``fresh`` asks the server again.
+    def document(self, url: str) -> dict[str, t.Any]:
+        """The JSON object at ``url``, now.
 
-        :raises requests.RequestException: it cannot be had now.
+        :raises requests.RequestException: it cannot be had.
         """
-        if fresh:
-            self._documents.pop(url + "null", None)
-        reply = self.get(url)
+        reply = self._send("GET", url, {})
         found = _json_object(reply.text) if reply.status_code == 200 else None
         if found is None:
             raise UnreadableDocument(url, reply)
         return found
 
     def metadata(self, token_endpoint: str) -> dict[str, t.Any]:
-        """The discovery document that MSAL took ``token_endpoint`` from."""
-        for _, reply in self._documents.values():
+        """The discovery document that MSAL took ``token_endpoint`` from.
+
+        :raises LookupError: MSAL took it from nowhere.
+        """
+        for _, reply in list(self._documents.values()):
             found = _json_object(reply.text) or {}
             if found.get("token_endpoint") == token_endpoint:
                 return found
         raise LookupError("no discovery document names this token endpoint")
 
     def close(self) -> None:
-        self._client.close()
+        """Close the connections, but not those of the app's own client."""
+        if self._own:
+            self._client.close()
 
     def _send(self, method: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
         if not self._own:
-            reply = getattr(self._client, method.lower())(url, **kwargs)
-            return Reply(reply.status_code, reply.text, _lower(reply.headers))
-        deadline = time.monotonic() + self._timeout
+            return _asked(getattr(self._client, method.lower()), url, kwargs)
         with self._client.request(
             method,
             url,
-            timeout=self._timeout,
+            timeout=self._timeouts,
             stream=True,
             allow_redirects=method == "GET",
             **self._tls,
             **kwargs,
         ) as response:
-            body = _read(response, deadline)
-        text = body.decode("utf-8", "replace")
+            text = _read(response).decode("utf-8", "replace")
         return Reply(response.status_code, text, _lower(response.headers))
+
+
+def _asked(verb: t.Any, url: str, kwargs: dict[str, t.Any]) -> Reply:
+    """Ask by the app's own client (MSAL_HTTP_CLIENT), whose errors may be any."""
+    try:
+        reply = verb(url, **kwargs)
+        return Reply(reply.status_code, reply.text, _lower(reply.headers))
+    except OSError:
+        raise
+    except Exception as error:
+        raise requests.RequestException(type(error).__name__) from error
 
 
 def _lower(headers: cabc.Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
+class _Timed(io.RawIOBase):
+    """A socket's bytes, until a deadline that no further byte puts off."""
+
+    def __init__(self, raw: io.RawIOBase, sock: t.Any) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = time.monotonic() + sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer dripped past the deadline")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """An answer whose status line, headers and body share one deadline.
+
+    A timeout of requests is one of each read: a byte a second never meets it.
+    """
+
+    def __init__(self, sock: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        plain: t.Any = self.fp
+        self.fp = io.BufferedReader(_Timed(plain.detach(), sock))
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Makes connections whose answers have a deadline."""
+
+    def get_connection_with_tls_context(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
+        base = pool.ConnectionCls
+        if base.response_class is not _TimedResponse:
+            members = {"response_class": _TimedResponse}
+            pool.ConnectionCls = type(f"Timed{base.__name__}", (base,), members)
+        return pool
+
+
 def _session(settings: Settings) -> requests.Session:
     session = requests.Session()
     # The provider's cookies (fpc, x-ms-gateway-slice) would be shared by all users.
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-    # A read that failed may have spent a one-time code or refresh token.
+    # A read that failed may have spent a one-time code or refresh token. What is left
+    # out here, such as a refused certificate, urllib3 would repeat without end.
     retries = urllib3.Retry(
-        total=None, connect=settings.http_retries, read=0, redirect=None, status=0
+        total=None,
+        connect=settings.http_retries,
+        read=0,
+        redirect=None,
+        status=0,
+        other=0,
     )
-    adapter = requests.adapters.HTTPAdapter(max_retries=retries, pool_maxsize=32)
+    adapter = _Adapter(max_retries=retries, pool_maxsize=32)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
 
 
-def _read(response: requests.Response, deadline: float) -> bytes:
+def _read(response: requests.Response) -> bytes:
     body = bytearray()
-    try:
-        while chunk := response.raw.read1(_CHUNK, decode_content=True):
-            body += chunk
-            if time.monotonic() > deadline:
-                raise requests.Timeout("the answer dripped past the deadline")
-            if len(body) > _MOST_BYTES:
-                raise requests.RequestException("the answer is too long")
-    except urllib3.exceptions.HTTPError as error:
-        raise requests.ConnectionError("the answer broke off") from error
+    for chunk in response.iter_content(_CHUNK):
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise requests.RequestException("the answer is too long")
     return bytes(body)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import typing as t
 
 from flask import Blueprint
@@ -12,16 +13,24 @@ from werkzeug.wrappers import Response
 
 from .errors import StateMismatch
 from .flows import Missing
+from .navigation import home
 from .navigation import is_same_origin
 from .navigation import safe_path
 from .pages import Pages
 from .signin import SignIn
 
-#: What an authorization response may hold (RFC 6749 §4.1.2, and Entra's additions).
-_ANSWER = (
-    *("code", "state", "error", "error_description", "error_uri"),
-    *("error_subcode", "suberror", "claims"),
-)
+#: What an authorization response may hold (RFC 6749 §4.1.2, and Entra's additions),
+#: with the most characters taken: an answer must fit a cookie at ``form_post``.
+_ANSWER = {
+    "code": 8192,
+    "state": 256,
+    "error": 100,
+    "error_description": 600,
+    "error_uri": 300,
+    "error_subcode": 100,
+    "suberror": 100,
+    "claims": 2048,
+}
 
 
 class Rooms(t.Protocol):
@@ -34,11 +43,7 @@ class Rooms(t.Protocol):
     def pages(self) -> Pages: ...
 
 
-def _answer(fields: t.Mapping[str, str]) -> dict[str, str]:
-    return {name: fields[name] for name in _ANSWER if name in fields}
-
-
-def blueprint(prefix: str, rooms: t.Callable[[], Rooms]) -> Blueprint:
+def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
     """The blueprint ``msal``.
 
     :param rooms: finds the current app's rooms.
@@ -53,14 +58,13 @@ def blueprint(prefix: str, rooms: t.Callable[[], Rooms]) -> Blueprint:
 
     @bp.get("/login")
     def login() -> Response:
+        signin = rooms().signin
         ticket = rooms().pages.ticket(request.args.get("ticket", ""))
-        if ticket.get("switch"):
-            rooms().signin.forget()
-            return rooms().signin.begin(request, Missing(), "/", hint=ticket["switch"])
-        target = ticket.pop("next", None) or safe_path(request.args.get("next")) or "/"
-        ticket.pop("for", None)
-        missing = Missing(**{**ticket, "scopes": tuple(ticket.get("scopes", ()))})
-        return rooms().signin.begin(request, missing, target)
+        if ticket.switch:
+            signin.forget()
+            return signin.begin(request, Missing(), home(request), hint=ticket.switch)
+        target = ticket.target or safe_path(request.args.get("next")) or home(request)
+        return signin.begin(request, ticket.missing, target)
 
     @bp.route("/callback", methods=["GET", "POST"])
     def callback() -> Response:
@@ -68,12 +72,9 @@ def blueprint(prefix: str, rooms: t.Callable[[], Rooms]) -> Blueprint:
         if request.method == "POST":
             if not signin.expects_post:
                 abort(405)
-            answer = {
-                name: request.form[name] for name in _ANSWER if name in request.form
-            }
+            answer = _answer(request.form)
             return signin.hand_over(request, answer, url_for("msal.callback"))
-        answer = {name: request.args[name] for name in _ANSWER if name in request.args}
-        answer = answer or signin.handed_over(request)
+        answer = _answer(request.args) or signin.handed_over(request)
         if not answer.get("state"):
             raise StateMismatch("The callback was opened without a sign-in's answer.")
         return signin.complete(request, answer)
@@ -81,9 +82,8 @@ def blueprint(prefix: str, rooms: t.Callable[[], Rooms]) -> Blueprint:
     @bp.route("/logout", methods=["GET", "POST"])
     def logout() -> Response:
         pages = rooms().pages
-        if not pages.is_logout_token(request.values.get("token", "")):
-            return pages.ask_logout()
-        if request.method == "POST" and not is_same_origin(request):
+        foreign = request.method == "POST" and not is_same_origin(request)
+        if foreign or not pages.is_logout_token(request.values.get("token", "")):
             return pages.ask_logout()
         return rooms().signin.end(request)
 
@@ -92,3 +92,9 @@ def blueprint(prefix: str, rooms: t.Callable[[], Rooms]) -> Blueprint:
         return rooms().pages.signed_out()
 
     return bp
+
+
+def _answer(fields: cabc.Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: fields[name][:most] for name, most in _ANSWER.items() if name in fields
+    }

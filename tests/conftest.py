@@ -10,6 +10,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from liveapp import live as live
+from liveapp import start as start
 
 import provision
 

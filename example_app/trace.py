@@ -1,0 +1,174 @@
+"""What just happened, in plain words: the extension's signals, kept in the session.
+
+A story is about one page: what was refused, what was done about it, how it ended.
+Stories are few and short, and hold no token, code or claim value but a context's name.
+"""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from flask import Flask
+from flask import request
+from flask import session
+
+from flask_msal_errors import signals
+from flask_msal_errors.errors import InteractionRequired
+from flask_msal_errors.errors import MsalAuthError
+from flask_msal_errors.errors import Throttled
+from flask_msal_errors.user import User
+
+KEY = "example_trace"
+MOST_STORIES = 3
+MOST_STEPS = 8
+LONGEST_TEXT = 200
+
+#: What an API's claims challenge says of the token that it refuses.
+_API_CLAIMS = {
+    "xms_rp_ipaddr": "it was issued to another IP address",
+    "acrs": "it does not prove the authentication context {}",
+    "nbf": "it was issued before your session was revoked",
+}
+#: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
+_CODES = {
+    50055: "your password has expired",
+    50076: "more proof of who you are is needed",
+    50079: "more proof of who you are is needed",
+    50173: "your sign-in was revoked",
+    53003: "a policy of your organisation blocks it",
+    65001: "you have not agreed to it yet",
+    70043: "your sign-in is too old",
+}
+_CAME_BACK = {
+    "basic_action": "You gave the proof that was asked for, and came back.",
+    "consent_required": "You gave your consent, and came back.",
+    "step_up": "This page demands more proof. You gave it, and came back.",
+}
+#: Routes that are on the way to a page, and what a story is called that begins there.
+_OWN_PAGES = {
+    "msal.callback": "Sign-in",
+    "msal.login": "Sign-in",
+    "msal.logout": "Sign-out",
+}
+
+
+def watch(app: Flask) -> None:
+    """Write down what happens to the users of ``app``."""
+    signals.signed_in.connect(_signed_in, app)
+    signals.signed_out.connect(_signed_out, app)
+    signals.reauthenticated.connect(_reauthenticated, app)
+    signals.challenge_received.connect(_challenged, app)
+    signals.throttled.connect(_throttled, app)
+    signals.sign_in_failed.connect(_sign_in_failed, app)
+
+
+def stories() -> list[dict[str, t.Any]]:
+    """What happened, latest first."""
+    return list(reversed(session.get(KEY, [])))
+
+
+def answered() -> None:
+    """The API answered: the story of this page, if there is one, ends well."""
+    told = session.get(KEY)
+    if told and told[-1]["open"] and _belongs(told[-1]):
+        last = told[-1]["steps"][-1]["mark"]
+        again = "call was repeated" if last == "silent" else "page was opened again"
+        _tell("done", f"The {again}, and the API answered.", ends=True)
+
+
+def _signed_in(app: Flask, *, user: User) -> None:
+    _close()
+    _tell("done", "You signed in.", ends=True)
+
+
+def _signed_out(app: Flask, *, user: User | None) -> None:
+    _close()
+    _tell("done", "You signed out.", ends=True)
+
+
+def _reauthenticated(app: Flask, *, user: User, reason: str) -> None:
+    _tell("you", _CAME_BACK.get(reason, "You signed in again, and came back."))
+
+
+def _throttled(app: Flask, *, error: Throttled) -> None:
+    _tell("no", "Entra asked for a pause (429). Until it is over, no call is made.")
+
+
+def _sign_in_failed(app: Flask, *, error: MsalAuthError) -> None:
+    text = f"The sign-in was not completed: {error.title}{_evidence(error)}."
+    _tell("no", text, ends=True)
+
+
+def _challenged(app: Flask, *, error: InteractionRequired, silent: bool) -> None:
+    because = _api_said(error)
+    if because:
+        _tell("no", f"The API refused the token: {because}.")
+    elif error.reason == "challenge":
+        _tell("no", f"The API refused the token ({error.error}).")
+    if silent:
+        _tell("silent", "A new token was asked for silently, and issued.")
+    elif error.reason != "challenge":
+        _tell("no", _entra_said(error, "silently" if because else ""))
+
+
+def _api_said(error: InteractionRequired) -> str:
+    """Why an API refused a token, by the names of its claims; else nothing."""
+    demands = json.loads(error.claims or "{}").get("access_token")
+    for name, words in _API_CLAIMS.items():
+        if isinstance(demands, dict) and name in demands:
+            demand = demands[name] if isinstance(demands[name], dict) else {}
+            value = demand.get("value", "")
+            return f"{words.format(value)} (claims challenge: {name})"
+    return ""
+
+
+def _entra_said(error: InteractionRequired, how: str) -> str:
+    """Why the token endpoint gave no token."""
+    names = ", ".join(scope.rpartition("/")[2] for scope in error.scopes)
+    what = "A new token" if how else f"A token for {names}" if names else "A token"
+    why = [_CODES[code] for code in error.codes if code in _CODES]
+    because = f": {why[0]}" if why else ""
+    asked = f"{what} was asked for{f' {how}' if how else ''}"
+    return f"{asked}. Entra refused{because}{_evidence(error)}."
+
+
+def _evidence(error: MsalAuthError) -> str:
+    codes = ", ".join(f"AADSTS{code}" for code in error.codes)
+    return f" ({codes})" if codes else ""
+
+
+def _tell(mark: str, text: str, *, ends: bool = False) -> None:
+    """Add a step to the story of this page, or begin one.
+
+    :param mark: ``no``, ``silent``, ``you`` or ``done``.
+    """
+    told = list(session.get(KEY, []))
+    page = _OWN_PAGES.get(request.endpoint or "", request.path)
+    if not told or not told[-1]["open"] or not _belongs(told[-1]):
+        told.append({"page": page, "open": True, "steps": []})
+    story = told[-1]
+    story["page"] = story["page"] if page in _OWN_PAGES.values() else page
+    story["open"] = not ends
+    _add(story["steps"], {"mark": mark, "text": text[:LONGEST_TEXT], "times": 1})
+    session[KEY] = told[-MOST_STORIES:]
+
+
+def _belongs(story: dict[str, t.Any]) -> bool:
+    """Whether a story is this page's, or of a sign-in that led here."""
+    pages = {request.path, *_OWN_PAGES.values()}
+    return request.endpoint in _OWN_PAGES or story["page"] in pages
+
+
+def _add(steps: list[dict[str, t.Any]], step: dict[str, t.Any]) -> None:
+    if steps and steps[-1]["text"] == step["text"]:
+        steps[-1]["times"] += 1
+    else:
+        steps.append(step)
+        del steps[:-MOST_STEPS]
+
+
+def _close() -> None:
+    """Whatever was going on, it is over."""
+    for story in session.get(KEY, []):
+        story["open"] = False

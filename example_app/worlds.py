@@ -1,0 +1,63 @@
+"""Where the pages get their data: the emulator's API, or Microsoft Graph."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+
+from flask_msal_errors.testing import Emulator
+
+_GRAPH = "https://graph.microsoft.com/v1.0"
+
+
+@dataclasses.dataclass(frozen=True)
+class Api:
+    """One resource, and the scope that a token for it needs."""
+
+    url: str
+    scope: str
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """The APIs behind the pages.
+
+    :param acrs: the authentication context that the payroll page itself demands,
+        where no API does.
+    :param verify: what the APIs' certificates are checked with, as requests takes it.
+    :param panel_url: of the emulator's control panel.
+    :param counters: says what the emulator has counted.
+    """
+
+    profile: Api
+    mail: Api
+    payroll: Api
+    busy: Api
+    acrs: str | None = None
+    verify: bool | str = True
+    panel_url: str = ""
+    counters: cabc.Callable[[], cabc.Mapping[str, int]] | None = None
+
+
+def emulated(entra: Emulator) -> World:
+    """The emulator's API, which demands the step-up for payroll itself."""
+
+    def api(path: str, scope: str) -> Api:
+        return Api(f"{entra.api_url}/{path}", entra.scope(scope))
+
+    return World(
+        profile=api("me", "Profile.Read"),
+        mail=api("mail", "Mail.Read"),
+        payroll=api("payroll", "Payroll.Read"),
+        busy=api("busy", "Busy.Read"),
+        verify=entra.ca_file,
+        panel_url=entra.panel_url,
+        counters=lambda: entra.counters,
+    )
+
+
+def real() -> World:
+    """Microsoft Graph. It has no payroll: that page demands its step-up itself."""
+    me = Api(f"{_GRAPH}/me", "User.Read")
+    mail = Api(f"{_GRAPH}/me/messages?$select=subject,from&$top=5", "Mail.Read")
+    return World(profile=me, mail=mail, payroll=me, busy=me, acrs="c1")

@@ -1,0 +1,85 @@
+"""Locks by name: of this process's threads, or of all processes of this host.
+
+Names share a fixed number of locks, so that nothing has to be cleaned up.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import hashlib
+import os
+import sys
+import threading
+import time
+
+if sys.platform != "win32":
+    import fcntl
+
+#: Seconds between two attempts at a lock that cannot be waited for.
+POLL = 0.02
+#: So many that two sessions at once hardly ever share one.
+_STRIPES = 1024
+
+
+class Held(Exception):
+    """The holder did not let go in time."""
+
+
+@contextlib.contextmanager
+def of_threads(name: str, timeout: float) -> cabc.Iterator[None]:
+    """Exclude the other threads of this process; wait ``timeout`` seconds at most.
+
+    :raises Held: the holder did not let go in time.
+    """
+    lock = _thread_locks[_stripe(name)]
+    if not lock.acquire(timeout=timeout):
+        raise Held
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+if sys.platform == "win32":
+
+    def of_host(
+        name: str, timeout: float, directory: str
+    ) -> contextlib.AbstractContextManager[None]:
+        """Exclude threads only: Windows has no ``flock``."""
+        return of_threads(name, timeout)
+
+else:
+
+    @contextlib.contextmanager
+    def of_host(name: str, timeout: float, directory: str) -> cabc.Iterator[None]:
+        """Exclude all other threads and processes by a lock file in ``directory``.
+
+        A holder that dies lets go.
+
+        :raises Held: the holder did not let go in time.
+        """
+        path = os.path.join(directory, f"{_stripe(name)}.lock")
+        deadline = time.monotonic() + timeout
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        with open(path, "ab") as file:
+            while not _locked(file.fileno()):
+                if time.monotonic() > deadline:
+                    raise Held
+                time.sleep(POLL)
+            yield
+
+    def _locked(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+_thread_locks = tuple(threading.Lock() for _ in range(_STRIPES))
+
+
+def _stripe(name: str) -> int:
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:4], "big") % _STRIPES

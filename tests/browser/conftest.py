@@ -1,0 +1,58 @@
+"""The example app on the emulator, and people in front of a real browser."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing.server import Server
+
+if t.TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page
+
+
+@pytest.fixture
+def example(entra: Emulator, tmp_path: Path) -> cabc.Iterator[str]:
+    """The address of the example on the emulator."""
+    from example_app import create_app
+
+    app = create_app({"EXAMPLE_EMULATOR": entra, "EXAMPLE_INSTANCE": str(tmp_path)})
+    server = Server(app, 0)
+    server.start()
+    yield f"http://localhost:{server.port}"
+    server.stop()
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> cabc.Iterator[cabc.Callable[..., Page]]:
+    """A function that opens a page in a fresh profile.
+
+    Every error that the browser logs, on this page or one that it opens, fails the
+    test.
+    """
+    contexts = []
+    errors: list[str] = []
+
+    def open_page(url: str, **options: t.Any) -> Page:
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        context.set_default_timeout(15_000)
+        context.on("console", lambda message: note(message.type, message.text))
+        context.on("weberror", lambda error: note("error", str(error.error)))
+        page = context.new_page()
+        page.goto(url)
+        return page
+
+    def note(kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            errors.append(text)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors

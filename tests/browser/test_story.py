@@ -1,0 +1,114 @@
+"""The main story in a real Chromium: sign in, be stepped up, be revoked, come back."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+import pytest
+
+if t.TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from flask_msal_errors.testing import Emulator
+
+Visit: t.TypeAlias = "cabc.Callable[..., Page]"
+
+DESKTOP = {"viewport": {"width": 1200, "height": 900}}
+PHONE = {
+    "viewport": {"width": 375, "height": 800},
+    "has_touch": True,
+    "is_mobile": True,
+}
+PROFILES = {
+    "desktop": DESKTOP,
+    "phone": PHONE,
+    "dark": {**DESKTOP, "color_scheme": "dark"},
+    "no script": {**DESKTOP, "java_script_enabled": False},
+}
+
+
+@pytest.fixture(params=PROFILES)
+def options(request: pytest.FixtureRequest) -> dict[str, t.Any]:
+    """How the browser is set."""
+    return PROFILES[request.param]
+
+
+def link(page: Page, name: str) -> None:
+    page.get_by_role("navigation").get_by_role("link", name=name).click()
+
+
+def button(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name).click()
+
+
+def sign_in(page: Page) -> None:
+    """Sign in as Ada, who consents."""
+    page.get_by_role("link", name="Sign in").click()
+    button(page, "Ada Lovelace")
+    button(page, "Accept")
+    assert page.locator("h1").inner_text() == "Hello, Ada"
+
+
+def steps(page: Page) -> list[str]:
+    """The story that is told first."""
+    return page.locator(".story").first.locator("li").all_inner_texts()
+
+
+class TestStory:
+    def test_payroll(
+        self, visit: Visit, example: str, options: dict[str, t.Any]
+    ) -> None:
+        """She signs in, opens payroll, is stepped up, and lands on payroll."""
+        page = visit(example, **options)
+        sign_in(page)
+        link(page, "Payroll")
+        button(page, "Accept")
+        assert "More proof" in page.locator("h1").inner_text()
+        button(page, "Approve")
+        assert page.url == f"{example}/payroll"
+        assert page.get_by_text("4,200 EUR").is_visible()
+        assert "authentication context c1" in steps(page)[2]
+        assert "API answered" in steps(page)[-1]
+
+    def test_revoked(
+        self, visit: Visit, example: str, options: dict[str, t.Any], entra: Emulator
+    ) -> None:
+        """Revoked in the panel's tab, she signs in once more and is back."""
+        page = visit(example, **options)
+        sign_in(page)
+        link(page, "Revoked?")
+        with page.context.expect_page() as opened:
+            page.get_by_role("link", name="control panel").last.click()
+        button(opened.value, "Revoke Ada’s sessions")
+        opened.value.get_by_text("Done: revoke.").wait_for()
+        opened.value.close()
+        page.get_by_role("link", name="Reload this page.").click()
+        button(page, "Ada Lovelace")
+        assert page.url == f"{example}/revoked"
+        assert page.get_by_text("Not revoked").is_visible()
+        assert "before your session was revoked" in steps(page)[0]
+        assert entra.counters["token.authorization_code"] == 2
+
+
+class TestLooks:
+    @pytest.mark.parametrize("width", [320, 375, 768, 1200])
+    def test_fits(self, visit: Visit, example: str, width: int) -> None:
+        """No page needs to be scrolled sideways."""
+        page = visit(example, viewport={"width": width, "height": 800})
+        sign_in(page)
+        for path in ("/", "/profile", "/revoked"):
+            page.goto(example + path)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+
+    def test_keyboard(self, visit: Visit, example: str) -> None:
+        """The first press of Tab offers the way past the navigation."""
+        page = visit(example, **DESKTOP)
+        page.keyboard.press("Tab")
+        skip = page.get_by_role("link", name="Skip to the page")
+        assert skip.evaluate("it => it === document.activeElement")
+        box = skip.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        page.keyboard.press("Enter")
+        assert page.url == f"{example}/#main"

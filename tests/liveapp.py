@@ -1,0 +1,147 @@
+"""A Flask app with the extension, listening on a socket of its own."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import threading
+import typing as t
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask import session
+from werkzeug.serving import make_server
+
+from flask_msal_errors import MsalAuth
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
+
+
+class LiveApp:
+    """An app whose views ask for what the emulator's API has; it runs in threads.
+
+    :param tls: serve https, with a certificate of the emulator's CA.
+    """
+
+    def __init__(
+        self, entra: Emulator, folder: Path, *, tls: bool = False, **config: t.Any
+    ) -> None:
+        self.entra = entra
+        self.app = Flask("live", instance_path=str(folder))
+        self.app.config.update(SECRET_KEY="live " * 8, **{**entra.config(), **config})
+        self.auth = MsalAuth(self.app)
+        self._tls = entra.server_context() if tls else None
+        self.url = ""
+        self._add_views()
+
+    def call(self, path: str, *scopes: str) -> t.Any:
+        """What the emulator's API answers to the signed-in user."""
+        with self.auth.requests_session([self.entra.scope(s) for s in scopes]) as api:
+            api.verify = self.entra.ca_file
+            reply = api.get(self.entra.api_url + path)
+        reply.raise_for_status()
+        return reply.json()
+
+    def _add_views(self) -> None:
+        app, auth, scope = self.app, self.auth, self.entra.scope
+
+        @app.get("/")
+        def home() -> str:
+            return f"hello {auth.user.username if auth.user else 'nobody'}"
+
+        @app.get("/basket/<item>")
+        def basket(item: str) -> str:
+            session["basket"] = [*session.get("basket", []), item]
+            return " ".join(session["basket"])
+
+        @app.get("/me")
+        @auth.login_required
+        def me() -> str:
+            assert auth.user is not None
+            return f"me {auth.user.username}"
+
+        @app.get("/profile")
+        @auth.login_required(scopes=[scope("Profile.Read")])
+        def profile() -> t.Any:
+            return self.call("/me", "Profile.Read")
+
+        @app.get("/mail")
+        @auth.login_required(scopes=[scope("Mail.Read")])
+        def mail() -> t.Any:
+            return self.call("/mail", "Mail.Read")
+
+        @app.get("/payroll")
+        @auth.login_required
+        def payroll() -> t.Any:
+            return self.call("/payroll", "Payroll.Read")
+
+        @app.get("/vault")
+        @auth.login_required(acrs="c1")
+        def vault() -> str:
+            return "the vault"
+
+        @app.get("/fresh")
+        @auth.login_required(max_age=600)
+        def fresh() -> str:
+            return "fresh"
+
+        @app.route("/form", methods=["GET", "POST"])
+        @auth.login_required
+        def form() -> str:
+            return "form"
+
+    def __enter__(self) -> LiveApp:
+        self._server = make_server(
+            "127.0.0.1", 0, self.app, threaded=True, ssl_context=self._tls
+        )
+        scheme = "https" if self._tls else "http"
+        self.url = f"{scheme}://localhost:{self._server.port}"
+        threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        ).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def session_id(self, person: Person) -> str:
+        """The id of the session that a person's browser has."""
+        return person.cookies.get(self.url, "session") or ""
+
+    def cookie(self, person: Person) -> str:
+        """The ``Cookie`` header that a person's browser sends to this app."""
+        return person.cookies.header(self.url, "GET", None, False)
+
+    def records(self) -> list[str]:
+        """The files that sessions and records are kept in."""
+        folder = Path(self.app.instance_path, "flask_session")
+        return sorted(path.name for path in folder.iterdir())
+
+
+Start = cabc.Callable[..., LiveApp]
+
+
+@pytest.fixture
+def start(entra: Emulator, tmp_path: Path) -> cabc.Iterator[Start]:
+    """A function that makes running apps: ``start(add_views, tls=True, KEY=value)``."""
+    with contextlib.ExitStack() as stack:
+
+        def started(
+            add: cabc.Callable[[LiveApp], object] | None = None, **options: t.Any
+        ) -> LiveApp:
+            place = tmp_path / f"app{len(list(tmp_path.iterdir()))}"
+            place.mkdir()
+            made = LiveApp(entra, place, **options)
+            if add is not None:
+                add(made)
+            return stack.enter_context(made)
+
+        yield started
+
+
+@pytest.fixture
+def live(start: Start) -> LiveApp:
+    """A running app with default settings."""
+    return start()

@@ -1,0 +1,167 @@
+"""What an app's sessions are made to be, and what is refused at start."""
+
+from __future__ import annotations
+
+import logging
+import stat
+import typing as t
+from pathlib import Path
+
+import pytest
+import rooms
+from cachelib import FileSystemCache
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from flask_session import Session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_msal_errors.backend import PlainFileCache
+from flask_msal_errors.backend import prepare
+from flask_msal_errors.errors import ConfigurationError
+
+
+class OwnCookies(SecureCookieSessionInterface):
+    """An app's variation of Flask's client-side sessions."""
+
+
+class TestRefusals:
+    """Session settings with which signing in could not work."""
+
+    @pytest.mark.parametrize("value", ["Strict", "strict", "STRICT"])
+    def test_strict_cookie(self, tmp_path: Path, value: str) -> None:
+        """A Strict session cookie does not come back from the identity provider."""
+        app = rooms.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value)
+        with pytest.raises(ConfigurationError) as caught:
+            prepare(app)
+        assert "SESSION_COOKIE_SAMESITE" in str(caught.value)
+        assert "'Lax'" in str(caught.value)
+
+    @pytest.mark.parametrize("value", ["Lax", "None", None])
+    def test_other_cookies(self, tmp_path: Path, value: str | None) -> None:
+        """Any other SameSite is the app's choice."""
+        prepare(rooms.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value))
+
+    @pytest.mark.parametrize("kind", ["null", "NULL"])
+    def test_null_sessions(self, tmp_path: Path, kind: str) -> None:
+        """Client-side sessions on purpose are refused, not replaced."""
+        with pytest.raises(ConfigurationError, match="server-side"):
+            prepare(rooms.bare_app(tmp_path, SESSION_TYPE=kind))
+
+    def test_own_client_side_sessions(self, tmp_path: Path) -> None:
+        """A subclass of Flask's cookie sessions is refused by its name."""
+        app = rooms.bare_app(tmp_path)
+        app.session_interface = OwnCookies()
+        with pytest.raises(ConfigurationError, match="OwnCookies.*SESSION_TYPE"):
+            prepare(app)
+
+    @pytest.mark.parametrize("kind", ["redsi", "dynamo db"])
+    def test_unknown_type(self, tmp_path: Path, kind: str) -> None:
+        """A type that Flask-Session does not know names the key."""
+        with pytest.raises(ConfigurationError, match="SESSION_TYPE.*redis"):
+            prepare(rooms.bare_app(tmp_path, SESSION_TYPE=kind))
+
+    def test_missing_client(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A backend whose client is not installed names the key, too."""
+
+        def fail(app: Flask) -> None:
+            raise ModuleNotFoundError("No module named 'pymongo'")
+
+        monkeypatch.setattr("flask_msal_errors.backend.Session", fail)
+        with pytest.raises(ConfigurationError, match="SESSION_TYPE: .*pymongo"):
+            prepare(rooms.bare_app(tmp_path, SESSION_TYPE="mongodb"))
+
+    def test_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
+        """Without a place for files, the error names the folder and the key."""
+        blocked = tmp_path / "file"
+        blocked.write_text("in the way")
+        with pytest.raises(ConfigurationError, match="SESSION_TYPE.*flask_session"):
+            prepare(rooms.bare_app(blocked))
+
+
+class TestFiles:
+    """The embedded default: JSON files in the instance folder."""
+
+    def test_modes(self, tmp_path: Path) -> None:
+        """Nobody else on the host can read folder, sessions or locks."""
+        app = rooms.session_app(tmp_path, "files")
+        app.test_client().get("/set/1")
+        interface: t.Any = app.session_interface
+        with interface.lock_entry("a", 5):
+            pass
+        folders = tmp_path / "flask_session", tmp_path / "msal-locks"
+        assert [stat.S_IMODE(f.stat().st_mode) for f in folders] == [0o700, 0o700]
+        files = list(folders[0].iterdir())
+        assert files
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+    def test_warned_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """One line says where the sessions are and what to set in production."""
+        app = rooms.session_app(tmp_path, "files")
+        prepare(app)
+        app.test_client().get("/set/1")
+        warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
+        assert len(warnings) == 1
+        assert str(tmp_path) in warnings[0].message
+        assert "SESSION_TYPE" in warnings[0].message
+
+    def test_trap_10_threshold(self, tmp_path: Path) -> None:
+        """600 living sessions stay; cachelib's default drops them past 500."""
+        cache: t.Any = rooms.session_app(tmp_path, "files").config["SESSION_CACHELIB"]
+        assert cache._threshold >= 1_000_000
+        for number in range(600):
+            cache.set(f"session:{number}", {"value": number}, timeout=3600)
+        assert cache.get("session:0") == {"value": 0}
+
+    def test_trap_10_low_threshold(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An app's own cache with cachelib's default threshold is warned of."""
+        own = FileSystemCache(str(tmp_path / "own"))
+        config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": own}
+        prepare(rooms.bare_app(tmp_path, **config))
+        assert "past 500 entries" in caplog.text
+
+    def test_own_sessions_stay(self, tmp_path: Path) -> None:
+        """Sessions that the app has set up itself are guarded, not replaced."""
+        own = FileSystemCache(str(tmp_path / "own"), threshold=0)
+        config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": own}
+        app = rooms.bare_app(tmp_path, **config)
+        Session(app)
+        before = app.session_interface
+        prepare(app)
+        assert app.session_interface is before and before.cache is own  # type: ignore[attr-defined]
+        assert not (tmp_path / "flask_session").exists()
+
+    def test_types(self, tmp_path: Path) -> None:
+        """Values of the types that Flask's cookie sessions take come back equal."""
+        cache: t.Any = PlainFileCache(str(tmp_path / "cache"))
+        value = {"t": (1, "a"), "b": b"\xff", "n": None, "d": {"deep": [1.5, True]}}
+        assert cache.set("key", value, timeout=60)
+        assert cache.get("key") == value
+
+    @given(data=st.binary(max_size=60) | st.just(b"[" * 100_000))
+    def test_broken_file(self, tmp_path_factory: t.Any, data: bytes) -> None:
+        """Any bytes in a session file read as nothing or as JSON, and raise nothing."""
+        folder = tmp_path_factory.mktemp("broken")
+        cache: t.Any = PlainFileCache(str(folder))
+        cache.set("key", {"a": 1}, timeout=60)
+        path = Path(cache._get_filename("key"))
+        path.write_bytes(path.read_bytes()[:4] + data)
+        cache.get("key")
+
+    @pytest.mark.parametrize(
+        "text",
+        ['{" b": 5}', '{" b": "é"}', '{" d": 3}', '{" t": null}', '{" u": []}', "1e"],
+    )
+    def test_broken_tags(self, tmp_path: Path, text: str) -> None:
+        """Tags of Flask's JSON around values of another type read as nothing."""
+        cache: t.Any = PlainFileCache(str(tmp_path / "cache"))
+        cache.set("key", {"a": 1}, timeout=60)
+        path = Path(cache._get_filename("key"))
+        path.write_bytes(path.read_bytes()[:4] + text.encode())
+        assert cache.get("key") is None

@@ -1,0 +1,257 @@
+"""The record beside a session: its codec, its encryption, changing it alone."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import rooms
+from cryptography.fernet import Fernet
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.record import Codec
+from flask_msal_errors.record import Record
+from flask_msal_errors.record import Records
+from flask_msal_errors.store import Store
+
+HOUR = timedelta(hours=1)
+FULL = Record(
+    tokens='{"AccessToken": {}}',
+    http={"POST x": (429, "Too Many Requests", {"retry-after": "3"}, 13, 10)},
+    proofs={"c1": 99},
+)
+
+#: Any JSON value, infinities and NaN included, which Python's json reads and writes.
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner)
+    ),
+    max_leaves=8,
+)
+#: Records whose members, and the members' members, are of any type.
+ODD_RECORDS = st.dictionaries(
+    st.sampled_from(["tokens", "http", "proofs", "other"]),
+    JSON
+    | st.dictionaries(st.text(max_size=4), JSON, min_size=1)
+    | st.dictionaries(st.text(max_size=4), st.lists(JSON, min_size=5, max_size=5)),
+)
+
+
+class TestCodec:
+    """A record to and from a plain entry."""
+
+    KEYS: t.ClassVar = [Fernet.generate_key().decode() for _ in range(2)]
+
+    @pytest.mark.parametrize("keys", [(), KEYS[:1], KEYS])
+    @pytest.mark.parametrize("record", [Record(), FULL])
+    def test_round_trip(self, keys: list[str], record: Record) -> None:
+        """What was encoded is decoded, and is text that any backend can keep."""
+        entry = Codec(keys).encode(record)
+        assert [type(value) for value in entry.values()] == [str]
+        assert Codec(keys).decode(json.loads(json.dumps(entry))) == record
+
+    def test_encrypted(self) -> None:
+        """With a key, nothing of the record can be read in the store."""
+        entry = Codec(self.KEYS[:1]).encode(Record(tokens="very-secret"))
+        assert "very-secret" not in str(entry) and "tokens" not in str(entry)
+
+    def test_rotation(self) -> None:
+        """The newest key writes; a record of an older one is still read."""
+        old, new = self.KEYS
+        sealed = Codec([old]).encode(FULL)
+        both = Codec([new, old])
+        assert both.decode(sealed) == FULL
+        assert Codec([new]).decode(both.encode(FULL)) == FULL
+
+    @pytest.mark.parametrize(
+        ("writes", "reads"),
+        [(KEYS[:1], KEYS[1:]), (KEYS[:1], ()), ((), KEYS[:1])],
+        ids=["another key", "no key any more", "not encrypted yet"],
+    )
+    def test_another_key(
+        self,
+        writes: list[str],
+        reads: list[str],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """A record that the keys do not open is empty, and the log says so."""
+        entry = Codec(writes).encode(Record(tokens="very-secret"))
+        assert Codec(reads).decode(entry) == Record()
+        assert "unreadable" in caplog.text and "very-secret" not in caplog.text
+
+    def test_missing(self, caplog: pytest.LogCaptureFixture) -> None:
+        """No entry is an empty record, of which nothing needs to be said."""
+        assert Codec().decode(None) == Record()
+        assert not caplog.records
+
+    @given(st.dictionaries(st.sampled_from(["plain", "sealed", "x"]), JSON))
+    def test_any_entry(self, entry: dict[str, t.Any]) -> None:
+        """Whatever JSON lies in the store is a record, if an empty one."""
+        assert isinstance(Codec().decode(entry), Record)
+        assert Codec(self.KEYS).decode(entry) == Record()
+
+    @given(ODD_RECORDS | JSON)
+    def test_any_text(self, value: t.Any) -> None:
+        """Whatever JSON a record's text is, at any depth, it has a record's shape."""
+        record = Codec().decode({"plain": json.dumps(value)})
+        assert isinstance(record.tokens, str)
+        for key, entry in record.http.items():
+            assert [type(part) for part in (key, *entry)] == [
+                *(str, int, str, dict, int, int)
+            ]
+        assert all(type(expiry) is int for expiry in record.proofs.values())
+        assert Codec().decode(Codec().encode(record)) == record
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[" * 100_000,
+            '{"proofs": {"c1": Infinity}}',
+            '{"http": {"k": [429, "", {}, 1e999, 0]}}',
+            '{"http": {"k": [429, "", [], 1, 0]}}',
+            '{"tokens": {}}',
+            "",
+        ],
+    )
+    def test_broken_text(self, text: str) -> None:
+        """Texts that broke a decoder before read as empty."""
+        assert Codec().decode({"plain": text}) == Record()
+
+
+@pytest.fixture(params=rooms.BACKENDS)
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
+    uses_redis = request.param == "redis"
+    client = request.getfixturevalue("redis_client") if uses_redis else None
+    return rooms.session_app(tmp_path, request.param, client)
+
+
+@pytest.fixture
+def records(app: Flask) -> Records:
+    return Records(Store(app), Codec(), HOUR)
+
+
+class TestRecords:
+    """All records, each under its handle."""
+
+    def test_life(self, records: Records) -> None:
+        """A record is created, read, changed and deleted under a secret handle."""
+        handle, other = records.create(FULL), records.create(Record())
+        assert handle != other and len(handle) >= 43
+        assert records.load(handle) == FULL
+        with records.changing(handle, 5) as record:
+            record.proofs["c2"] = 100
+        assert records.load(handle).proofs == {"c1": 99, "c2": 100}
+        records.delete(handle)
+        assert records.load(handle) == Record() == records.load(other)
+
+    def test_deleted_meanwhile(self, records: Records) -> None:
+        """A record that is deleted while it is changed does not come back."""
+        handle = records.create(Record())
+        with records.changing(handle, 5) as record:
+            records.delete(handle)
+            record.tokens = "late"
+        records.renew(handle)
+        assert records.load(handle) == Record()
+
+    def test_changing_nothing(
+        self, records: Records, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A record that did not change is not written."""
+        handle = records.create(FULL)
+        monkeypatch.setattr(Store, "replace", None)
+        with records.changing(handle, 5) as record:
+            assert record == FULL
+
+    def test_saved_after_an_exception(self, records: Records) -> None:
+        """What was learnt before an exception counts: a 429 must not be forgotten."""
+        handle = records.create(Record())
+        with pytest.raises(KeyError, match="mine"):
+            with records.changing(handle, 5) as record:
+                record.http.update(FULL.http)
+                raise KeyError("mine")
+        assert records.load(handle).http == FULL.http
+
+    def test_renewed(
+        self, app: Flask, records: Records, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Renewing writes the same record with its whole lifetime."""
+        handle = records.create(FULL)
+        lifetimes: list[timedelta] = []
+        replace = Store.replace
+
+        def note(self: Store, key: str, value: t.Any, lifetime: timedelta) -> bool:
+            lifetimes.append(lifetime)
+            return replace(self, key, value, lifetime)
+
+        monkeypatch.setattr(Store, "replace", note)
+        records.renew(handle)
+        records.renew("missing")
+        assert lifetimes == [HOUR] and records.load(handle) == FULL
+
+    def test_by_threads(self, records: Records) -> None:
+        """200 changes of eight threads: none is lost."""
+        handle = records.create(Record())
+
+        def add(_: int) -> None:
+            for _ in range(25):
+                with records.changing(handle, 60) as record:
+                    record.proofs["n"] = record.proofs.get("n", 0) + 1
+
+        rooms.in_threads(8, add)
+        assert records.load(handle).proofs == {"n": 200}
+
+
+ADDING = """
+import pathlib, sys, datetime, redis, rooms
+from flask_msal_errors.record import Codec, Records
+from flask_msal_errors.store import Store
+folder, kind, url, handle = sys.argv[1:]
+client = redis.Redis.from_url(url) if url else None
+app = rooms.session_app(pathlib.Path(folder), kind, client)
+records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(100):
+    with records.changing(handle, 60) as record:
+        record.proofs["n"] = record.proofs.get("n", 0) + 1
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["redis", "files"])
+def test_changing_by_processes(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    """200 changes of two processes: none is lost."""
+    redis = kind == "redis"
+    client = request.getfixturevalue("redis_client") if redis else None
+    url = request.getfixturevalue("redis_server") if redis else ""
+    app = rooms.session_app(tmp_path, kind, client)
+    records = Records(Store(app), Codec(), HOUR)
+    handle = records.create(Record())
+    arguments = (str(tmp_path), kind, url, handle)
+    with rooms.python(ADDING, *arguments) as one, rooms.python(ADDING, *arguments) as b:
+        for process in (one, b):
+            assert process.stdout and process.stdout.readline() == "ready\n"
+        for process in (one, b):
+            assert process.stdin
+            print("go", file=process.stdin, flush=True)
+        for process in (one, b):
+            assert process.stdout and process.stdout.readline() == "done\n"
+    assert records.load(handle).proofs == {"n": 200}
+
+
+def test_held_for_too_long(records: Records) -> None:
+    """Who waits too long for a record is told so, and changes nothing."""
+    handle = records.create(FULL)
+    with records.changing(handle, 30):
+        with pytest.raises(ServiceUnavailable, match="identity provider"):
+            with records.changing(handle, 0.05):
+                pass

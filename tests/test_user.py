@@ -1,0 +1,92 @@
+"""Who is signed in, out of a session that may hold anything."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+import pytest
+from flask import Flask
+from flask import session
+
+from flask_msal_errors import user as room
+from flask_msal_errors.user import User
+from flask_msal_errors.user import remember
+from flask_msal_errors.user import signed_in
+
+CLAIMS = {"iss": "https://issuer", "sub": "subject"}
+
+
+@pytest.fixture
+def request_context() -> t.Iterator[None]:
+    app = Flask("user")
+    app.secret_key = "secret"
+    with app.test_request_context():
+        yield
+
+
+@pytest.mark.usefixtures("request_context")
+class TestSignedIn:
+    """The one key of the session that is ours."""
+
+    def test_remembered(self) -> None:
+        """Handle and claims come back, without those of no use to an app."""
+        remember("handle", {**CLAIMS, "nonce": "n", "aio": "x", "name": "Ada"}, 100)
+        person = signed_in()
+        assert person is not None and person.handle == "handle"
+        assert person.user.claims == {**CLAIMS, "name": "Ada"}
+        assert person.renew_at == pytest.approx(time.time() + 50, abs=5)
+        assert set(session) == {"_msal"}
+
+    def test_nobody(self) -> None:
+        """An empty session is nobody's."""
+        assert signed_in() is None
+
+    @pytest.mark.parametrize(
+        "kept",
+        [
+            *(None, 1, "text", [], {}, {"handle": "h"}),
+            {"handle": 1, "claims": CLAIMS, "renew_at": 1},
+            {"handle": "h", "claims": CLAIMS},
+            {"handle": "h", "claims": CLAIMS, "renew_at": "soon"},
+            {"handle": "h", "claims": [], "renew_at": 1},
+            {"handle": "h", "claims": {"sub": "s"}, "renew_at": 1},
+            {"handle": "h", "claims": {"iss": "i"}, "renew_at": 1},
+        ],
+    )
+    def test_malformed(self, kept: t.Any) -> None:
+        """Anything malformed under our key is nobody, not an error."""
+        session[room.KEY] = kept
+        assert signed_in() is None
+
+
+class TestUser:
+    """A user by the claims of their ID token."""
+
+    @pytest.mark.parametrize(
+        ("claims", "username", "name"),
+        [
+            ({"preferred_username": "p", "upn": "u", "name": "Ada"}, "p", "Ada"),
+            ({"upn": "u", "email": "e"}, "u", "u"),
+            ({"email": "e"}, "e", "e"),
+            ({}, "", ""),
+        ],
+    )
+    def test_names(self, claims: dict[str, str], username: str, name: str) -> None:
+        """The first claim that says it, or an empty text."""
+        user = User({**CLAIMS, **claims})
+        assert (user.username, user.name) == (username, name)
+
+    def test_identity(self) -> None:
+        """Issuer and subject are the account; oid and tid may be missing."""
+        user = User({**CLAIMS, "oid": "o", "tid": "t"})
+        assert user.account == ("https://issuer", "subject")
+        assert (user.object_id, user.tenant_id, user.subject) == ("o", "t", "subject")
+        assert (User(CLAIMS).object_id, User(CLAIMS).tenant_id) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("value", "seconds"), [(5, 5), (5.9, 5), ("5", None), (None, None)]
+    )
+    def test_auth_time(self, value: t.Any, seconds: int | None) -> None:
+        """A number of seconds, or unknown."""
+        assert User({**CLAIMS, "auth_time": value}).auth_time == seconds
