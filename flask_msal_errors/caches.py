@@ -233,13 +233,10 @@ class BoundHttpCache:
 
     def _take_expiries(self, times: dict[str, list[int]]) -> None:
         http = current().http
-        for key in list(http):
-            if key in times:
-                status, text, headers, _, _ = http[key]
-                expires, created = times[key]
-                http[key] = (status, text, headers, expires, created)
-            else:
-                del http[key]
+        for key in http:
+            status, text, headers, _, _ = http[key]
+            expires, created = times[key]
+            http[key] = (status, text, headers, expires, created)
         for key in sorted(http, key=lambda name: http[name][3])[:-MOST_ENTRIES]:
             del http[key]
 

@@ -44,6 +44,9 @@ _EARLY = 300
 #: What the discovery document must say, beyond what MSAL needs of it.
 _REQUIRED_METADATA = ("issuer", "jwks_uri")
 
+#: What MSAL raises when an answer is JSON, but not of the shape it expects.
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError)
+
 
 class _Parts(t.NamedTuple):
     """What one process needs to talk to the identity provider."""
@@ -174,7 +177,7 @@ class Client:
             ) from None
         except RuntimeError:
             raise InvalidIdToken("The ID token is not this sign-in's.") from None
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except _MALFORMED:
             raise TokenError(
                 "The token endpoint's answer is unreadable.", error="invalid_response"
             ) from None
@@ -208,7 +211,7 @@ class Client:
                 raise self._unreachable(error) from error
             except ConfigurationError:
                 raise
-            except (ValueError, LookupError):
+            except _MALFORMED:
                 raise self._wrong_authority() from None
             cleanup.pop_all()
         validator = Validator(self._settings, transport.document)

@@ -57,11 +57,7 @@ class Guardian:
         missing = Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
         person = signed_in()
         if person is None:
-            # A CORS preflight never carries a cookie (Fetch standard, §4.8), and the
-            # view behind may not expect strangers.
-            if request.method == "OPTIONS":
-                return current_app.make_default_options_response()
-            return self._answer(missing)
+            return self._to_stranger(missing)
         self._signin.renew(person)
         if acrs and acrs not in self._tokens.proofs():
             return self._answer(dataclasses.replace(missing, reason="step_up"))
@@ -74,6 +70,13 @@ class Guardian:
             except InteractionRequired as error:
                 return self._resolve(error)
         return None
+
+    def _to_stranger(self, missing: Missing) -> t.Any:
+        # A CORS preflight never carries a cookie (Fetch standard, §4.8), and the view
+        # behind may not expect strangers.
+        if request.method == "OPTIONS":
+            return current_app.make_default_options_response()
+        return self._answer(missing)
 
     def after_error(self, error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
         """The answer for an exception that the user can resolve.

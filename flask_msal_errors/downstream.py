@@ -42,12 +42,12 @@ def challenge_of(
 
 
 def _authenticate_headers(headers: t.Any) -> list[str]:
-    for method in ("getall", "get_all"):
-        if callable(getattr(headers, method, None)):
-            return [str(value) for value in getattr(headers, method)(_NAME, ())]
     for method in ("get_list", "getlist"):
         if callable(getattr(headers, method, None)):
             return [str(value) for value in getattr(headers, method)(_NAME)]
+    for method in ("getall", "get_all"):
+        if callable(getattr(headers, method, None)):
+            return [str(value) for value in getattr(headers, method)(_NAME, ())]
     if not isinstance(headers, cabc.Mapping):
         return []
     # A plain dict, as Kiota's, knows names in one spelling only.
@@ -92,10 +92,9 @@ def check(value: t.Any, scopes: cabc.Sequence[str] = ()) -> t.Any:
 
     :raises MsalAuthError: what it stands for.
     """
-    if is_error(value):
-        error = from_result(value, scopes=scopes)
-        if error is not None:
-            raise error
+    error = from_result(value, scopes=scopes) if is_error(value) else None
+    if error is not None:
+        raise error
     demand = challenge_of(value, scopes)
     if demand is not None and not is_only_stale(demand):
         raise required(demand, scopes)

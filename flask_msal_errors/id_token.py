@@ -31,7 +31,7 @@ _TENANT = "{tenantid}"
 
 #: Keys of public key cryptography (RFC 7518 §6.1, RFC 8037). A key for an HMAC has no
 #: business in a public document.
-_KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+_KEY_TYPES = ["RSA", "EC", "OKP"]
 
 Fetch = cabc.Callable[[str], dict[str, t.Any]]
 
@@ -133,4 +133,5 @@ def _by_id(jwks: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:
         if isinstance(entry, dict)
         and entry.get("use", "sig") == "sig"
         and entry.get("kty") in _KEY_TYPES
+        and entry.get("alg", "RS256") in _ALGORITHMS
     }

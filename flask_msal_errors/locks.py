@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch
     import fcntl
 
 #: Seconds between two attempts at a lock that cannot be waited for.
@@ -41,7 +41,7 @@ def of_threads(name: str, timeout: float) -> cabc.Iterator[None]:
         lock.release()
 
 
-if sys.platform == "win32":
+if sys.platform == "win32":  # pragma: no cover
 
     def of_host(
         name: str, timeout: float, directory: str

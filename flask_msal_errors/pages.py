@@ -22,12 +22,14 @@ from werkzeug.wrappers import Response
 from . import signals
 from .cookies import Expired
 from .cookies import Signer
+from .errors import AccessDenied
 from .errors import ConfigurationError
 from .errors import InteractionRequired
 from .errors import MsalAuthError
 from .errors import ReauthenticationLoop
 from .errors import ServiceUnavailable
 from .errors import SignInError
+from .errors import StateMismatch
 from .errors import Throttled
 from .flows import Missing
 from .navigation import current_target
@@ -175,12 +177,14 @@ class Pages:
         again = ("Sign in again", self._again(error, here))
         if isinstance(error, OtherAccount):
             other = ("Continue as " + error.came, self.switch_link(error.came))
-            return [("Stay with " + error.expected, here), other][not error.expected :]
+            stay = [("Stay with " + error.expected, here)] if error.expected else []
+            return [*stay, other]
         if isinstance(error, (Throttled, ServiceUnavailable, ReauthenticationLoop)):
             return [("Try again", again[1] if _is_ours() else here), start]
         if isinstance(error, ConfigurationError):
             return [start]
-        return [start, again] if signed_in() else [again, start]
+        hopeless = isinstance(error, AccessDenied) and not _is_ours()
+        return [start, again] if hopeless or signed_in() else [again, start]
 
     def _again(self, error: MsalAuthError, target: str) -> str:
         if isinstance(error, InteractionRequired):
@@ -217,11 +221,12 @@ def _render(
     error: MsalAuthError, actions: list[tuple[str, str]], *, lost: bool = False
 ) -> str:
     person = signed_in()
+    title, advice = _words(error)
     return render_template(
         "msal/error.html",
         error=error,
-        title=error.title,
-        advice=_ADVICE.get(type(error).__name__, ""),
+        title=title,
+        advice=advice,
         details=_details(error),
         party=error.party if isinstance(error, ReauthenticationLoop) else "",
         names=(error.expected, error.came) if isinstance(error, OtherAccount) else (),
@@ -230,6 +235,15 @@ def _render(
         actions=actions,
         lost=lost,
     )
+
+
+def _words(error: MsalAuthError) -> tuple[str, str]:
+    """The heading and what it means for the person."""
+    if isinstance(error, StateMismatch) and signed_in():
+        return "You are signed in already", _ADVICE["StateMismatch"]
+    if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
+        return "You need to sign in", "This is for people who are signed in."
+    return error.title, _ADVICE.get(type(error).__name__, "")
 
 
 def _details(error: MsalAuthError) -> dict[str, t.Any]:

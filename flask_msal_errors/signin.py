@@ -108,15 +108,8 @@ class SignIn:
         response = _no_store(redirect(flow.pop("auth_uri")))
         # MSAL would check max_age itself, and print all claims into its exception.
         flow.pop("max_age", None)
-        kept = Flow(
-            msal=flow,
-            target=target,
-            demand_key=key,
-            acrs=missing.acrs,
-            max_age=missing.max_age,
-            account=account,
-            reason=missing.reason,
-        )
+        asked = (missing.acrs, missing.max_age, account, missing.reason)
+        kept = Flow(flow, target, key, *asked)
         self._flows.keep(request, response, kept, person.handle if person else None)
         logger.info("A sign-in begins (%s).", missing.reason)
         return response
@@ -141,7 +134,7 @@ class SignIn:
         except MsalAuthError as error:
             self._after_failure(request, error)
             raise
-        self._accept(claims, scratch)
+        self._accept(flow, claims, scratch)
         self._announce(flow, User(claims))
         response = _no_store(redirect(flow.target))
         self._flows.count_round(request, response, flow.demand_key)
@@ -271,9 +264,10 @@ class SignIn:
                 "registration ('Token configuration')."
             )
 
-    def _accept(self, claims: dict[str, t.Any], scratch: Caches) -> None:
+    def _accept(self, flow: Flow, claims: dict[str, t.Any], scratch: Caches) -> None:
         person = signed_in()
-        proofs = dict.fromkeys(_acrs(claims), int(claims["exp"]))
+        proved = flow.acrs is not None and flow.acrs in _acrs(claims)
+        proofs = {str(flow.acrs): int(claims["exp"])} if proved else {}
         handle = person.handle if person else ""
         if handle:
             with self._records.changing(handle, timeout=30) as record:

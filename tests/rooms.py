@@ -133,8 +133,20 @@ def aged(caches: Caches, **times: int) -> Caches:
     changes = {name: str(int(time.time()) + left) for name, left in times.items()}
     kind = caches.tokens.CredentialType.ACCESS_TOKEN
     for entry in list(caches.tokens.search(kind)):
-        caches.tokens.modify(kind, entry, changes)
+        caches.tokens.modify(kind, entry, {**entry, **changes})
     return caches
+
+
+def until(condition: cabc.Callable[[], object]) -> None:
+    """Wait for what another thread is about to do.
+
+    Such as the emulator, which finishes a slow answer that nobody waits for any more,
+    and would count it in the next test.
+    """
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def in_threads(count: int, work: cabc.Callable[[int], object]) -> None:

@@ -195,6 +195,15 @@ class TestStories:
             "The page was opened again, and the API answered.",
         ]
 
+    def test_revoked_after_all(
+        self, ada: Person, example: str, entra: Emulator
+    ) -> None:
+        """Consents and a step-up minutes ago do not make a revocation look a loop."""
+        for page in PAGES:
+            assert ada.visit(example + page).status_code == 200
+        press(ada, entra, "revoke", user="ada")
+        assert ada.visit(f"{example}/revoked").url == f"{example}/revoked"
+
     def test_moved(self, ada: Person, example: str, entra: Emulator) -> None:
         """Another IP address is settled without her; only the trace tells."""
         press(ada, entra, "change_ip", user="ada")

@@ -596,6 +596,29 @@ class TestTombstones:
         assert interface.read_entry("a") is None
 
 
+    def test_write_that_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A cache that does not write is a failure, unless a deletion was the cause."""
+        interface: t.Any = rooms.session_app(tmp_path, "files").session_interface
+        interface.write_entry("a", {"old": 1}, HOUR)
+        monkeypatch.setattr(interface.cache, "set", lambda *_, **__: False)
+        with pytest.raises(OSError, match="write"):
+            interface.replace_entry("a", {"new": 1}, HOUR)
+        monkeypatch.undo()
+        cache_set = interface.cache.set
+
+        def delete_first(key: str, *args: t.Any, **kwargs: t.Any) -> t.Any:
+            if key != "a":
+                return cache_set(key, *args, **kwargs)
+            interface.delete_entry("a")
+            return False
+
+        monkeypatch.setattr(interface.cache, "set", delete_first)
+        assert interface.replace_entry("a", {"new": 1}, HOUR) is False
+        assert interface.read_entry("a") is None
+
+
 class TestFlaskSession:
     """The private names of Flask-Session that the guard relies on."""
 

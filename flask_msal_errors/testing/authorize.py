@@ -26,6 +26,7 @@ from .browsers import remember
 from .claims import parse_claims
 from .codes import KINDS
 from .errors import Refusal
+from .fetch import is_local
 from .model import OIDC_SCOPES
 from .model import Ask
 from .model import Browser
@@ -39,7 +40,6 @@ from .words import scope_words
 
 blueprint = Blueprint("authorize", __name__)
 pages = Blueprint("page", __name__)
-_LOCAL = {"localhost", "127.0.0.1", "::1"}
 
 
 @blueprint.errorhandler(Refusal)
@@ -82,9 +82,7 @@ def check_app(here: Tenant, params: dict[str, str]) -> None:
         raise Refusal(700016)
     target = params.get("redirect_uri", "")
     registered = here.settings.redirect_uris
-    parts = urllib.parse.urlsplit(target)
-    local = parts.scheme in ("http", "https") and parts.hostname in _LOCAL
-    if not (local if registered is None else target in registered):
+    if not (is_local(target) if registered is None else target in registered):
         raise Refusal(50011)
 
 
@@ -150,7 +148,7 @@ def page_words(here: Tenant, ask: Ask, own: Browser) -> dict[str, t.Any]:
 def explain() -> tuple[str, int]:
     """Say what a code means: where ``error_uri`` points."""
     code = request.args.get("code", "")
-    if not code.isdigit() or int(code) not in KINDS:
+    if not code.isdecimal() or int(code) not in KINDS:
         raise Refusal(90023, detail="There is no such code.")
     return refused(Refusal(int(code)))
 

@@ -19,6 +19,7 @@ from flask import request
 
 from . import rules
 from .errors import Refusal
+from .fetch import is_local
 from .model import Browser
 from .state import Tenant
 from .state import tenant
@@ -77,13 +78,10 @@ def logout(name: str) -> Response:
 def _way_back() -> str:
     """Return where the app wants the person next, if that is on this machine."""
     target = request.values.get("post_logout_redirect_uri", "")
-    parts = urllib.parse.urlsplit(target)
-    if parts.scheme not in ("http", "https"):
-        return ""
-    if parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if not is_local(target):
         return ""
     state = request.values.get("state")
-    mark = "&" if parts.query else "?"
+    mark = "&" if "?" in target else "?"
     return target + (f"{mark}{urllib.parse.urlencode({'state': state})}" * bool(state))
 
 

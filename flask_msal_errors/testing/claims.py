@@ -57,7 +57,7 @@ def parse_claims(text: str | None) -> Wanted:
         return Wanted()
     try:
         claims = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
         raise Refusal(90023, detail="The claims parameter is not a JSON object.")

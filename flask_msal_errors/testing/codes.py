@@ -91,7 +91,9 @@ KINDS: dict[int, Kind] = {
         "consent_required",
         redirect=INTERACTION,
     ),
-    65004: Kind("access_denied", "User declined to consent to the app.", page=True),
+    65004: Kind(
+        "access_denied", "User declined to consent to access the app.", page=True
+    ),
     70003: Kind("unsupported_grant_type", "The grant type is not supported."),
     70008: Kind(
         "invalid_grant",

@@ -6,6 +6,7 @@ localhost.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import email.utils
 import http.cookies
@@ -52,15 +53,17 @@ class CookieJar:
         trusted = parts.scheme == "https" or host in LOCAL
         secure = bool(morsel["secure"])
         site = str(morsel["samesite"]).lower()
-        path = str(morsel["path"]) or "/"
+        named = str(morsel["path"])
+        path = named if named.startswith("/") else _default_path(parts.path)
         if (secure or site == "none") and not (secure and trusted):
             return
         # The prefixes want https itself, also on localhost.
         proper = secure and parts.scheme == "https"
         if morsel.key.startswith("__Secure-") and not proper:
             return
-        if morsel.key.startswith("__Host-") and not (proper and path == "/"):
-            return
+        if morsel.key.startswith("__Host-"):
+            if not proper or named != "/" or morsel["domain"]:
+                return
         now = time.time()
         expires = _expiry(morsel, now)
         key = (host, morsel.key, path)
@@ -112,11 +115,17 @@ class CookieJar:
 
 
 def _expiry(morsel: http.cookies.Morsel[str], now: float) -> float | None:
-    if morsel["max-age"] != "":
+    """Return when a cookie ends; ``None`` with the browser, as for nonsense."""
+    with contextlib.suppress(ValueError):
         return now + int(morsel["max-age"])
-    if morsel["expires"]:
+    with contextlib.suppress(ValueError):
         return email.utils.parsedate_to_datetime(str(morsel["expires"])).timestamp()
     return None
+
+
+def _default_path(path: str) -> str:
+    """Return the path of a cookie that names none: the folder of the page."""
+    return path.rpartition("/")[0] or "/"
 
 
 def _path_matches(path: str, cookie_path: str) -> bool:

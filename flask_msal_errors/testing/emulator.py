@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import collections.abc as cabc
+import contextlib
 import pathlib
 import ssl
 import tempfile
@@ -17,6 +19,9 @@ from .pki import write_server_files
 from .server import Server
 from .state import Tenant
 from .switches import Switches
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 
 class Emulator(Switches):
@@ -51,6 +56,13 @@ class Emulator(Switches):
         """Make a CA, listen, and return the emulator itself."""
         if self._servers:
             raise RuntimeError("This emulator runs already; stop() it first.")
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.stop)
+            self._listen()
+            stack.pop_all()
+        return self
+
+    def _listen(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="entra-")
         self._files = write_server_files(pathlib.Path(self._folder.name))
         tenant = self.tenant
@@ -69,7 +81,6 @@ class Emulator(Switches):
             tenant.pages_url = f"http://localhost:{pages.port}"
         for server in self._servers:
             server.start()
-        return self
 
     def stop(self) -> None:
         """Cut all connections, and remove the CA; stopping twice is harmless."""
@@ -78,7 +89,7 @@ class Emulator(Switches):
         self._servers.clear()
         if self._folder is not None:
             self._folder.cleanup()
-            self._folder = None
+            self._folder = self._files = None
 
     def __enter__(self) -> Emulator:
         return self.start()
@@ -119,6 +130,27 @@ class Emulator(Switches):
             decline_consent=decline_consent,
             cancel=cancel,
         )
+
+    @contextlib.contextmanager
+    def serve(self, app: WSGIApplication, *, https: bool = False) -> cabc.Iterator[str]:
+        """Serve an app on a free port of localhost, and give its URL.
+
+        Its log (``flask_msal_errors.testing``) leaves query strings out: they hold
+        codes and states.
+
+        >>> with Emulator() as entra, entra.serve(flask.Flask("app")) as url:
+        ...     entra.person().get(url).status_code
+        404
+
+        :param app: a Flask app, or any WSGI application.
+        :param https: with a certificate of the emulator's CA, see ``ca_file``.
+        """
+        server = Server(app, 0, self.server_context() if https else None)
+        server.start()
+        try:
+            yield f"{'https' if https else 'http'}://localhost:{server.port}"
+        finally:
+            server.stop()
 
     def server_context(self) -> ssl.SSLContext:
         """Return a TLS context with which an app can serve https on localhost."""

@@ -90,7 +90,8 @@ def entra_headers(response: Response) -> Response:
     """Give a token endpoint's answer the headers and cookies that Entra sends."""
     body = response.get_json(silent=True) if response.is_json else None
     body = body if isinstance(body, dict) else {}
-    code = next(iter(body.get("error_codes") or []), 0)
+    codes = body.get("error_codes")
+    code = codes[0] if isinstance(codes, list) and codes else 0
     response.headers.update(
         {
             "Cache-Control": "no-store, no-cache",

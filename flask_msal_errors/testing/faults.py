@@ -12,6 +12,7 @@ import dataclasses
 import email.utils
 import json
 import math
+import threading
 import time
 import typing as t
 
@@ -101,6 +102,7 @@ class Faults:
     """The faults that are on now, by target."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.clear()
 
     def clear(self) -> None:
@@ -116,15 +118,10 @@ class Faults:
         delay = self.delays.get(target)
         if delay and not delay.drip:
             time.sleep(delay.seconds)
-        scripts = self.scripts.get(target)
-        if scripts:
-            script = scripts[0]
-            script.times -= 1
-            if script.times <= 0:
-                scripts.popleft()
-            answer = script.build(request)
-            if answer is not None:
-                return answer
+        script = self._next_script(target)
+        answer = script.build(request) if script else None
+        if answer is not None:
+            return answer
         outage = self.outages.get(target)
         if outage and outage.until > time.time():
             return outage.answer()
@@ -132,6 +129,18 @@ class Faults:
             text = '{"token_type":"Bearer","scope":'
             return Response(text, mimetype="application/json")
         return None
+
+    def _next_script(self, target: str) -> Script | None:
+        """Take one use of the target's oldest script."""
+        with self._lock:
+            scripts = self.scripts.get(target)
+            if not scripts:
+                return None
+            script = scripts[0]
+            script.times -= 1
+            if script.times <= 0:
+                scripts.popleft()
+            return script
 
     def after(self, target: str, response: Response) -> Response:
         """Spread the answer's bytes over the delay if the target drips."""

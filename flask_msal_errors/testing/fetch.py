@@ -24,6 +24,19 @@ def origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def is_local(url: str) -> bool:
+    """Whether a URL is a web page of this machine.
+
+    >>> is_local("http://localhost:5000/a"), is_local("https://example.com/")
+    (True, False)
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.hostname in LOCAL
+
+
 def same_site(one: str, other: str) -> bool:
     """Whether two URLs are schemefully same-site: ports do not matter.
 

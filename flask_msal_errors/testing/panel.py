@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import math
 import typing as t
 import urllib.parse
 
@@ -38,9 +39,10 @@ def _target(form: Form) -> str:
 def _seconds(form: Form) -> float:
     """Return the seconds that were entered; a slip of the pen means 30."""
     try:
-        return min(max(float(form.get("seconds", "")), 0.0), 3600.0)
+        seconds = float(form.get("seconds", ""))
     except ValueError:
-        return 30.0
+        seconds = math.nan
+    return 30.0 if math.isnan(seconds) else min(max(seconds, 0.0), 3600.0)
 
 
 def _throttle(on: Switches, form: Form) -> None:

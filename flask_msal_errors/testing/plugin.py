@@ -6,6 +6,7 @@ pytest loads this module in every run, so nothing is imported before it is used.
 from __future__ import annotations
 
 import collections.abc as cabc
+import os
 import typing as t
 
 import pytest
@@ -29,5 +30,7 @@ def entra(entra_server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     # requests puts these variables above a session's own ``verify``.
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    monkeypatch.setenv("no_proxy", f"{direct},localhost".strip(","))
     entra_server.reset()
     return entra_server

@@ -56,7 +56,7 @@ def current(sign_in: SignIn) -> bool:
 def _needed_since(ask: Ask) -> float:
     """Return the time from which a sign-in is fresh enough for this request."""
     since = ask.at if ask.get("prompt") == "login" else 0.0
-    if ask.get("max_age").isdigit():
+    if ask.get("max_age").isdecimal():
         since = max(since, ask.at - int(ask.get("max_age")))
     return since
 

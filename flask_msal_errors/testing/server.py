@@ -6,6 +6,7 @@ that stay open, a handshake that cannot block other clients, a silent log.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
 import io
 import logging
@@ -14,6 +15,7 @@ import ssl
 import threading
 import typing as t
 
+from werkzeug.datastructures import Headers
 from werkzeug.serving import ThreadedWSGIServer
 from werkzeug.serving import WSGIRequestHandler
 from werkzeug.test import run_wsgi_app
@@ -43,17 +45,33 @@ class _Handler(WSGIRequestHandler):
         if not environ.get("wsgi.input_terminated"):
             stream = io.BytesIO(stream.read(int(environ.get("CONTENT_LENGTH") or 0)))
         environ["wsgi.input"] = io.BytesIO(stream.read())
-        body, status, headers = run_wsgi_app(self.server.app, environ)
+        try:
+            body, status, headers = run_wsgi_app(self.server.app, environ)
+        except Exception:
+            path = self.path.partition("?")[0]
+            logger.exception("%s %s: the application failed", self.command, path)
+            text = "Internal Server Error"
+            fields = {"Content-Type": "text/plain", "Content-Length": str(len(text))}
+            body, status, headers = [text.encode()], f"500 {text}", Headers(fields)
+        with contextlib.ExitStack() as stack:
+            stack.callback(getattr(body, "close", lambda: None))
+            self._answer(body, status, headers)
+
+    def _answer(
+        self, body: cabc.Iterable[bytes], status: str, headers: Headers
+    ) -> None:
         code, _, reason = status.partition(" ")
         self.send_response(int(code), reason)
         for name, value in headers:
             self.send_header(name, value)
+        # RFC 9112, 6.3: then the end of the connection is the end of the body.
+        if "Content-Length" not in headers and code not in ("204", "304"):
+            self.send_header("Connection", "close")
         self.end_headers()
-        with contextlib.closing(t.cast(t.Any, body)):
-            for chunk in body:
-                self.wfile.write(chunk)
-                self.wfile.flush()
         self.wfile.flush()
+        for chunk in body if self.command != "HEAD" else ():
+            self.wfile.write(chunk)
+            self.wfile.flush()
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log without the query string: it holds codes and states."""
@@ -94,6 +112,9 @@ class Server(ThreadedWSGIServer):
 
     def stop(self) -> None:
         """Stop listening and cut every open connection."""
+        if self._thread.ident is None:
+            self.server_close()
+            return
         self.shutdown()
         self._thread.join()
         for connection in list(self._open):
@@ -118,5 +139,5 @@ class Server(ThreadedWSGIServer):
             connection.close()
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
-        """Say nothing of a client that went away; log any other failure's kind."""
+        """Log why a connection ended, for whoever wants to know."""
         logger.debug("a connection ended with an error", exc_info=True)

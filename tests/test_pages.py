@@ -1,0 +1,215 @@
+"""The pages themselves: for everybody, without scripts, on any screen."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask import session
+from liveapp import LiveApp
+
+import flask_msal_errors
+from flask_msal_errors import InteractionRequired
+from flask_msal_errors import MsalAuth
+from flask_msal_errors import ReauthenticationLoop
+from flask_msal_errors import StateMismatch
+from flask_msal_errors import Throttled
+from flask_msal_errors.flows import Missing
+from flask_msal_errors.pages import Pages
+from flask_msal_errors.pages import Ticket
+from flask_msal_errors.signin import OtherAccount
+from flask_msal_errors.testing import Emulator
+
+PACKAGE = Path(flask_msal_errors.__file__).parent
+SHEET = (PACKAGE / "static/msal.css").read_text("utf-8")
+NASTY = '"><script>alert(1)</script>'
+
+
+class Outline(html.parser.HTMLParser):
+    """What matters of a page for people who cannot see it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    app = Flask("pages", instance_path=str(tmp_path))
+    app.config.update(
+        SECRET_KEY="0123456789abcdef",
+        MSAL_CLIENT_ID="app",
+        MSAL_CLIENT_CREDENTIAL="secret",
+        MSAL_AUTHORITY="https://login.microsoftonline.com/contoso.example",
+    )
+    MsalAuth(app)
+    return app
+
+
+@pytest.fixture
+def pages(app: Flask) -> Pages:
+    found: Pages = app.extensions["flask_msal_errors"].pages
+    return found
+
+
+def sign_in(handle: str = "handle", name: str = "ada@contoso.example") -> None:
+    claims = {"iss": "i", "sub": "s", "preferred_username": name}
+    session["_msal"] = {"handle": handle, "claims": claims, "renew_at": 1 << 40}
+
+
+def shown(app: Flask, pages: Pages, what: str) -> str:
+    """The text of each of our pages, by name."""
+    error = {
+        "other": OtherAccount(NASTY, "grace"),
+        "loop": ReauthenticationLoop(party="API", codes=[50076]),
+        "throttled": Throttled(retry_after=30),
+        "mismatch": StateMismatch("x"),
+        "interaction": InteractionRequired(NASTY, error=NASTY),
+    }
+    headers = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+    method = "POST" if what == "interaction" else "GET"
+    with app.test_request_context("/mail", method=method, headers=headers):
+        sign_in(name=NASTY)
+        if what in error:
+            response = pages.error(error[what])
+        elif what == "logout":
+            response = pages.ask_logout()
+        else:
+            if what == "signed out":
+                session.clear()
+            response = pages.signed_out()
+        return response.get_data(as_text=True)
+
+
+PAGES = (
+    *("other", "loop", "throttled", "mismatch", "interaction", "logout"),
+    *("signed out", "still signed in"),
+)
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize("what", PAGES)
+    def test_outline(self, app: Flask, pages: Pages, what: str) -> None:
+        """A language, a title, one heading, and controls with words on them."""
+        text = shown(app, pages, what)
+        outline = Outline(text)
+        assert outline.all("html") == [{"lang": "en"}]
+        assert len(outline.all("h1")) == len(outline.all("title")) == 1
+        assert len(outline.all("main")) == 1
+        assert "width=device-width" in text
+        assert all(re.findall(r"<(?:a|button)\b[^>]*>\s*\S", text))
+        controls = len(outline.all("a")) + len(outline.all("button"))
+        assert controls == len(re.findall(r"<(?:a|button)\b[^>]*>\s*[^<\s]", text)) > 0
+        assert not any("tabindex" in attrs for _, attrs in outline.tags)
+
+    @pytest.mark.parametrize("what", PAGES)
+    def test_runs_no_script(self, app: Flask, pages: Pages, what: str) -> None:
+        """No page has a script or a style of its own, and none lets one in."""
+        outline = Outline(shown(app, pages, what))
+        assert not outline.all("script")
+        assert not outline.all("style")
+        for _, attrs in outline.tags:
+            assert "style" not in attrs
+            assert not any(name.startswith("on") for name in attrs)
+
+    def test_contrast(self) -> None:
+        """Words stand out from their ground by WCAG AA's 4.5, also in the dark."""
+        light, dark = re.findall(r":root \{(.*?)\}", SHEET, re.DOTALL)
+        for block in (light, dark):
+            color = dict(re.findall(r"--([\w-]+): (#\w{6})", block))
+            for ink, ground in (
+                ("ink", "card"),
+                ("quiet", "card"),
+                ("on-accent", "accent"),
+                ("accent", "card"),
+            ):
+                assert contrast(color[ink], color[ground]) >= 4.5, (ink, ground)
+        assert "prefers-color-scheme: dark" in SHEET
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours (WCAG 2.2)."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+class TestTickets:
+    WANTED = Missing(("Mail.Read",), '{"a":{}}', "c1", 60, "step_up")
+
+    def text_of(self, link: str) -> str:
+        return link.partition("ticket=")[2]
+
+    def test_says_all(self, app: Flask, pages: Pages) -> None:
+        """A link's ticket comes back as what it was made of."""
+        with app.test_request_context("/"):
+            sign_in()
+            text = self.text_of(pages.login_link(self.WANTED, "/mail?a=b"))
+            assert pages.ticket(text) == Ticket(self.WANTED, "/mail?a=b")
+            text = self.text_of(pages.switch_link("grace"))
+            assert pages.ticket(text) == Ticket(switch="grace")
+
+    @pytest.mark.parametrize("switch", [True, False])
+    def test_of_another_session(self, app: Flask, pages: Pages, switch: bool) -> None:
+        """In another session a ticket only says where to."""
+        with app.test_request_context("/"):
+            sign_in("one")
+            link = pages.login_link(self.WANTED, "/mail")
+            text = self.text_of(pages.switch_link("grace") if switch else link)
+            sign_in("other")
+            assert pages.ticket(text) == Ticket(target=None if switch else "/mail")
+            session.clear()
+            assert pages.ticket(text) == Ticket(target=None if switch else "/mail")
+
+    @pytest.mark.parametrize("text", ["", "x", "a.b.c", "\x00", "é", "x" * 100_000])
+    def test_made_up(self, app: Flask, pages: Pages, text: str) -> None:
+        """What we did not sign says nothing."""
+        with app.test_request_context("/"):
+            assert pages.ticket(text) == Ticket()
+
+    def test_is_no_logout_token(self, app: Flask, pages: Pages) -> None:
+        """A signed value of one kind is worthless as another."""
+        with app.test_request_context("/"):
+            assert pages.ticket(pages.logout_token()) == Ticket()
+            link = pages.login_link(self.WANTED, "/")
+            assert not pages.is_logout_token(self.text_of(link))
+
+    def test_logout_token_expires(self, app: Flask, pages: Pages) -> None:
+        """A sign-out link is good as long as the session may be."""
+        from datetime import timedelta
+
+        with app.test_request_context("/"):
+            token = pages.logout_token()
+            assert pages.is_logout_token(token)
+            app.permanent_session_lifetime = timedelta(seconds=-1000)
+            assert not pages.is_logout_token(token)
+
+
+class TestWords:
+    def test_signed_out_page_is_honest(self, live: LiveApp, entra: Emulator) -> None:
+        """Who opens the good-bye page while signed in is told so."""
+        person = entra.person()
+        assert "You are signed out" in person.get(live.url + "/auth/signed-out").text
+        person.visit(live.url + "/me")
+        page = person.get(live.url + "/auth/signed-out")
+        assert "signed in as <strong>ada@contoso.example" in page.text
+        assert "You are signed out" not in page.text
+        shown = person.submit(person.get(live.url + "/auth/logout"))
+        assert "You are signed out" in shown.text

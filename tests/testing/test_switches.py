@@ -1,0 +1,450 @@
+"""Every switch, seen from MSAL and from the API."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+
+import jwt
+import pytest
+
+from flask_msal_errors.testing import Emulator
+
+
+def claims_of(header: str) -> dict[str, object]:
+    """Decode a challenge's claims, padded or not."""
+    text = header.partition('claims="')[2].partition('"')[0]
+    return json.loads(base64.b64decode(text + "=" * (-len(text) % 4)))
+
+
+class TestPolicies:
+    @pytest.mark.parametrize("scope", ["Mail.Read", None])
+    def test_mfa(self, client, scope):
+        """A refresh meets 50076 with the policy's claims; with them, MFA is asked."""
+        client.sign_in("Mail.Read")
+        client.entra.require_mfa(scope)
+        error = client.silent("Mail.Read")
+        assert (error["error"], error["suberror"]) == ("invalid_grant", "basic_action")
+        assert error["error_codes"] == [50076]
+        assert "polids" in json.loads(error["claims"])["access_token"]
+        client.person.pages.clear()
+        client.sign_in("Mail.Read", claims_challenge=error["claims"])
+        assert client.person.pages == ["mfa", "form_post"]
+        assert "access_token" in client.silent("Mail.Read")
+
+    def test_mfa_spares_other_scopes_and_users(self, client):
+        """A policy for one scope, or for another user, lets the rest pass."""
+        client.sign_in("Profile.Read")
+        client.entra.require_mfa(client.entra.scope("Mail.Read"))
+        client.entra.require_mfa(user="grace")
+        assert "access_token" in client.silent("Profile.Read")
+
+    def test_block(self, client):
+        """53003 is message_only with capolids; sign-in ends on a page."""
+        client.sign_in("Mail.Read")
+        client.entra.block("Mail.Read")
+        error = client.silent("Mail.Read")
+        assert (error["error"], error["suberror"]) == ("invalid_grant", "message_only")
+        assert "capolids" in json.loads(error["claims"])["access_token"]
+        with pytest.raises(RuntimeError, match="blocked"):
+            client.sign_in("Mail.Read")
+
+    def test_block_with_a_way_back(self, client):
+        """With ``redirect`` the app is told."""
+        client.entra.block(redirect=True)
+        params = client.authorize().params
+        assert params["error"] == "access_denied"
+        assert params["suberror"] == "message_only"
+
+    def test_clear_policies(self, client):
+        """Clearing the policies lets everything pass again."""
+        client.sign_in("Mail.Read")
+        client.entra.block()
+        client.entra.require_mfa()
+        client.entra.clear_policies()
+        assert "access_token" in client.silent("Mail.Read")
+
+    def test_contexts_of_the_api(self, client, context_claims):
+        """Payroll demands c1 in the documented header, until the token has it."""
+        result = client.sign_in("Payroll.Read")
+        refused = client.call("/payroll", result)
+        header = refused.headers["WWW-Authenticate"]
+        assert refused.status_code == 401
+        assert 'error="insufficient_claims"' in header
+        assert header.endswith('cc_type="authcontext"')
+        assert claims_of(header) == json.loads(context_claims)
+        error = client.silent("Payroll.Read", claims_challenge=context_claims)
+        assert (error["error"], error["error_codes"]) == ("invalid_grant", [50076])
+        proved = client.sign_in("Payroll.Read", claims_challenge=context_claims)
+        assert client.call("/payroll", proved).json()["salary"]
+
+    def test_require_context(self, client):
+        """A context may be put on a path or a scope, and taken back."""
+        result = client.sign_in("Payroll.Read")
+        client.entra.require_context("/payroll", None)
+        assert client.call("/payroll", result).ok
+        client.entra.require_context("Payroll.Read", "c7")
+        header = client.call("/payroll", result).headers["WWW-Authenticate"]
+        assert claims_of(header)["access_token"]["acrs"]["value"] == "c7"
+
+
+class TestUsers:
+    def test_frequency(self, client):
+        """70043 until the user signs in again."""
+        client.sign_in("Mail.Read")
+        client.entra.expire_frequency("ada")
+        error = client.silent("Mail.Read")
+        assert (error["error_codes"], error["suberror"]) == ([70043], "token_expired")
+        client.person.pages.clear()
+        client.sign_in("Mail.Read")
+        assert client.person.pages[0] == "pick"
+        assert "access_token" in client.silent("Mail.Read")
+
+    def test_revoke(self, client):
+        """The API challenges, the refresh meets 50173, sign-in asks again."""
+        result = client.sign_in("Mail.Read")
+        client.entra.revoke("ada")
+        refused = client.call("/mail", result)
+        claims = claims_of(refused.headers["WWW-Authenticate"])
+        assert refused.status_code == 401
+        assert claims["access_token"]["nbf"]["essential"] is True
+        error = client.silent("Mail.Read", claims_challenge=json.dumps(claims))
+        assert (error["error_codes"], error["suberror"]) == ([50173], "bad_token")
+        client.person.pages.clear()
+        fresh = client.sign_in("Mail.Read", login_hint="ada@contoso.example")
+        assert client.person.pages[0] == "pick"
+        assert client.call("/mail", fresh).ok
+
+    def test_revoke_between_code_and_redemption(self, client):
+        """A code from before the revocation is void as well."""
+        flow = client.begin("Mail.Read")
+        answer = client.person.authorize(flow["auth_uri"])
+        client.entra.revoke(client.entra.users["ada"])
+        result = client.msal.acquire_token_by_auth_code_flow(flow, answer.params)
+        assert result["error_codes"] == [50173]
+
+    def test_revoke_without_cp1(self, client):
+        """A client that did not declare CP1 gets no claims."""
+        client.msal = client.new_msal(client_capabilities=None)
+        result = client.sign_in("Mail.Read")
+        client.entra.revoke("ada")
+        header = client.call("/mail", result).headers["WWW-Authenticate"]
+        assert 'error="invalid_token"' in header
+        assert "claims=" not in header
+
+    @pytest.mark.parametrize(
+        ("form", "start", "mark"),
+        [
+            (
+                "graph_live",
+                'Bearer realm="", authorization_uri=http:',
+                "errorDescription",
+            ),
+            ("graph_pop_bearer", 'PoP realm=""', ', Bearer realm=""'),
+            ("graph_doc", 'Bearer authorization_uri="http:', "insufficient_claims"),
+            ("arm", 'Bearer authorization_uri="http:', "User session has been revoked"),
+        ],
+    )
+    def test_header_forms(self, client, form, start, mark):
+        """The challenge comes in the form that is set, always with claims."""
+        result = client.sign_in("Mail.Read")
+        client.entra.header_form = form
+        client.entra.revoke("ada")
+        header = client.call("/mail", result).headers["WWW-Authenticate"]
+        assert header.startswith(start)
+        assert mark in header
+        assert "nbf" in claims_of(header)["access_token"]
+        with pytest.raises(ValueError, match="graph_doc"):
+            client.entra.header_form = "other"
+
+    def test_change_ip(self, client):
+        """Only a refresh that repeats the claims gets a token the API takes."""
+        result = client.sign_in("Mail.Read")
+        client.entra.change_ip("ada")
+        header = client.call("/mail", result).headers["WWW-Authenticate"]
+        text = header.partition('claims="')[2].partition('"')[0]
+        claims = claims_of(header)
+        assert "Tenant IP Policy validate failed." in header
+        assert not text.endswith("=")
+        assert claims["access_token"]["xms_rp_ipaddr"]["value"] == "203.0.113.11"
+        assert not client.call("/mail", client.silent("Mail.Read")).ok
+        fresh = client.silent("Mail.Read", claims_challenge=json.dumps(claims))
+        assert client.call("/mail", fresh).ok
+
+    def test_sign_in_after_a_move(self, client):
+        """At sign-in Entra sees the new address itself."""
+        client.sign_in("Mail.Read")
+        client.entra.change_ip("ada")
+        assert client.call("/mail", client.sign_in("Mail.Read")).ok
+
+    def test_password(self, client):
+        """50055 at refresh; at sign-in a page for a new password."""
+        client.sign_in("Mail.Read")
+        client.entra.expire_password("ada")
+        error = client.silent("Mail.Read")
+        assert error["error"] == error["suberror"] == "user_password_expired"
+        assert error["password_change_url"].startswith("https://")
+        client.person.pages.clear()
+        client.sign_in("Mail.Read")
+        assert client.person.pages == ["password", "form_post"]
+        assert "access_token" in client.silent("Mail.Read")
+
+    @pytest.mark.parametrize("scope", ["Mail.Read", None])
+    def test_withdrawn_consent(self, client, scope):
+        """65001 until the person consents again."""
+        client.sign_in("Mail.Read")
+        client.entra.withdraw_consent("ada", scope)
+        error = client.silent("Mail.Read")
+        assert (error["error_codes"], error["suberror"]) == (
+            [65001],
+            "consent_required",
+        )
+        assert "error_uri" not in error
+        client.sign_in("Mail.Read")
+        assert client.person.pages.count("consent") == 2
+        assert "access_token" in client.silent("Mail.Read")
+
+
+class TestFaults:
+    def test_throttle_in_plain_text(self, client):
+        """Entra's usual 429 is no JSON, so MSAL raises."""
+        client.sign_in("Mail.Read")
+        client.entra.throttle(30)
+        answer = client.token(grant_type="refresh_token")
+        assert answer.status_code == 429
+        assert answer.text == "Too Many Requests"
+        assert 29 <= int(answer.headers["Retry-After"]) <= 30
+        with pytest.raises(ValueError, match="Expecting value"):
+            client.silent("Mail.Read")
+        assert client.entra.counters["token.429"] == 2
+
+    def test_throttle_in_json(self, client):
+        """The JSON variant says temporarily_unavailable; the date form is a date."""
+        client.entra.throttle(30, plain=False, retry_after="date")
+        answer = client.token(grant_type="refresh_token")
+        assert answer.json()["error"] == "temporarily_unavailable"
+        assert answer.headers["Retry-After"].endswith("GMT")
+        client.entra.throttle(30, retry_after=None)
+        assert "Retry-After" not in client.token().headers
+
+    def test_outages_end(self, client):
+        """An outage is over after its seconds."""
+        client.entra.throttle(0.1, target="api")
+        assert client.call("/busy", {}).status_code == 429
+        time.sleep(0.12)
+        assert client.call("/busy", {}).status_code == 401
+
+    @pytest.mark.parametrize("target", ["token", "api", "discovery", "jwks"])
+    def test_unavailable(self, client, target):
+        """503 at any of the four services, with Retry-After if asked."""
+        client.entra.unavailable(20, retry_after="seconds", target=target)
+        authority = client.entra.authority
+        discovery = f"{authority}/v2.0/.well-known/openid-configuration"
+        answer = {
+            "token": lambda: client.token(),
+            "api": lambda: client.call("/me", {}),
+            "discovery": lambda: client.http.get(discovery),
+            "jwks": lambda: client.http.get(f"{authority}/discovery/v2.0/keys"),
+        }[target]()
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "20")
+
+    @pytest.mark.parametrize("drip", [False, True])
+    def test_slow(self, client, drip):
+        """A slow answer waits; a dripping one arrives byte by byte, whole."""
+        client.entra.slow(0.3, drip=drip)
+        start = time.monotonic()
+        answer = client.token(grant_type="refresh_token")
+        assert time.monotonic() - start >= 0.3
+        assert answer.json()["error"] == "invalid_grant"
+        assert answer.elapsed.total_seconds() < 0.2 or not drip
+
+    def test_broken(self, client):
+        """Status 200 with JSON that breaks off."""
+        client.entra.broken()
+        answer = client.token(grant_type="refresh_token")
+        assert answer.status_code == 200
+        with pytest.raises(ValueError, match="Expecting"):
+            answer.json()
+
+    def test_loop(self, client):
+        """50196 at every refresh, without suberror."""
+        client.sign_in("Mail.Read")
+        client.entra.loop()
+        error = client.silent("Mail.Read")
+        assert (error["error_codes"], error.get("suberror")) == ([50196], None)
+
+    def test_scripted_answers(self, client):
+        """Scripts answer as often as told, with status and headers, in order."""
+        entra = client.entra
+        entra.fail_next({"error": "invalid_grant", "suberror": "x"}, times=2)
+        entra.fail_next({"a": 1}, status=418, headers={"WWW-Authenticate": "Bearer"})
+        answers = [client.token() for _ in range(4)]
+        assert [a.status_code for a in answers] == [400, 400, 418, 400]
+        assert answers[0].json()["correlation_id"]
+        assert answers[2].headers["WWW-Authenticate"] == "Bearer"
+        assert answers[3].json()["error"] == "unsupported_grant_type"
+
+    def test_scripted_callable(self, client):
+        """A callable sees the request, and may let it through."""
+        seen = []
+        client.entra.fail_next(lambda request: seen.append(request.path), "api")
+        assert client.call("/me", {}).status_code == 401
+        assert seen == ["/api/me"]
+
+    def test_unknown_target(self, client):
+        """A target that does not exist is named in the error, with those that do."""
+        with pytest.raises(ValueError, match="token, api, discovery, jwks"):
+            client.entra.broken("tokens")
+
+    def test_clear_faults(self, client):
+        """All weather ends at once."""
+        entra = client.entra
+        entra.throttle()
+        entra.slow(5)
+        entra.broken()
+        entra.fail_next({})
+        entra.loop()
+        entra.clear_faults()
+        assert client.token().json()["error"] == "unsupported_grant_type"
+        assert entra.tenant.faults.active() == []
+
+
+class TestTokensAndKeys:
+    @pytest.mark.parametrize("keep_old", [True, False])
+    def test_rotate_keys(self, client, keep_old):
+        """The new key signs; the old stays published if asked."""
+        old = client.sign_in("Profile.Read")
+        client.entra.rotate_keys(keep_old)
+        new = client.sign_in("Profile.Read")
+        url = f"{client.entra.authority}/discovery/v2.0/keys"
+        published = {key["kid"] for key in client.http.get(url).json()["keys"]}
+        kids = [jwt.get_unverified_header(r["id_token"])["kid"] for r in (old, new)]
+        assert kids[1] in published
+        assert (kids[0] in published) is keep_old
+        assert client.call("/me", old).ok is keep_old
+        client.entra.rotate_keys(keep_old=False)
+
+    def test_secret_rotated(self, client):
+        """The old secret is 401 invalid_client; the new one works."""
+        new = client.entra.secret_rotated()
+        refused = client.token(client_secret="old", grant_type="refresh_token")
+        assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+        assert refused.json()["error_codes"] == [7000215]
+        assert client.token(client_secret=new).json()["error_codes"] == [70003]
+
+    def test_one_time_refresh_tokens(self, client):
+        """A refresh token used twice is refused if each works once only."""
+        held = client.sign_in("Profile.Read")["refresh_token"]
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": held,
+            "scope": f"offline_access {client.entra.scope('Profile.Read')}",
+        }
+        assert client.token(**form).ok
+        assert client.token(**form).ok
+        client.entra.one_time_refresh_tokens = True
+        assert client.token(**form).json()["error_codes"] == [70008]
+
+    def test_lifetime_refresh_in_and_clock(self, client):
+        """Lifetime, early refresh and a fast clock show in answer and claims."""
+        entra = client.entra
+        entra.token_lifetime, entra.refresh_in, entra.clock_skew = 600, 60, 100
+        result = redeem(client, client.authorize().params["code"])
+        claims = jwt.decode(result["access_token"], options={"verify_signature": False})
+        assert (result["expires_in"], result["refresh_in"]) == (599, 60)
+        assert claims["exp"] - claims["iat"] == 600
+        assert 95 < claims["iat"] - time.time() <= 101
+        assert client.call("/me", result).ok
+
+    @pytest.mark.parametrize(
+        ("options", "alg", "claim"),
+        [
+            ({"aud": "another"}, "RS256", ("aud", "another")),
+            ({"alg": "none"}, "none", None),
+            ({"alg": "HS256"}, "HS256", None),
+            ({"kid": "unknown", "nonce": "x"}, "RS256", ("nonce", "x")),
+            ({"drop": ["auth_time"]}, "RS256", ("auth_time", None)),
+        ],
+    )
+    def test_forge(self, client, options, alg, claim):
+        """Forged ID tokens carry what the attack needs."""
+        client.entra.forge(**options)
+        code = client.authorize().params["code"]
+        token = redeem(client, code)["id_token"]
+        header = jwt.get_unverified_header(token)
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert header["alg"] == alg
+        assert header["kid"] == options.get("kid", header["kid"])
+        if claim:
+            assert claims.get(claim[0]) == claim[1]
+
+    def test_id_token_hook(self, client):
+        """A hook may change claims in place, replace them, or make the token."""
+        client.entra.id_token_hook = lambda claims, header: claims.pop("sid") and None
+        assert "sid" not in client.sign_in("Profile.Read")["id_token_claims"]
+        client.entra.id_token_hook = lambda claims, header: "a.b.c"
+        code = client.authorize().params["code"]
+        assert redeem(client, code)["id_token"] == "a.b.c"
+
+    def test_reset(self, client):
+        """Everything goes back to the start; address and keys stay."""
+        entra = client.entra
+        result = client.sign_in("Profile.Read")
+        kid = entra.tenant.keys.current.kid
+        entra.require_mfa()
+        entra.throttle()
+        entra.token_lifetime = 1
+        authority = entra.authority
+        entra.reset()
+        assert (entra.counters, entra.calls, entra.token_lifetime) == ({}, [], 3600)
+        assert client.call("/me", result).status_code == 401
+        assert (entra.authority, entra.tenant.keys.current.kid) == (authority, kid)
+        assert entra.users["ada"].consents == set()
+        client.person.pages.clear()
+        client.sign_in("Profile.Read")
+        assert client.person.pages[:2] == ["pick", "consent"]
+
+
+def redeem(client, code: str) -> dict[str, object]:
+    """Redeem a code without MSAL, which would look at the ID token."""
+    return client.token(
+        grant_type="authorization_code",
+        code=code,
+        redirect_uri="http://localhost:5000/auth/callback",
+    ).json()
+
+
+class TestRecords:
+    def test_counters_and_calls(self, client):
+        """Requests are counted by kind, status and grant; calls show what was sent."""
+        client.sign_in("Mail.Read", login_hint="ada@contoso.example")
+        client.silent("Mail.Read")
+        counters, calls = client.entra.counters, client.entra.calls
+        assert counters["discovery"] == counters["authorize"] == 1
+        assert counters["token"] == counters["token.200"] == 2
+        assert counters["token.authorization_code"] == 1
+        assert counters["token.refresh_token"] == 1
+        assert next(c for c in calls if c.kind == "authorize").query["login_hint"]
+        assert json.loads(calls[-1].form["claims"])["access_token"]["xms_cc"]
+
+    def test_calls_do_not_print_secrets(self, client):
+        """A call's repr, which pytest prints, has neither form nor headers."""
+        result = client.sign_in("Mail.Read")
+        shown = repr(client.entra.calls)
+        assert result["refresh_token"] not in shown
+        assert client.entra.client_secret not in shown
+
+    def test_connections_stay_open(self, client):
+        """One client needs one TLS connection for many requests."""
+        before = client.entra.counters["tls"]
+        for _ in range(5):
+            client.call("/me", {})
+        assert client.entra.counters["tls"] == before + 1
+
+    def test_config(self, entra: Emulator):
+        """The settings for a Flask app, and how to change one."""
+        settings = entra.config(MSAL_PROMPT="login")
+        assert settings["MSAL_AUTHORITY"] == entra.authority
+        assert settings["MSAL_SCOPES"] == [entra.scope("Profile.Read")]
+        assert settings["MSAL_PROMPT"] == "login"
