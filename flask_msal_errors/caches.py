@@ -233,7 +233,7 @@ class BoundHttpCache:
 
     def _take_expiries(self, times: dict[str, list[int]]) -> None:
         http = current().http
-        for key in http:
+        for key in http.keys() & times.keys():
             status, text, headers, _, _ = http[key]
             expires, created = times[key]
             http[key] = (status, text, headers, expires, created)

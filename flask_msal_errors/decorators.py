@@ -99,6 +99,7 @@ class Guardian:
             found = self._demanded(value, scopes)
         if isinstance(found, InteractionRequired):
             return self._resolve(found)
+        self._signin.settle(request)
         return value
 
     def _demanded(

@@ -144,7 +144,7 @@ class TokenError(MsalAuthError):
     """
 
     status = 502
-    title = "The identity provider refused the request"
+    title = "The identity provider gave no token"
 
     def __init__(
         self,
@@ -244,7 +244,7 @@ class ServiceUnavailable(TokenError):
     """
 
     status = 503
-    title = "The sign-in service is not available"
+    title = "A service does not answer"
 
     def __init__(
         self,

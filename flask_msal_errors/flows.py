@@ -22,6 +22,7 @@ from .cookies import Cookies
 from .cookies import Expired
 from .errors import FlowExpired
 from .errors import StateMismatch
+from .navigation import current_target
 from .navigation import home
 from .settings import Settings
 from .store import Store
@@ -34,6 +35,7 @@ _MOST_BYTES = 4000
 #: Of ``__Host-msal_`` before a cookie's name, and what separates it from the next.
 _EXTRA = 15
 _LOOPS = "loops"
+_MOST_LOOPS = 8
 _NOT_BEFORE = "not_before"
 _HANDOVER = "answer"
 _HANDOVER_LIFETIME = 60
@@ -149,15 +151,23 @@ class Flows:
 
     def rounds(self, request: Request, key: str) -> int:
         """How often a demand was met within the window and came back all the same."""
-        return len(self._loops(request).get(key, ()))
+        return len(self._loops(request).get(key, [""])) - 1
 
-    def count_round(self, request: Request, response: Response, key: str) -> None:
-        """A sign-in for this demand was completed."""
+    def count_round(self, request: Request, response: Response, flow: Flow) -> None:
+        """A sign-in was completed: if it helped, its page ends the count."""
         loops = self._loops(request)
-        loops.setdefault(key, []).append(int(time.time()))
-        recent = dict(sorted(loops.items(), key=lambda item: item[1][-1])[-8:])
-        window = self._settings.reauth_window
-        self._cookies.set(request, response, _LOOPS, recent, lifetime=window)
+        _, *times = loops.get(flow.demand_key, [""])
+        loops[flow.demand_key] = [_page(flow.target), *times, int(time.time())]
+        recent = sorted(loops.items(), key=lambda item: item[1][-1])[-_MOST_LOOPS:]
+        self._set_loops(request, response, dict(recent))
+
+    def settle(self, request: Request, response: Response) -> None:
+        """This request was served: what was demanded for it is met."""
+        page = _page(current_target(request))
+        loops = self._loops(request)
+        left = {key: value for key, value in loops.items() if value[0] != page}
+        if left != loops:
+            self._set_loops(request, response, left)
 
     def forget_rounds(self, request: Request, response: Response) -> None:
         """The user signed out, or asked to try once more."""
@@ -185,17 +195,22 @@ class Flows:
         """Drop the answer that was handed over."""
         self._cookies.delete(request, response, _HANDOVER)
 
-    def wait(self, request: Request) -> int:
-        """Seconds for which a throttled token endpoint is to be left alone."""
-        try:
-            until = self._cookies.get(request, _NOT_BEFORE, 3600)
-        except Expired:
-            return 0
-        return max(0, until - int(time.time())) if isinstance(until, int) else 0
+    def pause(self, request: Request) -> tuple[int, int]:
+        """For how many seconds the token endpoint is to be left alone, and why.
 
-    def set_wait(self, request: Request, response: Response, seconds: int) -> None:
-        """Remember a 429 of a sign-in, which has no record yet."""
-        until = int(time.time()) + seconds
+        :return: 0 if it is not, else the seconds; and the status of its answer.
+        """
+        try:
+            until, status = self._cookies.get(request, _NOT_BEFORE, 3600) or (0, 0)
+        except Expired:
+            return 0, 0
+        return max(0, until - int(time.time())), status
+
+    def set_pause(
+        self, request: Request, response: Response, seconds: int, status: int
+    ) -> None:
+        """Remember a 429 or 5xx of a sign-in, which has no record yet."""
+        until = [int(time.time()) + seconds, status]
         self._cookies.set(request, response, _NOT_BEFORE, until, lifetime=seconds)
 
     def _flow(self, kept: t.Any) -> Flow | None:
@@ -208,14 +223,27 @@ class Flows:
             # Of another version of this package, which a deployment just replaced.
             return None
 
-    def _loops(self, request: Request) -> dict[str, list[int]]:
+    def _loops(self, request: Request) -> dict[str, list[t.Any]]:
+        """By demand: the page that it was for, then when it was met (epoch seconds)."""
         try:
             loops = self._cookies.get(request, _LOOPS, self._settings.reauth_window)
         except Expired:
             return {}
         since = time.time() - self._settings.reauth_window
-        recent = {k: [at for at in v if at > since] for k, v in (loops or {}).items()}
-        return {key: times for key, times in recent.items() if times}
+        recent = {
+            key: [page, *(at for at in times if at > since)]
+            for key, (page, *times) in (loops or {}).items()
+        }
+        return {key: value for key, value in recent.items() if len(value) > 1}
+
+    def _set_loops(
+        self, request: Request, response: Response, loops: dict[str, list[t.Any]]
+    ) -> None:
+        window = self._settings.reauth_window
+        if loops:
+            self._cookies.set(request, response, _LOOPS, loops, lifetime=window)
+        else:
+            self._cookies.delete(request, response, _LOOPS)
 
     def _size(self, name: str, value: t.Any) -> int:
         return len(name) + len(self._cookies.encoded(name, _stamped(value)))
@@ -236,6 +264,10 @@ class Flows:
                 self._cookies.delete(
                     request, response, name, cross_site=self._cross_site
                 )
+
+
+def _page(target: str) -> str:
+    return hashlib.sha256(target.encode()).hexdigest()[:8]
 
 
 def _stamped(value: t.Any) -> dict[str, t.Any]:

@@ -58,7 +58,8 @@ _ADVICE: dict[str, str] = {
     " again a little later.",
     "ServiceUnavailable": "A service that this page depends on does not answer. Nothing"
     " was lost; please try again in a moment.",
-    "TokenError": "The identity provider refused to go on. Trying again may help.",
+    "TokenError": "The identity provider gave no token, for a reason that signing in"
+    " does not resolve. Trying again may help.",
     "StateMismatch": "This answer belongs to no sign-in that was started in this"
     " browser, or it was used already. Start again from here.",
     "FlowExpired": "The sign-in was left open for too long. One click starts it again.",
@@ -286,6 +287,7 @@ def _finished(response: Response, retry_after: int | None) -> Response:
 
 
 _POLICY = (
-    "default-src 'none'; style-src 'self'; form-action *; base-uri 'none'; "
+    "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; "
+    "form-action *; base-uri 'none'; "
     "frame-ancestors 'none'"
 )

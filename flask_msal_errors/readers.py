@@ -137,6 +137,13 @@ def as_whole_seconds(value: t.Any) -> int:
     return int(number)
 
 
+def as_limit(value: t.Any) -> int:
+    must = "be a whole number, 1 or more"
+    number = _number(value, must)
+    _require(number >= 1 and number == int(number), must)
+    return int(number)
+
+
 def as_count(value: t.Any) -> int:
     must = "be a whole number, 0 or more"
     number = _number(value, must)

@@ -133,7 +133,7 @@ class Settings:
         readers.as_whole_seconds, "Seconds that a person has for signing in.", 3600
     )
     reauth_limit: int = _key(
-        readers.as_count,
+        readers.as_limit,
         "How often the same demand may come back before it counts as a loop.",
         3,
     )

@@ -127,7 +127,7 @@ class SignIn:
             with _on_the_way_to(flow.target):
                 if "error" in answer:
                     raise _refusal(answer, flow)
-                self._check_wait(request)
+                self._check_pause(request)
                 _, claims, scratch = self._client.redeem(flow.msal, answer)
                 self._check_account(flow, User(claims))
                 self._check_auth_time(flow, claims)
@@ -137,7 +137,7 @@ class SignIn:
         self._accept(flow, claims, scratch)
         self._announce(flow, User(claims))
         response = _no_store(redirect(flow.target))
-        self._flows.count_round(request, response, flow.demand_key)
+        self._flows.count_round(request, response, flow)
         return response
 
     def hand_over(
@@ -166,6 +166,10 @@ class SignIn:
     def expects_post(self) -> bool:
         """Whether the identity provider answers with ``form_post``."""
         return self._settings.response_mode == "form_post"
+
+    def settle(self, request: Request) -> None:
+        """A guarded page was served: whatever it demanded is met."""
+        _with_answer(lambda r: self._flows.settle(request, r))
 
     def end(self, request: Request) -> Response:
         """Sign the user out here and at the identity provider."""
@@ -219,7 +223,7 @@ class SignIn:
         key: str,
         refused: TokenError | None,
     ) -> None:
-        self._check_wait(request)
+        self._check_pause(request)
         rounds = self._flows.rounds(request, key)
         if missing.reason == "message_only" and rounds:
             raise AccessDenied(result=refused.result if refused else None)
@@ -230,17 +234,18 @@ class SignIn:
                 correlation_id=refused.correlation_id if refused else "",
             )
 
-    def _check_wait(self, request: Request) -> None:
-        wait = self._flows.wait(request)
+    def _check_pause(self, request: Request) -> None:
+        wait, status = self._flows.pause(request)
         if wait:
-            raise Throttled("A pause was asked for.", retry_after=wait)
+            kind = Throttled if status == Throttled.status else ServiceUnavailable
+            raise kind("A pause was asked for.", retry_after=wait)
 
     def _after_failure(self, request: Request, error: MsalAuthError) -> None:
         logger.warning("A sign-in failed: %s", error)
         signals.emit(signals.sign_in_failed, error=error)
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
-            seconds = error.retry_after
-            _with_answer(lambda r: self._flows.set_wait(request, r, seconds))
+            pause = error.retry_after, error.status
+            _with_answer(lambda r: self._flows.set_pause(request, r, *pause))
 
     def _announce(self, flow: Flow, user: User) -> None:
         logger.info("A sign-in was completed (%s).", flow.reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,14 +13,17 @@ import time
 import typing as t
 from pathlib import Path
 
+import pytest
 import redis
 from cachelib import SimpleCache
 from flask import Flask
 from flask import session
 from flask_session.base import ServerSideSessionInterface
+from hypothesis import strategies as st
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import provision
 from flask_msal_errors.backend import prepare
 from flask_msal_errors.caches import Caches
 from flask_msal_errors.client import Client
@@ -29,6 +33,14 @@ from flask_msal_errors.testing import Emulator
 REDIRECT_URI = "http://localhost/auth/callback"
 #: Each way of the guard: atomic, file locks, tombstones in memory, tombstones alone.
 BACKENDS = ("redis", "files", "memory", "other")
+#: Any JSON value, infinities and NaN included, which Python's json reads and writes.
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner)
+    ),
+    max_leaves=8,
+)
 
 
 class DictInterface(ServerSideSessionInterface):  # type: ignore[misc]
@@ -225,3 +237,19 @@ class RedisServer:
     def close(self) -> None:
         self.kill()
         self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def killable_redis() -> cabc.Iterator[RedisServer]:
+    """A Redis server of the test's own; the test is skipped if none can be had."""
+    try:
+        executable = provision.find("redis-server")
+    except provision.Missing as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+    server = RedisServer(executable)
+    try:
+        yield server
+    finally:
+        server.close()

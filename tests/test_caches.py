@@ -17,7 +17,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from msal.individual_cache import _ExpiringMapping
 from msal.throttled_http_client import NormalizedResponse
-from test_record import JSON
 
 from flask_msal_errors import caches as room
 from flask_msal_errors.caches import BoundHttpCache
@@ -182,14 +181,18 @@ _NAMES = st.sampled_from(
         "last_modification_time",
     ]
 )
-_VALUES = JSON | st.sampled_from(["AccessToken", "RefreshToken", "1", "99999999999"])
+_VALUES = rooms.JSON | st.sampled_from(
+    ["AccessToken", "RefreshToken", "1", "99999999999"]
+)
 _ENTRIES = st.dictionaries(_NAMES, _VALUES, max_size=9)
-_TOKEN_CACHES = st.dictionaries(_NAMES, st.dictionaries(st.text(), _ENTRIES) | JSON)
+_TOKEN_CACHES = st.dictionaries(
+    _NAMES, st.dictionaries(st.text(), _ENTRIES) | rooms.JSON
+)
 
 
 @given(
     tokens=_TOKEN_CACHES.map(json.dumps),
-    http=JSON
+    http=rooms.JSON
     | st.dictionaries(st.text(), st.tuples(*[_VALUES] * 5).map(list), max_size=3),
 )
 @hypothesis_settings(max_examples=40)

@@ -25,6 +25,7 @@ from flask_msal_errors.flows import MOST_FLOWS
 from flask_msal_errors.flows import Flow
 from flask_msal_errors.flows import Flows
 from flask_msal_errors.flows import Missing
+from flask_msal_errors.navigation import current_target
 from flask_msal_errors.settings import Settings
 
 HANDLE = "handle-of-a-record"
@@ -425,21 +426,25 @@ class TestMissing:
         assert one.key("ada") != one.key("grace")
 
 
+def served(key: str, target: str = "/") -> Flow:
+    return Flow({}, target, key)
+
+
 class TestRounds:
     def test_counts(self) -> None:
         """Each completed sign-in for a demand counts for that demand only."""
         browser = Browser()
         for number in range(4):
             assert browser.flows.rounds(browser.request(), "demand") == number
-            browser.do(lambda q, r: browser.flows.count_round(q, r, "demand"))
+            browser.do(lambda q, r: browser.flows.count_round(q, r, served("demand")))
         assert browser.flows.rounds(browser.request(), "other") == 0
 
     def test_forgets_after_the_window(self, clock: t.Callable[[float], None]) -> None:
         """Rounds count within the window, each for itself."""
         browser = Browser(MSAL_REAUTH_WINDOW=300)
-        browser.do(lambda q, r: browser.flows.count_round(q, r, "demand"))
+        browser.do(lambda q, r: browser.flows.count_round(q, r, served("demand")))
         clock(200)
-        browser.do(lambda q, r: browser.flows.count_round(q, r, "demand"))
+        browser.do(lambda q, r: browser.flows.count_round(q, r, served("demand")))
         clock(150)
         assert browser.flows.rounds(browser.request(), "demand") == 1
         clock(1000)
@@ -450,7 +455,7 @@ class TestRounds:
         browser = Browser()
         for number in range(100):
             key = f"{number:012}"
-            browser.do(lambda q, r, k=key: browser.flows.count_round(q, r, k))
+            browser.do(lambda q, r, k=key: browser.flows.count_round(q, r, served(k)))
         assert browser.size() < 512
         assert browser.flows.rounds(browser.request(), "000000000099") == 1
         assert browser.flows.rounds(browser.request(), "000000000000") == 0
@@ -458,9 +463,20 @@ class TestRounds:
     def test_forgotten(self) -> None:
         """Signing out starts the count anew."""
         browser = Browser()
-        browser.do(lambda q, r: browser.flows.count_round(q, r, "demand"))
+        browser.do(lambda q, r: browser.flows.count_round(q, r, served("demand")))
         browser.do(browser.flows.forget_rounds)
         assert browser.kept == {}
+
+    def test_settled(self) -> None:
+        """A page that was served ends the count of its own demands, of no other's."""
+        browser = Browser()
+        here = current_target(browser.request())
+        for key, target in (("one", here), ("two", "/elsewhere"), ("three", here)):
+            flow = served(key, target)
+            browser.do(lambda q, r, f=flow: browser.flows.count_round(q, r, f))
+        browser.do(browser.flows.settle)
+        counts = [browser.flows.rounds(browser.request(), k) for k in ("one", "two")]
+        assert counts == [0, 1]
 
     def test_cannot_be_made_up(self) -> None:
         """A count that we did not sign is no count."""
@@ -469,24 +485,26 @@ class TestRounds:
         assert browser.flows.rounds(browser.request(), "demand") == 0
 
 
-class TestWait:
+class TestPause:
     def test_counts_down(self, clock: t.Callable[[float], None]) -> None:
         """The pause that was asked for is known until it is over."""
         browser = Browser()
-        assert browser.flows.wait(browser.request()) == 0
-        browser.do(lambda q, r: browser.flows.set_wait(q, r, 30))
+        assert browser.flows.pause(browser.request()) == (0, 0)
+        browser.do(lambda q, r: browser.flows.set_pause(q, r, 30, 503))
         clock(10)
-        assert 19 <= browser.flows.wait(browser.request()) <= 20
+        left, status = browser.flows.pause(browser.request())
+        assert 19 <= left <= 20
+        assert status == 503
         clock(21)
-        assert browser.flows.wait(browser.request()) == 0
+        assert browser.flows.pause(browser.request())[0] == 0
         clock(5000)
-        assert browser.flows.wait(browser.request()) == 0
+        assert browser.flows.pause(browser.request())[0] == 0
 
     def test_cannot_be_made_up(self) -> None:
         """Nobody can lock a browser out with a cookie that we did not sign."""
         browser = Browser()
         browser.kept["__Host-msal_not_before"] = "9999999999"
-        assert browser.flows.wait(browser.request()) == 0
+        assert browser.flows.pause(browser.request()) == (0, 0)
 
 
 class TestHandOver:

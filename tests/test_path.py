@@ -203,7 +203,7 @@ class TestInChromium:
         )
         page = context.new_page()
         errors: list[str] = []
-        page.on("console", lambda message: errors.append(message.text))
+        page.on("console", lambda m: errors.append(f"{m.text} {m.location['url']}"))
         page.goto(live.url + "/auth/callback?state=" + "x" * 300)
         assert page.evaluate("document.documentElement.scrollWidth") <= 375
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")

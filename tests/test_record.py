@@ -27,20 +27,14 @@ FULL = Record(
     proofs={"c1": 99},
 )
 
-#: Any JSON value, infinities and NaN included, which Python's json reads and writes.
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner)
-    ),
-    max_leaves=8,
-)
 #: Records whose members, and the members' members, are of any type.
 ODD_RECORDS = st.dictionaries(
     st.sampled_from(["tokens", "http", "proofs", "other"]),
-    JSON
-    | st.dictionaries(st.text(max_size=4), JSON, min_size=1)
-    | st.dictionaries(st.text(max_size=4), st.lists(JSON, min_size=5, max_size=5)),
+    rooms.JSON
+    | st.dictionaries(st.text(max_size=4), rooms.JSON, min_size=1)
+    | st.dictionaries(
+        st.text(max_size=4), st.lists(rooms.JSON, min_size=5, max_size=5)
+    ),
 )
 
 
@@ -91,13 +85,13 @@ class TestCodec:
         assert Codec().decode(None) == Record()
         assert not caplog.records
 
-    @given(st.dictionaries(st.sampled_from(["plain", "sealed", "x"]), JSON))
+    @given(st.dictionaries(st.sampled_from(["plain", "sealed", "x"]), rooms.JSON))
     def test_any_entry(self, entry: dict[str, t.Any]) -> None:
         """Whatever JSON lies in the store is a record, if an empty one."""
         assert isinstance(Codec().decode(entry), Record)
         assert Codec(self.KEYS).decode(entry) == Record()
 
-    @given(ODD_RECORDS | JSON)
+    @given(ODD_RECORDS | rooms.JSON)
     def test_any_text(self, value: t.Any) -> None:
         """Whatever JSON a record's text is, at any depth, it has a record's shape."""
         record = Codec().decode({"plain": json.dumps(value)})

@@ -130,7 +130,7 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("INSTANCE_DISCOVERY", "ON", True),
     ("INSTANCE_DISCOVERY", 0, False),
     ("FLOW_LIFETIME", "600", 600),
-    ("REAUTH_LIMIT", "0", 0),
+    ("REAUTH_LIMIT", "1", 1),
     ("REAUTH_WINDOW", 1, 1),
     ("REPLAY_LIMIT", "1e6", 1_000_000),
     ("ENCRYPTION_KEYS", FERNET, (FERNET.decode(),)),
@@ -220,9 +220,10 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     ("FLOW_LIFETIME", 0.5, "whole number"),
     *(
         (key, value, "whole number, 0 or more")
-        for key in ("HTTP_RETRIES", "REAUTH_LIMIT", "REPLAY_LIMIT")
+        for key in ("HTTP_RETRIES", "REPLAY_LIMIT")
         for value in COUNTS
     ),
+    *(("REAUTH_LIMIT", value, "whole number, 1 or more") for value in (*COUNTS, 0)),
     ("HTTP_CLIENT", types.SimpleNamespace(), "get() and post()"),
     ("HTTP_CLIENT", types.SimpleNamespace(get=len), "get() and post()"),
     ("HTTP_CLIENT", types.SimpleNamespace(post=len), "get() and post()"),

@@ -21,6 +21,7 @@ from flask import request
 from flask import url_for
 
 from . import rules
+from .browsers import blueprint as logout
 from .browsers import browser
 from .browsers import remember
 from .claims import parse_claims
@@ -44,6 +45,7 @@ pages = Blueprint("page", __name__)
 
 @blueprint.errorhandler(Refusal)
 @pages.errorhandler(Refusal)
+@logout.errorhandler(Refusal)
 def refused(refusal: Refusal) -> tuple[str, int]:
     """Show Entra's own error page: the app cannot be trusted with an answer."""
     fields = refusal.body(tenant().pages_url)

@@ -1,0 +1,122 @@
+"""The emulator as a program of its own, and what is left behind when it ends."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import __main__ as program
+
+
+def run(folder: pathlib.Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start the program with a folder for temporary files of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "flask_msal_errors.testing", *arguments],
+        env={"PATH": "", "TMPDIR": str(folder), "PYTHONWARNINGS": "error"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def printed(process: subprocess.Popen[str]) -> dict[str, str]:
+    """What it prints, up to the last line, by name."""
+    assert process.stdout is not None
+    found = {}
+    for line in process.stdout:
+        name, _, value = line.strip().rpartition(" ")
+        found[name.strip()] = value
+        if name.strip() == "API":
+            break
+    return found
+
+
+class TestProgram:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_signals(self, tmp_path, number):
+        """Either signal ends it without a word, and its folder is gone."""
+        with run(tmp_path) as process:
+            ca_file = printed(process)["MSAL_VERIFY"]
+            assert pathlib.Path(ca_file).is_relative_to(tmp_path)
+            assert list(tmp_path.iterdir())
+            process.send_signal(number)
+            assert process.communicate(timeout=10) == ("", "")
+        assert process.returncode == 0
+        assert list(tmp_path.iterdir()) == []
+
+    def test_options(self, tmp_path):
+        """Ports and https pages are as asked for; what it prints can be used."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with run(tmp_path, "--port", str(port), "--https-pages") as process:
+            try:
+                found = printed(process)
+                panel = requests.get(
+                    found["Control panel"], verify=found["MSAL_VERIFY"], timeout=10
+                )
+                api = requests.get(
+                    found["API"], verify=found["MSAL_VERIFY"], timeout=10
+                )
+            finally:
+                process.terminate()
+        assert found["Control panel"] == f"https://localhost:{port}/panel"
+        assert found["MSAL_SCOPES"].endswith("/Profile.Read")
+        assert (panel.status_code, api.status_code) == (200, 401)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_second_signal_waits(self, monkeypatch):
+        """While the first signal cleans up, the next one is ignored."""
+        kept = []
+        monkeypatch.setattr(signal, "signal", lambda *given: kept.append(given))
+        with pytest.raises(KeyboardInterrupt):
+            program._end(signal.SIGTERM, None)
+        assert kept == [(signal.SIGTERM, signal.SIG_IGN)]
+
+    def test_usage(self, capsys):
+        """``--help`` names the options."""
+        with pytest.raises(SystemExit):
+            program.main(["--help"])
+        found = re.findall(r"--[a-z-]+", capsys.readouterr().out)
+        assert {"--port", "--pages-port", "--https-pages"} <= set(found)
+
+
+class TestFolder:
+    def test_exit_without_stop(self, tmp_path):
+        """A program that forgets ``stop()`` leaves no folder when it exits."""
+        code = "from flask_msal_errors.testing import Emulator; Emulator().start()"
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PATH": "", "TMPDIR": str(tmp_path)},
+            check=True,
+        )
+        assert list(tmp_path.iterdir()) == []
+
+    def test_failed_start(self, tmp_path, monkeypatch):
+        """A port that is taken leaves neither folder nor listener behind."""
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            entra = Emulator(port=port, pages_port=taken.getsockname()[1])
+            with pytest.raises(OSError, match="in use"):
+                entra.start()
+        assert list(tmp_path.iterdir()) == []
+        with entra:
+            assert requests.get(entra.panel_url, timeout=10).ok
+
+    def test_after_stop(self):
+        """The CA is gone with the emulator, and asking for it says so."""
+        with Emulator() as entra:
+            ca_file = pathlib.Path(entra.ca_file)
+            assert ca_file.exists()
+        assert not ca_file.parent.exists()
+        with pytest.raises(RuntimeError, match=r"start\(\) it"):
+            entra.config()
