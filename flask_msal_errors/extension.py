@@ -33,6 +33,7 @@ from .record import Codec
 from .record import Records
 from .settings import Settings
 from .signin import SignIn
+from .signout import SignOut
 from .store import Store
 from .store import guard
 from .tokens import Tokens
@@ -50,6 +51,7 @@ class _Rooms:
 
     settings: Settings
     signin: SignIn
+    signout: SignOut
     tokens: Tokens
     pages: Pages
     guardian: Guardian
@@ -86,6 +88,7 @@ class MsalAuth:
         prepare(app)
         app.extensions[_KEY] = _rooms_of(app, settings, signer)
         app.register_blueprint(blueprint(settings.url_prefix, _rooms))
+        app.url_value_preprocessor(_exempt_from_csrf)
         app.before_request(lambda: _check_session(app))
         app.context_processor(lambda: {"auth": self})
         if MsalAuthError not in app.error_handler_spec[None][None]:
@@ -225,9 +228,11 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     client = Client(settings)
     flows = Flows(settings, Cookies(signer), store)
     signin = SignIn(settings, client, records, flows)
+    signout = SignOut(settings, client, records, flows)
     tokens = Tokens(settings, client, records)
     pages = Pages(signer)
-    return _Rooms(settings, signin, tokens, pages, Guardian(signin, tokens, pages))
+    guardian = Guardian(signin, tokens, pages)
+    return _Rooms(settings, signin, signout, tokens, pages, guardian)
 
 
 def _rooms() -> _Rooms:
@@ -250,6 +255,16 @@ def _check_session(app: Flask) -> None:
             error="session_store_unavailable",
             retry_after=5,
         )
+
+
+def _exempt_from_csrf(endpoint: str | None, values: t.Any) -> None:
+    """Tell Flask-WTF that our posts are protected: by state, and by a signed token.
+
+    Before each of our requests, so that its ``CSRFProtect`` may be set up later.
+    """
+    csrf = current_app.extensions.get("csrf")
+    if csrf is not None and str(endpoint).startswith("msal."):
+        csrf.exempt(current_app.blueprints["msal"])
 
 
 def _answer_error(error: MsalAuthError) -> t.Any:

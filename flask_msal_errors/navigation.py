@@ -10,6 +10,7 @@ from urllib.parse import quote
 from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
 
 #: What stays as it is in a path and a query (RFC 3986 §3.3).
 _SAFE = "/!$&'()*+,:;=@~"
@@ -87,3 +88,9 @@ def is_same_origin(request: Request) -> bool:
     if site:
         return site == "same-origin"
     return request.headers.get("Origin", "") + "/" == request.host_url
+
+
+def no_store(response: Response) -> Response:
+    """The response, kept by nobody on its way: it is one person's, once."""
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import hashlib
 import logging
 import time
 import typing as t
 from datetime import timedelta
-from urllib.parse import urlencode
 
 from flask import after_this_request
 from flask import current_app
 from flask import redirect
-from flask import session
 from flask import url_for
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
@@ -41,12 +38,15 @@ from .errors import from_result
 from .flows import Flow
 from .flows import Flows
 from .flows import Missing
+from .navigation import no_store
 from .record import Record
 from .record import Records
 from .settings import Settings
 from .user import SignedIn
 from .user import User
+from .user import digest
 from .user import remember
+from .user import renew_id
 from .user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
@@ -105,7 +105,7 @@ class SignIn:
                 missing.scopes or self._settings.scopes,
                 **self._parameters(missing, person, hint),
             )
-        response = _no_store(redirect(flow.pop("auth_uri")))
+        response = no_store(redirect(flow.pop("auth_uri")))
         # MSAL would check max_age itself, and print all claims into its exception.
         flow.pop("max_age", None)
         asked = (missing.acrs, missing.max_age, account, missing.reason)
@@ -136,7 +136,7 @@ class SignIn:
             raise
         self._accept(flow, claims, scratch)
         self._announce(flow, User(claims))
-        response = _no_store(redirect(flow.target))
+        response = no_store(redirect(flow.target))
         self._flows.count_round(request, response, flow)
         return response
 
@@ -151,7 +151,7 @@ class SignIn:
         :raises StateMismatch: this browser started no such flow.
         """
         self._flows.find(request, answer.get("state", ""))
-        response = _no_store(redirect(location, 303))
+        response = no_store(redirect(location, 303))
         self._flows.hand_over(request, response, answer)
         return response
 
@@ -170,25 +170,6 @@ class SignIn:
     def settle(self, request: Request) -> None:
         """A guarded page was served: whatever it demanded is met."""
         _with_answer(lambda r: self._flows.settle(request, r))
-
-    def end(self, request: Request) -> Response:
-        """Sign the user out here and at the identity provider."""
-        person = signed_in()
-        self.forget()
-        user = person.user if person else None
-        signals.emit(signals.signed_out, user=user)
-        response = _no_store(redirect(self._end_session_url(request, person), 303))
-        self._flows.forget_rounds(request, response)
-        logger.info("A user signed out.")
-        return response
-
-    def forget(self) -> None:
-        """Drop the session and its record, and abandon the session's id."""
-        person = signed_in()
-        if person is not None:
-            self._records.delete(person.handle)
-        _renew_id()
-        session.clear()
 
     def renew(self, person: SignedIn) -> None:
         """Give record and session their full lifetime again, past half of it."""
@@ -281,31 +262,7 @@ class SignIn:
         if not handle or not self._records.load(handle).tokens:
             handle = self._records.create(_merged(Record(), scratch, proofs))
         remember(handle, claims, _lifetime())
-        _renew_id()
-
-    def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
-        back = self._settings.post_logout or url_for("msal.signed_out", _external=True)
-        if back.startswith("/"):
-            back = request.url_root.rstrip("/") + back
-        try:
-            endpoint = self._client.end_session_endpoint()
-        except (ServiceUnavailable, ConfigurationError) as error:
-            logger.warning("Signed out here only: %s", error)
-            endpoint = None
-        if endpoint is None:
-            return back
-        hint = person.user.claims.get("login_hint") if person else None
-        query = {
-            "client_id": self._settings.client_id,
-            "post_logout_redirect_uri": back,
-            **({"logout_hint": hint} if hint else {}),
-        }
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
-
-
-def digest(user: User) -> str:
-    """A short name for an account that says nothing about it."""
-    return hashlib.sha256(repr(user.account).encode()).hexdigest()[:16]
+        renew_id()
 
 
 def _refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
@@ -334,17 +291,6 @@ def _acrs(claims: dict[str, t.Any]) -> list[str]:
 def _lifetime() -> float:
     lifetime: timedelta = current_app.permanent_session_lifetime
     return lifetime.total_seconds()
-
-
-def _no_store(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-def _renew_id() -> None:
-    """A new id for a new privilege: a planted session id is worth nothing."""
-    interface: t.Any = current_app.session_interface
-    interface.regenerate(session)
 
 
 def _with_answer(change: cabc.Callable[[Response], None]) -> None:

@@ -6,9 +6,11 @@ Owns one key of the Flask session: the record's handle and validated claims, no 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
 import typing as t
 
+from flask import current_app
 from flask import session
 
 #: The one key of the session that is ours.
@@ -98,3 +100,14 @@ def remember(handle: str, claims: dict[str, t.Any], lifetime: float) -> None:
     kept = {name: value for name, value in claims.items() if name not in _NOISE}
     renew_at = int(time.time() + lifetime / 2)
     session[KEY] = {"handle": handle, "claims": kept, "renew_at": renew_at}
+
+
+def renew_id() -> None:
+    """A new session id for a new privilege: a planted one is worth nothing."""
+    interface: t.Any = current_app.session_interface
+    interface.regenerate(session)
+
+
+def digest(user: User) -> str:
+    """A short name for an account that says nothing about it."""
+    return hashlib.sha256(repr(user.account).encode()).hexdigest()[:16]

@@ -18,6 +18,7 @@ from .navigation import is_same_origin
 from .navigation import safe_path
 from .pages import Pages
 from .signin import SignIn
+from .signout import SignOut
 
 #: What an authorization response may hold (RFC 6749 §4.1.2, and Entra's additions),
 #: with the most characters taken: an answer must fit a cookie at ``form_post``.
@@ -38,6 +39,9 @@ class Rooms(t.Protocol):
 
     @property
     def signin(self) -> SignIn: ...
+
+    @property
+    def signout(self) -> SignOut: ...
 
     @property
     def pages(self) -> Pages: ...
@@ -61,7 +65,7 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
         signin = rooms().signin
         ticket = rooms().pages.ticket(request.args.get("ticket", ""))
         if ticket.switch:
-            signin.forget()
+            rooms().signout.forget()
             return signin.begin(request, Missing(), home(request), hint=ticket.switch)
         target = ticket.target or safe_path(request.args.get("next")) or home(request)
         return signin.begin(request, ticket.missing, target)
@@ -85,7 +89,7 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
         foreign = request.method == "POST" and not is_same_origin(request)
         if foreign or not pages.is_logout_token(request.values.get("token", "")):
             return pages.ask_logout()
-        return rooms().signin.end(request)
+        return rooms().signout.end(request)
 
     @bp.get("/signed-out")
     def signed_out() -> Response:

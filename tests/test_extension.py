@@ -15,6 +15,7 @@ from flask import Flask
 from flask import render_template_string
 from flask import session
 from flask_session import Session
+from flask_wtf import CSRFProtect
 from jinja2 import DictLoader
 
 import flask_msal_errors
@@ -474,3 +475,22 @@ class TestUser:
             assert auth.user.name == "Ada"
             assert session["_msal"]["renew_at"] > 1
             assert records.load(handle).tokens == "{}"
+
+
+class TestFlaskWtf:
+    @pytest.mark.parametrize("later", [False, True])
+    def test_our_posts_are_exempt(
+        self, entra: Emulator, make: Make, later: bool
+    ) -> None:
+        """CSRFProtect lets our routes be, in either order of set-up, and no other."""
+        app = make(**entra.config(MSAL_RESPONSE_MODE="form_post"))
+        extensions = [CSRFProtect, MsalAuth]
+        for extension in reversed(extensions) if later else extensions:
+            extension(app)
+        app.add_url_rule("/own", view_func=lambda: "ran", methods=["POST"])
+        client = app.test_client()
+        assert client.post("/own").status_code == 400
+        callback = client.post("/auth/callback", headers={"Accept": "text/html"})
+        assert "not started in this browser" in callback.text
+        asked = client.post("/auth/logout", headers={"Accept": "text/html"})
+        assert "<h1>Sign out?</h1>" in asked.text

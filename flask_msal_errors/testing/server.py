@@ -75,7 +75,8 @@ class _Handler(WSGIRequestHandler):
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log without the query string: it holds codes and states."""
-        path = self.path.partition("?")[0]
+        # http.server sets neither for a line that is no request.
+        path = self.path.partition("?")[0] if self.command else ""
         logger.debug("%s %s %s", self.command, path, code)
 
     def log(self, type: str, message: str, *args: t.Any) -> None:

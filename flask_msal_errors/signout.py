@@ -1,0 +1,79 @@
+"""Ending a sign-in, here and at the identity provider.
+
+Owns that nothing of a session is left: neither its content, nor its record, nor its id.
+"""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlencode
+
+from flask import redirect
+from flask import session
+from flask import url_for
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from . import signals
+from .client import Client
+from .errors import ConfigurationError
+from .errors import ServiceUnavailable
+from .flows import Flows
+from .navigation import no_store
+from .record import Records
+from .settings import Settings
+from .user import SignedIn
+from .user import renew_id
+from .user import signed_in
+
+logger = logging.getLogger("flask_msal_errors")
+
+
+class SignOut:
+    """Takes people's leave."""
+
+    def __init__(
+        self, settings: Settings, client: Client, records: Records, flows: Flows
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._records = records
+        self._flows = flows
+
+    def end(self, request: Request) -> Response:
+        """Sign the user out here and at the identity provider."""
+        person = signed_in()
+        self.forget()
+        user = person.user if person else None
+        signals.emit(signals.signed_out, user=user)
+        response = no_store(redirect(self._end_session_url(request, person), 303))
+        self._flows.forget_rounds(request, response)
+        logger.info("A user signed out.")
+        return response
+
+    def forget(self) -> None:
+        """Drop the session and its record, and abandon the session's id."""
+        person = signed_in()
+        if person is not None:
+            self._records.delete(person.handle)
+        renew_id()
+        session.clear()
+
+    def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
+        back = self._settings.post_logout or url_for("msal.signed_out", _external=True)
+        if back.startswith("/"):
+            back = request.url_root.rstrip("/") + back
+        try:
+            endpoint = self._client.end_session_endpoint()
+        except (ServiceUnavailable, ConfigurationError) as error:
+            logger.warning("Signed out here only: %s", error)
+            endpoint = None
+        if endpoint is None:
+            return back
+        hint = person.user.claims.get("login_hint") if person else None
+        query = {
+            "client_id": self._settings.client_id,
+            "post_logout_redirect_uri": back,
+            **({"logout_hint": hint} if hint else {}),
+        }
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
