@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import threading
 import typing as t
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask import session
-from werkzeug.serving import make_server
 
 from flask_msal_errors import MsalAuth
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from flask_msal_errors.testing.server import Server
 
 
 class LiveApp:
@@ -92,19 +91,14 @@ class LiveApp:
             return "form"
 
     def __enter__(self) -> LiveApp:
-        self._server = make_server(
-            "127.0.0.1", 0, self.app, threaded=True, ssl_context=self._tls
-        )
+        self._server = Server(self.app, 0, self._tls)
         scheme = "https" if self._tls else "http"
         self.url = f"{scheme}://localhost:{self._server.port}"
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        ).start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def session_id(self, person: Person) -> str:
         """The id of the session that a person's browser has."""

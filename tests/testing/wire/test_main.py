@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import signal
@@ -20,7 +21,7 @@ def run(folder: pathlib.Path, *arguments: str) -> subprocess.Popen[str]:
     """Start the program with a folder for temporary files of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "flask_msal_errors.testing", *arguments],
-        env={"PATH": "", "TMPDIR": str(folder), "PYTHONWARNINGS": "error"},
+        env={**os.environ, "TMPDIR": str(folder), "PYTHONWARNINGS": "error"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -94,7 +95,7 @@ class TestFolder:
         code = "from flask_msal_errors.testing import Emulator; Emulator().start()"
         subprocess.run(
             [sys.executable, "-c", code],
-            env={"PATH": "", "TMPDIR": str(tmp_path)},
+            env={**os.environ, "TMPDIR": str(tmp_path)},
             check=True,
         )
         assert list(tmp_path.iterdir()) == []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections.abc as cabc
 import email.utils
 import logging
+import os
 import threading
 import time
 import urllib.parse
 
 import pytest
+import requests
 
 from flask_msal_errors.testing import plugin
 from flask_msal_errors.testing.cookies import CookieJar
@@ -144,6 +146,12 @@ class TestOddRequests:
         again = client.person.submit(page, "accept", stop_at="consent", action="x")
         assert "Permissions requested" in again.text
 
+    def test_pages_that_are_not_there(self, client):
+        """A page that the emulator does not have is 404, and the person stops."""
+        page = client.person.visit(f"{client.entra.pages_url}/no/such/page")
+        assert page.status_code == 404
+        assert client.person.pages == []
+
     def test_state_is_optional(self, client):
         """Without ``state`` nothing is echoed, on either way back."""
         assert "state" not in client.authorize(state=None).params
@@ -233,18 +241,6 @@ class TestFaults:
         assert f"Now {shown}." in page.text
 
 
-class TestPanelTable:
-    def test_kinds_are_not_broken(self, client):
-        """The kind of a call stays on one line: only path and details may wrap."""
-        client.sign_in("Profile.Read")
-        page = client.person.get(client.entra.panel_url).text
-        assert (
-            "td { white-space: nowrap; } td.path, td.sent { white-space: normal; }"
-            in page
-        )
-        assert "<td>authorize</td>" in page
-
-
 class TestJar:
     @pytest.mark.parametrize(
         ("line", "path"),
@@ -292,10 +288,6 @@ class TestPlugin:
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
         entra = request.getfixturevalue("entra")
-        import os
-
-        import requests
-
         url = f"{entra.api_url}/me"
         assert requests.get(url, verify=entra.ca_file, timeout=10).status_code == 401
         assert os.environ["no_proxy"] == "example.com,localhost"

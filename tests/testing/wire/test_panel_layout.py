@@ -1,0 +1,109 @@
+"""The control panel and the sign-in pages in a real browser, on a phone and a desk."""
+
+from __future__ import annotations
+
+import pytest
+
+WIDE = 1200
+PHONE = 375
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request):
+    """The colours that the person prefers."""
+    return request.param
+
+
+@pytest.fixture(params=[PHONE, WIDE])
+def page(request, chromium, scheme):
+    """An empty page of a phone's or a desk's width."""
+    context = chromium.new_context(
+        viewport={"width": request.param, "height": 800}, color_scheme=scheme
+    )
+    yield context.new_page()
+    context.close()
+
+
+def overflow(page) -> int:
+    """Pixels that one would have to scroll sideways for."""
+    return page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+
+
+def contrast(page, selector: str) -> float:
+    """The WCAG contrast of an element's text with the ground below it."""
+    return page.evaluate(
+        """selector => {
+          const rgb = text => text.match(/[0-9.]+/g).map(Number);
+          const light = text => {
+            const part = rgb(text).slice(0, 3).map(value => {
+              const x = value / 255;
+              return x <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4;
+            });
+            return .2126 * part[0] + .7152 * part[1] + .0722 * part[2];
+          };
+          const element = document.querySelector(selector);
+          let ground = element;
+          const seen = one => rgb(getComputedStyle(one).backgroundColor)[3] !== 0;
+          while (!seen(ground)) ground = ground.parentElement;
+          const two = [light(getComputedStyle(element).color),
+            light(getComputedStyle(ground).backgroundColor)];
+          return (Math.max(...two) + .05) / (Math.min(...two) + .05);
+        }""",
+        selector,
+    )
+
+
+def lines(page, selector: str) -> dict[str, int]:
+    """How many lines each of these texts takes."""
+    return {
+        one.text_content(): one.evaluate(
+            """element => {
+              const range = document.createRange();
+              range.selectNodeContents(element);
+              return range.getClientRects().length;
+            }"""
+        )
+        for one in page.locator(selector).all()
+    }
+
+
+def test_panel(client, page):
+    """It fits the screen; kinds of calls stay whole; a phone's page is not endless."""
+    for _ in range(3):
+        client.sign_in("Mail.Read", prompt="select_account")
+        client.silent("Mail.Read")
+    page.goto(client.entra.panel_url)
+    phone = page.viewport_size["width"] == PHONE
+    assert overflow(page) == 0
+    assert {"authorize", "token", "page"} <= set(lines(page, "tbody td:nth-child(2)"))
+    assert set(lines(page, "tbody tr:visible td:nth-child(2)").values()) == {1}
+    rows = page.locator("tbody tr:visible")
+    assert rows.count() == (10 if phone else 20)
+    height = page.evaluate("document.documentElement.scrollHeight")
+    assert height < 6500 or not phone
+    for selector in ("h1", "p.soft", ".now .good", "button.main", "td.sent code"):
+        assert contrast(page, selector) >= 4.5, selector
+
+
+def test_buttons(client, page):
+    """A press on a button flips the switch, and the page says so."""
+    page.goto(client.entra.panel_url)
+    page.get_by_role("button", name="Revoke Ada’s sessions").click()
+    assert page.get_by_role("status").inner_text() == "Done: revoke."
+    assert client.entra.users["ada"].revoked_at
+    page.get_by_role("button", name="Throttle").click()
+    assert page.get_by_text("token: 429 for 30 s").is_visible()
+
+
+def test_sign_in(client, page):
+    """A person clicks through picker, MFA and consent, and is back at the app."""
+    client.entra.require_mfa()
+    page.goto(client.authorize_url(redirect_uri=client.entra.panel_url))
+    for name in ("Ada Lovelace", "I entered", "Accept"):
+        assert overflow(page) == 0
+        for selector in ("h1", "p.soft", "button", ".note"):
+            assert contrast(page, selector) >= 4.5, (name, selector)
+        page.get_by_role("button", name=name).click()
+    assert "code=" in page.url
