@@ -30,6 +30,7 @@ from flask_msal_errors.record import Records
 from flask_msal_errors.store import Store
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.transport import Reply
+from flask_msal_errors.transport import Transport
 
 PROFILE = ("Profile.Read",)
 
@@ -438,6 +439,21 @@ class TestDiscovery:
         with pytest.raises(ServiceUnavailable, match=str(unused_port)):
             made.ready()
 
+    def test_closed(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A failed attempt closes its connections; a good one keeps them open."""
+        closed: list[Transport] = []
+        monkeypatch.setattr(Transport, "close", closed.append)
+        made = Client(rooms.settings(entra))
+        entra.unavailable(target="discovery")
+        with pytest.raises(ServiceUnavailable):
+            made.ready()
+        entra.clear_faults()
+        made.ready()
+        monkeypatch.undo()
+        assert len(closed) == 1 and made._parts().transport not in closed
+        for transport in (*closed, made._parts().transport):
+            transport.close()
+
     def test_shared_failure(self, entra: Emulator, client: Client) -> None:
         """Requests that wait for one attempt share its failure: no queue of tries."""
         entra.unavailable(30, target="discovery")
@@ -469,7 +485,7 @@ class TestDiscovery:
             with contextlib.suppress(OSError):
                 while True:
                     connection, _ = listener.accept()
-                    connection.recv(10)
+                    connection.recv(65536)
                     connection.close()
 
         with socket.create_server(("localhost", unused_port)) as listener:

@@ -8,20 +8,20 @@ WIDE = 1200
 PHONE = 375
 
 
-@pytest.fixture(params=["light", "dark"])
-def scheme(request):
-    """The colours that the person prefers."""
-    return request.param
-
-
-@pytest.fixture(params=[PHONE, WIDE])
-def page(request, chromium, scheme):
-    """An empty page of a phone's or a desk's width."""
+@pytest.fixture
+def page(request, chromium):
+    """An empty page, as wide and in the colours that the test is for."""
+    width, scheme = getattr(request, "param", (WIDE, "light"))
     context = chromium.new_context(
-        viewport={"width": request.param, "height": 800}, color_scheme=scheme
+        viewport={"width": width, "height": 800}, color_scheme=scheme
     )
     yield context.new_page()
     context.close()
+
+
+every_screen = pytest.mark.parametrize(
+    "page", [(PHONE, "light"), (WIDE, "dark")], indirect=True, ids=["phone", "desk"]
+)
 
 
 def overflow(page) -> int:
@@ -69,6 +69,7 @@ def lines(page, selector: str) -> dict[str, int]:
     }
 
 
+@every_screen
 def test_panel(client, page):
     """It fits the screen; kinds of calls stay whole; a phone's page is not endless."""
     for _ in range(3):
@@ -97,6 +98,7 @@ def test_buttons(client, page):
     assert page.get_by_text("token: 429 for 30 s").is_visible()
 
 
+@every_screen
 def test_sign_in(client, page):
     """A person clicks through picker, MFA and consent, and is back at the app."""
     client.entra.require_mfa()
