@@ -14,7 +14,6 @@ from flask import session
 from flask_msal_errors import MsalAuth
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from flask_msal_errors.testing.server import Server
 
 
 class LiveApp:
@@ -30,7 +29,7 @@ class LiveApp:
         self.app = Flask("live", instance_path=str(folder))
         self.app.config.update(SECRET_KEY="live " * 8, **{**entra.config(), **config})
         self.auth = MsalAuth(self.app)
-        self._tls = entra.server_context() if tls else None
+        self._https = tls
         self.url = ""
         self._add_views()
 
@@ -91,14 +90,12 @@ class LiveApp:
             return "form"
 
     def __enter__(self) -> LiveApp:
-        self._server = Server(self.app, 0, self._tls)
-        scheme = "https" if self._tls else "http"
-        self.url = f"{scheme}://localhost:{self._server.port}"
-        self._server.start()
+        self._served = self.entra.serve(self.app, https=self._https)
+        self.url = self._served.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.stop()
+        self._served.__exit__(None, None, None)
 
     def session_id(self, person: Person) -> str:
         """The id of the session that a person's browser has."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import dataclasses
 import re
 import textwrap
@@ -14,7 +13,6 @@ from flask import Flask
 
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import Settings
-from flask_msal_errors.testing.server import Server
 
 README = (Path(__file__).parent.parent / "README.rst").read_text("utf-8")
 
@@ -25,29 +23,27 @@ def code_blocks() -> list[str]:
 
 
 def defined_by(block: str) -> dict[str, t.Any]:
-    names: dict[str, t.Any] = {"__name__": "readme"}
+    names: dict[str, t.Any] = {"__name__": "readme", "pytest": pytest}
     exec(compile(block, "README.rst", "exec"), names)
     return names
 
 
-@pytest.fixture
-def live_app(entra: t.Any, tmp_path: Path) -> cabc.Iterator[str]:
-    """The address of an app whose page /mail calls the emulator's API."""
-    app = Flask("live", instance_path=str(tmp_path))
-    app.config.update(SECRET_KEY="readme", **entra.config())
+def create_app(config: dict[str, t.Any], folder: Path) -> Flask:
+    """An app as README's test has one: its page /mail calls the emulator's API."""
+    app = Flask("live", instance_path=str(folder))
+    app.config.update(SECRET_KEY="readme", **config)
     auth = MsalAuth(app)
+    authority = config["MSAL_AUTHORITY"].rpartition("/")[0]
+    scopes = [config["MSAL_SCOPES"][0].replace("Profile", "Mail")]
 
     @app.get("/mail")
     @auth.login_required
     def mail() -> t.Any:
-        with auth.requests_session([entra.scope("Mail.Read")]) as api:
-            api.verify = entra.ca_file
-            return api.get(f"{entra.api_url}/mail").json()
+        with auth.requests_session(scopes) as api:
+            api.verify = config["MSAL_VERIFY"]
+            return api.get(f"{authority}/api/mail").json()
 
-    server = Server(app, 0)
-    server.start()
-    yield f"http://localhost:{server.port}"
-    server.stop()
+    return app
 
 
 class TestCode:
@@ -65,9 +61,13 @@ class TestCode:
         assert reply.location.startswith(f"{entra.pages_url}/{entra.tenant_id}/")
         assert "Mail.Read" in reply.location
 
-    def test_sample_test(self, entra: t.Any, live_app: str) -> None:
+    def test_sample_test(self, entra: t.Any, tmp_path: Path) -> None:
         """The sample test passes against an app that calls an API."""
-        defined_by(code_blocks()[1])["test_revoked_session"](entra, live_app)
+        names = defined_by(code_blocks()[1])
+        names["create_app"] = lambda config: create_app(config, tmp_path)
+        url = names["url"].__wrapped__(entra)
+        names["test_revoked_session"](entra, next(url))
+        url.close()
 
 
 class TestKeys:
