@@ -240,7 +240,7 @@ class Client:
     def _unreachable(self, error: OSError) -> MsalAuthError:
         key, host = self._authority()
         # A connection that breaks off during the handshake is an SSLError, too.
-        if isinstance(error, requests.exceptions.SSLError):
+        if isinstance(error, requests.exceptions.SSLError) and "EOF" not in str(error):
             return ConfigurationError(
                 f"MSAL_VERIFY: the certificate of {host} is not trusted. Point it "
                 "to the bundle of the CA that signed it."

@@ -442,7 +442,7 @@ class TestDiscovery:
     def test_closed(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         """A failed attempt closes its connections; a good one keeps them open."""
         closed: list[Transport] = []
-        monkeypatch.setattr(Transport, "close", closed.append)
+        monkeypatch.setattr(Transport, "close", lambda self: closed.append(self))
         made = Client(rooms.settings(entra))
         entra.unavailable(target="discovery")
         with pytest.raises(ServiceUnavailable):
@@ -489,7 +489,7 @@ class TestDiscovery:
                     connection.close()
 
         with socket.create_server(("localhost", unused_port)) as listener:
-            thread = threading.Thread(target=drop, args=(listener,))
+            thread = threading.Thread(target=drop, args=(listener,), daemon=True)
             thread.start()
             authority = f"https://localhost:{unused_port}/{entra.tenant_id}"
             made = Client(rooms.settings(entra, MSAL_AUTHORITY=authority))
