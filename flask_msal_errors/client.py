@@ -65,7 +65,7 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
+        self._lock, self._lock_owner = threading.Lock(), os.getpid()
         self._built: tuple[int, _Parts] | None = None
         self._failed: tuple[float, MsalAuthError] | None = None
 
@@ -167,6 +167,8 @@ class Client:
         """MSAL's exceptions as ours; their texts can hold states: never shown."""
         try:
             yield
+        except MsalAuthError:
+            raise
         except OSError as error:
             raise self._unreachable(error) from error
         except MsalServiceError:
@@ -177,13 +179,18 @@ class Client:
             ) from None
         except RuntimeError:
             raise InvalidIdToken("The ID token is not this sign-in's.") from None
-        except _MALFORMED:
+        except _MALFORMED as error:
+            # Only its kind: the text can hold what came.
+            logger.warning("MSAL could not read an answer: %s", type(error).__name__)
             raise TokenError(
                 "The token endpoint's answer is unreadable.", error="invalid_response"
             ) from None
 
     def _parts(self) -> _Parts:
         asked = time.monotonic()
+        if self._lock_owner != os.getpid():
+            # Forked: whoever held the lock did not come along.
+            self._lock, self._lock_owner = threading.Lock(), os.getpid()
         with self._lock:
             if self._built is not None and self._built[0] == os.getpid():
                 return self._built[1]
@@ -239,6 +246,9 @@ class Client:
 
     def _unreachable(self, error: OSError) -> MsalAuthError:
         key, host = self._authority()
+        # requests keeps the body of the token request there, with all its secrets.
+        if isinstance(error, requests.RequestException):
+            error.request = error.response = None
         # A connection that breaks off during the handshake is an SSLError, too.
         if isinstance(error, requests.exceptions.SSLError) and "EOF" not in str(error):
             return ConfigurationError(

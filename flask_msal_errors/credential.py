@@ -7,6 +7,7 @@ alone would parse and sign again at every refresh.
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
 import typing as t
 
 from cryptography import x509
@@ -35,9 +36,7 @@ def prepared(
         return credential
     assertion = credential.get("client_assertion")
     if assertion:
-        return {
-            "client_assertion": assertion if callable(assertion) else lambda: assertion
-        }
+        return {"client_assertion": _supplied(assertion)}
     try:
         creator = _creator(credential)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -47,6 +46,26 @@ def prepared(
             "thumbprint and passphrase."
         ) from None
     return {"client_assertion": _Signed(creator, client_id, token_endpoint)}
+
+
+def _supplied(assertion: t.Any) -> cabc.Callable[[], t.Any]:
+    """The app's own assertion; what it raises is not taken for MSAL's errors."""
+
+    if not callable(assertion):
+        return lambda: assertion
+
+    # MSAL looks at its parameters: it may want a context.
+    @functools.wraps(assertion)
+    def supply(*context: t.Any) -> t.Any:
+        try:
+            return assertion(*context)
+        except Exception as error:
+            raise ConfigurationError(
+                "MSAL_CLIENT_CREDENTIAL: client_assertion, a function of the app, "
+                f"failed with {type(error).__name__}. See that it returns an assertion."
+            ) from error
+
+    return supply
 
 
 class _Signed:

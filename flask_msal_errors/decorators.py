@@ -115,8 +115,7 @@ class Guardian:
 
     def _resolve(self, error: InteractionRequired) -> t.Any:
         signals.emit(signals.challenge_received, error=error, silent=False)
-        missing = Missing(error.scopes, error.claims, reason=error.reason)
-        return self._answer(missing, error)
+        return self._answer(Missing.of(error), error)
 
     def _answer(
         self, missing: Missing, error: InteractionRequired | None = None

@@ -84,6 +84,7 @@ def required(
         claims=merge_claims(demand.claims, asked),
         scopes=demand.scopes or tuple(scopes),
         reason="challenge",
+        max_age=demand.max_age,
     )
 
 
@@ -126,6 +127,7 @@ class Refresher:
         if demand is None:
             return None
         if demand.acr_values or demand.max_age is not None:
+            self._tokens.drop(refused)
             raise required(demand, self.scopes)
         wanted = demand.scopes or self.scopes
         try:

@@ -184,6 +184,7 @@ class InteractionRequired(TokenError):
 
     :param scopes: the scopes that no token could be had for.
     :param reason: one of :data:`REASONS`.
+    :param max_age: seconds since which the user must have authenticated (RFC 9470).
     """
 
     status = 401
@@ -198,9 +199,11 @@ class InteractionRequired(TokenError):
         result: cabc.Mapping[str, t.Any] | None = None,
         scopes: cabc.Iterable[str] = (),
         reason: str = "interaction_required",
+        max_age: int | None = None,
     ) -> None:
         self.scopes = tuple(scopes)
         self.reason = reason
+        self.max_age = max_age
         super().__init__(message, error=error, claims=claims, result=result)
 
     def _summary(self) -> str:

@@ -24,9 +24,11 @@ from .downstream import Refresher
 from .downstream import RequestsAuth
 from .downstream import RequestsSession
 from .errors import ConfigurationError
+from .errors import InteractionRequired
 from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .flows import Flows
+from .guard import guard
 from .navigation import current_target
 from .pages import Pages
 from .record import Codec
@@ -35,7 +37,6 @@ from .settings import Settings
 from .signin import SignIn
 from .signout import SignOut
 from .store import Store
-from .store import guard
 from .tokens import Tokens
 from .tokens import checked
 from .user import User
@@ -131,7 +132,8 @@ class MsalAuth:
         :param scopes: a token for these can be had silently when the view runs.
         :param acrs: an authentication context, such as ``"c1"``, that an ID token of
             this session proved.
-        :param max_age: seconds since which the user authenticated.
+        :param max_age: seconds since which the user authenticated. Clocks may differ:
+            up to two minutes more are accepted.
         """
         wanted = checked(scopes) if scopes is not None else None
 
@@ -202,7 +204,13 @@ class MsalAuth:
         :raises MsalAuthError: an MSAL error dict, or a response whose challenge the
             user can meet. A 404, or a 401 without such a challenge, is returned.
         """
-        return downstream.check(result_or_response, tuple(scopes or ()))
+        try:
+            return downstream.check(result_or_response, tuple(scopes or ()))
+        except InteractionRequired:
+            refused = downstream.refused_token(result_or_response)
+            if refused is not None:
+                _rooms().tokens.drop(refused)
+            raise
 
     def requests_auth(self, scopes: cabc.Sequence[str]) -> RequestsAuth:
         """The user's token for ``requests``: ``requests.get(url, auth=…)``."""
@@ -226,11 +234,12 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     codec = Codec(settings.encryption_keys)
     records = Records(store, codec, app.permanent_session_lifetime)
     client = Client(settings)
-    flows = Flows(settings, Cookies(signer), store)
+    cookies = Cookies(signer)
+    flows = Flows(settings, cookies, store)
     signin = SignIn(settings, client, records, flows)
     signout = SignOut(settings, client, records, flows)
     tokens = Tokens(settings, client, records)
-    pages = Pages(signer)
+    pages = Pages(cookies)
     guardian = Guardian(signin, tokens, pages)
     return _Rooms(settings, signin, signout, tokens, pages, guardian)
 

@@ -21,6 +21,7 @@ from .claims import claim_names
 from .cookies import Cookies
 from .cookies import Expired
 from .errors import FlowExpired
+from .errors import InteractionRequired
 from .errors import StateMismatch
 from .navigation import current_target
 from .navigation import home
@@ -36,6 +37,7 @@ _MOST_BYTES = 4000
 _EXTRA = 15
 _LOOPS = "loops"
 _MOST_LOOPS = 8
+_PAGE = "page "
 _NOT_BEFORE = "not_before"
 _HANDOVER = "answer"
 _HANDOVER_LIFETIME = 60
@@ -54,6 +56,13 @@ class Missing:
     """Seconds since which the user must have authenticated."""
     reason: str = "not_signed_in"
 
+    @classmethod
+    def of(cls, error: InteractionRequired) -> Missing:
+        """What an error says is missing."""
+        return cls(
+            error.scopes, error.claims, max_age=error.max_age, reason=error.reason
+        )
+
     def key(self, user: str) -> str:
         """A short name for "the same demand of the same user".
 
@@ -71,7 +80,7 @@ class Missing:
 class Flow:
     """One sign-in under way."""
 
-    msal: dict[str, t.Any]
+    msal: dict[str, t.Any] = dataclasses.field(repr=False)
     """MSAL's flow without ``auth_uri``: state, nonce, verifier, scopes, claims."""
     target: str
     """Where the user was, a path with query."""
@@ -89,6 +98,7 @@ class Flows:
     def __init__(self, settings: Settings, cookies: Cookies, store: Store) -> None:
         self._settings = settings
         self._cookies = cookies
+        self._signer = cookies.signer
         self._store = store
         self._cross_site = settings.response_mode == "form_post"
 
@@ -106,7 +116,8 @@ class Flows:
         lifetime = self._settings.flow_lifetime * 2
         if self._size(name, value) > _LONGEST and handle:
             key = f"flow-{secrets.token_urlsafe(24)}"
-            self._store.write(key, value, timedelta(seconds=lifetime))
+            entry = {"sealed": self._signer.seal(value)}
+            self._store.write(key, entry, timedelta(seconds=lifetime))
             value = key
         elif self._size(name, value) > _LONGEST:
             value["target"] = flow.target.partition("?")[0]
@@ -146,8 +157,17 @@ class Flows:
 
     def forget(self, request: Request, response: Response, state: str) -> None:
         """Drop a flow: its code is spent."""
-        name = _name(state)
-        self._cookies.delete(request, response, name, cross_site=self._cross_site)
+        self._drop(request, response, _name(state))
+
+    def is_loop(self, request: Request, key: str, target: str) -> bool:
+        """Whether a demand was met, and came back, too often within the window.
+
+        A page has a limit of its own, twice as high: the names in a demand, by which
+        one is told from another, are an API's to choose.
+        """
+        limit = self._settings.reauth_limit
+        at_page = self.rounds(request, _PAGE + _page(target))
+        return self.rounds(request, key) >= limit or at_page >= 2 * limit
 
     def rounds(self, request: Request, key: str) -> int:
         """How often a demand was met within the window and came back all the same."""
@@ -156,10 +176,12 @@ class Flows:
     def count_round(self, request: Request, response: Response, flow: Flow) -> None:
         """A sign-in was completed: if it helped, its page ends the count."""
         loops = self._loops(request)
-        _, *times = loops.get(flow.demand_key, [""])
-        loops[flow.demand_key] = [_page(flow.target), *times, int(time.time())]
-        recent = sorted(loops.items(), key=lambda item: item[1][-1])[-_MOST_LOOPS:]
-        self._set_loops(request, response, dict(recent))
+        page = _page(flow.target)
+        for key in (flow.demand_key, _PAGE + page):
+            _, *times = loops.pop(key, [""])
+            most = 2 * self._settings.reauth_limit
+            loops[key] = [page, *times[1 - most :], int(time.time())]
+        self._set_loops(request, response, dict([*loops.items()][-_MOST_LOOPS:]))
 
     def settle(self, request: Request, response: Response) -> None:
         """This request was served: what was demanded for it is met."""
@@ -216,12 +238,28 @@ class Flows:
     def _flow(self, kept: t.Any) -> Flow | None:
         value = kept.get("flow") if isinstance(kept, dict) else None
         if isinstance(value, str):
-            value = self._store.read(value)
+            sealed = (self._store.read(value) or {}).get("sealed", "")
+            lifetime = self._settings.flow_lifetime * 2
+            value = self._signer.unseal(str(sealed), lifetime)
         try:
             return Flow(**value) if isinstance(value, dict) else None
         except TypeError:
             # Of another version of this package, which a deployment just replaced.
             return None
+
+    def _drop(self, request: Request, response: Response, name: str) -> None:
+        """Forget a flow's cookie, and what waits for it in the store."""
+        kept = self._peek(request, name)
+        if isinstance(kept.get("flow"), str):
+            self._store.delete(kept["flow"])
+        self._cookies.delete(request, response, name, cross_site=self._cross_site)
+
+    def _peek(self, request: Request, name: str) -> dict[str, t.Any]:
+        try:
+            kept = self._cookies.get(request, name, self._settings.flow_lifetime)
+        except Expired as error:
+            kept = error.value
+        return kept if isinstance(kept, dict) else {}
 
     def _loops(self, request: Request) -> dict[str, list[t.Any]]:
         """By demand: the page that it was for, then when it was met (epoch seconds)."""
@@ -252,18 +290,13 @@ class Flows:
         """Drop the oldest flows until one more of ``taken`` bytes fits."""
         waiting = []
         for name in self._cookies.names(request, "flow_"):
-            try:
-                kept = self._cookies.get(request, name, self._settings.flow_lifetime)
-            except Expired:
-                kept = None
-            at = kept["at"] if isinstance(kept, dict) else 0
-            waiting.append((at, name, len(self._cookies.encoded(name, kept))))
+            kept = self._peek(request, name)
+            size = len(self._cookies.encoded(name, kept))
+            waiting.append((kept.get("at", 0), name, size))
         for place, (_, name, size) in enumerate(sorted(waiting, reverse=True), start=1):
             taken += len(name) + size + 2 * _EXTRA
             if place >= MOST_FLOWS or taken > _MOST_BYTES:
-                self._cookies.delete(
-                    request, response, name, cross_site=self._cross_site
-                )
+                self._drop(request, response, name)
 
 
 def _page(target: str) -> str:

@@ -23,9 +23,9 @@ from .errors import ServiceUnavailable
 
 Entry = dict[str, t.Any]
 
-#: How long a deletion is remembered by backends without an atomic replace. It only
-#: has to outlive the moment between another request's check and its write.
-_TOMBSTONE = timedelta(minutes=10)
+#: How long a deletion is remembered. It has to outlive requests that are on their way
+#: with the old id, and the moment between another request's check and its write.
+_TOMBSTONE = timedelta(minutes=2)
 #: What the clients of Flask-Session's backends raise when the server cannot be used.
 _CLIENT_ERRORS = (
     ("redis.exceptions", "RedisError"),
@@ -81,6 +81,7 @@ class _Guard(ServerSideSessionInterface):
         """
         try:
             session = super().open_session(app, request)
+            self._mark_abandoned(app, request, session)
         except backend_errors() as error:
             app.logger.error("%s", unavailable("a session was loaded", error))
             return None
@@ -88,8 +89,19 @@ class _Guard(ServerSideSessionInterface):
             session.msal_loaded = session.sid
         return session
 
+    def _mark_abandoned(self, app: Flask, request: t.Any, session: t.Any) -> None:
+        """Note a session that only stands in for one whose id was given up.
+
+        The browser has, or is just being given, a newer id: a cookie for this session,
+        from a request that was on its way meanwhile, would take its place.
+        """
+        came = request.cookies.get(app.config["SESSION_COOKIE_NAME"])
+        if came and session.sid != came and self._is_buried(self._get_store_id(came)):
+            session.msal_abandoned = session.sid
+
     def should_set_cookie(self, app: Flask, session: t.Any) -> bool:
         refused = getattr(session, "msal_refused", False)
+        refused = refused or getattr(session, "msal_abandoned", "") == session.sid
         return not refused and super().should_set_cookie(app, session)
 
     def _retrieve_session_data(self, store_id: str) -> Entry | None:
@@ -148,34 +160,32 @@ class _Guard(ServerSideSessionInterface):
         self._delete_session(key)
 
     def lock_entry(
-        self, key: str, timeout: float
+        self, key: str, timeout: float, wait: float
     ) -> contextlib.AbstractContextManager[None]:
-        """Hold an entry alone; wait ``timeout`` seconds at most.
+        """Hold an entry alone; wait ``wait`` seconds at most.
 
+        :param timeout: seconds that the lock of a dead holder may live.
         :raises Held: the holder did not let go in time.
         """
-        return locks.of_threads(key, timeout)
+        return locks.of_threads(key, wait)
 
 
 class _RedisGuard(_Guard):
-    """Redis: ``SET … XX`` is atomic, so nothing has to remember deletions."""
-
-    def _delete_session(self, store_id: str) -> None:
-        self.client.delete(store_id)
+    """Redis: ``SET … XX`` is atomic, so no write needs to look for a deletion."""
 
     def replace_entry(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         data = self.serializer.encode(value)
         return bool(self.client.set(key, data, px=lifetime, xx=True))
 
     @contextlib.contextmanager
-    def lock_entry(self, key: str, timeout: float) -> cabc.Iterator[None]:
+    def lock_entry(self, key: str, timeout: float, wait: float) -> cabc.Iterator[None]:
         """redis-py's lock: across threads, processes and hosts."""
         from redis.exceptions import RedisError
 
         lock = self.client.lock(
             f"msal-lock:{key}", timeout=timeout, sleep=locks.POLL, thread_local=False
         )
-        if not lock.acquire(blocking_timeout=timeout):
+        if not lock.acquire(blocking_timeout=wait):
             raise locks.Held
         try:
             yield
@@ -208,9 +218,9 @@ class _CacheGuard(_Guard):
             raise OSError("cachelib did not delete the entry")
 
     def lock_entry(
-        self, key: str, timeout: float
+        self, key: str, timeout: float, wait: float
     ) -> contextlib.AbstractContextManager[None]:
-        return locks.of_host(key, timeout, self.lock_directory)
+        return locks.of_host(key, wait, self.lock_directory)
 
 
 def guard(app: Flask) -> None:
@@ -236,6 +246,12 @@ def guard(app: Flask) -> None:
         interface.serializer.__class__ = _PlainSerializer
     mixin = _guard_for(base)
     interface.__class__ = type(f"Guarded{base.__name__}", (mixin, base), {})
+
+
+def lives(app: Flask, session: t.Any) -> bool:
+    """Whether the session that a request loaded is still in the store."""
+    interface: t.Any = app.session_interface
+    return interface.read_entry(interface._get_store_id(session.sid)) is not None
 
 
 def _guard_for(base: type) -> type[_Guard]:

@@ -77,7 +77,16 @@ else:
         return True
 
 
-_thread_locks = tuple(threading.Lock() for _ in range(_STRIPES))
+_thread_locks = [threading.Lock() for _ in range(_STRIPES)]
+
+
+def _renew_after_fork() -> None:
+    """Whoever held a lock did not come along into the child process."""
+    _thread_locks[:] = [threading.Lock() for _ in range(_STRIPES)]
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_renew_after_fork)
 
 
 def _stripe(name: str) -> int:

@@ -10,9 +10,12 @@ import dataclasses
 import hashlib
 import json
 import logging
+import secrets
 import typing as t
 
+from flask import after_this_request
 from flask import current_app
+from flask import g
 from flask import make_response
 from flask import render_template
 from flask import request
@@ -20,8 +23,8 @@ from flask import url_for
 from werkzeug.wrappers import Response
 
 from . import signals
+from .cookies import Cookies
 from .cookies import Expired
-from .cookies import Signer
 from .errors import AccessDenied
 from .errors import ConfigurationError
 from .errors import InteractionRequired
@@ -46,6 +49,7 @@ logger = logging.getLogger("flask_msal_errors")
 TICKET_LIFETIME = 600
 _TICKET = "ticket"
 _LOGOUT = "logout"
+_VISITOR = "visitor"
 
 _ADVICE: dict[str, str] = {
     "ConfigurationError": "The application is not set up correctly. Its operator finds"
@@ -84,8 +88,9 @@ class Ticket:
 class Pages:
     """Renders errors and hands out the links on them."""
 
-    def __init__(self, signer: Signer) -> None:
-        self._signer = signer
+    def __init__(self, cookies: Cookies) -> None:
+        self._cookies = cookies
+        self._signer = cookies.signer
 
     def error(self, error: MsalAuthError) -> Response:
         """The default response of any error of the tree."""
@@ -94,7 +99,7 @@ class Pages:
         elif isinstance(error, Throttled):
             signals.emit(signals.throttled, error=error)
         elif isinstance(error, InteractionRequired) and not _is_ours():
-            return self.interaction(_missing(error), error)
+            return self.interaction(Missing.of(error), error)
         if wants_html(request):
             response: Response = make_response(self._page(error))
         else:
@@ -136,7 +141,8 @@ class Pages:
             said = self._signer.loads(_TICKET, text, TICKET_LIFETIME) or {}
         except Expired as error:
             said = {"target": error.value.get("target")}
-        if said.pop("for", None) != _holder():
+        holder = _holder() or self._visitor()
+        if not holder or said.pop("for", "") != holder:
             return Ticket(target=said.get("target"))
         missing = said.pop("missing", {})
         scopes = tuple(missing.pop("scopes", ()))
@@ -147,13 +153,13 @@ class Pages:
         return self._signer.dumps(_LOGOUT, _holder())
 
     def is_logout_token(self, text: str) -> bool:
-        """Whether the token is this session's."""
+        """Whether the token is this session's, in which somebody is signed in."""
         lifetime = current_app.permanent_session_lifetime.total_seconds()
         try:
             holder = self._signer.loads(_LOGOUT, text, lifetime)
         except Expired:
             return False
-        return t.cast(bool, holder == _holder())
+        return bool(holder) and holder == _holder()
 
     def ask_logout(self) -> Response:
         """The button that signs out, for who came by a link without a token."""
@@ -165,8 +171,28 @@ class Pages:
         return _finished(make_response(render_template("msal/signed_out.html")), None)
 
     def _link(self, **ticket: t.Any) -> str:
-        signed = self._signer.dumps(_TICKET, {**ticket, "for": _holder()})
+        holder = _holder() or self._visitor() or self._new_visitor()
+        signed = self._signer.dumps(_TICKET, {**ticket, "for": holder})
         return url_for("msal.login", ticket=signed)
+
+    def _visitor(self) -> str:
+        """What the links of a browser are bound to in which nobody is signed in."""
+        try:
+            kept = self._cookies.get(request, _VISITOR, TICKET_LIFETIME)
+        except Expired:
+            return ""
+        return str(kept or g.get("_msal_visitor", ""))
+
+    def _new_visitor(self) -> str:
+        g._msal_visitor = name = secrets.token_urlsafe(16)
+
+        @after_this_request
+        def told(response: Response) -> Response:
+            lifetime = TICKET_LIFETIME
+            self._cookies.set(request, response, _VISITOR, name, lifetime=lifetime)
+            return response
+
+        return name
 
     def _page(self, error: MsalAuthError) -> str:
         return _render(error, self._actions(error))
@@ -180,7 +206,9 @@ class Pages:
             other = ("Continue as " + error.came, self.switch_link(error.came))
             stay = [("Stay with " + error.expected, here)] if error.expected else []
             return [*stay, other]
-        if isinstance(error, (Throttled, ServiceUnavailable, ReauthenticationLoop)):
+        if isinstance(error, ReauthenticationLoop):
+            return [("Try again", url_for("msal.login", next=here, again=1)), start]
+        if isinstance(error, (Throttled, ServiceUnavailable)):
             return [("Try again", again[1] if _is_ours() else here), start]
         if isinstance(error, ConfigurationError):
             return [start]
@@ -189,12 +217,8 @@ class Pages:
 
     def _again(self, error: MsalAuthError, target: str) -> str:
         if isinstance(error, InteractionRequired):
-            return self.login_link(_missing(error), target)
+            return self.login_link(Missing.of(error), target)
         return url_for("msal.login", next=target)
-
-
-def _missing(error: InteractionRequired) -> Missing:
-    return Missing(error.scopes, error.claims, reason=error.reason)
 
 
 def _is_ours() -> bool:
@@ -213,7 +237,7 @@ def _place() -> str:
 
 
 def _holder() -> str:
-    """A digest of this session's handle: what tickets and tokens are bound to."""
+    """A digest of the signed-in session's handle, which tokens are bound to."""
     person = signed_in()
     return hashlib.sha256(person.handle.encode()).hexdigest() if person else ""
 

@@ -15,6 +15,7 @@ import secrets
 import typing as t
 from datetime import timedelta
 
+from .errors import ServiceUnavailable
 from .guard import Entry
 from .store import Store
 
@@ -35,7 +36,7 @@ _UNREADABLE = (
 class Record:
     """What is known of one signed-in session, loaded only when a token is needed."""
 
-    tokens: str = ""
+    tokens: str = dataclasses.field(default="", repr=False)
     """MSAL's serialized token cache (its unified schema, JSON), or empty."""
     http: dict[str, HttpEntry] = dataclasses.field(default_factory=dict)
     """MSAL's http cache: answers of the token endpoint that must not be asked again."""
@@ -138,12 +139,20 @@ class Records:
                     entry = self._codec.encode(record)
                     self._store.replace(handle, entry, self._lifetime)
 
-    def renew(self, handle: str) -> None:
-        """Give the record its full lifetime again."""
-        with self._store.lock(handle, timeout=5):
-            entry = self._store.read(handle)
-            if entry is not None:
-                self._store.replace(handle, entry, self._lifetime)
+    def renew(self, handle: str) -> bool:
+        """Give the record its full lifetime again.
+
+        :return: whether it was done. While another request changes the record, or the
+            store fails, it is left to a later one.
+        """
+        try:
+            with self._store.lock(handle, timeout=5, wait=0):
+                entry = self._store.read(handle)
+                if entry is not None:
+                    self._store.replace(handle, entry, self._lifetime)
+        except ServiceUnavailable:
+            return False
+        return True
 
     def delete(self, handle: str) -> None:
         """Forget the record for good."""

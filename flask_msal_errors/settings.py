@@ -59,7 +59,9 @@ class Settings:
         None,
     )
     scopes: tuple[str, ...] = _key(
-        readers.as_scopes, "Scopes asked for, and consented to, at every sign-in.", ()
+        readers.as_scopes,
+        "Scopes of a sign-in that no page asks other scopes for.",
+        (),
     )
     client_capabilities: tuple[str, ...] = _key(
         readers.as_words,
@@ -73,10 +75,14 @@ class Settings:
         None,
     )
     reset_password_authority: str | None = _key(
-        readers.as_authority, "B2C: authority of the password reset policy.", None
+        readers.as_authority,
+        "B2C: authority of the password reset policy. Not used yet.",
+        None,
     )
     edit_profile_authority: str | None = _key(
-        readers.as_authority, "B2C: authority of the profile editing policy.", None
+        readers.as_authority,
+        "B2C: authority of the profile editing policy. Not used yet.",
+        None,
     )
     response_mode: str = _key(
         readers.one_of("query", "form_post"),
@@ -141,7 +147,9 @@ class Settings:
         readers.as_whole_seconds, "Seconds within which MSAL_REAUTH_LIMIT counts.", 300
     )
     replay_limit: int = _key(
-        readers.as_count, "Largest interrupted form that is kept, in bytes.", 1_048_576
+        readers.as_count,
+        "Largest interrupted form that is kept, in bytes. Not used yet.",
+        1_048_576,
     )
     encryption_keys: tuple[str, ...] = _key(
         readers.as_encryption_keys,

@@ -16,6 +16,7 @@ from datetime import timedelta
 from flask import after_this_request
 from flask import current_app
 from flask import redirect
+from flask import session
 from flask import url_for
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
@@ -38,6 +39,7 @@ from .errors import from_result
 from .flows import Flow
 from .flows import Flows
 from .flows import Missing
+from .guard import lives
 from .navigation import no_store
 from .record import Record
 from .record import Records
@@ -100,7 +102,8 @@ class SignIn:
         account = digest(person.user) if person else None
         key = missing.key(account or "anonymous")
         with _on_the_way_to(target):
-            self._check_dead_ends(request, missing, key, refused)
+            self._check_pause(request)
+            self._check_dead_ends(request, missing, key, target, refused)
             flow = self._client.begin(
                 missing.scopes or self._settings.scopes,
                 **self._parameters(missing, person, hint),
@@ -112,6 +115,12 @@ class SignIn:
         kept = Flow(flow, target, key, *asked)
         self._flows.keep(request, response, kept, person.handle if person else None)
         logger.info("A sign-in begins (%s).", missing.reason)
+        return response
+
+    def begin_again(self, request: Request, target: str) -> Response:
+        """Go back to where a loop was stopped, with a new count: a person asked to."""
+        response = no_store(redirect(target))
+        self._flows.forget_rounds(request, response)
         return response
 
     def complete(self, request: Request, answer: dict[str, str]) -> Response:
@@ -137,7 +146,9 @@ class SignIn:
         self._accept(flow, claims, scratch)
         self._announce(flow, User(claims))
         response = no_store(redirect(flow.target))
-        self._flows.count_round(request, response, flow)
+        # Whoever is signed in and signs in again without need does so on purpose.
+        if flow.account is None or flow.reason != "not_signed_in":
+            self._flows.count_round(request, response, flow)
         return response
 
     def hand_over(
@@ -173,8 +184,7 @@ class SignIn:
 
     def renew(self, person: SignedIn) -> None:
         """Give record and session their full lifetime again, past half of it."""
-        if time.time() > person.renew_at:
-            self._records.renew(person.handle)
+        if time.time() > person.renew_at and self._records.renew(person.handle):
             remember(person.handle, person.user.claims, _lifetime())
 
     def _parameters(
@@ -202,13 +212,12 @@ class SignIn:
         request: Request,
         missing: Missing,
         key: str,
+        target: str,
         refused: TokenError | None,
     ) -> None:
-        self._check_pause(request)
-        rounds = self._flows.rounds(request, key)
-        if missing.reason == "message_only" and rounds:
+        if missing.reason == "message_only" and self._flows.rounds(request, key):
             raise AccessDenied(result=refused.result if refused else None)
-        if rounds >= self._settings.reauth_limit:
+        if self._flows.is_loop(request, key, target):
             raise ReauthenticationLoop(
                 party="API" if missing.reason == "challenge" else "identity provider",
                 codes=refused.codes if refused else (),
@@ -216,7 +225,10 @@ class SignIn:
             )
 
     def _check_pause(self, request: Request) -> None:
+        person = signed_in()
         wait, status = self._flows.pause(request)
+        if person is not None and not wait:
+            wait, status = Caches(http=self._records.load(person.handle).http).pause()
         if wait:
             kind = Throttled if status == Throttled.status else ServiceUnavailable
             raise kind("A pause was asked for.", retry_after=wait)
@@ -250,8 +262,16 @@ class SignIn:
                 "registration ('Token configuration')."
             )
 
-    def _accept(self, flow: Flow, claims: dict[str, t.Any], scratch: Caches) -> None:
+    def _still_signed_in(self) -> SignedIn | None:
+        """Who is signed in; a session that ended meanwhile leaves nothing behind."""
         person = signed_in()
+        if person is not None and not lives(current_app, session):
+            session.clear()
+            return None
+        return person
+
+    def _accept(self, flow: Flow, claims: dict[str, t.Any], scratch: Caches) -> None:
+        person = self._still_signed_in()
         proved = flow.acrs is not None and flow.acrs in _acrs(claims)
         proofs = {str(flow.acrs): int(claims["exp"])} if proved else {}
         handle = person.handle if person else ""

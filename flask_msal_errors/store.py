@@ -15,7 +15,6 @@ from flask import Flask
 from .errors import ServiceUnavailable
 from .guard import Entry
 from .guard import backend_errors
-from .guard import guard as guard
 from .guard import unavailable
 from .locks import Held
 
@@ -59,16 +58,21 @@ class Store:
             interface.delete_entry(_own(key))
 
     @contextlib.contextmanager
-    def lock(self, key: str, timeout: float) -> cabc.Iterator[None]:
+    def lock(
+        self, key: str, timeout: float, wait: float | None = None
+    ) -> cabc.Iterator[None]:
         """Hold the entry alone: across hosts on Redis, across processes with files.
 
-        :param timeout: seconds to wait, and (Redis) the life of a dead holder's lock.
+        :param timeout: seconds that a dead holder's lock lives on Redis.
+        :param wait: seconds to wait for a holder; as long as ``timeout`` by default.
         :raises ServiceUnavailable: the holder did not let go in time.
         """
         with contextlib.ExitStack() as stack:
             with self._interface("an entry was locked") as interface:
                 try:
-                    stack.enter_context(interface.lock_entry(_own(key), timeout))
+                    wait = timeout if wait is None else wait
+                    lock = interface.lock_entry(_own(key), timeout, wait)
+                    stack.enter_context(lock)
                 except Held:
                     raise _busy() from None
             yield

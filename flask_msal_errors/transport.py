@@ -34,8 +34,8 @@ class Reply:
     """An answer in the shape of MSAL's http interface."""
 
     status_code: int
-    text: str
-    headers: dict[str, str]
+    text: str = dataclasses.field(repr=False)
+    headers: dict[str, str] = dataclasses.field(repr=False)
 
     def raise_for_status(self) -> None:
         """Raise ``requests.HTTPError`` for a 4xx or 5xx."""

@@ -19,6 +19,7 @@ from .navigation import safe_path
 from .pages import Pages
 from .signin import SignIn
 from .signout import SignOut
+from .user import signed_in
 
 #: What an authorization response may hold (RFC 6749 §4.1.2, and Entra's additions),
 #: with the most characters taken: an answer must fit a cookie at ``form_post``.
@@ -68,6 +69,8 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
             rooms().signout.forget()
             return signin.begin(request, Missing(), home(request), hint=ticket.switch)
         target = ticket.target or safe_path(request.args.get("next")) or home(request)
+        if "again" in request.args:
+            return signin.begin_again(request, target)
         return signin.begin(request, ticket.missing, target)
 
     @bp.route("/callback", methods=["GET", "POST"])
@@ -86,8 +89,11 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
     @bp.route("/logout", methods=["GET", "POST"])
     def logout() -> Response:
         pages = rooms().pages
-        foreign = request.method == "POST" and not is_same_origin(request)
-        if foreign or not pages.is_logout_token(request.values.get("token", "")):
+        proven = request.method == "POST" and is_same_origin(request)
+        if signed_in() is not None:
+            known = pages.is_logout_token(request.values.get("token", ""))
+            proven = known and (proven or request.method == "GET")
+        if not proven:
             return pages.ask_logout()
         return rooms().signout.end(request)
 

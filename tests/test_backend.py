@@ -89,7 +89,7 @@ class TestFiles:
         app = rooms.session_app(tmp_path, "files")
         app.test_client().get("/set/1")
         interface: t.Any = app.session_interface
-        with interface.lock_entry("a", 5):
+        with interface.lock_entry("a", 5, 5):
             pass
         folders = tmp_path / "flask_session", tmp_path / "msal-locks"
         assert [stat.S_IMODE(f.stat().st_mode) for f in folders] == [0o700, 0o700]

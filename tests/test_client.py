@@ -238,6 +238,18 @@ class TestSilent:
         assert refreshed(entra, impatient, user)
         rooms.until(lambda: entra.counters["token.refresh_token"] == 2)
 
+    def test_no_secret_behind_an_error(
+        self, entra: Emulator, client: Client, impatient: Client
+    ) -> None:
+        """The causes of an error do not carry the token request's body along."""
+        user = rooms.signed_in(entra, client)
+        entra.slow(1)
+        with pytest.raises(ServiceUnavailable) as caught:
+            refreshed(entra, impatient, user)
+        cause: t.Any = caught.value.__cause__
+        assert cause.request is None and cause.response is None
+        rooms.until(lambda: entra.counters["token.refresh_token"] == 1)
+
     def test_broken_json(self, entra: Emulator, client: Client) -> None:
         """A broken answer is an error of its own, and is not remembered."""
         user = rooms.signed_in(entra, client)
@@ -579,6 +591,7 @@ class TestOnePerProcess:
         """A forked worker builds its own application and connections."""
         code = """
 import os, sys
+from flask_msal_errors import locks
 from flask_msal_errors.client import Client
 from flask_msal_errors.settings import Settings
 authority, ca = sys.argv[1:]
@@ -588,11 +601,17 @@ client = Client(Settings.from_mapping({
 }))
 before = client._parts()
 assert client._parts() is before
+held = locks.of_threads("held in the parent", 5)
+held.__enter__()
+client._lock.acquire()
 child = os.fork()
 if child == 0:
     own = client._parts()
+    with locks.of_threads("held in the parent", 5):
+        pass
     os._exit(0 if own.app is not before.app and own is client._parts() else 1)
 _, status = os.waitpid(child, 0)
+client._lock.release()
 assert client._parts() is before
 print("child", os.waitstatus_to_exitcode(status))
 before.transport.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import logging
 import typing as t
 from pathlib import Path
@@ -191,7 +192,33 @@ class TestPrepared:
             return "made"
 
         own: t.Any = prepared({"client_assertion": make}, "client", self.endpoint)
-        assert own["client_assertion"] is make
+        assert own["client_assertion"]() == "made"
+
+    def test_assertion_with_context(self) -> None:
+        """MSAL still sees that a callable wants its context, and gives it."""
+
+        def make(context: dict[str, str]) -> str:
+            return context["client_id"]
+
+        own: t.Any = prepared({"client_assertion": make}, "client", self.endpoint)
+        assert inspect.signature(own["client_assertion"]) == inspect.signature(make)
+        assert own["client_assertion"]({"client_id": "id"}) == "id"
+
+    @pytest.mark.parametrize("error", [RuntimeError, OSError, ValueError, KeyError])
+    def test_assertion_that_fails(
+        self, entra: Emulator, error: type[Exception]
+    ) -> None:
+        """What the app's own callable raises is its fault, not the provider's."""
+
+        def fail() -> str:
+            raise error("very secret")
+
+        client = Client(
+            rooms.settings(entra, MSAL_CLIENT_CREDENTIAL={"client_assertion": fail})
+        )
+        with pytest.raises(ConfigurationError, match=error.__name__) as caught:
+            rooms.sign_in(entra, client)
+        assert "very secret" not in str(caught.value)
 
     def test_lazy(self, identity: Identity) -> None:
         """Nothing is signed before the first call, which needs the audience."""

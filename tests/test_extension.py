@@ -312,11 +312,13 @@ class TestDefaultAnswers:
         )
         app = raising(make(), missing)
         MsalAuth(app)
-        page = app.test_client().get("/raise?a=b", headers=HTML)
+        client = app.test_client()
+        page = client.get("/raise?a=b", headers=HTML)
         assert page.status_code == 401
         link = re.findall('href="(/auth/login[^"]+)">Continue<', page.text)[0]
         pages = app.extensions["flask_msal_errors"].pages
-        with app.test_request_context("/"):
+        cookie = f"msal_visitor={client.get_cookie('msal_visitor').value}"
+        with app.test_request_context("/", headers={"Cookie": cookie}):
             ticket = pages.ticket(link.partition("ticket=")[2])
         assert ticket.target == "/raise?a=b"
         assert ticket.missing.scopes == ("Mail.Read",)

@@ -46,6 +46,9 @@ class Entries:
         self.entries[key] = value
         self.lifetimes[key] = lifetime
 
+    def delete(self, key: str) -> None:
+        self.entries.pop(key, None)
+
 
 class Browser:
     """Cookies that go from response to request, for one origin."""

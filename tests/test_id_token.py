@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from flask_msal_errors.client import Client
 from flask_msal_errors.errors import InvalidIdToken
+from flask_msal_errors.errors import TokenError
 from flask_msal_errors.id_token import LEEWAY
 from flask_msal_errors.id_token import Validator
 from flask_msal_errors.settings import Settings
@@ -488,7 +489,8 @@ class TestOverTheWire:
         """A forged token in a genuine answer signs nobody in."""
         client = Client(rooms.settings(entra))
         entra.forge(**forgery)
-        with pytest.raises(InvalidIdToken):
+        # MSAL before 1.38 stumbles over some of them itself.
+        with pytest.raises((InvalidIdToken, TokenError)):
             rooms.sign_in(entra, client)
         entra.clear_faults()
         assert rooms.sign_in(entra, client)

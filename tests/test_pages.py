@@ -22,6 +22,7 @@ from flask_msal_errors.pages import Pages
 from flask_msal_errors.pages import Ticket
 from flask_msal_errors.signin import OtherAccount
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.user import remember
 
 PACKAGE = Path(flask_msal_errors.__file__).parent
 SHEET = (PACKAGE / "static/msal.css").read_text("utf-8")
@@ -196,6 +197,8 @@ class TestTickets:
         from datetime import timedelta
 
         with app.test_request_context("/"):
+            assert not pages.is_logout_token(pages.logout_token())
+            remember("handle", {"iss": "i", "sub": "s"}, 60)
             token = pages.logout_token()
             assert pages.is_logout_token(token)
             app.permanent_session_lifetime = timedelta(seconds=-1000)

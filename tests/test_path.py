@@ -72,7 +72,9 @@ class TestWholePath:
         live = start(SESSION_TYPE="redis", SESSION_REDIS=redis_client)
         walk(live, entra)
         left = [key.decode() for key in redis_client.scan_iter()]
-        assert [key for key in left if "msal" in key] == []
+        graves = [key for key in left if key.startswith("msal-gone:")]
+        assert [key for key in left if "msal" in key and key not in graves] == []
+        assert all(redis_client.ttl(key) <= 120 for key in graves)
 
     def test_encrypted(self, start: Start, entra: Emulator) -> None:
         """The same day with encrypted records."""

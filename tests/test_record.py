@@ -189,6 +189,17 @@ class TestRecords:
         records.renew("missing")
         assert lifetimes == [HOUR] and records.load(handle) == FULL
 
+    def test_renewed_later(self, records: Records) -> None:
+        """A record that is being changed is not waited for: renewing can wait."""
+        handle = records.create(FULL)
+        with records.changing(handle, 30):
+            assert records.renew(handle) is False
+        assert records.renew(handle) is True
+
+    def test_shows_no_token(self) -> None:
+        """A record in a traceback or log does not show its tokens."""
+        assert "very-secret" not in repr(Record(tokens="very-secret"))
+
     def test_by_threads(self, records: Records) -> None:
         """200 changes of eight threads: none is lost."""
         handle = records.create(Record())

@@ -514,7 +514,9 @@ class TestEnd:
         """A provider that has no such place is not gone to."""
         signin = live.app.extensions["flask_msal_errors"].signin
         monkeypatch.setattr(signin._client, "end_session_endpoint", lambda: None)
-        answer = entra.person().get(self.logout_link(live, entra.person()))
+        person = entra.person()
+        person.visit(live.url + "/me")
+        answer = person.get(self.logout_link(live, person))
         assert answer.headers["Location"] == live.url + "/auth/signed-out"
 
     def test_id_is_abandoned(self, start: Start, entra: Emulator) -> None:

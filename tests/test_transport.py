@@ -308,6 +308,11 @@ class TestPost:
         assert json.loads(reply.text)["error"] == "invalid_response"
         assert (reply.status_code, reply.headers) == (400, {"retry-after": "0"})
 
+    def test_shows_no_token(self) -> None:
+        """An answer in a traceback or log does not show what it brought."""
+        reply = Reply(200, "very-secret", {"set-cookie": "very-secret"})
+        assert "very-secret" not in repr(reply)
+
     def test_paused(self, peer: t.Any) -> None:
         """While a pause lives, no request leaves the house."""
         server = peer(saying(answering(200, "{}")))

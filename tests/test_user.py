@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
+import rooms
 from flask import Flask
 from flask import session
 
 from flask_msal_errors import user as room
 from flask_msal_errors.user import User
+from flask_msal_errors.user import digest
 from flask_msal_errors.user import remember
+from flask_msal_errors.user import renew_id
 from flask_msal_errors.user import signed_in
 
 CLAIMS = {"iss": "https://issuer", "sub": "subject"}
@@ -41,6 +45,26 @@ class TestSignedIn:
     def test_nobody(self) -> None:
         """An empty session is nobody's."""
         assert signed_in() is None
+
+    def test_renewed_id(self, tmp_path: Path) -> None:
+        """Who signs in gets a new session id: a planted one is worth nothing."""
+        app = rooms.session_app(tmp_path, "memory")
+
+        @app.get("/sign-in")
+        def sign_in() -> str:
+            remember("handle", CLAIMS, 100)
+            renew_id()
+            return "in"
+
+        browser = app.test_client()
+        browser.get("/set/1")
+        planted = rooms.session_id(browser)
+        browser.get("/sign-in")
+        assert rooms.session_id(browser) not in ("", planted)
+        assert browser.get("/get").text == "1"
+        other = app.test_client()
+        other.set_cookie("session", planted)
+        assert other.get("/get").text == "None"
 
     @pytest.mark.parametrize(
         "kept",
@@ -83,6 +107,16 @@ class TestUser:
         assert user.account == ("https://issuer", "subject")
         assert (user.object_id, user.tenant_id, user.subject) == ("o", "t", "subject")
         assert (User(CLAIMS).object_id, User(CLAIMS).tenant_id) == (None, None)
+
+    def test_digest(self) -> None:
+        """An account's short name tells accounts apart and says nothing of them."""
+        names = {
+            digest(User({"iss": issuer, "sub": subject}))
+            for issuer in ("i", "j")
+            for subject in ("s", "u")
+        }
+        assert len(names) == 4 and {len(name) for name in names} == {16}
+        assert digest(User({**CLAIMS, "name": "A"})) == digest(User(CLAIMS))
 
     @pytest.mark.parametrize(
         ("value", "seconds"), [(5, 5), (5.9, 5), ("5", None), (None, None)]

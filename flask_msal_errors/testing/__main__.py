@@ -32,6 +32,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--https-pages", action="store_true", help="no plain http")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
+    # Ignored by a shell that started this in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), Emulator(**vars(options)) as entra:
         print(_TEXT.format(entra=entra, scope=entra.scope("Profile.Read")), flush=True)
         # Without a timeout, Ctrl-C does not end a wait on Windows.
