@@ -11,6 +11,7 @@ import time
 import typing as t
 import urllib.parse
 
+import pytest
 import requests
 from flask import Response
 from flask import request
@@ -105,15 +106,25 @@ class TestPause:
 
 
 class TestSignedOutMeanwhile:
-    def test_nothing_is_left(self, live: LiveApp, entra: Emulator) -> None:
+    def test_nothing_is_left(
+        self, live: LiveApp, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A sign-in that was on its way finds nothing of a session that ended."""
         person = entra.person()
         person.visit(live.url + "/me")
         person.get(live.url + "/basket/private")
-        entra.slow(1.0)
+        begun, ended = threading.Event(), threading.Event()
+        client = live.app.extensions["flask_msal_errors"].signin._client
+        redeem = client.redeem
+
+        def slow_redeem(*args: t.Any) -> t.Any:
+            begun.set()
+            assert ended.wait(10)
+            return redeem(*args)
+
+        monkeypatch.setattr(client, "redeem", slow_redeem)
         again = person.get(live.url + "/auth/login?next=/basket/new")
-        answer = person.authorize(again.headers["Location"])
-        callback = f"{answer.url}?{urllib.parse.urlencode(answer.params)}"
+        callback = person.authorize(again.headers["Location"]).url
         cookies = live.cookie(person)
         replies: list[requests.Response] = []
 
@@ -129,9 +140,10 @@ class TestSignedOutMeanwhile:
 
         thread = threading.Thread(target=come_back)
         thread.start()
-        while entra.counters["token"] < 2:
-            time.sleep(0.01)
-        person.post(live.url + "/auth/logout", {"token": self.token(live, cookies)})
+        assert begun.wait(10)
+        leave = f"{live.url}/auth/logout?token={self.token(live, cookies)}"
+        assert person.get(leave).status_code == 303
+        ended.set()
         thread.join()
         (reply,) = replies
         assert reply.status_code == 302
