@@ -10,6 +10,7 @@ import hashlib
 import re
 import time
 import typing as t
+from urllib.parse import urlsplit
 
 import jwt
 
@@ -68,6 +69,7 @@ class Validator:
                 f"The ID token was refused ({type(error).__name__})."
             ) from None
         self._check_party(claims)
+        self._check_policy(claims)
         self._check_issuer(claims, key, metadata)
         if claims.get("nonce") != hashlib.sha256(nonce.encode()).hexdigest():
             raise InvalidIdToken("The ID token's nonce is not this sign-in's.")
@@ -89,6 +91,13 @@ class Validator:
         party = claims.get("azp", self._settings.client_id if one else None)
         if party != self._settings.client_id:
             raise InvalidIdToken("The ID token was issued to another app (azp).")
+
+    def _check_policy(self, claims: dict[str, t.Any]) -> None:
+        """B2C signs the tokens of all its user flows with the same keys."""
+        wanted = _policy(self._settings.authority or "")
+        found = {str(claims.get(name, "")).lower() for name in ("tfp", "acr")}
+        if wanted and wanted not in found:
+            raise InvalidIdToken("The ID token is of another B2C policy (tfp).")
 
     def _check_issuer(
         self,
@@ -122,6 +131,12 @@ class Validator:
         if kid not in self._keys:
             raise InvalidIdToken("The ID token is signed by an unknown key.")
         return self._keys[kid]
+
+
+def _policy(authority: str) -> str:
+    """The policy of a B2C authority, ``https://host/tenant/b2c_1_name``, or nothing."""
+    parts = urlsplit(authority).path.strip("/").lower().split("/")
+    return parts[1] if len(parts) == 2 and parts[1].startswith("b2c_1") else ""
 
 
 def _by_id(jwks: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:

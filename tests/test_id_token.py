@@ -406,6 +406,26 @@ class TestTenants:
         refused(signed(tid=FOREIGN, iss=f"{HOST}/{FOREIGN}/v2.0"))
 
 
+class TestPolicies:
+    """B2C: the token is of the user flow that was started."""
+
+    B2C: t.ClassVar = {"MSAL_AUTHORITY": f"{HOST}/contoso.example/B2C_1_signin"}
+
+    @pytest.mark.parametrize("name", ["tfp", "acr"])
+    def test_same(self, name: str) -> None:
+        """Either claim may name the policy, in whatever case."""
+        assert validate(signed(**{name: "b2c_1_SignIn"}), **self.B2C)["sub"]
+
+    @pytest.mark.parametrize("changes", [{}, {"tfp": "b2c_1_edit"}, {"acr": 5}])
+    def test_other(self, changes: dict[str, t.Any]) -> None:
+        """Editing a profile or resetting a password is no sign-in."""
+        assert "B2C policy" in refused(signed(**changes), **self.B2C)
+
+    def test_elsewhere(self) -> None:
+        """Where there are no policies, none is asked for."""
+        assert validate(signed(acr="0"))["sub"]
+
+
 class TestKeys:
     """When the key document is fetched."""
 
