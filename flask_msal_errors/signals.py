@@ -22,7 +22,8 @@ signed_out = _signals.signal("signed_out")
 #: ``error``: an :exc:`InteractionRequired`, of an API or the token endpoint;
 #: ``silent``: whether a new token met it, or the user has to.
 challenge_received = _signals.signal("challenge_received")
-#: ``error``: the :exc:`Throttled`; its ``retry_after`` are the seconds to wait.
+#: ``error``: the :exc:`Throttled` that a page of ours answers, with its ``retry_after``
+#: in seconds. An app with an error handler of its own knows by that.
 throttled = _signals.signal("throttled")
 #: ``error``: why a sign-in was not completed.
 sign_in_failed = _signals.signal("sign_in_failed")
