@@ -185,8 +185,10 @@ class Flows:
 
     def settle(self, request: Request, response: Response) -> None:
         """This request was served: what was demanded for it is met."""
-        page = _page(current_target(request))
         loops = self._loops(request)
+        if not loops:
+            return
+        page = _page(current_target(request))
         left = {key: value for key, value in loops.items() if value[0] != page}
         if left != loops:
             self._set_loops(request, response, left)

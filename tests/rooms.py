@@ -92,6 +92,13 @@ def session_app(folder: Path, kind: str, client: t.Any = None, **more: t.Any) ->
     return app
 
 
+def app_on_backend(request: pytest.FixtureRequest, folder: Path) -> Flask:
+    """The app of a fixture that is parametrized with :data:`BACKENDS`."""
+    uses_redis = request.param == "redis"
+    client = request.getfixturevalue("redis_client") if uses_redis else None
+    return session_app(folder, request.param, client)
+
+
 def _add_views(app: Flask) -> None:
     @app.get("/set/<value>")
     def set_value(value: str) -> str:

@@ -121,9 +121,7 @@ class TestCodec:
 
 @pytest.fixture(params=rooms.BACKENDS)
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
-    uses_redis = request.param == "redis"
-    client = request.getfixturevalue("redis_client") if uses_redis else None
-    return rooms.session_app(tmp_path, request.param, client)
+    return rooms.app_on_backend(request, tmp_path)
 
 
 @pytest.fixture

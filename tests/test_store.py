@@ -25,9 +25,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(params=rooms.BACKENDS)
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
     """An app with guarded sessions, once on each backend."""
-    uses_redis = request.param == "redis"
-    client = request.getfixturevalue("redis_client") if uses_redis else None
-    return rooms.session_app(tmp_path, request.param, client)
+    return rooms.app_on_backend(request, tmp_path)
 
 
 @pytest.fixture
