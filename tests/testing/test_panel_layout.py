@@ -95,7 +95,7 @@ def test_buttons(client, page):
     assert page.get_by_role("status").inner_text() == "Done: revoke."
     assert client.entra.users["ada"].revoked_at
     page.get_by_role("button", name="Throttle").click()
-    assert page.get_by_text("token: 429 for 30 s").is_visible()
+    page.get_by_text("token: 429 for 30 s").wait_for()
 
 
 @every_screen
@@ -104,8 +104,10 @@ def test_sign_in(client, page):
     client.entra.require_mfa()
     page.goto(client.authorize_url(redirect_uri=client.entra.panel_url))
     for name in ("Ada Lovelace", "I entered", "Accept"):
+        # A click does not wait for the page that it leads to.
+        page.get_by_role("button", name=name).wait_for()
         assert overflow(page) == 0
         for selector in ("h1", "p.soft", "button", ".note"):
             assert contrast(page, selector) >= 4.5, (name, selector)
         page.get_by_role("button", name=name).click()
-    assert "code=" in page.url
+    page.wait_for_url("**code=**")
