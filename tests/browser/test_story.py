@@ -39,7 +39,9 @@ def link(page: Page, name: str) -> None:
 
 
 def button(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name).click()
+    # A click does not wait for the page that it leads to.
+    with page.expect_navigation():
+        page.get_by_role("button", name=name).click()
 
 
 def sign_in(page: Page) -> None:
@@ -111,4 +113,4 @@ class TestLooks:
         assert box is not None
         assert box["x"] >= 0
         page.keyboard.press("Enter")
-        assert page.url == f"{example}/#main"
+        page.wait_for_url(f"{example}/#main")
