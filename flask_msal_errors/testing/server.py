@@ -73,6 +73,13 @@ class _Handler(WSGIRequestHandler):
             self.wfile.write(chunk)
             self.wfile.flush()
 
+    def finish(self) -> None:
+        """Let go of both files, also if the last bytes cannot be sent any more."""
+        try:
+            super().finish()
+        finally:
+            self.rfile.close()
+
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log without the query string: it holds codes and states."""
         # http.server sets neither for a line that is no request.

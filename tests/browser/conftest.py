@@ -29,11 +29,11 @@ def example(entra: Emulator, tmp_path: Path) -> cabc.Iterator[str]:
 
 
 @pytest.fixture
-def visit(chromium: Browser) -> cabc.Iterator[cabc.Callable[..., Page]]:
+def visit(example: str, chromium: Browser) -> cabc.Iterator[cabc.Callable[..., Page]]:
     """A function that opens a page in a fresh profile.
 
     Every error that the browser logs, on this page or one that it opens, fails the
-    test.
+    test. They close before the example stops: an icon may still be on its way.
     """
     contexts = []
     errors: list[str] = []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
+import threading
 import time
 
 import flask
 import pytest
 import requests
+import rooms
 
 from flask_msal_errors.testing import server
 
@@ -22,6 +25,12 @@ def exchange(url: str, *lines: str) -> bytes:
         while data := connection.recv(65536):
             received += data
     return received
+
+
+def connections(port: int) -> list[socket.socket]:
+    """This process's sockets of a server's connections that nobody has closed."""
+    own = [thing for thing in gc.get_objects() if isinstance(thing, socket.socket)]
+    return [it for it in own if it.fileno() >= 0 and it.getsockname()[1] == port]
 
 
 class Body:
@@ -175,6 +184,35 @@ class TestLife:
             assert reply.status_code == 200
         assert time.monotonic() - begun < 4
         reply.close()
+
+    def test_a_client_that_goes_away(self, entra, caplog):
+        """A connection that breaks is closed, though the log keeps its error."""
+        caplog.set_level(logging.DEBUG)
+        gone, ended = threading.Event(), threading.Event()
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            try:
+                yield b"x"
+                gone.wait(10)
+                while True:
+                    yield b"x" * 100
+            finally:
+                ended.set()
+
+        with entra.serve(app) as url:
+            port = int(url.rpartition(":")[2])
+            client = socket.create_connection(("127.0.0.1", port), timeout=10)
+            client.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4)
+            )
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            client.recv(1)
+            client.close()
+            gone.set()
+            assert ended.wait(10)
+            # What is left is the socket that listens.
+            rooms.until(lambda: len(connections(port)) == 1)
 
     def test_https_needs_a_running_emulator(self):
         """Without a CA there is no https, and the error says what to do."""
