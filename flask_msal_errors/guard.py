@@ -26,6 +26,8 @@ Entry = dict[str, t.Any]
 #: How long a deletion is remembered. It has to outlive requests that are on their way
 #: with the old id, and the moment between another request's check and its write.
 _TOMBSTONE = timedelta(minutes=2)
+#: Seconds that taking an entry may need.
+_TAKING = 10
 #: What the clients of Flask-Session's backends raise when the server cannot be used.
 _CLIENT_ERRORS = (
     ("redis.exceptions", "RedisError"),
@@ -158,6 +160,14 @@ class _Guard(ServerSideSessionInterface):
 
     def delete_entry(self, key: str) -> None:
         self._delete_session(key)
+
+    def take_entry(self, key: str) -> Entry | None:
+        """The entry, to one of those who ask for it at the same time."""
+        with self.lock_entry(key, _TAKING, _TAKING):
+            entry = self.read_entry(key)
+            if entry is not None:
+                self.delete_entry(key)
+            return entry
 
     def lock_entry(
         self, key: str, timeout: float, wait: float

@@ -57,6 +57,14 @@ class Store:
         with self._interface("an entry was deleted") as interface:
             interface.delete_entry(_own(key))
 
+    def take(self, key: str) -> Entry | None:
+        """Remove the entry and return it, to one caller only however many ask."""
+        with self._interface("an entry was taken") as interface:
+            try:
+                return t.cast("Entry | None", interface.take_entry(_own(key)))
+            except Held:
+                raise _busy() from None
+
     @contextlib.contextmanager
     def lock(
         self, key: str, timeout: float, wait: float | None = None
