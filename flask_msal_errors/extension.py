@@ -9,6 +9,7 @@ import typing as t
 from flask import Flask
 from flask import current_app
 from flask import request
+from flask import request_started
 from flask import session
 from flask import url_for
 
@@ -29,10 +30,12 @@ from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .flows import Flows
 from .guard import guard
+from .links import Links
 from .navigation import current_target
 from .pages import Pages
 from .record import Codec
 from .record import Records
+from .resume import Resume
 from .settings import Settings
 from .signin import SignIn
 from .signout import SignOut
@@ -54,6 +57,8 @@ class _Rooms:
     signin: SignIn
     signout: SignOut
     tokens: Tokens
+    links: Links
+    resume: Resume
     pages: Pages
     guardian: Guardian
 
@@ -89,6 +94,8 @@ class MsalAuth:
         prepare(app)
         app.extensions[_KEY] = _rooms_of(app, settings, signer)
         app.register_blueprint(blueprint(settings.url_prefix, _rooms))
+        # Before anything of the app reads the form.
+        request_started.connect(_receive_form, app, weak=False)
         app.url_value_preprocessor(_exempt_from_csrf)
         app.before_request(lambda: _check_session(app))
         app.context_processor(lambda: {"auth": self})
@@ -226,7 +233,7 @@ class MsalAuth:
 
     def logout_url(self) -> str:
         """Where the user signs out; good for this session only."""
-        return url_for("msal.logout", token=_rooms().pages.logout_token())
+        return url_for("msal.logout", token=_rooms().links.logout_token())
 
 
 def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
@@ -237,11 +244,13 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     cookies = Cookies(signer)
     flows = Flows(settings, cookies, store)
     signin = SignIn(settings, client, records, flows)
-    signout = SignOut(settings, client, records, flows)
+    resume = Resume(settings, signer, store, records)
+    signout = SignOut(settings, client, records, flows, resume)
     tokens = Tokens(settings, client, records)
-    pages = Pages(cookies)
-    guardian = Guardian(signin, tokens, pages)
-    return _Rooms(settings, signin, signout, tokens, pages, guardian)
+    links = Links(cookies)
+    pages = Pages(links)
+    guardian = Guardian(signin, tokens, resume, pages)
+    return _Rooms(settings, signin, signout, tokens, links, resume, pages, guardian)
 
 
 def _rooms() -> _Rooms:
@@ -264,6 +273,12 @@ def _check_session(app: Flask) -> None:
             error="session_store_unavailable",
             retry_after=5,
         )
+
+
+def _receive_form(app: Flask, **_: t.Any) -> None:
+    # The callback must leave the session alone, and has no form of the app's.
+    if request.blueprint != "msal":
+        _rooms().resume.receive(request)
 
 
 def _exempt_from_csrf(endpoint: str | None, values: t.Any) -> None:

@@ -83,7 +83,9 @@ class Flow:
     msal: dict[str, t.Any] = dataclasses.field(repr=False)
     """MSAL's flow without ``auth_uri``: state, nonce, verifier, scopes, claims."""
     target: str
-    """Where the user was, a path with query."""
+    """Where the user comes back to, a path with query."""
+    page: str
+    """A short name for the page that demanded it."""
     demand_key: str
     acrs: str | None = None
     max_age: int | None = None
@@ -159,14 +161,14 @@ class Flows:
         """Drop a flow: its code is spent."""
         self._drop(request, response, _name(state))
 
-    def is_loop(self, request: Request, key: str, target: str) -> bool:
+    def is_loop(self, request: Request, key: str, page: str) -> bool:
         """Whether a demand was met, and came back, too often within the window.
 
         A page has a limit of its own, twice as high: the names in a demand, by which
         one is told from another, are an API's to choose.
         """
         limit = self._settings.reauth_limit
-        at_page = self.rounds(request, _PAGE + _page(target))
+        at_page = self.rounds(request, _PAGE + page)
         return self.rounds(request, key) >= limit or at_page >= 2 * limit
 
     def rounds(self, request: Request, key: str) -> int:
@@ -176,11 +178,10 @@ class Flows:
     def count_round(self, request: Request, response: Response, flow: Flow) -> None:
         """A sign-in was completed: if it helped, its page ends the count."""
         loops = self._loops(request)
-        page = _page(flow.target)
-        for key in (flow.demand_key, _PAGE + page):
+        for key in (flow.demand_key, _PAGE + flow.page):
             _, *times = loops.pop(key, [""])
             most = 2 * self._settings.reauth_limit
-            loops[key] = [page, *times[1 - most :], int(time.time())]
+            loops[key] = [flow.page, *times[1 - most :], int(time.time())]
         self._set_loops(request, response, dict([*loops.items()][-_MOST_LOOPS:]))
 
     def settle(self, request: Request, response: Response) -> None:
@@ -188,7 +189,7 @@ class Flows:
         loops = self._loops(request)
         if not loops:
             return
-        page = _page(current_target(request))
+        page = page_name(current_target(request))
         left = {key: value for key, value in loops.items() if value[0] != page}
         if left != loops:
             self._set_loops(request, response, left)
@@ -301,7 +302,8 @@ class Flows:
                 self._drop(request, response, name)
 
 
-def _page(target: str) -> str:
+def page_name(target: str) -> str:
+    """A short name for the page at a path with query."""
     return hashlib.sha256(target.encode()).hexdigest()[:8]
 
 

@@ -39,6 +39,7 @@ from .errors import from_result
 from .flows import Flow
 from .flows import Flows
 from .flows import Missing
+from .flows import page_name
 from .guard import lives
 from .navigation import no_store
 from .record import Record
@@ -86,12 +87,14 @@ class SignIn:
         missing: Missing,
         target: str,
         *,
+        page: str | None = None,
         refused: TokenError | None = None,
         hint: str | None = None,
     ) -> Response:
         """Send the user to the identity provider for exactly what is missing.
 
         :param target: where they come back to, a path of this origin.
+        :param page: which page demands it, if not the one that they come back to.
         :param refused: the error that made this necessary: evidence for a dead end.
         :param hint: user name of the account to sign in with.
         :raises ReauthenticationLoop: the same was asked too often already.
@@ -101,9 +104,10 @@ class SignIn:
         person = signed_in()
         account = digest(person.user) if person else None
         key = missing.key(account or "anonymous")
+        name = page_name(page or target)
         with _on_the_way_to(target):
             self._check_pause(request)
-            self._check_dead_ends(request, missing, key, target, refused)
+            self._check_dead_ends(request, missing, key, name, refused)
             flow = self._client.begin(
                 missing.scopes or self._settings.scopes,
                 **self._parameters(missing, person, hint),
@@ -112,7 +116,7 @@ class SignIn:
         # MSAL would check max_age itself, and print all claims into its exception.
         flow.pop("max_age", None)
         asked = (missing.acrs, missing.max_age, account, missing.reason)
-        kept = Flow(flow, target, key, *asked)
+        kept = Flow(flow, target, name, key, *asked)
         self._flows.keep(request, response, kept, person.handle if person else None)
         logger.info("A sign-in begins (%s).", missing.reason)
         return response
@@ -212,12 +216,12 @@ class SignIn:
         request: Request,
         missing: Missing,
         key: str,
-        target: str,
+        page: str,
         refused: TokenError | None,
     ) -> None:
         if missing.reason == "message_only" and self._flows.rounds(request, key):
             raise AccessDenied(result=refused.result if refused else None)
-        if self._flows.is_loop(request, key, target):
+        if self._flows.is_loop(request, key, page):
             raise ReauthenticationLoop(
                 party="API" if missing.reason == "challenge" else "identity provider",
                 codes=refused.codes if refused else (),

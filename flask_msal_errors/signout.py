@@ -21,6 +21,7 @@ from .errors import ServiceUnavailable
 from .flows import Flows
 from .navigation import no_store
 from .record import Records
+from .resume import Resume
 from .settings import Settings
 from .user import SignedIn
 from .user import renew_id
@@ -33,12 +34,18 @@ class SignOut:
     """Takes people's leave."""
 
     def __init__(
-        self, settings: Settings, client: Client, records: Records, flows: Flows
+        self,
+        settings: Settings,
+        client: Client,
+        records: Records,
+        flows: Flows,
+        resume: Resume,
     ) -> None:
         self._settings = settings
         self._client = client
         self._records = records
         self._flows = flows
+        self._resume = resume
 
     def end(self, request: Request) -> Response:
         """Sign the user out here and at the identity provider."""
@@ -55,6 +62,7 @@ class SignOut:
         """Drop the session and its record, and abandon the session's id."""
         person = signed_in()
         if person is not None:
+            self._resume.forget_all(person)
             self._records.delete(person.handle)
         renew_id()
         session.clear()

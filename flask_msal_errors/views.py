@@ -13,10 +13,13 @@ from werkzeug.wrappers import Response
 
 from .errors import StateMismatch
 from .flows import Missing
+from .links import Links
+from .navigation import current_target
 from .navigation import home
 from .navigation import is_same_origin
 from .navigation import safe_path
 from .pages import Pages
+from .resume import Resume
 from .signin import SignIn
 from .signout import SignOut
 from .user import signed_in
@@ -45,7 +48,13 @@ class Rooms(t.Protocol):
     def signout(self) -> SignOut: ...
 
     @property
+    def links(self) -> Links: ...
+
+    @property
     def pages(self) -> Pages: ...
+
+    @property
+    def resume(self) -> Resume: ...
 
 
 def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
@@ -64,7 +73,7 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
     @bp.get("/login")
     def login() -> Response:
         signin = rooms().signin
-        ticket = rooms().pages.ticket(request.args.get("ticket", ""))
+        ticket = rooms().links.ticket(request.args.get("ticket", ""))
         if ticket.switch:
             rooms().signout.forget()
             return signin.begin(request, Missing(), home(request), hint=ticket.switch)
@@ -88,18 +97,24 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
 
     @bp.route("/logout", methods=["GET", "POST"])
     def logout() -> Response:
-        pages = rooms().pages
+        links = rooms().links
         proven = request.method == "POST" and is_same_origin(request)
         if signed_in() is not None:
-            known = pages.is_logout_token(request.values.get("token", ""))
+            known = links.is_logout_token(request.values.get("token", ""))
             proven = known and (proven or request.method == "GET")
         if not proven:
-            return pages.ask_logout()
+            return rooms().pages.ask_logout()
         return rooms().signout.end(request)
 
     @bp.get("/signed-out")
     def signed_out() -> Response:
         return rooms().pages.signed_out()
+
+    @bp.get("/resume/<ticket>")
+    def resume(ticket: str) -> Response:
+        if signed_in() is None:
+            return rooms().signin.begin(request, Missing(), current_target(request))
+        return rooms().pages.resume(rooms().resume.url_of(ticket), ticket)
 
     return bp
 

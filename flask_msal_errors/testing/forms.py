@@ -51,8 +51,11 @@ class Page(html.parser.HTMLParser):
         if given.get("name") == "entra-page":
             self.kind = given.get("content")
         elif given.get("http-equiv", "").lower() == "refresh":
-            _, _, target = given.get("content", "").partition("url=")
-            self.refresh = urllib.parse.urljoin(self._url, target) if target else None
+            delay, _, target = given.get("content", "").partition(";")
+            target = target.strip().removeprefix("url=")
+            # Those that lead on at once or nearly, not a page that reloads itself.
+            soon = delay.strip() in ("0", "1", "2") and target
+            self.refresh = urllib.parse.urljoin(self._url, target) if soon else None
 
     def _control(self, form: Form, tag: str, given: dict[str, str]) -> None:
         name, value = given.get("name", ""), given.get("value", "")
