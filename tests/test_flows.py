@@ -119,7 +119,9 @@ def flow(target: str = "/mail?a=b", *, scopes: int = 4, **changes: t.Any) -> Flo
         "nonce": secrets.token_urlsafe(16),
         "claims_challenge": CLAIMS,
     }
-    made = Flow(msal, target, page_name(target), "0123456789ab", account="0123456789abcdef")
+    made = Flow(
+        msal, target, page_name(target), "0123456789ab", account="0123456789abcdef"
+    )
     return dataclasses.replace(made, **changes)
 
 
