@@ -131,23 +131,15 @@ class SignIn:
         """Take the user back with the identity provider's answer.
 
         :param answer: the parameters at the redirect URI.
+        :raises FlowDone: another request completed this sign-in.
         :raises SignInError: the answer is not acceptable.
         :raises TokenError: the identity provider refused. Never redirects by itself.
         """
         flow = self._flows.find(request, answer.get("state", ""))
         _with_answer(lambda r: self._flows.forget(request, r, flow.msal["state"]))
-        try:
-            with _on_the_way_to(flow.target):
-                if "error" in answer:
-                    raise _refusal(answer, flow)
-                self._check_pause(request)
-                _, claims, scratch = self._client.redeem(flow.msal, answer)
-                self._check_account(flow, User(claims))
-                self._check_auth_time(flow, claims)
-        except MsalAuthError as error:
-            self._after_failure(request, error)
-            raise
-        self._accept(flow, claims, scratch)
+        with self._flows.alone(flow):
+            claims, scratch = self._redeemed(request, flow, answer)
+            self._accept(flow, claims, scratch)
         self._announce(flow, User(claims))
         response = no_store(redirect(flow.target))
         # Whoever is signed in and signs in again without need does so on purpose.
@@ -190,6 +182,23 @@ class SignIn:
         """Give record and session their full lifetime again, past half of it."""
         if time.time() > person.renew_at and self._records.renew(person.handle):
             remember(person.handle, person.user.claims, _lifetime())
+
+    def _redeemed(
+        self, request: Request, flow: Flow, answer: dict[str, str]
+    ) -> tuple[dict[str, t.Any], Caches]:
+        """Validated claims, and tokens, for an answer; nothing is kept of them yet."""
+        try:
+            with _on_the_way_to(flow.target):
+                if "error" in answer:
+                    raise _refusal(answer, flow)
+                self._check_pause(request)
+                _, claims, scratch = self._client.redeem(flow.msal, answer)
+                self._check_account(flow, User(claims))
+                self._check_auth_time(flow, claims)
+        except MsalAuthError as error:
+            self._after_failure(request, error)
+            raise
+        return claims, scratch
 
     def _parameters(
         self, missing: Missing, person: SignedIn | None, hint: str | None

@@ -7,16 +7,19 @@ import typing as t
 
 from flask import Blueprint
 from flask import abort
+from flask import redirect
 from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response
 
 from .errors import StateMismatch
+from .flows import FlowDone
 from .flows import Missing
 from .links import Links
 from .navigation import current_target
 from .navigation import home
 from .navigation import is_same_origin
+from .navigation import no_store
 from .navigation import safe_path
 from .pages import Pages
 from .resume import Resume
@@ -85,15 +88,20 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
     @bp.route("/callback", methods=["GET", "POST"])
     def callback() -> Response:
         signin = rooms().signin
-        if request.method == "POST":
-            if not signin.expects_post:
-                abort(405)
-            answer = _answer(request.form)
-            return signin.hand_over(request, answer, url_for("msal.callback"))
-        answer = _answer(request.args) or signin.handed_over(request)
-        if not answer.get("state"):
-            raise StateMismatch("The callback was opened without a sign-in's answer.")
-        return signin.complete(request, answer)
+        try:
+            if request.method == "POST":
+                if not signin.expects_post:
+                    abort(405)
+                answer = _answer(request.form)
+                return signin.hand_over(request, answer, url_for("msal.callback"))
+            answer = _answer(request.args) or signin.handed_over(request)
+            if not answer and signed_in() is not None:
+                return no_store(redirect(home(request)))
+            if not answer.get("state"):
+                raise StateMismatch("The callback was opened without an answer.")
+            return signin.complete(request, answer)
+        except FlowDone as done:
+            return no_store(redirect(done.target, 303))
 
     @bp.route("/logout", methods=["GET", "POST"])
     def logout() -> Response:
