@@ -14,6 +14,7 @@ from flask import session
 from flask import url_for
 
 from . import downstream
+from . import signals
 from .backend import prepare
 from .client import Client
 from .cookies import Cookies
@@ -37,6 +38,7 @@ from .record import Codec
 from .record import Records
 from .resume import Resume
 from .settings import Settings
+from .sids import Sids
 from .signin import SignIn
 from .signout import SignOut
 from .store import Store
@@ -54,6 +56,7 @@ class _Rooms:
     """What one app has of this extension."""
 
     settings: Settings
+    sids: Sids
     signin: SignIn
     signout: SignOut
     tokens: Tokens
@@ -96,6 +99,7 @@ class MsalAuth:
         app.register_blueprint(blueprint(settings.url_prefix, _rooms))
         # Before anything of the app reads the form.
         request_started.connect(_receive_form, app, weak=False)
+        signals.session_id_changed.connect(_follow_session, app, weak=False)
         app.url_value_preprocessor(_exempt_from_csrf)
         app.before_request(lambda: _check_session(app))
         app.context_processor(lambda: {"auth": self})
@@ -243,14 +247,17 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     client = Client(settings)
     cookies = Cookies(signer)
     flows = Flows(settings, cookies, store)
-    signin = SignIn(settings, client, records, flows)
+    sids = Sids(store, app.permanent_session_lifetime)
+    signin = SignIn(settings, client, records, flows, sids)
     resume = Resume(settings, signer, store, records)
-    signout = SignOut(settings, client, records, flows, resume)
+    signout = SignOut(settings, client, records, flows, resume, sids, store)
     tokens = Tokens(settings, client, records)
     links = Links(cookies)
     pages = Pages(links)
     guardian = Guardian(signin, tokens, resume, pages)
-    return _Rooms(settings, signin, signout, tokens, links, resume, pages, guardian)
+    return _Rooms(
+        settings, sids, signin, signout, tokens, links, resume, pages, guardian
+    )
 
 
 def _rooms() -> _Rooms:
@@ -279,6 +286,10 @@ def _receive_form(app: Flask, **_: t.Any) -> None:
     # The callback must leave the session alone, and has no form of the app's.
     if request.blueprint != "msal":
         _rooms().resume.receive(request)
+
+
+def _follow_session(app: Flask, **_: t.Any) -> None:
+    _rooms().sids.note()
 
 
 def _exempt_from_csrf(endpoint: str | None, values: t.Any) -> None:

@@ -127,9 +127,9 @@ class Resume:
             raise _not_resumed("It was sent already.", form["url"])
         return t.cast(str, form["url"])
 
-    def forget_all(self, person: SignedIn) -> None:
-        """Drop the forms that wait for somebody who signs out."""
-        for key in self._records.load(person.handle).forms:
+    def forget_all(self, handle: str) -> None:
+        """Drop the forms of a session that ends."""
+        for key in self._records.load(handle).forms:
             self._store.delete(key)
 
     def _kept(self, request: Request, person: SignedIn, body: _Body) -> str:

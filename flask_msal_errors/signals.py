@@ -19,6 +19,8 @@ signed_in = _signals.signal("signed_in")
 reauthenticated = _signals.signal("reauthenticated")
 #: ``user``: who signed out, or ``None``.
 signed_out = _signals.signal("signed_out")
+#: ``session``: its id was changed, by a sign-in, a sign-out or the app.
+session_id_changed = _signals.signal("session_id_changed")
 #: ``error``: an :exc:`InteractionRequired`, of an API or the token endpoint;
 #: ``silent``: whether a new token met it, or the user has to.
 challenge_received = _signals.signal("challenge_received")

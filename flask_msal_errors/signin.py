@@ -45,6 +45,7 @@ from .navigation import no_store
 from .record import Record
 from .record import Records
 from .settings import Settings
+from .sids import Sids
 from .user import SignedIn
 from .user import User
 from .user import digest
@@ -74,12 +75,18 @@ class SignIn:
     """Sends people to the identity provider and takes them back."""
 
     def __init__(
-        self, settings: Settings, client: Client, records: Records, flows: Flows
+        self,
+        settings: Settings,
+        client: Client,
+        records: Records,
+        flows: Flows,
+        sids: Sids,
     ) -> None:
         self._settings = settings
         self._client = client
         self._records = records
         self._flows = flows
+        self._sids = sids
 
     def begin(
         self,
@@ -182,6 +189,7 @@ class SignIn:
         """Give record and session their full lifetime again, past half of it."""
         if time.time() > person.renew_at and self._records.renew(person.handle):
             remember(person.handle, person.user.claims, _lifetime())
+            self._sids.note()
 
     def _redeemed(
         self, request: Request, flow: Flow, answer: dict[str, str]
@@ -294,6 +302,8 @@ class SignIn:
         # A store may have dropped the record before the session.
         if not handle or not self._records.load(handle).tokens:
             handle = self._records.create(_merged(Record(), scratch, proofs))
+        if person and person.user.claims.get("sid") != claims.get("sid"):
+            self._sids.forget(person)
         remember(handle, claims, _lifetime())
         renew_id()
 

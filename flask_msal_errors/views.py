@@ -118,6 +118,12 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
     def signed_out() -> Response:
         return rooms().pages.signed_out()
 
+    @bp.get("/front-channel-logout")
+    def front_channel_logout() -> Response:
+        args = request.args
+        rooms().signout.end_elsewhere(args.get("sid", ""), args.get("iss"))
+        return no_store(Response("Signed out.", mimetype="text/plain"))
+
     @bp.get("/resume/<ticket>")
     def resume(ticket: str) -> Response:
         if signed_in() is None:
