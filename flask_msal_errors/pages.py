@@ -55,7 +55,8 @@ _ADVICE: dict[str, str] = {
     "TokenError": "The identity provider gave no token, for a reason that signing in"
     " does not resolve. Trying again may help.",
     "StateMismatch": "This answer belongs to no sign-in that was started in this"
-    " browser, or it was used already. Start again from here.",
+    " browser, or it was used already. Start again from here; if you come back to this"
+    " page, the browser keeps no cookies of this site: allow them, or use another.",
     "FlowExpired": "The sign-in was left open for too long. One click starts it again.",
     "InvalidIdToken": "The identity provider's answer could not be trusted, so you were"
     " not signed in.",
@@ -206,7 +207,7 @@ def _render(
 def _words(error: MsalAuthError) -> tuple[str, str]:
     """The heading and what it means for the person."""
     if isinstance(error, StateMismatch) and signed_in():
-        return "You are signed in already", _ADVICE["StateMismatch"]
+        return "You are signed in already", ""
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
         return "You need to sign in", "This is for people who are signed in."
     return error.title, _ADVICE.get(type(error).__name__, "")
