@@ -130,6 +130,8 @@ class Pages:
         response.set_data(render_template("msal/kept.html", link=link))
         response.mimetype = "text/html"
         response.status_code = InteractionRequired.status
+        # Not a part of the page, whose frame may be the app's own template.
+        response.headers["Refresh"] = f"0; url={link}"
         return _finished(response, None)
 
     def resume(self, url: str, ticket: str) -> Response:

@@ -19,6 +19,7 @@ from .fetch import Step
 from .fetch import browser_headers
 from .fetch import origin
 from .forms import Page
+from .forms import refresh_target
 
 MAX_STEPS = 40
 _BUTTONS = {
@@ -190,6 +191,9 @@ class Person:
         if "text/html" not in response.headers.get("Content-Type", ""):
             return None
         page = Page(step.url, response.text)
+        page.refresh = page.refresh or refresh_target(
+            step.url, response.headers.get("Refresh", "")
+        )
         if self._leaves(step):
             return self._go_on(page, step.url, stop_at)
         if page.kind is None:
