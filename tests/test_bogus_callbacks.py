@@ -36,11 +36,10 @@ class Kind(t.NamedTuple):
     status: int
 
 
-#: The first reach the token endpoint, more often than MSAL's own cache of answers can
-#: bear (1,024 entries).
+#: The first reach the token endpoint: with a flow's cookie kept, as often as they like.
 CALLBACKS = (
-    Kind(1200, flow=True, state=True, status=401),
-    Kind(800, flow=True, state=False, status=400),
+    Kind(800, flow=True, state=True, status=401),
+    Kind(1200, flow=True, state=False, status=400),
     Kind(3000, flow=False, state=False, status=400),
 )
 #: Bytes that the worker's memory may grow by meanwhile: 800 for each callback.
