@@ -19,9 +19,12 @@ import typing as t
 from pathlib import Path
 
 import clusterapp
+import pytest
 
 from flask_msal_errors.testing import Emulator
 
+#: For tests that look into ``/proc``.
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
 #: Seconds that a server has for starting, and the group of a killed one for dying.
 PATIENCE = 60
 #: Not for the servers: coverage takes their memory and time, which tests look at.
@@ -104,9 +107,8 @@ class Server:
         """The ids of the processes that the server started."""
         assert self._process is not None
         pid = self._process.pid
-        return {
-            int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        }
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8")
+        return set(map(int, children.split()))
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Signal the server and its workers alike, and see it off."""
@@ -114,14 +116,13 @@ class Server:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, how)
-        try:
-            self._process.wait(10 if how != signal.SIGKILL else PATIENCE)
-        finally:
-            # Whatever of the group is left; a server that hangs, too.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(PATIENCE)
-            self._process = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        # Whatever of the group is left.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(PATIENCE)
+        self._process = None
 
     def tail(self) -> str:
         return self.log.read_text("utf-8", "replace")[-6000:]
@@ -143,7 +144,13 @@ class Gunicorn(Server):
     """
 
     def __init__(
-        self, folder: Path, name: str, *, workers: int, threads: int, port: bool
+        self,
+        folder: Path,
+        name: str,
+        *options: str,
+        workers: int,
+        threads: int,
+        port: bool,
     ) -> None:
         super().__init__(folder, name)
         if port:
@@ -154,6 +161,7 @@ class Gunicorn(Server):
         self._command += ["--workers", str(workers), "--worker-class", *kind]
         self._command += ["--bind", where, "--timeout", "120", "--keep-alive", "30"]
         self._command += ["--graceful-timeout", "1", "--log-level", "warning"]
+        self._command += options
 
     def start(self) -> None:
         self._spawn(
@@ -175,9 +183,8 @@ class Nginx(Server):
 
     def __init__(self, folder: Path, executable: str, hosts: list[Gunicorn]) -> None:
         super().__init__(folder, "nginx")
-        servers = [
-            f"server unix:{h.address} max_fails=1 fail_timeout=1s;" for h in hosts
-        ]
+        rule = "max_fails=1 fail_timeout=1s"
+        servers = [f"server unix:{host.address} {rule};" for host in hosts]
         text = _NGINX.format(
             folder=folder,
             user="user root;" if os.geteuid() == 0 else "",
@@ -186,19 +193,10 @@ class Nginx(Server):
         )
         config = folder / "nginx.conf"
         config.write_text(text, "utf-8")
-        self._command = [
-            executable,
-            "-e",
-            "stderr",
-            "-p",
-            str(folder),
-            "-c",
-            str(config),
-        ]
+        self._command = [executable, "-e", "stderr", "-c", str(config)]
 
     def start(self) -> None:
-        # How nginx hands its sockets to its successor: so the port is ours from the
-        # start.
+        # How nginx hands a socket to its successor: so the port is ours from the start.
         self._spawn(self._command, NGINX=f"{self._inherited[0]};")
 
 
@@ -209,11 +207,9 @@ class Cluster:
     """
 
     def __init__(self, entra: Emulator, redis: str = "", **config: t.Any) -> None:
+        place = tempfile.TemporaryDirectory(prefix="cluster-")
         self._stack = contextlib.ExitStack()
-        place = self._stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="cluster-")
-        )
-        self.folder = Path(place)
+        self.folder = Path(self._stack.enter_context(place))
         scopes = {"profile": ["Profile.Read"], "payroll": ["Payroll.Read"]}
         options = {
             "api": entra.api_url,
@@ -231,11 +227,12 @@ class Cluster:
         path.write_text(json.dumps(options), "utf-8")
 
     def host(
-        self, *, workers: int = 2, threads: int = 4, port: bool = True
+        self, *options: str, workers: int = 2, threads: int = 4, port: bool = True
     ) -> Gunicorn:
-        """A running gunicorn."""
+        """A running gunicorn; ``options`` are more of its own."""
         name = f"host{len(list(self.folder.glob('host*.log')))}"
-        made = Gunicorn(self.folder, name, workers=workers, threads=threads, port=port)
+        how = {"workers": workers, "threads": threads, "port": port}
+        made = Gunicorn(self.folder, name, *options, **how)
         self._stack.callback(made.close)
         made.start()
         return made

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import redis
 import rooms
+from cluster import LINUX
 from cluster import Cluster
 from cluster import Gunicorn
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 
+pytestmark = LINUX
 #: Seconds that anything here may take at most.
 PATIENCE = 60
 #: Attackers at the same time, each on a connection that stays open.

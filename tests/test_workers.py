@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import concurrent.futures
+import contextlib
 import threading
 import typing as t
 
@@ -14,6 +15,7 @@ import pytest
 import redis
 import requests
 import rooms
+from cluster import LINUX
 from cluster import Cluster
 from cluster import Gunicorn
 from flask import Response
@@ -62,6 +64,7 @@ class Site:
         return self.entra.counters["token"]
 
 
+pytestmark = LINUX
 Clusters = cabc.Callable[..., Cluster]
 
 
@@ -70,26 +73,27 @@ def clusters(
     entra: Emulator, request: pytest.FixtureRequest
 ) -> cabc.Iterator[Clusters]:
     """A function that makes clusters: ``clusters("redis", KEY=value)``."""
-    made: list[Cluster] = []
+    with contextlib.ExitStack() as stack:
 
-    def make(store: str, **config: t.Any) -> Cluster:
-        url = ""
-        if store == "redis":
-            request.getfixturevalue("redis_client")
-            url = request.getfixturevalue("redis_server")
-        made.append(Cluster(entra, url, **config))
-        return made[-1]
+        def make(store: str, **config: t.Any) -> Cluster:
+            url = ""
+            if store == "redis":
+                request.getfixturevalue("redis_client")
+                url = request.getfixturevalue("redis_server")
+            return stack.enter_context(Cluster(entra, url, **config))
 
-    yield make
-    for cluster in made:
-        cluster.__exit__()
+        yield make
 
 
 class TestSingleFlight:
     @pytest.mark.parametrize(
-        ("store", "workers", "threads"),
-        [("redis", 1, 8), ("redis", 4, 4), ("files", 2, 4)],
-        ids=["threads", "redis", "files"],
+        ("store", "workers", "options"),
+        [
+            pytest.param("redis", 1, [], id="threads"),
+            pytest.param("redis", 4, [], id="redis"),
+            pytest.param("redis", 4, ["--preload"], id="forked"),
+            pytest.param("files", 2, [], id="files"),
+        ],
     )
     def test_expired_token(
         self,
@@ -97,10 +101,10 @@ class TestSingleFlight:
         clusters: Clusters,
         store: str,
         workers: int,
-        threads: int,
+        options: list[str],
     ) -> None:
         """Eight requests at once, one-time refresh tokens: one call, no failure."""
-        host = clusters(store).host(workers=workers, threads=threads)
+        host = clusters(store).host(*options, workers=workers, threads=8 // workers)
         site = Site(entra, host)
         entra.one_time_refresh_tokens = True
         entra.slow(0.1)
