@@ -106,14 +106,19 @@ class Records:
         return self._codec.decode(self._store.read(handle))
 
     @contextlib.contextmanager
-    def changing(self, handle: str, timeout: float) -> cabc.Iterator[Record]:
+    def changing(
+        self, handle: str, timeout: float, wait: float | None = None
+    ) -> cabc.Iterator[Record]:
         """The record, alone; saved on the way out if it changed and still exists.
 
         Saved after an exception too: what MSAL learnt before it raised counts.
 
-        :param timeout: seconds to wait for whoever is changing it now.
+        :param timeout: seconds that the change may take at most.
+        :param wait: seconds to wait for whoever is changing it now; as long as
+            ``timeout`` by default.
+        :raises ServiceUnavailable: they did not finish in time.
         """
-        with self._store.lock(handle, timeout):
+        with self._store.lock(handle, timeout, wait):
             record = self.load(handle)
             before = _text_of(record)
             try:
