@@ -63,7 +63,17 @@ class Tokens:
         forced = bool(claims or force_refresh)
         found = None if forced else self._client.cached(self._caches(person), wanted)
         found = found or self._while_away(person, wanted, forced)
-        return found or self._refresh(person, wanted, claims, forced, refused)
+        if found is not None:
+            return found
+        due = None if forced else self._due(person, wanted)
+        wait = self._wait if due is None else 0
+        try:
+            return self._refresh(person, wanted, claims, forced, refused, wait)
+        except ServiceUnavailable:
+            # Or somebody else is asking for a new one, for who knows how long.
+            if due is None:
+                raise
+            return due
 
     def drop(self, refused: str) -> None:
         """Forget a refused access token and its twins, or MSAL hands them out again."""
@@ -94,11 +104,10 @@ class Tokens:
         claims: str | None,
         forced: bool,
         refused: str | None,
+        wait: float,
     ) -> dict[str, t.Any]:
         _forget_loaded()
-        with self._records.changing(
-            person.handle, self._patience, self._wait
-        ) as record:
+        with self._records.changing(person.handle, self._patience, wait) as record:
             user = Caches.of(record)
             found = self._client.cached(user, scopes)
             if found is not None:
@@ -122,12 +131,15 @@ class Tokens:
         try:
             self._client.ready()
         except ServiceUnavailable:
-            user = self._caches(person)
-            found = None if forced else self._client.cached(user, scopes, due=True)
+            found = None if forced else self._due(person, scopes)
             if found is None:
                 raise
             return found
         return None
+
+    def _due(self, person: SignedIn, scopes: list[str]) -> dict[str, t.Any] | None:
+        """A living token, whether it is due for renewal or not."""
+        return self._client.cached(self._caches(person), scopes, due=True)
 
     def _caches(self, person: SignedIn) -> Caches:
         return Caches.of(self._record(person))

@@ -257,7 +257,7 @@ class TestFork:
         """A worker that is forked while the application is built can build its own."""
         live = start()
         client = live.app.extensions["flask_msal_errors"].signin._client
-        with client._lock:
+        with client._provider._lock:
             child = os.fork()
             if not child:
                 try:

@@ -39,8 +39,8 @@ PROFILE = ("Profile.Read",)
 def client(entra: Emulator) -> t.Iterator[Client]:
     made = Client(rooms.settings(entra))
     yield made
-    if made._built:
-        made._parts().transport.close()
+    if made._provider._built:
+        made._provider.parts().transport.close()
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def impatient(entra: Emulator) -> t.Iterator[Client]:
     made = Client(rooms.settings(entra, MSAL_HTTP_TIMEOUT=0.5))
     made.ready()
     yield made
-    made._parts().transport.close()
+    made._provider.parts().transport.close()
 
 
 def scopes(entra: Emulator, *names: str) -> list[str]:
@@ -362,7 +362,7 @@ class TestThrottled:
             answer = {"state": flow["state"], "code": f"bogus-{number}"}
             with pytest.raises(MsalAuthError):
                 client.redeem(flow, answer)
-        mapping = client._parts().app.http_client._expiring_mapping
+        mapping = client._provider.parts().app.http_client._expiring_mapping
         assert len(mapping) == 0
         assert rooms.sign_in(entra, client)
 
@@ -462,8 +462,8 @@ class TestDiscovery:
         entra.clear_faults()
         made.ready()
         monkeypatch.undo()
-        assert len(closed) == 1 and made._parts().transport not in closed
-        for transport in (*closed, made._parts().transport):
+        assert len(closed) == 1 and made._provider.parts().transport not in closed
+        for transport in (*closed, made._provider.parts().transport):
             transport.close()
 
     def test_shared_failure(self, entra: Emulator, client: Client) -> None:
@@ -525,7 +525,7 @@ class TestDiscovery:
         self, entra: Emulator, client: Client, name: str, value: t.Any
     ) -> None:
         """A document without what is needed names the key, and is asked for again."""
-        whole = client._parts().metadata
+        whole = client._provider.parts().metadata
         made = Client(rooms.settings(entra))
         entra.fail_next({**whole, name: value}, target="discovery", status=200)
         with pytest.raises(ConfigurationError, match="MSAL_AUTHORITY"):
@@ -584,7 +584,7 @@ class TestOnePerProcess:
         """First requests at the same time build one together."""
         entra.slow(0.2, target="discovery")
         built: list[int] = []
-        rooms.in_threads(6, lambda _: built.append(id(client._parts())))
+        rooms.in_threads(6, lambda _: built.append(id(client._provider.parts())))
         assert len(set(built)) == 1 and entra.counters["discovery"] == 1
 
     def test_fork(self, entra: Emulator) -> None:
@@ -599,20 +599,20 @@ client = Client(Settings.from_mapping({
     "MSAL_CLIENT_ID": "id", "MSAL_CLIENT_CREDENTIAL": "secret",
     "MSAL_AUTHORITY": authority, "MSAL_VERIFY": ca, "MSAL_INSTANCE_DISCOVERY": False,
 }))
-before = client._parts()
-assert client._parts() is before
+before = client._provider.parts()
+assert client._provider.parts() is before
 held = locks.of_threads("held in the parent", 5)
 held.__enter__()
-client._lock.acquire()
+client._provider._lock.acquire()
 child = os.fork()
 if child == 0:
-    own = client._parts()
+    own = client._provider.parts()
     with locks.of_threads("held in the parent", 5):
         pass
-    os._exit(0 if own.app is not before.app and own is client._parts() else 1)
+    os._exit(0 if own.app is not before.app and own is client._provider.parts() else 1)
 _, status = os.waitpid(child, 0)
-client._lock.release()
-assert client._parts() is before
+client._provider._lock.release()
+assert client._provider.parts() is before
 print("child", os.waitstatus_to_exitcode(status))
 before.transport.close()
 """
@@ -682,7 +682,7 @@ class TestMsal:
 
     def test_authority(self, client: Client) -> None:
         """The application tells the token endpoint that it found."""
-        parts = client._parts()
+        parts = client._provider.parts()
         assert parts.app.authority.token_endpoint == parts.metadata["token_endpoint"]
 
     def test_exceptions(self) -> None:
@@ -694,7 +694,7 @@ class Odd:
     """An HTTP client whose token endpoint answers in ways MSAL raises on."""
 
     def __init__(self, client: Client, reply: Reply) -> None:
-        self._documents = client._parts().transport
+        self._documents = client._provider.parts().transport
         self._reply = reply
 
     def get(self, url: str, **kwargs: t.Any) -> Reply:

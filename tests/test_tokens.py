@@ -85,14 +85,14 @@ def house(
     client = request.getfixturevalue("redis_client") if redis else None
     made = House(entra, rooms.session_app(tmp_path, request.param, client))
     yield made
-    made.client._parts().transport.close()
+    made.client._provider.parts().transport.close()
 
 
 @pytest.fixture
 def files(entra: Emulator, tmp_path: Path) -> t.Iterator[House]:
     made = House(entra, rooms.session_app(tmp_path, "files"))
     yield made
-    made.client._parts().transport.close()
+    made.client._provider.parts().transport.close()
 
 
 def expired(user: Caches) -> None:
@@ -193,7 +193,7 @@ class TestAcquire:
             files.acquire(force_refresh=True)
         files.entra.clear_faults()
         assert files.acquire(force_refresh=True)
-        fresh._parts().transport.close()
+        fresh._provider.parts().transport.close()
 
 
 class TestSingleFlight:
