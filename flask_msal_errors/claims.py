@@ -56,6 +56,22 @@ def id_token_claims(acrs: str) -> str:
     return _compact({"id_token": {"acrs": {"essential": True, "value": acrs}}})
 
 
+def acr_claims(value: str) -> str:
+    """The claims request for an ID token's ``acr`` (OpenID Connect Core §5.5.1.1)."""
+    return _compact({"id_token": {"acr": {"essential": True, "value": value}}})
+
+
+def acr_values(claims: str | None) -> tuple[str, ...]:
+    """Every ``acr`` that a claims request wants the ID token to have."""
+    members = _json_object(claims or "").get("id_token")
+    acr = members.get("acr") if isinstance(members, dict) else None
+    if not isinstance(acr, dict):
+        return ()
+    listed = acr.get("values")
+    values = [acr.get("value"), *(listed if isinstance(listed, list) else ())]
+    return tuple(dict.fromkeys(v for v in values if isinstance(v, str) and v))
+
+
 def access_token_claims(value: str) -> str | None:
     """The part of an API's claims that speaks for its own token."""
     text = _decoded(value)

@@ -12,6 +12,7 @@ import logging
 import time
 import typing as t
 import warnings
+from urllib.parse import urlencode
 
 import msal
 from msal.exceptions import MsalServiceError
@@ -19,6 +20,7 @@ from msal.exceptions import MsalServiceError
 from . import caches
 from . import deadline
 from .caches import Caches
+from .claims import acr_values
 from .claims import merge_claims
 from .credential import is_refused
 from .errors import InvalidIdToken
@@ -53,12 +55,17 @@ class Client:
 
         :param parameters: of ``initiate_auth_code_flow``; ``claims_challenge`` is JSON.
         """
-        app = self._provider.parts().app
+        parts = self._provider.parts()
+        levels = acr_values(parameters.get("claims_challenge"))
+        if not parts.takes_claims:
+            parameters["claims_challenge"] = None
         # MSAL recommends form_post at every call; the app chose MSAL_RESPONSE_MODE.
         warnings.filterwarnings("ignore", message="response_mode='form_post'")
-        return t.cast(
-            "dict[str, t.Any]", app.initiate_auth_code_flow(list(scopes), **parameters)
-        )
+        flow = parts.app.initiate_auth_code_flow(list(scopes), **parameters)
+        if levels:
+            # Providers know this parameter rather than a claims request.
+            flow["auth_uri"] += "&" + urlencode({"acr_values": " ".join(levels)})
+        return t.cast("dict[str, t.Any]", flow)
 
     def redeem(
         self, flow: dict[str, t.Any], response: dict[str, str]

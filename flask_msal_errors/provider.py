@@ -29,7 +29,9 @@ from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .id_token import Validator
 from .settings import Settings
+from .transport import CURRENT
 from .transport import Transport
+from .transport import json_object
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -48,6 +50,8 @@ class Parts(t.NamedTuple):
     metadata: dict[str, t.Any]
     validator: Validator
     held: Held
+    takes_claims: bool
+    """Whether to send a claims parameter."""
 
 
 class Provider:
@@ -123,12 +127,22 @@ class Provider:
                 raise self._wrong_authority() from None
             cleanup.pop_all()
         validator = Validator(self._settings, transport.document)
-        return Parts(app, transport, metadata, validator, source)
+        takes_claims = self._takes_claims(metadata)
+        return Parts(app, transport, metadata, validator, source, takes_claims)
+
+    def _takes_claims(self, metadata: dict[str, t.Any]) -> bool:
+        """Entra does; others refuse or ignore claims, unless they say otherwise.
+
+        https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
+        """
+        told = metadata.get("claims_parameter_supported") is True
+        settings = self._settings
+        return told or bool(settings.authority or settings.client_capabilities)
 
     def _build(
         self, transport: Transport, source: Held
     ) -> msal.ConfidentialClientApplication:
-        settings = self._settings
+        settings, issuer = self._settings, _with_path(self._settings.oidc_authority)
         credential = prepared(
             source.value,
             settings.client_id,
@@ -138,7 +152,8 @@ class Provider:
             settings.client_id,
             client_credential=credential,
             authority=settings.authority,
-            oidc_authority=settings.oidc_authority,
+            oidc_authority=issuer,
+            exclude_scopes=_unknown_scopes(transport, issuer) if issuer else None,
             client_capabilities=list(settings.client_capabilities) or None,
             instance_discovery=settings.instance_discovery,
             http_client=transport,
@@ -181,3 +196,16 @@ class Provider:
         key = "MSAL_AUTHORITY" if self._settings.authority else "MSAL_OIDC_AUTHORITY"
         url = self._settings.authority or self._settings.oidc_authority or ""
         return key, urlsplit(url).netloc
+
+
+def _with_path(issuer: str | None) -> str | None:
+    """The issuer as MSAL takes it: one without a path, such as Google's, it refuses."""
+    return f"{issuer}{CURRENT}" if issuer and not urlsplit(issuer).path else issuer
+
+
+def _unknown_scopes(transport: Transport, issuer: str) -> list[str]:
+    """``offline_access``, which MSAL always adds, if the provider would refuse it."""
+    document = transport.get(f"{issuer}/.well-known/openid-configuration").text
+    known = (json_object(document) or {}).get("scopes_supported")
+    name = "offline_access"
+    return [name] if isinstance(known, list) and name not in known else []

@@ -24,6 +24,7 @@ from werkzeug.wrappers import Response
 from . import signals
 from .caches import RESERVED_SCOPES
 from .caches import Caches
+from .claims import acr_claims
 from .claims import id_token_claims
 from .claims import merge_claims
 from .client import Client
@@ -212,7 +213,8 @@ class SignIn:
         self, missing: Missing, person: SignedIn | None, hint: str | None
     ) -> dict[str, t.Any]:
         settings = self._settings
-        acrs = id_token_claims(missing.acrs) if missing.acrs else None
+        asked = acr_claims if settings.oidc_authority else id_token_claims
+        acrs = asked(missing.acrs) if missing.acrs else None
         parameters: dict[str, t.Any] = {
             "redirect_uri": settings.redirect_uri
             or url_for("msal.callback", _external=True),
@@ -272,8 +274,8 @@ class SignIn:
         person = signed_in()
         expected = digest(person.user) if person else flow.account
         if expected is not None and expected != digest(came):
-            name = person.user.username if person else ""
-            raise OtherAccount(name, came.username)
+            name = _shown(person.user) if person else ""
+            raise OtherAccount(name, _shown(came))
 
     def _check_auth_time(self, flow: Flow, claims: dict[str, t.Any]) -> None:
         if flow.max_age is not None and "auth_time" not in claims:
@@ -293,7 +295,8 @@ class SignIn:
 
     def _accept(self, flow: Flow, claims: dict[str, t.Any], scratch: Caches) -> None:
         person = self._still_signed_in()
-        proved = flow.acrs is not None and flow.acrs in _acrs(claims)
+        name = "acr" if self._settings.oidc_authority else "acrs"
+        proved = flow.acrs is not None and flow.acrs in _listed(claims.get(name))
         proofs = {str(flow.acrs): int(claims["exp"])} if proved else {}
         handle = person.handle if person else ""
         if handle:
@@ -324,8 +327,12 @@ def _merged(record: Record, scratch: Caches, proofs: dict[str, int]) -> Record:
     return record
 
 
-def _acrs(claims: dict[str, t.Any]) -> list[str]:
-    acrs = claims.get("acrs")
+def _shown(user: User) -> str:
+    """What tells two accounts apart on a page."""
+    return user.username or user.name
+
+
+def _listed(acrs: t.Any) -> list[str]:
     if isinstance(acrs, str):
         return [acrs]
     return [str(acr) for acr in acrs] if isinstance(acrs, list) else []

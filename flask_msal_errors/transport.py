@@ -25,6 +25,8 @@ from .settings import Settings
 _DOCUMENT_LIFETIME = 24 * 3600
 #: After a token request that got no answer, tokens in hand are used for so long.
 _UNWELL = 30
+#: A path that leads nowhere (RFC 3986 §3.3), and is left out on the way.
+CURRENT = "/."
 _MOST_BYTES = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
 
@@ -96,6 +98,7 @@ class Transport:
 
         :raises UnreadableDocument: nothing that could be kept; ask again later.
         """
+        url = url.replace(f"{CURRENT}/", "/", 1)
         if _asks_for_aliases(url, kwargs):
             return _NO_ALIASES
         key = url + json.dumps(kwargs.get("params"), sort_keys=True)
@@ -114,7 +117,7 @@ class Transport:
 
     def _asked_document(self, url: str, kwargs: dict[str, t.Any]) -> Reply:
         reply = self._send("GET", url, kwargs)
-        good = reply.status_code != 200 or _json_object(reply.text) is not None
+        good = reply.status_code != 200 or json_object(reply.text) is not None
         if not good or reply.status_code == 429 or reply.status_code >= 500:
             raise UnreadableDocument(url, reply)
         return reply
@@ -125,7 +128,7 @@ class Transport:
         :raises requests.RequestException: it cannot be had.
         """
         reply = self._send("GET", url, {})
-        found = _json_object(reply.text) if reply.status_code == 200 else None
+        found = json_object(reply.text) if reply.status_code == 200 else None
         if found is None:
             raise UnreadableDocument(url, reply)
         return found
@@ -136,7 +139,7 @@ class Transport:
         :raises LookupError: MSAL took it from nowhere.
         """
         for _, reply in list(self._documents.values()):
-            found = _json_object(reply.text) or {}
+            found = json_object(reply.text) or {}
             if found.get("token_endpoint") == token_endpoint:
                 return found
         raise LookupError("no discovery document names this token endpoint")
@@ -222,7 +225,8 @@ def _read(response: requests.Response) -> bytes:
     return bytes(body)
 
 
-def _json_object(text: str) -> dict[str, t.Any] | None:
+def json_object(text: str) -> dict[str, t.Any] | None:
+    """The JSON object that a text holds, or ``None``."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -237,8 +241,8 @@ def _as_oauth(reply: Reply) -> Reply:
     unreadable answer, and takes no ``Retry-After`` that is a date.
     """
     if reply.status_code == 429 or reply.status_code >= 500:
-        return _refusal(reply.status_code, reply.headers, _json_object(reply.text))
-    if _json_object(reply.text) is None:
+        return _refusal(reply.status_code, reply.headers, json_object(reply.text))
+    if json_object(reply.text) is None:
         return _refusal(400, {"retry-after": "0"}, _UNREADABLE)
     return reply
 

@@ -28,8 +28,8 @@ class User:
 
     @property
     def name(self) -> str:
-        """What to call them; their user name if they have no other."""
-        return str(self.claims.get("name") or self.username)
+        """What to call them: their name, else their user name, else ``sub``."""
+        return str(self.claims.get("name") or self.username or self.subject)
 
     @property
     def username(self) -> str:
