@@ -91,12 +91,13 @@ class Settings:
     )
     reset_password_authority: str | None = _key(
         readers.as_authority,
-        "B2C: authority of the password reset policy. Not used yet.",
+        "B2C: authority of the password reset policy, for who forgot theirs.",
         None,
     )
     edit_profile_authority: str | None = _key(
         readers.as_authority,
-        "B2C: authority of the profile editing policy. Not used yet.",
+        "B2C: authority of the profile editing policy, for"
+        " login_url(policy='edit_profile').",
         None,
     )
     response_mode: str = _key(

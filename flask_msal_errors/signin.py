@@ -22,6 +22,7 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from . import signals
+from . import userflows
 from .caches import RESERVED_SCOPES
 from .caches import Caches
 from .claims import acr_claims
@@ -42,6 +43,7 @@ from .flows import Flows
 from .flows import Missing
 from .flows import page_name
 from .guard import lives
+from .navigation import home
 from .navigation import no_store
 from .record import Record
 from .record import Records
@@ -55,6 +57,9 @@ from .user import renew_id
 from .user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
+
+#: Reasons of sign-ins that no page demanded.
+_FREE = ("not_signed_in", userflows.PROFILE_EDITED)
 
 
 class OtherAccount(SignInError):
@@ -88,6 +93,11 @@ class SignIn:
         self._records = records
         self._flows = flows
         self._sids = sids
+        self._user_flows = userflows.clients(settings)
+
+    def has_user_flow(self, name: str) -> bool:
+        """Whether the settings name B2C's user flow of this name."""
+        return name in self._user_flows
 
     def begin(
         self,
@@ -115,8 +125,9 @@ class SignIn:
         name = page_name(page or target)
         with _on_the_way_to(target):
             self._check_pause(request)
-            self._check_dead_ends(request, missing, key, name, refused)
-            flow = self._client.begin(
+            if missing.reason not in self._user_flows:
+                self._check_dead_ends(request, missing, key, name, refused)
+            flow = self._client_of(missing.reason).begin(
                 missing.scopes or self._settings.scopes,
                 **self._parameters(missing, person, hint),
             )
@@ -145,15 +156,53 @@ class SignIn:
         """
         flow = self._flows.find(request, answer.get("state", ""))
         _with_answer(lambda r: self._flows.forget(request, r, flow.msal["state"]))
+        way = self._way_on(request, flow, answer)
+        if way is not None:
+            return way
+        beside = flow.reason in self._user_flows
         with self._flows.alone(flow):
             claims, scratch = self._redeemed(request, flow, answer)
-            self._accept(flow, claims, scratch)
+            if not beside:
+                self._accept(flow, claims, scratch)
+        if beside:
+            return self._back_from(request, flow)
         self._announce(flow, User(claims))
         response = no_store(redirect(flow.target))
         # Whoever is signed in and signs in again without need does so on purpose.
-        if flow.account is None or flow.reason != "not_signed_in":
+        if flow.account is None or flow.reason not in _FREE:
             self._flows.count_round(request, response, flow)
         return response
+
+    def _way_on(
+        self, request: Request, flow: Flow, answer: dict[str, str]
+    ) -> Response | None:
+        """Where an error of B2C's leads that is none, or ``None``."""
+        forgotten = userflows.is_forgotten(answer) and (
+            flow.reason not in self._user_flows
+        )
+        if forgotten and self.has_user_flow(userflows.RESET_PASSWORD):
+            reset = Missing(_scopes(flow), reason=userflows.RESET_PASSWORD)
+            return self.begin(request, reset, flow.target)
+        if userflows.is_cancelled(answer):
+            # The page may have sent them away, and would do so again.
+            own = signed_in() is not None and flow.reason in (*_FREE, *self._user_flows)
+            return no_store(redirect(flow.target if own else home(request)))
+        if flow.reason == userflows.PROFILE_EDITED and "error" in answer:
+            return no_store(redirect(flow.target))
+        return None
+
+    def _back_from(self, request: Request, flow: Flow) -> Response:
+        """The way on from a user flow beside sign-in, which signed nobody in."""
+        logger.info("A user flow was completed (%s).", flow.reason)
+        if signed_in() is None and flow.reason == userflows.RESET_PASSWORD:
+            return self.begin(request, Missing(_scopes(flow)), flow.target)
+        if signed_in() is not None and flow.reason == userflows.EDIT_PROFILE:
+            edited = Missing(reason=userflows.PROFILE_EDITED)
+            return self.begin(request, edited, flow.target)
+        return no_store(redirect(flow.target))
+
+    def _client_of(self, reason: str) -> Client:
+        return self._user_flows.get(reason, self._client)
 
     def hand_over(
         self, request: Request, answer: dict[str, str], location: str
@@ -201,7 +250,8 @@ class SignIn:
                 if "error" in answer:
                     raise _refusal(answer, flow)
                 self._check_pause(request)
-                _, claims, scratch = self._client.redeem(flow.msal, answer)
+                client = self._client_of(flow.reason)
+                _, claims, scratch = client.redeem(flow.msal, answer)
                 self._check_account(flow, User(claims))
                 self._check_auth_time(flow, claims)
         except MsalAuthError as error:
@@ -222,8 +272,12 @@ class SignIn:
             "max_age": missing.max_age,
             "response_mode": settings.response_mode,
         }
+        if missing.reason == userflows.PROFILE_EDITED:
+            parameters["prompt"] = "none"
         if hint:
             return {**parameters, "login_hint": hint}
+        if person is None and missing.reason in self._user_flows:
+            return parameters
         if person is None:
             first = {"prompt": settings.prompt, "domain_hint": settings.domain_hint}
             return {**parameters, **first}
@@ -316,9 +370,12 @@ def _refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
     names = ("error", "error_description", "error_uri", "suberror", "claims")
     result: dict[str, t.Any] = {k: answer[k] for k in names if k in answer}
     result.setdefault("suberror", answer.get("error_subcode", ""))
-    scopes = [scope for scope in flow.msal["scope"] if scope not in RESERVED_SCOPES]
-    error = from_result(result, scopes=scopes)
+    error = from_result(result, scopes=_scopes(flow))
     return error or TokenError(result=result)
+
+
+def _scopes(flow: Flow) -> tuple[str, ...]:
+    return tuple(s for s in flow.msal["scope"] if s not in RESERVED_SCOPES)
 
 
 def _merged(record: Record, scratch: Caches, proofs: dict[str, int]) -> Record:

@@ -39,7 +39,7 @@ class User:
             claims.get("preferred_username")
             or claims.get("upn")
             or claims.get("email")
-            or ""
+            or _first(claims.get("emails"))
         )
 
     @property
@@ -67,6 +67,11 @@ class User:
         """When they last authenticated (epoch seconds), if the provider says so."""
         value = self.claims.get("auth_time")
         return int(value) if isinstance(value, (int, float)) else None
+
+
+def _first(emails: t.Any) -> str:
+    """Of the addresses that B2C lists."""
+    return str(emails[0]) if isinstance(emails, list) and emails else ""
 
 
 @dataclasses.dataclass(frozen=True)
