@@ -283,9 +283,7 @@ def _check_session(app: Flask) -> None:
 
 
 def _receive_form(app: Flask, **_: t.Any) -> None:
-    # The callback must leave the session alone, and has no form of the app's.
-    if request.blueprint != "msal":
-        _rooms().resume.receive(request)
+    _rooms().resume.receive(request)
 
 
 def _follow_session(app: Flask, **_: t.Any) -> None:
