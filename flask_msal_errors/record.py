@@ -16,7 +16,7 @@ import typing as t
 from datetime import timedelta
 
 from .errors import ServiceUnavailable
-from .guard import Entry
+from .sessions import Entry
 from .store import Store
 from .vault import Vault
 

@@ -25,7 +25,7 @@ from flask_session.base import ServerSideSession
 from flask_session.base import ServerSideSessionInterface
 
 from flask_msal_errors.errors import ConfigurationError
-from flask_msal_errors.guard import backend_errors
+from flask_msal_errors.failures import backend_errors
 from flask_msal_errors.guard import guard
 from flask_msal_errors.guard import lives
 from flask_msal_errors.store import Store

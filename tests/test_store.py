@@ -114,7 +114,7 @@ class TestEntries:
 
 HOLDER = """
 import sys, rooms, redis, pathlib
-from flask_msal_errors.guard import backend_errors
+from flask_msal_errors.failures import backend_errors
 from flask_msal_errors.guard import guard
 from flask_msal_errors.store import Store
 folder, kind, url = sys.argv[1:]
