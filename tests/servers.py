@@ -1,0 +1,207 @@
+"""Servers of our own that tests may kill, suspend and start again.
+
+Each on a unix socket in a folder of its own, empty and without a thought for the disk.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import typing as t
+from pathlib import Path
+
+import provision
+
+#: Whom PostgreSQL and memcached run as, which refuse to be root.
+NOBODY = "nobody"
+#: Seconds within which a server has to start or to end.
+PATIENCE = 60
+
+
+class Server:
+    """A server in its own process group.
+
+    :cvar program: a key of :data:`provision.NAMES`.
+    """
+
+    program = ""
+
+    def __init__(self) -> None:
+        self.executable = provision.find(self.program)
+        self._temporary = tempfile.TemporaryDirectory(prefix=f"{self.program}-")
+        self.folder = Path(self._temporary.name)
+        if os.geteuid() == 0:
+            os.chmod(self.folder, 0o755)
+            self.folder = self.folder / "own"
+            self.folder.mkdir(mode=0o700)
+            subprocess.run(["chown", NOBODY, str(self.folder)], check=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._create()
+        self.start()
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket it listens on."""
+        return self.folder / "socket"
+
+    def _create(self) -> None:
+        """Whatever has to be there before the first start."""
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def _answers(self, probe: socket.socket) -> bool:
+        raise NotImplementedError
+
+    def _as_nobody(self) -> dict[str, t.Any]:
+        # The group only has to be another than root's.
+        if os.geteuid() == 0:
+            return {"user": NOBODY, "group": "nogroup", "extra_groups": ()}
+        return {}
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
+            start_new_session=True,
+            **self._as_nobody(),
+        )
+        deadline = time.monotonic() + PATIENCE
+        while not self._is_up():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise provision.Missing(f"{self.executable} did not start")
+            time.sleep(0.01)
+
+    def _is_up(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+            probe.settimeout(5)
+            probe.connect(str(self.socket))
+            return self._answers(probe)
+        return False
+
+    def kill(self) -> None:
+        """End it as a crash or the kernel would."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(PATIENCE)
+
+    @contextlib.contextmanager
+    def suspended(self) -> cabc.Iterator[None]:
+        """It keeps its connections, takes new ones, and answers none."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        self.kill()
+        self._temporary.cleanup()
+
+
+class Redis(Server):
+    """A Redis server without persistence."""
+
+    program = "redis-server"
+
+    @property
+    def url(self) -> str:
+        """For ``redis.Redis.from_url``."""
+        return f"unix://{self.socket}"
+
+    def _command(self) -> list[str]:
+        listens = ["--port", "0", "--unixsocket", str(self.socket)]
+        keeps = ["--dir", str(self.folder), "--save", "", "--appendonly", "no"]
+        return [self.executable, *listens, *keeps, "--loglevel", "warning"]
+
+    def _answers(self, probe: socket.socket) -> bool:
+        probe.sendall(b"PING\r\n")
+        return probe.recv(64).startswith(b"+PONG")
+
+
+class Memcached(Server):
+    """A memcached with its default limit of 1 MiB an entry."""
+
+    program = "memcached"
+
+    def _command(self) -> list[str]:
+        return [self.executable, "-s", str(self.socket), "-m", "256"]
+
+    def _answers(self, probe: socket.socket) -> bool:
+        probe.sendall(b"version\r\n")
+        return probe.recv(64).startswith(b"VERSION")
+
+
+class Postgres(Server):
+    """A PostgreSQL cluster that never waits for the disk."""
+
+    program = "postgres"
+
+    def url(self, driver: str = "psycopg") -> str:
+        """For SQLAlchemy; the drivers name the socket differently."""
+        if driver == "pg8000":
+            return f"postgresql+pg8000://{NOBODY}@/postgres?unix_sock={self.socket}"
+        return f"postgresql+{driver}://{NOBODY}@/postgres?host={self.folder}"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / ".s.PGSQL.5432"
+
+    def _create(self) -> None:
+        initdb = Path(self.executable).resolve().with_name("initdb")
+        subprocess.run(
+            [initdb, "-D", "data", "-U", NOBODY, "-A", "trust", "-E", "UTF8"]
+            + ["--no-sync", "--no-locale"],
+            check=True,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            **self._as_nobody(),
+        )
+
+    def _command(self) -> list[str]:
+        settings = {
+            "fsync": "off",
+            "full_page_writes": "off",
+            "listen_addresses": "",
+            "log_min_messages": "panic",
+            "shared_buffers": "16MB",
+            "synchronous_commit": "off",
+            "unix_socket_directories": str(self.folder),
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        return [self.executable, "-D", str(self.folder / "data"), *options]
+
+    def _answers(self, probe: socket.socket) -> bool:
+        """It asks for the password, or lets us in, as soon as it is ready."""
+        words = b"user\0" + NOBODY.encode() + b"\0database\0postgres\0\0"
+        version = (196608).to_bytes(4, "big")
+        length = (len(words) + 8).to_bytes(4, "big")
+        probe.sendall(length + version + words)
+        return probe.recv(1) == b"R"
+
+
+_Any = t.TypeVar("_Any", bound=Server)
+
+
+@contextlib.contextmanager
+def running(kind: type[_Any]) -> cabc.Iterator[_Any]:
+    """A server of this kind; closed at the end.
+
+    :raises Missing: its program is not here and could not be installed.
+    """
+    server = kind()
+    try:
+        yield server
+    finally:
+        server.close()
