@@ -5,10 +5,12 @@ The clients differ in how they tell a failure: by an error, by ``False``, or not
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
 import sys
 import threading
 import time
+import types
 import typing as t
 from datetime import timedelta
 
@@ -32,7 +34,7 @@ class MemcachedGuard(Atomic):
     """memcached: ``replace``, and the taker is who deletes the entry."""
 
     alone: contextlib.AbstractContextManager[t.Any] = contextlib.nullcontext()
-    replies: t.ClassVar[dict[str, bool]] = {}
+    replies: cabc.Mapping[str, bool] = types.MappingProxyType({})
 
     @staticmethod
     def settle(interface: t.Any, app: Flask) -> None:

@@ -84,7 +84,9 @@ def _from_apt(program: str) -> str | None:
 
 @contextlib.contextmanager
 def _without_cluster(*sudo: str) -> cabc.Iterator[None]:
-    setting = f"mkdir -p {Path(NO_CLUSTER).parent} && echo 'create_main_cluster = false'"
+    setting = (
+        f"mkdir -p {Path(NO_CLUSTER).parent} && echo 'create_main_cluster = false'"
+    )
     _run(*sudo, "sh", "-c", f"{setting} > {NO_CLUSTER}")
     try:
         yield

@@ -191,11 +191,11 @@ class Postgres(Server):
         return probe.recv(1) == b"R"
 
 
-_Any = t.TypeVar("_Any", bound=Server)
+AnyServer = t.TypeVar("AnyServer", bound=Server)
 
 
 @contextlib.contextmanager
-def running(kind: type[_Any]) -> cabc.Iterator[_Any]:
+def running(kind: type[AnyServer]) -> cabc.Iterator[AnyServer]:
     """A server of this kind; closed at the end.
 
     :raises Missing: its program is not here and could not be installed.
