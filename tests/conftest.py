@@ -121,6 +121,43 @@ def memcached_client(memcached_server: servers.Memcached) -> cabc.Iterator[t.Any
     client.close()
 
 
+@pytest.fixture
+def pymemcache_client(
+    memcached_server: servers.Memcached, memcached_client: t.Any
+) -> cabc.Iterator[t.Any]:
+    """A client that threads must not share, of the same memcached."""
+    from pymemcache.client.base import Client
+
+    client = Client(str(memcached_server.socket))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def python_memcached_client(
+    memcached_server: servers.Memcached, memcached_client: t.Any
+) -> cabc.Iterator[t.Any]:
+    """A client that tells failures by what it returns, of the same memcached."""
+    from memcache import Client
+
+    client = Client([f"unix:{memcached_server.socket}"])
+    yield client
+    client.disconnect_all()
+    gc.collect()
+
+
+@pytest.fixture
+def pylibmc_client(
+    memcached_server: servers.Memcached, memcached_client: t.Any
+) -> cabc.Iterator[t.Any]:
+    """A client in C that threads must not share, of the same memcached."""
+    from pylibmc import Client
+
+    client = Client([str(memcached_server.socket)])
+    yield client
+    client.disconnect_all()
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> cabc.Iterator[servers.Postgres]:
     """A PostgreSQL server that only this test process uses."""

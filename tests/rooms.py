@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import math
 import subprocess
 import sys
 import threading
 import time
 import typing as t
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from cachelib import SimpleCache
 from flask import Flask
 from flask import session
@@ -31,11 +34,23 @@ BACKENDS = (
     *("redis", "memcached", "sqlite", "postgres"),
     *("files", "memory", "other"),
 )
+#: Other clients of memcached. pylibmc has no wheel for later versions of Python.
+CLIENTS = (
+    "pymemcache",
+    # Its sockets, one a thread, are left to the garbage collection.
+    pytest.param(
+        "python-memcached", marks=pytest.mark.filterwarnings("ignore::ResourceWarning")
+    ),
+    *(("pylibmc",) if sys.version_info < (3, 12) else ()),
+)
 #: The backends with a server, and the fixture that is a client of it or its URL.
 SERVERS = {
     "redis": "redis_client",
     "memcached": "memcached_client",
     "postgres": "postgres_url",
+    "pymemcache": "pymemcache_client",
+    "python-memcached": "python_memcached_client",
+    "pylibmc": "pylibmc_client",
 }
 #: Any JSON value, infinities and NaN included, which Python's json reads and writes.
 JSON = st.recursive(
@@ -54,17 +69,18 @@ class DictInterface(ServerSideSessionInterface):  # type: ignore[misc]
 
     def __init__(self, app: Flask) -> None:
         super().__init__(app)
-        self.kept: dict[str, bytes] = {}
+        self.kept: dict[str, tuple[bytes, float]] = {}
 
     def _retrieve_session_data(self, store_id: str) -> t.Any:
-        kept = self.kept.get(store_id)
-        return None if kept is None else self.serializer.decode(kept)
+        data, end = self.kept.get(store_id, (b"", 0))
+        return self.serializer.decode(data) if time.time() < end else None
 
     def _delete_session(self, store_id: str) -> None:
         self.kept.pop(store_id, None)
 
     def _upsert_session(self, lifetime: t.Any, data: t.Any, store_id: str) -> None:
-        self.kept[store_id] = self.serializer.encode(data)
+        end = time.time() + lifetime.total_seconds()
+        self.kept[store_id] = (self.serializer.encode(data), end)
 
 
 def bare_app(folder: Path, **config: t.Any) -> Flask:
@@ -81,12 +97,24 @@ def session_app(folder: Path, kind: str, client: t.Any = None, **more: t.Any) ->
     """
     app = bare_app(folder, **_sessions(folder, kind, client), **more)
     if "SQLALCHEMY_DATABASE_URI" in app.config:
-        app.config["SESSION_SQLALCHEMY"] = SQLAlchemy(app)
+        app.config["SESSION_SQLALCHEMY"] = _database(app)
     if kind == "other":
         app.session_interface = DictInterface(app)
     prepare(app)
     _add_views(app)
     return app
+
+
+def _database(app: Flask) -> SQLAlchemy:
+    """A database; one of SQLite that does not wait for the disk."""
+    database = SQLAlchemy(app)
+    with app.app_context():
+        if database.engine.name == "sqlite":
+            hurry = "PRAGMA synchronous = OFF"
+            sqlalchemy.event.listen(
+                database.engine, "connect", lambda raw, _: raw.execute(hurry).close()
+            )
+    return database
 
 
 def _sessions(folder: Path, kind: str, client: t.Any) -> dict[str, t.Any]:
@@ -102,12 +130,36 @@ def _sessions(folder: Path, kind: str, client: t.Any) -> dict[str, t.Any]:
 
 
 def app_on_backend(request: pytest.FixtureRequest, folder: Path) -> Flask:
-    """The app of a fixture that is parametrized with :data:`BACKENDS`."""
+    """The app of a fixture that is parametrized with these backends and clients."""
     server = SERVERS.get(request.param)
     client = request.getfixturevalue(server) if server else None
-    app = session_app(folder, request.param, client)
+    memcached = request.param in {"pymemcache", "python-memcached", "pylibmc"}
+    kind = "memcached" if memcached else request.param
+    app = session_app(folder, kind, client)
     request.addfinalizer(lambda: close_database(app))
     return app
+
+
+def plant(app: Flask, key: str, data: bytes) -> None:
+    """Put raw bytes where a backend keeps an entry, as somebody else would."""
+    interface: t.Any = app.session_interface
+    if app.config.get("SESSION_TYPE") in {"redis", "memcached"}:
+        interface.client.set(key, data)
+    elif app.config.get("SESSION_TYPE") == "sqlalchemy":
+        interface.write_entry(key, {}, timedelta(hours=1))
+        table = interface.sql_session_model.__table__
+        with interface.engine.begin() as connection:
+            connection.execute(
+                table.update().where(table.c.session_id == key).values(data=data)
+            )
+    elif isinstance(interface, DictInterface):
+        interface.kept[key] = (data, math.inf)
+    elif isinstance(interface.cache, SimpleCache):
+        interface.cache.set(key, data)
+    else:
+        interface.cache.set(key, {})
+        path = Path(interface.cache._get_filename(key))
+        path.write_bytes(path.read_bytes()[:4] + data)
 
 
 def close_database(app: Flask) -> None:

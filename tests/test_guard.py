@@ -80,6 +80,8 @@ class TestForeignData:
             b"\xff",
             b"[1]",
             b"1",
+            b"",
+            b"\xff\xfe\x00",
             b'"text"',
             b"null",
             b"{",
@@ -87,17 +89,27 @@ class TestForeignData:
             b"\x91" * 100_000,
         ],
     )
-    def test_broken_data_in_redis(
-        self, redis_client: redis.Redis, tmp_path: Path, data: bytes
-    ) -> None:
+    def test_broken_data(self, app: Flask, data: bytes) -> None:
         """What is no dict reads as an empty session and as no entry."""
-        app = rooms.session_app(tmp_path, "redis", redis_client)
-        redis_client.set("session:planted", data)
-        redis_client.set("msal-entry:planted", data)
+        rooms.plant(app, "session:planted", data)
+        rooms.plant(app, "msal-entry:planted", data)
         browser = app.test_client()
         browser.set_cookie("session", "planted")
         assert browser.get("/set/1").text == "1"
         assert browser.get("/get").text == "1"
+        assert Store(app).read("planted") is None
+        assert Store(app).take("planted") is None
+
+    def test_another_type_in_redis(
+        self, redis_client: redis.Redis, tmp_path: Path
+    ) -> None:
+        """A cookie that names another program's list or hash is an empty session."""
+        app = rooms.session_app(tmp_path, "redis", redis_client)
+        redis_client.rpush("session:planted", "x")
+        redis_client.hset("msal-entry:planted", "x", "y")
+        browser = app.test_client()
+        browser.set_cookie("session", "planted")
+        assert browser.get("/get").text == "None"
         assert Store(app).read("planted") is None
 
     @pytest.mark.parametrize(

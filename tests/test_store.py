@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,9 +20,9 @@ from flask_msal_errors.store import Store
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=rooms.BACKENDS)
+@pytest.fixture(params=(*rooms.BACKENDS, *rooms.CLIENTS))
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
-    """An app with guarded sessions, once on each backend."""
+    """An app with guarded sessions, once on each backend and client of one."""
     return rooms.app_on_backend(request, tmp_path)
 
 
@@ -56,6 +58,59 @@ class TestEntries:
         store.delete("a")
         assert not store.replace("a", {"newer": 1}, HOUR)
         assert store.read("a") is None
+
+    def test_take(self, store: Store) -> None:
+        """An entry that was taken is gone, and cannot be replaced."""
+        assert store.take("a") is None
+        store.write("a", self.VALUE, HOUR)
+        assert store.take("a") == self.VALUE
+        assert store.take("a") is None and store.read("a") is None
+        assert not store.replace("a", {"new": 1}, HOUR)
+
+    def test_taken_once(self, store: Store) -> None:
+        """Of eight threads that take an entry at once, exactly one gets it."""
+        wins: dict[str, int] = dict.fromkeys((f"key-{n}" for n in range(50)), 0)
+        together = threading.Barrier(8)
+
+        def take(_: int) -> None:
+            for key in wins:
+                together.wait(30)
+                if (value := store.take(key)) is not None:
+                    assert value == {"key": key}
+                    wins[key] += 1
+
+        for key in wins:
+            store.write(key, {"key": key}, HOUR)
+        rooms.in_threads(8, take)
+        assert set(wins.values()) == {1}
+
+    def test_lifetime(self, store: Store) -> None:
+        """An entry ends with its lifetime, and so does one that was replaced."""
+        store.write("a", {"a": 1}, timedelta(seconds=1))
+        store.write("b", {"b": 1}, HOUR)
+        store.write("c", {"c": 1}, timedelta(days=90))
+        assert store.replace("b", {"b": 2}, timedelta(seconds=1))
+        rooms.until(lambda: store.read("a") is None)
+        assert not store.replace("a", {"late": 1}, HOUR) and store.take("a") is None
+        rooms.until(lambda: store.take("b") is None)
+        assert store.read("c") == {"c": 1}
+
+    def test_large_values(self, store: Store) -> None:
+        """What is too large is refused by its size; anything else comes back whole."""
+        small, large = {"x": "a" * 900_000}, {"x": secrets.token_hex(3_000_000)}
+        store.write("a", small, HOUR)
+        assert store.read("a") == small
+        try:
+            assert store.replace("a", large, HOUR)
+        except ServiceUnavailable as error:
+            assert error.error == "session_entry_too_large"
+            assert "6000008 bytes" in str(error) or "6000006 bytes" in str(error)
+            assert store.read("a") == small
+            with pytest.raises(ServiceUnavailable, match="too much for memcached"):
+                store.write("b", large, HOUR)
+            assert store.read("b") is None
+        else:
+            assert store.take("a") == large
 
     def test_replace_against_delete(self, store: Store) -> None:
         """Whoever deletes wins over all who replace at the same time."""
