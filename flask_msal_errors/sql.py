@@ -27,7 +27,9 @@ class SqlGuard(Atomic):
     def settle(interface: t.Any, app: Flask) -> None:
         bind = interface.sql_session_model.__bind_key__
         with app.app_context():
-            interface.engine = interface.client.engines[bind]
+            # The same pool, but no error or log of it shows what is in a session.
+            interface.engine = interface.client.engines[bind].execution_options()
+        interface.engine.hide_parameters = True
 
     def read_entry(self, key: str) -> Entry | None:
         table, living = self._table(), self._living(key)
@@ -85,15 +87,27 @@ class SqlGuard(Atomic):
         """Do it in a transaction; once more if its pooled connection was dead."""
         from sqlalchemy.exc import DBAPIError
 
-        for attempt in (1, 2):
+        try:
+            return self._attempt(work)
+        except ConnectionError:
+            return self._attempt(work)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._attempt(work)
+
+    def _attempt(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with self.engine.connect() as connection:
             try:
-                with self.engine.begin() as connection:
+                with connection.begin():
                     return work(connection)
-            except DBAPIError as error:
-                # They would show what is in the session, wherever this is logged.
-                error.params = None
-                if attempt == 2 or not error.connection_invalidated:
-                    raise
+            except (OSError, SQLAlchemyError):
+                # Not every driver's lost connections are known to SQLAlchemy; on one
+                # that timed out, the late answer would be taken for the next one.
+                connection.invalidate()
+                raise
 
 
 def _utc_now() -> datetime:

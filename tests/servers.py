@@ -16,6 +16,11 @@ import time
 import typing as t
 from pathlib import Path
 
+import redis
+from pymemcache.client.base import PooledClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 import provision
 
 #: Whom PostgreSQL and memcached run as, which refuse to be root.
@@ -25,12 +30,20 @@ PATIENCE = 60
 
 
 class Server:
-    """A server in its own process group.
+    """A server and its processes.
 
     :cvar program: a key of :data:`provision.NAMES`.
+    :cvar kind: one of ``rooms.BACKENDS``.
+    :cvar config: what an app has to set beside the client, to wait a second only.
     """
 
     program = ""
+    kind = ""
+    config: t.ClassVar[dict[str, t.Any]] = {}
+
+    def client(self) -> contextlib.AbstractContextManager[t.Any]:
+        """What an app needs to use it as its session store."""
+        raise NotImplementedError
 
     def __init__(self) -> None:
         self.executable = provision.find(self.program)
@@ -42,6 +55,7 @@ class Server:
             self.folder.mkdir(mode=0o700)
             subprocess.run(["chown", NOBODY, str(self.folder)], check=True)
         self._process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
         self._create()
         self.start()
 
@@ -66,12 +80,12 @@ class Server:
         return {}
 
     def start(self) -> None:
+        self.starts += 1
         self._process = subprocess.Popen(
             self._command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             cwd=self.folder,
-            start_new_session=True,
             **self._as_nobody(),
         )
         deadline = time.monotonic() + PATIENCE
@@ -90,19 +104,27 @@ class Server:
     def kill(self) -> None:
         """End it as a crash or the kernel would."""
         assert self._process is not None
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._process.wait(PATIENCE)
 
     @contextlib.contextmanager
     def suspended(self) -> cabc.Iterator[None]:
         """It keeps its connections, takes new ones, and answers none."""
-        assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            os.killpg(self._process.pid, signal.SIGCONT)
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To its children, too: those of PostgreSQL are no group with it."""
+        assert self._process is not None
+        pid = self._process.pid
+        known = Path(f"/proc/{pid}/task/{pid}/children")
+        children = known.read_text().split() if known.exists() else []
+        for each in (pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, number)
 
     def close(self) -> None:
         self.kill()
@@ -113,6 +135,15 @@ class Redis(Server):
     """A Redis server without persistence."""
 
     program = "redis-server"
+    kind = "redis"
+
+    @contextlib.contextmanager
+    def client(self) -> cabc.Iterator[t.Any]:
+        """A client that waits a second, and does not try again by itself."""
+        again = Retry(NoBackoff(), 0)
+        options = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": again}
+        with redis.Redis.from_url(self.url, **options) as client:
+            yield client
 
     @property
     def url(self) -> str:
@@ -133,6 +164,14 @@ class Memcached(Server):
     """A memcached with its default limit of 1 MiB an entry."""
 
     program = "memcached"
+    kind = "memcached"
+
+    @contextlib.contextmanager
+    def client(self) -> cabc.Iterator[t.Any]:
+        """A client for threads that waits a second."""
+        client = PooledClient(str(self.socket), timeout=1, connect_timeout=1)
+        yield client
+        client.close()
 
     def _command(self) -> list[str]:
         return [self.executable, "-s", str(self.socket), "-m", "256"]
@@ -146,6 +185,13 @@ class Postgres(Server):
     """A PostgreSQL cluster that never waits for the disk."""
 
     program = "postgres"
+    kind = "postgres"
+    config: t.ClassVar = {"SQLALCHEMY_ENGINE_OPTIONS": {"connect_args": {"timeout": 1}}}
+
+    @contextlib.contextmanager
+    def client(self) -> cabc.Iterator[str]:
+        """URL for a driver that can wait a second only; psycopg waits for ever."""
+        yield self.url("pg8000")
 
     def url(self, driver: str = "psycopg") -> str:
         """For SQLAlchemy; the drivers name the socket differently."""
@@ -176,7 +222,6 @@ class Postgres(Server):
             "listen_addresses": "",
             "log_min_messages": "panic",
             "shared_buffers": "16MB",
-            "synchronous_commit": "off",
             "unix_socket_directories": str(self.folder),
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
