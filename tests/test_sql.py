@@ -165,7 +165,7 @@ class TestEntries:
     def test_errors_show_no_data(
         self, app: Flask, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """The database's own error, which a traceback shows, says nothing of an entry."""
+        """The database's error, which a traceback shows, has nothing of an entry."""
         store, interface = Store(app), t.cast(t.Any, app.session_interface)
         interface.sql_session_model.__table__.drop(interface.engine)
         with pytest.raises(ServiceUnavailable) as caught:
