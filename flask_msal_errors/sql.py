@@ -97,17 +97,8 @@ class SqlGuard(Atomic):
             return self._attempt(work)
 
     def _attempt(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        with self.engine.connect() as connection:
-            try:
-                with connection.begin():
-                    return work(connection)
-            except (OSError, SQLAlchemyError):
-                # Not every driver's lost connections are known to SQLAlchemy; on one
-                # that timed out, the late answer would be taken for the next one.
-                connection.invalidate()
-                raise
+        with self.engine.begin() as connection:
+            return work(connection)
 
 
 def _utc_now() -> datetime:

@@ -14,6 +14,7 @@ import rooms
 from flask import Flask
 from flask import Response
 from flask import session
+from liveapp import Start
 
 import servers
 from flask_msal_errors.errors import ServiceUnavailable
@@ -21,6 +22,7 @@ from flask_msal_errors.record import Codec
 from flask_msal_errors.record import Record
 from flask_msal_errors.record import Records
 from flask_msal_errors.store import Store
+from flask_msal_errors.testing import Emulator
 
 HOUR = timedelta(hours=1)
 OPERATIONS: dict[str, cabc.Callable[[Store], object]] = {
@@ -88,6 +90,20 @@ class TestEntries:
                 assert "secret" not in f"{caught.value} {caught.value.__cause__}", name
         rooms.until(lambda: works(store))
         assert "secret" not in caplog.text
+
+    def test_late_answers(self, app: Flask, server: servers.Server) -> None:
+        """An answer that came too late is not taken for that to the next question."""
+        store = Store(app)
+        for key in ("a", "b", "c"):
+            store.write(key, {"of": key}, HOUR)
+        with server.suspended(), pytest.raises(ServiceUnavailable):
+            store.read("a")
+        for key in ("b", "c") * 5:
+            try:
+                assert store.read(key) == {"of": key}
+            except ServiceUnavailable:
+                continue
+        assert store.read("c") == {"of": "c"}
 
     def test_a_record_is_old_or_new(
         self, app: Flask, server: servers.Server, outage: t.Any
@@ -191,3 +207,36 @@ def test_idle_connections(
             store.write(f"key-{number}", {"back": number}, HOUR)
             assert store.take(f"key-{number}") == {"back": number}
         rooms.close_database(app)
+
+
+class TestApp:
+    """A whole app, with a person signed in, whose store fails."""
+
+    @pytest.mark.parametrize("kind", [servers.Redis, servers.Memcached])
+    def test_a_day_with_outages(
+        self,
+        start: Start,
+        entra: Emulator,
+        own_server: cabc.Callable[..., t.Any],
+        kind: type[servers.Server],
+    ) -> None:
+        """Pages and sign-out are a 503 with Retry-After until the server is back."""
+        server = own_server(kind)
+        with server.client() as client:
+            config = {"SESSION_TYPE": kind.kind, f"SESSION_{kind.kind.upper()}": client}
+            live = start(**config)
+            person = entra.person("ada")
+            assert person.visit(live.url + "/mail").status_code == 200
+            leaving = person.get(live.url + "/auth/logout")
+            with server.suspended():
+                for path in ("/", "/me", "/mail"):
+                    answer = person.get(live.url + path)
+                    assert answer.status_code == 503
+                    assert int(answer.headers["Retry-After"]) > 0
+                assert person.submit(leaving).status_code == 503
+            assert person.visit(live.url + "/mail").status_code == 200
+            sid = live.session_id(person)
+            person.submit(person.get(live.url + "/auth/logout"))
+            interface: t.Any = live.app.session_interface
+            assert interface.read_entry(f"session:{sid}") is None
+            assert person.get(live.url + "/").text == "hello nobody"
