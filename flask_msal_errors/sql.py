@@ -97,8 +97,15 @@ class SqlGuard(Atomic):
             return self._attempt(work)
 
     def _attempt(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
-        with self.engine.begin() as connection:
-            return work(connection)
+        with self.engine.connect() as connection:
+            try:
+                with connection.begin():
+                    return work(connection)
+            except OSError:
+                # A driver's own, such as pg8000's time-out: SQLAlchemy does not know
+                # that the connection is lost, and would use it again.
+                connection.invalidate()
+                raise
 
 
 def _utc_now() -> datetime:

@@ -179,9 +179,13 @@ class TestSessions:
         assert browser.get("/get").text == "None"
         assert store.read("handle") == {"value": "an entry's"}
 
-    @pytest.mark.parametrize("sid", ["", "é", "\udcff", "a" * 5000, "a b", "%00", "*"])
+    @pytest.mark.parametrize(
+        "sid",
+        ["", "é", "\udcff", "a" * 5000, "a b", "%00", "*", r'"\000"', r'"\n\001"'],
+    )
     def test_an_odd_cookie(self, app: Flask, sid: str) -> None:
-        """A session cookie that nobody was given is an empty session."""
+        """A session cookie that nobody was given is an empty session to write to."""
         browser = app.test_client()
         header = f"session={sid}".encode("utf-8", "surrogateescape").decode("latin-1")
         assert browser.get("/get", headers={"Cookie": header}).text == "None"
+        assert browser.get("/set/1", headers={"Cookie": header}).text == "1"
