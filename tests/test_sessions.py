@@ -181,11 +181,16 @@ class TestSessions:
 
     @pytest.mark.parametrize(
         "sid",
-        ["", "é", "\udcff", "a" * 5000, "a b", "%00", "*", r'"\000"', r'"\n\001"'],
+        [
+            *("", "é", "\udcff", "a b", "%00", "*", "a" * 240, "a" * 5000),
+            # Cookies may have octal escapes.
+            *(r'"\000"', r'"\012\001"'),
+        ],
     )
     def test_an_odd_cookie(self, app: Flask, sid: str) -> None:
         """A session cookie that nobody was given is an empty session to write to."""
-        browser = app.test_client()
         header = f"session={sid}".encode("utf-8", "surrogateescape").decode("latin-1")
+        # A client that keeps cookies drops a header of our own.
+        browser = app.test_client(use_cookies=False)
         assert browser.get("/get", headers={"Cookie": header}).text == "None"
         assert browser.get("/set/1", headers={"Cookie": header}).text == "1"
