@@ -77,7 +77,8 @@ def _from_apt(program: str) -> str | None:
             return path
         _run(*apt, *wait, "update")
         package = PACKAGES.get(program, program)
-        with _without_cluster(*sudo):
+        postgres = program == "postgres"
+        with _without_cluster(*sudo) if postgres else contextlib.nullcontext():
             _run(*apt, *wait, "install", "-y", "--no-install-recommends", package)
     return _on_path(program)
 
