@@ -171,7 +171,7 @@ def postgres_url(postgres_server: servers.Postgres) -> str:
     return postgres_server.url()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_server() -> cabc.Iterator[cabc.Callable[..., t.Any]]:
     """A function that starts a server which the test may kill: ``own_server(Redis)``.
 

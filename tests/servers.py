@@ -112,19 +112,37 @@ class Server:
         """It keeps its connections, takes new ones, and answers none."""
         self._signal(signal.SIGSTOP)
         try:
+            self._await_standstill()
             yield
         finally:
             self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
         """To its children, too: those of PostgreSQL are no group with it."""
-        assert self._process is not None
-        pid = self._process.pid
-        known = Path(f"/proc/{pid}/task/{pid}/children")
-        children = known.read_text().split() if known.exists() else []
-        for each in (pid, *map(int, children)):
+        for each in self._processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, number)
+
+    def _processes(self) -> list[int]:
+        if self._process is None or self._process.poll() is not None:
+            return []
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
+    def _await_standstill(self) -> None:
+        """A thread on another core still answers for a moment."""
+        threads = [
+            stat
+            for each in self._processes()
+            for stat in Path(f"/proc/{each}/task").glob("*/stat")
+        ]
+        deadline = time.monotonic() + PATIENCE
+        while any(
+            stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in threads
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
 
     def close(self) -> None:
         self.kill()
