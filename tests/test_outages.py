@@ -116,7 +116,7 @@ class TestEntries:
         new = Record(tokens="n" * 50_000, proofs={"c1": 2})
         handle, starts = records.create(old), server.starts
         with contextlib.ExitStack() as stack:
-            with pytest.raises(ServiceUnavailable), records.changing(handle, 1) as it:
+            with pytest.raises(ServiceUnavailable), records.changing(handle) as it:
                 it.tokens, it.proofs = new.tokens, dict(new.proofs)
                 stack.enter_context(outage())
         rooms.until(lambda: works(Store(app)))

@@ -139,7 +139,7 @@ class TestRecords:
         handle, other = records.create(FULL), records.create(Record())
         assert handle != other and len(handle) >= 43
         assert records.load(handle) == FULL
-        with records.changing(handle, 5) as record:
+        with records.changing(handle) as record:
             record.proofs["c2"] = 100
         assert records.load(handle).proofs == {"c1": 99, "c2": 100}
         records.delete(handle)
@@ -148,7 +148,7 @@ class TestRecords:
     def test_deleted_meanwhile(self, records: Records) -> None:
         """A record that is deleted while it is changed does not come back."""
         handle = records.create(Record())
-        with records.changing(handle, 5) as record:
+        with records.changing(handle) as record:
             records.delete(handle)
             record.tokens = "late"
         records.renew(handle)
@@ -160,14 +160,14 @@ class TestRecords:
         """A record that did not change is not written."""
         handle = records.create(FULL)
         monkeypatch.setattr(Store, "replace", None)
-        with records.changing(handle, 5) as record:
+        with records.changing(handle) as record:
             assert record == FULL
 
     def test_saved_after_an_exception(self, records: Records) -> None:
         """What was learnt before an exception counts: a 429 must not be forgotten."""
         handle = records.create(Record())
         with pytest.raises(KeyError, match="mine"):
-            with records.changing(handle, 5) as record:
+            with records.changing(handle) as record:
                 record.http.update(FULL.http)
                 raise KeyError("mine")
         assert records.load(handle).http == FULL.http
@@ -192,7 +192,7 @@ class TestRecords:
     def test_renewed_later(self, records: Records) -> None:
         """A record that is being changed is not waited for: renewing can wait."""
         handle = records.create(FULL)
-        with records.changing(handle, 30):
+        with records.changing(handle):
             assert records.renew(handle) is False
         assert records.renew(handle) is True
 
@@ -206,7 +206,7 @@ class TestRecords:
 
         def add(_: int) -> None:
             for _ in range(25):
-                with records.changing(handle, 60) as record:
+                with records.changing(handle) as record:
                     record.proofs["n"] = record.proofs.get("n", 0) + 1
 
         rooms.in_threads(8, add)
@@ -245,7 +245,7 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
             if number == 4:
                 together.wait(60)
                 continue
-            with records.changing(handle, 60) as record:
+            with records.changing(handle) as record:
                 name = f"{number}-{round}"
                 record.http[name] = (429, "Too Many Requests", {}, 13, 10)
                 record.tokens += f"<{name}>"
@@ -271,7 +271,7 @@ browser.set_cookie("session", sid)
 print("ready", flush=True)
 sys.stdin.readline()
 for round in range(100):
-    with records.changing(handle, 60) as record:
+    with records.changing(handle) as record:
         record.http[f"{name}-{round}"] = (429, "Too Many Requests", {}, 13, 10)
         record.tokens += f"<{name}-{round}>"
     assert browser.get("/get").text == "kept"
@@ -306,10 +306,13 @@ def test_changing_by_processes(
     assert set(records.load(handle).tokens[1:-1].split("><")) == names
 
 
-def test_held_for_too_long(records: Records) -> None:
+def test_held_for_too_long(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits too long for a record is told so, and changes nothing."""
     handle = records.create(FULL)
-    with records.changing(handle, 30):
+    store = records._store
+    lock = store.lock
+    with records.changing(handle):
+        monkeypatch.setattr(store, "lock", lambda key, *_: lock(key, 30, 0.05))
         with pytest.raises(ServiceUnavailable, match="identity provider"):
-            with records.changing(handle, 0.05):
+            with records.changing(handle):
                 pass

@@ -89,7 +89,7 @@ class TestTransactions:
             session["value"] = "kept"
             db.session.execute(house.people.insert().values(name="half done"))
             handle = records.create(Record())
-            with records.changing(handle, 5) as record:
+            with records.changing(handle) as record:
                 record.tokens = "new"
             records.delete(handle)
             seen.append(house.names())
@@ -128,7 +128,7 @@ class TestTransactions:
         @app.get("/failing")
         def failing() -> str:
             db.session.execute(house.people.insert().values(name="undone"))
-            with records.changing(handle, 5) as record:
+            with records.changing(handle) as record:
                 record.tokens = "new"
             db.session.rollback()
             return "undone"
