@@ -8,6 +8,7 @@ import typing as t
 
 from flask import Flask
 from flask import current_app
+from flask import has_request_context
 from flask import request
 from flask import session
 from flask import url_for
@@ -21,10 +22,7 @@ from .decorators import Guardian
 from .decorators import View
 from .decorators import guarding
 from .downstream import Refresher
-from .downstream import RequestsAuth
-from .downstream import RequestsSession
 from .errors import ConfigurationError
-from .errors import InteractionRequired
 from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .flows import Flows
@@ -33,6 +31,8 @@ from .navigation import current_target
 from .pages import Pages
 from .record import Codec
 from .record import Records
+from .requests_client import RequestsAuth
+from .requests_client import RequestsSession
 from .settings import Settings
 from .signin import SignIn
 from .signout import SignOut
@@ -204,13 +204,8 @@ class MsalAuth:
         :raises MsalAuthError: an MSAL error dict, or a response whose challenge the
             user can meet. A 404, or a 401 without such a challenge, is returned.
         """
-        try:
-            return downstream.check(result_or_response, tuple(scopes or ()))
-        except InteractionRequired:
-            refused = downstream.refused_token(result_or_response)
-            if refused is not None:
-                _rooms().tokens.drop(refused)
-            raise
+        tokens = _rooms().tokens if has_request_context() else None
+        return downstream.check(result_or_response, tuple(scopes or ()), tokens)
 
     def requests_auth(self, scopes: cabc.Sequence[str]) -> RequestsAuth:
         """The user's token for ``requests``: ``requests.get(url, auth=…)``."""

@@ -31,7 +31,7 @@ from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import TokenError
 from flask_msal_errors import signals
 from flask_msal_errors.downstream import check
-from flask_msal_errors.downstream import refused_token
+from flask_msal_errors.responses import refused_token
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 
@@ -180,9 +180,9 @@ class TestRefusedToken:
             ("Bearer abc", "abc"),
             ("bearer abc", "abc"),
             (b"Bearer abc", "abc"),
-            ("Basic abc", None),
-            (None, None),
-            (42, None),
+            ("Basic abc", ""),
+            (None, ""),
+            (42, ""),
         ],
     )
     def test_table(self, value: t.Any, token: str | None) -> None:
