@@ -7,6 +7,7 @@ Knows no HTTP client.
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import json
 import typing as t
 
@@ -16,11 +17,26 @@ from . import challenge
 from . import responses
 from . import signals
 from .claims import merge_claims
+from .errors import ConfigurationError
 from .errors import InteractionRequired
 from .errors import MsalAuthError
 from .errors import from_result
 from .errors import is_error
 from .tokens import Tokens
+
+
+@contextlib.contextmanager
+def needing(extra: str) -> cabc.Iterator[None]:
+    """Import a client that is optional.
+
+    :raises ConfigurationError: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is not installed: pip install flask-msal-errors[{extra}]"
+        ) from error
 
 
 def challenge_of(

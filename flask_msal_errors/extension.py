@@ -43,6 +43,10 @@ from .user import User
 from .user import signed_in
 from .views import blueprint
 
+if t.TYPE_CHECKING:
+    from .azure_client import Credential
+    from .httpx_client import HttpxAuth
+
 _KEY = "flask_msal_errors"
 
 
@@ -214,6 +218,27 @@ class MsalAuth:
     def requests_session(self, scopes: cabc.Sequence[str]) -> RequestsSession:
         """A ``requests.Session`` that acts for the user, with timeouts by default."""
         return RequestsSession(self.requests_auth(scopes))
+
+    def httpx_auth(self, scopes: cabc.Sequence[str]) -> HttpxAuth:
+        """The user's token for httpx, sync and async: ``httpx.get(url, auth=…)``."""
+        wanted = checked(scopes)
+        with downstream.needing("httpx"):
+            from .httpx_client import HttpxAuth
+        return HttpxAuth(Refresher(_rooms().tokens, wanted))
+
+    def credential(self, *, scopes: cabc.Sequence[str] | None = None) -> Credential:
+        """The user as a credential for clients of the Azure and Microsoft Graph SDKs.
+
+        Made in the view, like its client: it serves the user of this request only.
+        Asynchronous clients, Microsoft Graph's among them, take ``credential().aio``.
+
+        :param scopes: asked for in place of the client's own (mostly ``/.default``),
+            if they are of the same resource.
+        """
+        wanted = checked(scopes or ())
+        with downstream.needing("azure"):
+            from .azure_client import Credential
+        return Credential(_rooms().tokens, wanted)
 
     def login_url(self, next: str | None = None) -> str:
         """Where a visitor signs in, and comes back from to ``next`` (or to here)."""
