@@ -89,3 +89,11 @@ def invalid_token(here: Tenant, description: str) -> str:
 def insufficient_scope(scope: str) -> str:
     """Return RFC 6750's challenge."""
     return f'Bearer error="insufficient_scope", scope="{scope}"'
+
+
+def vault(here: Tenant) -> str:
+    """Return Key Vault's answer to a call without a token: whom to ask for what."""
+    return (
+        f'Bearer authorization="{here.pages_url}/{here.id}",'
+        f' resource="{here.api_resource}"'
+    )
