@@ -34,5 +34,5 @@ def secret(name: str) -> dict[str, t.Any]:
     if "Authorization" not in request.headers:
         raise Unauthorized(challenges.vault(here))
     owner = caller(here, None, here.api_resource).issued.user
-    place = f"{here.https_url}/vault/secrets/{name}/1"
+    place = f"{here.https_url}/secrets/{name}/1"
     return {"id": place, "value": f"{name} of {owner.username}", "attributes": {}}

@@ -12,6 +12,10 @@ from callers import Caller
 from flask import Response
 
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import challenges
+
+#: Kiota's packages warn of each other.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 Client = cabc.Callable[[Caller], t.Any]
 
@@ -34,14 +38,15 @@ def secrets(caller: Caller) -> t.Any:
 
 
 async def secrets_async(caller: Caller) -> t.Any:
-    """Key Vault's client of ``aio``, on aiohttp."""
+    """Key Vault's client of ``aio``; aiohttp would leave TLS sockets to the loop."""
+    from azure.core.pipeline.transport import AsyncioRequestsTransport
     from azure.keyvault.secrets.aio import SecretClient
 
     async with SecretClient(
         https(caller) + "/vault",
         caller.auth.credential(scopes=caller.scopes).aio,
         verify_challenge_resource=False,
-        connection_verify=caller.entra.ca_file,
+        transport=AsyncioRequestsTransport(connection_verify=caller.entra.ca_file),
     ) as client:
         return (await client.get_secret("salary")).value
 
@@ -60,22 +65,26 @@ def groups(caller: Caller) -> t.Any:
         return [f"{group.name}@" for group in client.resource_groups.list()][0]
 
 
-async def graph(caller: Caller, **credential: t.Any) -> t.Any:
+async def graph(caller: Caller) -> t.Any:
     """Microsoft Graph's SDK, on Kiota and httpx."""
     from kiota_authentication_azure.azure_identity_authentication_provider import (
         AzureIdentityAuthenticationProvider,
     )
     from msgraph import GraphRequestAdapter
     from msgraph import GraphServiceClient
+    from msgraph.graph_request_adapter import options
     from msgraph_core import GraphClientFactory
 
-    async with httpx.AsyncClient(verify=caller.tls) as http:
+    # Kiota's own transport, put in front of this one, does not close it.
+    async with httpx.AsyncHTTPTransport(verify=caller.tls) as transport:
+        http = httpx.AsyncClient(transport=transport)
         provider = AzureIdentityAuthenticationProvider(
             caller.auth.credential().aio,
             scopes=["https://graph.microsoft.com/User.Read"],
         )
+        middleware = GraphClientFactory.create_with_default_middleware
         adapter = GraphRequestAdapter(
-            provider, GraphClientFactory.create_with_default_middleware(client=http)
+            provider, middleware(client=http, options=options)
         )
         adapter.base_url = caller.entra.graph_url
         me = await GraphServiceClient(request_adapter=adapter).me.get()
@@ -93,14 +102,16 @@ def consented(entra: Emulator) -> None:
 
 
 def refuse(entra: Emulator, times: int = 1) -> None:
-    """Let the API refuse calls that have a token."""
+    """Let the API refuse calls that have a token, in the form that each SDK reads."""
+    uri = challenges.authorization_uri(entra.tenant)
+    header = CHALLENGE.replace("Bearer", f'Bearer authorization_uri="{uri}",')
 
     def answer(request: t.Any) -> Response | None:
         nonlocal times
         if "Authorization" not in request.headers or not times:
             return None
         times -= 1
-        return Response("{}", 401, {"WWW-Authenticate": CHALLENGE})
+        return Response("{}", 401, {"WWW-Authenticate": header})
 
     entra.fail_next(answer, "api", times=99)
 
