@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections.abc as cabc
 import email.message
 import http
+import json
+import re
 import types
 import typing as t
 
@@ -17,9 +19,14 @@ from callers import STALE
 from callers import Caller
 from callers import Client
 from callers import Work
+from callers import by_requests
 from callers import caller as caller
 from flask import Response
 from flask import request
+from hypothesis import HealthCheck
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
 from liveapp import LiveApp
 from liveapp import Start
 from requests.structures import CaseInsensitiveDict
@@ -212,14 +219,19 @@ class TestSilentSecondTry:
         assert refreshed - before["token.refresh_token"] == 1
         assert entra.counters["authorize"] - before["authorize"] == 1
 
+    @pytest.mark.parametrize("form", ["microsoft", "rfc9470", "middle_tier"])
     def test_authentication_context(
-        self, caller: Caller, entra: Emulator, get: Get
+        self, caller: Caller, entra: Emulator, get: Get, form: str
     ) -> None:
-        """An API that demands a context gets it after the user stepped up."""
+        """An API that demands a context, in any dialect, gets it after a step-up."""
+        entra.context_form = form
         entra.require_context("/me", "c3")
+        before = entra.counters.copy()
         answer = caller.run(get("/me"), follow=True)
         assert answer.status_code == 200
+        assert "ada@contoso.example" in answer.text
         assert "context" in caller.person.pages
+        assert entra.counters["authorize"] - before["authorize"] == 1
 
     def test_insufficient_scope(
         self, caller: Caller, entra: Emulator, get: Get
@@ -254,6 +266,26 @@ class TestSilentSecondTry:
         answer = caller.run(get("/me"))
         assert answer.status_code == 302
         assert "acr" in answer.headers["Location"]
+        assert entra.counters["token"] == before["token"]
+
+    def test_max_age(self, caller: Caller, entra: Emulator, get: Get) -> None:
+        """An API that demands a recent sign-in gets it after one."""
+        header = 'Bearer error="insufficient_user_authentication", max_age=0'
+        refusal = Response("", 401, {"WWW-Authenticate": header})
+        entra.fail_next(lambda request: refusal, "api")
+        caller.person.pages.clear()
+        answer = caller.run(get("/me"), follow=True)
+        assert "ada@contoso.example" in answer.text
+        assert "pick" in caller.person.pages
+        asked = [call.query for call in entra.calls if call.kind == "authorize"][-1]
+        assert asked["max_age"] == "0"
+
+    def test_pause(self, caller: Caller, entra: Emulator, get: Get) -> None:
+        """A 429 comes back to the view at once: no worker sleeps on Retry-After."""
+        entra.throttle(3000, target="api")
+        before = entra.counters.copy()
+        assert caller.run(get("/me")).text == "Too Many Requests"
+        assert entra.counters["api"] - before["api"] == 1
         assert entra.counters["token"] == before["token"]
 
     def test_stale_token(self, caller: Caller, entra: Emulator, get: Get) -> None:
@@ -322,6 +354,60 @@ class TestSilentSecondTry:
         answer = caller.run(get("/me"))
         assert answer.status_code == 429
         assert answer.headers["Retry-After"]
+
+
+HEADERS = st.one_of(
+    st.text(),
+    st.lists(
+        st.sampled_from(
+            [CHALLENGE, STALE, "Bearer ", "PoP ", "Basic realm=x", 'claims="', "error="]
+            + ["insufficient_scope", "insufficient_claims", "invalid_token", '"', ", "]
+            + ["insufficient_user_authentication", "acr_values=c1", "max_age=5", "=="]
+            + ['scope="Mail.Send openid https://evil.example/x"', "e30", CLAIMS, "{"]
+        )
+    ).map(" ".join),
+)
+
+
+class TestAnyHeader:
+    @given(st.sampled_from([200, 401, 403, 500]), st.lists(HEADERS, max_size=3))
+    def test_decision(self, status: int, values: list[str]) -> None:
+        """Whatever an API sends: its answer as it is, or a demand that says what."""
+        value = answer(status, {"WWW-Authenticate": values})
+        try:
+            assert check(value, ["api://a/Read"]) is value
+        except InteractionRequired as error:
+            assert status in (401, 403)
+            assert error.scopes
+            assert all(scope.startswith("api://a/") for scope in error.scopes)
+            claims = json.loads(error.claims or "{}")
+            assert claims.keys() <= {"access_token", "id_token"}
+            assert all(isinstance(member, dict) for member in claims.values())
+            consent = error.scopes != ("api://a/Read",)
+            assert claims or consent or error.max_age is not None
+
+    @settings(
+        max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(st.sampled_from([401, 403]), HEADERS)
+    def test_redirect(
+        self, caller: Caller, entra: Emulator, status: int, header: str
+    ) -> None:
+        """On real sockets: never an exception of ours, never claims that are none."""
+        header = header.encode("latin-1", "replace").decode("latin-1")
+        sent = re.sub("[\x00-\x1f\x7f-\x9f]", " ", header).strip()
+        refusal = Response("refused", status, {"WWW-Authenticate": sent})
+        entra.clear_faults()
+        entra.fail_next(lambda request: refusal, "api", times=9)
+        got = caller.run(lambda: by_requests(caller, "GET", "/me"))
+        if got.status_code == 200:
+            assert got.text == "refused"
+            return
+        assert got.status_code == 302
+        asked = httpx.URL(got.headers["Location"]).params
+        claims = json.loads(asked["claims"])
+        assert all(isinstance(member, dict) for member in claims.values())
+        assert "evil" not in asked["scope"]
 
 
 class TestAcquireToken:
