@@ -27,6 +27,8 @@ from .user import signed_in
 #: Long past (epoch seconds). azure-core's policies keep a token in their client until
 #: its ``refresh_on``; with this one they ask at each call whose it is.
 _AT_ONCE = 1
+#: What stands for a tenant where none is meant.
+_ANY_TENANT = ("common", "organizations")
 
 
 class _Acting:
@@ -76,8 +78,10 @@ class _Acting:
                 "Make it and its client in the view, not once for the application."
             )
         person = signed_in()
-        home = person.user.tenant_id if person else None
-        if tenant_id and person and tenant_id.lower() != str(home).lower():
+        if person is None or not tenant_id:
+            return
+        home = str(person.user.tenant_id)
+        if tenant_id.lower() not in (home.lower(), *_ANY_TENANT):
             raise ConfigurationError(
                 f"A client asked for a token of tenant {tenant_id}, but the user is "
                 f"signed in to {home}: set its tenant, or sign in there "

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 import typing as t
 
 import requests
 import requests.adapters
 import requests.auth
+from urllib3.connection import HTTPConnection
 
 from . import responses
 from .downstream import Refresher
@@ -20,6 +22,12 @@ from .downstream import Refresher
 _TIMEOUT = (10.0, 60.0)
 #: Connections kept open to each of so many hosts, for all users of a process.
 _POOL = 32
+#: Azure's load balancers forget a connection after 4 idle minutes, without a word to
+#: either end (https://learn.microsoft.com/azure/load-balancer/load-balancer-tcp-reset).
+_KEEPALIVE = [*HTTPConnection.default_socket_options]
+_KEEPALIVE += [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+if hasattr(socket, "TCP_KEEPIDLE"):
+    _KEEPALIVE += [(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)]
 
 
 class RequestsAuth(requests.auth.AuthBase):
@@ -96,6 +104,9 @@ def _rewound(request: requests.PreparedRequest, place: int | None) -> bool:
 
 class _SharedAdapter(requests.adapters.HTTPAdapter):
     """Connections of this process, which a session's end leaves open for the next."""
+
+    def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().init_poolmanager(*args, **kwargs, socket_options=_KEEPALIVE)
 
     def close(self) -> None:
         pass

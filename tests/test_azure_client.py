@@ -145,11 +145,13 @@ class TestProtocols:
 
 
 class TestTenant:
-    @pytest.mark.parametrize("change", [str.upper, str.lower])
+    @pytest.mark.parametrize(
+        "change", [str.upper, str.lower, lambda _: "common", lambda _: "organizations"]
+    )
     def test_own(
         self, caller: Caller, entra: Emulator, change: cabc.Callable[[str], str]
     ) -> None:
-        """The user's own tenant may be named, in any case."""
+        """The user's own tenant may be named, in any case, or none in particular."""
 
         def work() -> t.Any:
             tenant = change(entra.tenant_id)
@@ -215,7 +217,7 @@ class TestWhose:
         with caller.live.app.test_request_context("/"):
             credential = caller.auth.credential()
             with pytest.raises(InteractionRequired) as caught:
-                credential.get_token("Mail.Read")
+                credential.get_token("Mail.Read", tenant_id="9ab03e19")
         assert caught.value.reason == "not_signed_in"
 
 

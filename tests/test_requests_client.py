@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections.abc as cabc
 import io
 import os
+import socket
 import typing as t
 
 import certifi
 import pytest
 import requests
+import urllib3.connection
 from callers import CHALLENGE
 from callers import STALE
 from callers import Caller
@@ -281,6 +283,30 @@ class TestPool:
         assert get(caller, "/me").status_code == 200
         sent = [call for call in entra.calls if call.kind == "api"][-1].headers
         assert not {"Cookie", "X-Mine"} & sent.keys()
+
+    def test_idle_connections_are_kept_alive(
+        self,
+        caller: Caller,
+        monkeypatch: pytest.MonkeyPatch,
+        others: cabc.Callable[[t.Any], str],
+    ) -> None:
+        """What is kept open tells when the other end is gone."""
+        made: list[t.Any] = []
+        connect = urllib3.connection.HTTPConnection.connect
+
+        def note(self: t.Any) -> None:
+            connect(self)
+            made.append(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+        monkeypatch.setattr(urllib3.connection.HTTPConnection, "connect", note)
+
+        def other(environ: t.Any, answer: t.Any) -> list[bytes]:
+            answer("200 OK", [])
+            return [b"other"]
+
+        url = others(other)
+        assert run(caller, lambda api: api.get(url).text).text == "other"
+        assert made == [1]
 
     def test_a_fork_opens_its_own(self) -> None:
         """Another process has another pool."""
