@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections.abc as cabc
 import ssl
 import threading
@@ -110,6 +111,30 @@ async def by_httpx_async(
 
 Client = cabc.Callable[..., t.Any]
 CLIENTS: tuple[Client, ...] = (by_requests, by_requests_auth, by_httpx, by_httpx_async)
+
+
+def while_thinking(entra: Emulator, call: Work) -> Work:
+    """A coroutine function that calls, and fails if that stops its event loop.
+
+    The token endpoint answers only when another task of the loop has run.
+    """
+    asked, turned = threading.Event(), threading.Event()
+
+    def hold(request: t.Any) -> None:
+        asked.set()
+        assert turned.wait(20), "the event loop stands still"
+
+    entra.fail_next(hold, "token")
+
+    async def other_task() -> None:
+        while not asked.is_set():
+            await asyncio.sleep(0.01)
+        turned.set()
+
+    async def work() -> t.Any:
+        return (await asyncio.gather(call(), asyncio.wait_for(other_task(), 20)))[0]
+
+    return work
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from callers import CLAIMS
 from callers import STALE
 from callers import Caller
 from callers import caller as caller
+from callers import while_thinking
 from flask import Response
 
 from flask_msal_errors import ConfigurationError
@@ -313,6 +314,15 @@ class TestChallenges:
 
         assert caller.run(work).status_code == 200
         assert entra.counters["token"] - before == 1
+
+
+class TestEventLoop:
+    def test_goes_on_meanwhile(self, caller: Caller, entra: Emulator) -> None:
+        """Other tasks of a view run while the token endpoint thinks."""
+        refusal = Response("", 401, {"WWW-Authenticate": CHALLENGE})
+        entra.fail_next(lambda request: refusal, "api")
+        work = while_thinking(entra, lambda: by_azure_async(caller, "/me"))
+        assert "ada@contoso.example" in caller.run(work).text
 
 
 OPTIONAL = ("httpx", "azure", "asgiref", "redis", "pytest", "aiohttp", "kiota_http")
