@@ -11,6 +11,7 @@ from flask import Flask
 from flask import Response
 from flask import current_app
 from flask import render_template
+from flask import request
 from werkzeug.exceptions import InternalServerError
 from werkzeug.exceptions import NotFound
 
@@ -28,6 +29,11 @@ NAVIGATION = (
     ("profile", "My profile", "Signing in, and a call with the token you have."),
     ("mail", "Mail", "One more permission: you are asked when it is needed."),
     ("payroll", "Payroll", "A sensitive page: the API wants stronger proof."),
+    (
+        "expense",
+        "Expenses",
+        "A form that is interrupted, and goes on, with its file.",
+    ),
     ("revoked", "Revoked?", "Your session is revoked while you work."),
     ("busy", "Busy", "Entra asks for a pause, and the app keeps to it."),
 )
@@ -92,6 +98,25 @@ def mail() -> str:
 def payroll() -> str:
     """Behind ``login_required(acrs="c1")``, or an API that demands ``c1`` itself."""
     return show("payroll", call(here().payroll))
+
+
+@bp.get("/expense")
+@auth.login_required
+def expense() -> str:
+    return render_template("expense.html", claim=None)
+
+
+@bp.post("/expense")
+@auth.login_required(acrs="c1")
+def send_expense() -> str:
+    receipt = request.files.get("receipt")
+    claim = {
+        "what": request.form.get("what", ""),
+        "amount": request.form.get("amount", ""),
+        "receipt": receipt.filename if receipt else "",
+        "size": len(receipt.read()) if receipt else 0,
+    }
+    return render_template("expense.html", claim=claim)
 
 
 @bp.get("/revoked")

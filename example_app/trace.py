@@ -58,6 +58,7 @@ def watch(app: Flask) -> None:
     signals.signed_in.connect(_signed_in, app)
     signals.signed_out.connect(_signed_out, app)
     signals.reauthenticated.connect(_reauthenticated, app)
+    signals.request_resumed.connect(_resumed, app)
     signals.challenge_received.connect(_challenged, app)
     signals.throttled.connect(_throttled, app)
     signals.sign_in_failed.connect(_sign_in_failed, app)
@@ -89,6 +90,10 @@ def _signed_out(app: Flask, *, user: User | None) -> None:
 
 def _reauthenticated(app: Flask, *, user: User, reason: str) -> None:
     _tell("you", _CAME_BACK.get(reason, "You signed in again, and came back."))
+
+
+def _resumed(app: Flask, *, url: str) -> None:
+    _tell("done", "The form that was interrupted went on, once.", ends=True)
 
 
 def _throttled(app: Flask, *, error: Throttled) -> None:

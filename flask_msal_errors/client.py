@@ -22,6 +22,7 @@ import requests
 from msal.exceptions import MsalServiceError
 
 from . import caches
+from . import deadline
 from .caches import BoundHttpCache
 from .caches import BoundTokenCache
 from .caches import Caches
@@ -134,11 +135,13 @@ class Client:
     ) -> dict[str, t.Any]:
         """MSAL's result for the account in the caches, from them or the token endpoint.
 
+        It ends after ``MSAL_HTTP_TIMEOUT`` seconds, however many calls MSAL makes.
+
         :param claims: a claims challenge as JSON text; it forces a token request.
         :raises TokenError: what the token endpoint or the network said.
         """
-        app = self._parts().app
-        with caches.bound(user), self._translated(user):
+        app, most = self._parts().app, deadline.within(self._settings.http_timeout)
+        with caches.bound(user), self._translated(user), most:
             account = next(iter(_accounts(user)), None)
             result = account and app.acquire_token_silent_with_error(
                 list(scopes),

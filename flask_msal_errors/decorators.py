@@ -15,6 +15,7 @@ import typing as t
 
 from flask import current_app
 from flask import request
+from flask import url_for
 from werkzeug.wrappers import Response
 
 from . import signals
@@ -28,6 +29,8 @@ from .id_token import LEEWAY
 from .navigation import current_target
 from .navigation import is_navigation
 from .pages import Pages
+from .resume import NotKept
+from .resume import Resume
 from .signin import SignIn
 from .tokens import Tokens
 from .user import signed_in
@@ -38,9 +41,12 @@ View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
 class Guardian:
     """Runs views, and answers in their place when the user is needed."""
 
-    def __init__(self, signin: SignIn, tokens: Tokens, pages: Pages) -> None:
+    def __init__(
+        self, signin: SignIn, tokens: Tokens, resume: Resume, pages: Pages
+    ) -> None:
         self._signin = signin
         self._tokens = tokens
+        self._resume = resume
         self._pages = pages
 
     def before(
@@ -102,10 +108,17 @@ class Guardian:
         self, missing: Missing, error: InteractionRequired | None = None
     ) -> t.Any:
         """A redirect for a page view; what the person can act on for anything else."""
-        if is_navigation(request) and request.method in ("GET", "HEAD"):
-            target = current_target(request)
-            return self._signin.begin(request, missing, target, refused=error)
-        return self._pages.interaction(missing, error)
+        here = current_target(request)
+        if not is_navigation(request):
+            return self._pages.interaction(missing, error)
+        if request.method in ("GET", "HEAD"):
+            return self._signin.begin(request, missing, here, refused=error)
+        try:
+            back = url_for("msal.resume", ticket=self._resume.keep(request))
+        except NotKept as reason:
+            return self._pages.interaction(missing, error, lost=str(reason))
+        way = self._signin.begin(request, missing, back, page=here, refused=error)
+        return self._pages.kept(way)
 
 
 def guarding(

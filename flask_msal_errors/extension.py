@@ -10,10 +10,12 @@ from flask import Flask
 from flask import current_app
 from flask import has_request_context
 from flask import request
+from flask import request_started
 from flask import session
 from flask import url_for
 
 from . import downstream
+from . import signals
 from .backend import prepare
 from .client import Client
 from .cookies import Cookies
@@ -27,13 +29,16 @@ from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .flows import Flows
 from .guard import guard
+from .links import Links
 from .navigation import current_target
 from .pages import Pages
 from .record import Codec
 from .record import Records
 from .requests_client import RequestsAuth
 from .requests_client import RequestsSession
+from .resume import Resume
 from .settings import Settings
+from .sids import Sids
 from .signin import SignIn
 from .signout import SignOut
 from .store import Store
@@ -55,9 +60,12 @@ class _Rooms:
     """What one app has of this extension."""
 
     settings: Settings
+    sids: Sids
     signin: SignIn
     signout: SignOut
     tokens: Tokens
+    links: Links
+    resume: Resume
     pages: Pages
     guardian: Guardian
 
@@ -93,6 +101,9 @@ class MsalAuth:
         prepare(app)
         app.extensions[_KEY] = _rooms_of(app, settings, signer)
         app.register_blueprint(blueprint(settings.url_prefix, _rooms))
+        # Before anything of the app reads the form.
+        request_started.connect(_receive_form, app, weak=False)
+        signals.session_id_changed.connect(_follow_session, app, weak=False)
         app.url_value_preprocessor(_exempt_from_csrf)
         app.before_request(lambda: _check_session(app))
         app.context_processor(lambda: {"auth": self})
@@ -246,7 +257,7 @@ class MsalAuth:
 
     def logout_url(self) -> str:
         """Where the user signs out; good for this session only."""
-        return url_for("msal.logout", token=_rooms().pages.logout_token())
+        return url_for("msal.logout", token=_rooms().links.logout_token())
 
 
 def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
@@ -256,12 +267,17 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     client = Client(settings)
     cookies = Cookies(signer)
     flows = Flows(settings, cookies, store)
-    signin = SignIn(settings, client, records, flows)
-    signout = SignOut(settings, client, records, flows)
+    sids = Sids(store, app.permanent_session_lifetime)
+    signin = SignIn(settings, client, records, flows, sids)
+    resume = Resume(settings, signer, store, records)
+    signout = SignOut(settings, client, records, flows, resume, sids, store)
     tokens = Tokens(settings, client, records)
-    pages = Pages(cookies)
-    guardian = Guardian(signin, tokens, pages)
-    return _Rooms(settings, signin, signout, tokens, pages, guardian)
+    links = Links(cookies)
+    pages = Pages(links)
+    guardian = Guardian(signin, tokens, resume, pages)
+    return _Rooms(
+        settings, sids, signin, signout, tokens, links, resume, pages, guardian
+    )
 
 
 def _rooms() -> _Rooms:
@@ -284,6 +300,16 @@ def _check_session(app: Flask) -> None:
             error="session_store_unavailable",
             retry_after=5,
         )
+
+
+def _receive_form(app: Flask, **_: t.Any) -> None:
+    # The callback must leave the session alone, and has no form of the app's.
+    if request.blueprint != "msal":
+        _rooms().resume.receive(request)
+
+
+def _follow_session(app: Flask, **_: t.Any) -> None:
+    _rooms().sids.note()
 
 
 def _exempt_from_csrf(endpoint: str | None, values: t.Any) -> None:

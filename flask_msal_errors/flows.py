@@ -6,6 +6,8 @@ An anonymous visitor costs no server-side state, and tabs cannot overwrite each 
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import contextlib
 import dataclasses
 import hashlib
 import secrets
@@ -41,6 +43,16 @@ _PAGE = "page "
 _NOT_BEFORE = "not_before"
 _HANDOVER = "answer"
 _HANDOVER_LIFETIME = 60
+#: Browsers take cookies of 4,096 bytes with name and attributes (RFC 6265 §6.1).
+_LONGEST_ANSWER = 3800
+
+
+class FlowDone(Exception):
+    """A callback was opened once more: its sign-in is completed already."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__("completed already")
+        self.target = target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +95,9 @@ class Flow:
     msal: dict[str, t.Any] = dataclasses.field(repr=False)
     """MSAL's flow without ``auth_uri``: state, nonce, verifier, scopes, claims."""
     target: str
-    """Where the user was, a path with query."""
+    """Where the user comes back to, a path with query."""
+    page: str
+    """A short name for the page that demanded it."""
     demand_key: str
     acrs: str | None = None
     max_age: int | None = None
@@ -136,6 +150,7 @@ class Flows:
     def find(self, request: Request, state: str) -> Flow:
         """The flow that a callback belongs to.
 
+        :raises FlowDone: it was completed before.
         :raises StateMismatch: this browser started no such flow.
         :raises FlowExpired: it did, too long ago; ``target`` says where the user was.
         """
@@ -150,23 +165,45 @@ class Flows:
             raise expired from None
         flow = self._flow(kept)
         if flow is None or not secrets.compare_digest(flow.msal["state"], state):
+            self._check_done(state)
             raise StateMismatch(
                 "No sign-in of this browser is waiting for this answer."
             )
         return flow
 
+    @contextlib.contextmanager
+    def alone(self, flow: Flow) -> cabc.Iterator[None]:
+        """Complete a flow once, however many tabs or clicks bring its answer.
+
+        :raises FlowDone: another request completed it.
+        """
+        state, timeout = flow.msal["state"], self._settings.http_timeout
+        # The holder asks for discovery, a token and keys: to connect, and to answer.
+        with self._store.lock(_done_key(state), timeout * 6 + 5, wait=timeout):
+            self._check_done(state)
+            yield
+            entry = {"sealed": self._signer.seal(flow.target)}
+            lifetime = timedelta(seconds=self._settings.flow_lifetime)
+            self._store.write(_done_key(state), entry, lifetime)
+
+    def _check_done(self, state: str) -> None:
+        sealed = (self._store.read(_done_key(state)) or {}).get("sealed", "")
+        target = self._signer.unseal(str(sealed), self._settings.flow_lifetime)
+        if target:
+            raise FlowDone(str(target))
+
     def forget(self, request: Request, response: Response, state: str) -> None:
         """Drop a flow: its code is spent."""
         self._drop(request, response, _name(state))
 
-    def is_loop(self, request: Request, key: str, target: str) -> bool:
+    def is_loop(self, request: Request, key: str, page: str) -> bool:
         """Whether a demand was met, and came back, too often within the window.
 
         A page has a limit of its own, twice as high: the names in a demand, by which
         one is told from another, are an API's to choose.
         """
         limit = self._settings.reauth_limit
-        at_page = self.rounds(request, _PAGE + _page(target))
+        at_page = self.rounds(request, _PAGE + page)
         return self.rounds(request, key) >= limit or at_page >= 2 * limit
 
     def rounds(self, request: Request, key: str) -> int:
@@ -176,11 +213,10 @@ class Flows:
     def count_round(self, request: Request, response: Response, flow: Flow) -> None:
         """A sign-in was completed: if it helped, its page ends the count."""
         loops = self._loops(request)
-        page = _page(flow.target)
-        for key in (flow.demand_key, _PAGE + page):
+        for key in (flow.demand_key, _PAGE + flow.page):
             _, *times = loops.pop(key, [""])
             most = 2 * self._settings.reauth_limit
-            loops[key] = [page, *times[1 - most :], int(time.time())]
+            loops[key] = [flow.page, *times[1 - most :], int(time.time())]
         self._set_loops(request, response, dict([*loops.items()][-_MOST_LOOPS:]))
 
     def settle(self, request: Request, response: Response) -> None:
@@ -188,7 +224,7 @@ class Flows:
         loops = self._loops(request)
         if not loops:
             return
-        page = _page(current_target(request))
+        page = page_name(current_target(request))
         left = {key: value for key, value in loops.items() if value[0] != page}
         if left != loops:
             self._set_loops(request, response, left)
@@ -201,18 +237,25 @@ class Flows:
         self, request: Request, response: Response, answer: dict[str, str]
     ) -> None:
         """Carry a posted answer to a GET, sealed: the code is never in a URL."""
-        sealed = self._cookies.signer.seal(answer)
+        value: t.Any = self._signer.seal(answer)
+        if self._size(_HANDOVER, value) > _LONGEST_ANSWER:
+            key = f"answer-{secrets.token_urlsafe(24)}"
+            lifetime = timedelta(seconds=_HANDOVER_LIFETIME)
+            self._store.write(key, {"sealed": value}, lifetime)
+            value = [key]
         self._cookies.set(
-            request, response, _HANDOVER, sealed, lifetime=_HANDOVER_LIFETIME
+            request, response, _HANDOVER, value, lifetime=_HANDOVER_LIFETIME
         )
 
     def handed_over(self, request: Request) -> dict[str, str]:
         """The answer that :meth:`hand_over` carried here, or an empty one."""
         try:
-            sealed = self._cookies.get(request, _HANDOVER, _HANDOVER_LIFETIME)
+            value = self._cookies.get(request, _HANDOVER, _HANDOVER_LIFETIME)
         except Expired:
             return {}
-        answer = self._cookies.signer.unseal(sealed or "", _HANDOVER_LIFETIME)
+        if isinstance(value, list):
+            value = (self._store.take(value[0]) or {}).get("sealed")
+        answer = self._signer.unseal(str(value), _HANDOVER_LIFETIME)
         return t.cast("dict[str, str]", answer or {})
 
     def forget_answer(self, request: Request, response: Response) -> None:
@@ -301,7 +344,8 @@ class Flows:
                 self._drop(request, response, name)
 
 
-def _page(target: str) -> str:
+def page_name(target: str) -> str:
+    """A short name for the page at a path with query."""
     return hashlib.sha256(target.encode()).hexdigest()[:8]
 
 
@@ -311,3 +355,7 @@ def _stamped(value: t.Any) -> dict[str, t.Any]:
 
 def _name(state: str) -> str:
     return f"flow_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+
+
+def _done_key(state: str) -> str:
+    return f"done-{hashlib.sha256(state.encode()).hexdigest()}"

@@ -18,6 +18,7 @@ from flask_session.base import MsgSpecSerializer
 from flask_session.base import ServerSideSessionInterface
 
 from . import locks
+from . import signals
 from .errors import ConfigurationError
 from .errors import ServiceUnavailable
 
@@ -123,6 +124,11 @@ class _Guard(ServerSideSessionInterface):
             response.headers["Retry-After"] = str(failure.retry_after)
             response.mimetype = "text/plain"
             response.set_data("The session could not be saved. Please try again.")
+
+    def regenerate(self, session: t.Any) -> None:
+        """Give the session a new id, and tell whoever keeps track of it."""
+        super().regenerate(session)
+        signals.emit(signals.session_id_changed, session=session)
 
     def _upsert_session(
         self, session_lifetime: timedelta, session: t.Any, store_id: str

@@ -6,16 +6,11 @@ problem details (RFC 9457) for anything else. Nothing secret is ever in them.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 import logging
-import secrets
 import typing as t
 
-from flask import after_this_request
 from flask import current_app
-from flask import g
 from flask import make_response
 from flask import render_template
 from flask import request
@@ -23,8 +18,6 @@ from flask import url_for
 from werkzeug.wrappers import Response
 
 from . import signals
-from .cookies import Cookies
-from .cookies import Expired
 from .errors import AccessDenied
 from .errors import ConfigurationError
 from .errors import InteractionRequired
@@ -35,21 +28,18 @@ from .errors import SignInError
 from .errors import StateMismatch
 from .errors import Throttled
 from .flows import Missing
+from .links import Links
 from .navigation import current_target
 from .navigation import home
 from .navigation import is_navigation
 from .navigation import same_origin_path
 from .navigation import wants_html
+from .resume import FIELD
+from .resume import NotResumed
 from .signin import OtherAccount
 from .user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
-
-#: Seconds for which a login URL handed to a program is good.
-TICKET_LIFETIME = 600
-_TICKET = "ticket"
-_LOGOUT = "logout"
-_VISITOR = "visitor"
 
 _ADVICE: dict[str, str] = {
     "ConfigurationError": "The application is not set up correctly. Its operator finds"
@@ -65,32 +55,24 @@ _ADVICE: dict[str, str] = {
     "TokenError": "The identity provider gave no token, for a reason that signing in"
     " does not resolve. Trying again may help.",
     "StateMismatch": "This answer belongs to no sign-in that was started in this"
-    " browser, or it was used already. Start again from here.",
+    " browser, or it was used already. Start again from here; if you come back to this"
+    " page, the browser keeps no cookies of this site: allow them, or use another.",
     "FlowExpired": "The sign-in was left open for too long. One click starts it again.",
     "InvalidIdToken": "The identity provider's answer could not be trusted, so you were"
     " not signed in.",
     "ReauthenticationLoop": "You signed in again, but the same was asked once more. It"
     " was stopped here instead of going round in circles.",
+    "NotResumed": "Nothing was carried out now. Every interrupted form is sent once;"
+    " to send another, fill it in anew.",
     "OtherAccount": "You were asked to confirm one account and came back with another.",
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Ticket:
-    """What a signed login link says; an empty one for a link that says nothing."""
-
-    missing: Missing = Missing()
-    target: str | None = None
-    switch: str | None = None
-    """User name of the account to start a fresh session with."""
-
-
 class Pages:
-    """Renders errors and hands out the links on them."""
+    """Renders what a person or a program sees."""
 
-    def __init__(self, cookies: Cookies) -> None:
-        self._cookies = cookies
-        self._signer = cookies.signer
+    def __init__(self, links: Links) -> None:
+        self._links = links
 
     def error(self, error: MsalAuthError) -> Response:
         """The default response of any error of the tree."""
@@ -108,15 +90,17 @@ class Pages:
         return _finished(response, getattr(error, "retry_after", None))
 
     def interaction(
-        self, missing: Missing, error: InteractionRequired | None
+        self, missing: Missing, error: InteractionRequired | None, lost: str = ""
     ) -> Response:
-        """401 for a request that a redirect would not help, with a link that does."""
+        """401 for a request that a redirect would not help, with a link that does.
+
+        :param lost: why the form that was sent is not kept, for people.
+        """
         error = error or InteractionRequired(
             scopes=missing.scopes, reason=missing.reason
         )
-        link = self.login_link(missing, _place())
+        link = self._links.login(missing, _place())
         if is_navigation(request):
-            lost = request.method not in ("GET", "HEAD")
             label = "Continue in a new tab" if lost else "Continue"
             page = _render(error, [(label, link)], lost=lost)
             response: Response = make_response(page)
@@ -127,72 +111,35 @@ class Pages:
         response.status_code = error.status
         return _finished(response, None)
 
-    def login_link(self, missing: Missing, target: str) -> str:
-        """A signed URL that begins a sign-in for exactly this, in this session only."""
-        return self._link(missing=dataclasses.asdict(missing), target=target)
-
-    def switch_link(self, username: str) -> str:
-        """A signed URL that leaves this account and signs in with another."""
-        return self._link(switch=username)
-
-    def ticket(self, text: str) -> Ticket:
-        """What a login link says; of another session's or an old one only where to."""
-        try:
-            said = self._signer.loads(_TICKET, text, TICKET_LIFETIME) or {}
-        except Expired as error:
-            said = {"target": error.value.get("target")}
-        holder = _holder() or self._visitor()
-        if not holder or said.pop("for", "") != holder:
-            return Ticket(target=said.get("target"))
-        missing = said.pop("missing", {})
-        scopes = tuple(missing.pop("scopes", ()))
-        return Ticket(Missing(scopes, **missing), **said)
-
-    def logout_token(self) -> str:
-        """Proof that a sign-out was asked for by a page of this session."""
-        return self._signer.dumps(_LOGOUT, _holder())
-
-    def is_logout_token(self, text: str) -> bool:
-        """Whether the token is this session's, in which somebody is signed in."""
-        lifetime = current_app.permanent_session_lifetime.total_seconds()
-        try:
-            holder = self._signer.loads(_LOGOUT, text, lifetime)
-        except Expired:
-            return False
-        return bool(holder) and holder == _holder()
-
     def ask_logout(self) -> Response:
         """The button that signs out, for who came by a link without a token."""
-        page = render_template("msal/logout.html", token=self.logout_token())
+        page = render_template("msal/logout.html", token=self._links.logout_token())
         return _finished(make_response(page), None)
 
     def signed_out(self) -> Response:
         """Good-bye."""
         return _finished(make_response(render_template("msal/signed_out.html")), None)
 
-    def _link(self, **ticket: t.Any) -> str:
-        holder = _holder() or self._visitor() or self._new_visitor()
-        signed = self._signer.dumps(_TICKET, {**ticket, "for": holder})
-        return url_for("msal.login", ticket=signed)
+    def kept(self, response: Response) -> Response:
+        """The way to the sign-in for who sent a form, in place of a redirect.
 
-    def _visitor(self) -> str:
-        """What the links of a browser are bound to in which nobody is signed in."""
-        try:
-            kept = self._cookies.get(request, _VISITOR, TICKET_LIFETIME)
-        except Expired:
-            return ""
-        return str(kept or g.get("_msal_visitor", ""))
+        The Content-Security-Policy of an app's page may forbid that its forms are
+        redirected to another origin (``form-action``, as Chromium reads it).
+        """
+        link = response.headers.pop("Location")
+        response.set_data(render_template("msal/kept.html", link=link))
+        response.mimetype = "text/html"
+        response.status_code = InteractionRequired.status
+        # Not a part of the page, whose frame may be the app's own template.
+        response.headers["Refresh"] = f"0; url={link}"
+        return _finished(response, None)
 
-    def _new_visitor(self) -> str:
-        g._msal_visitor = name = secrets.token_urlsafe(16)
-
-        @after_this_request
-        def told(response: Response) -> Response:
-            lifetime = TICKET_LIFETIME
-            self._cookies.set(request, response, _VISITOR, name, lifetime=lifetime)
-            return response
-
-        return name
+    def resume(self, url: str, ticket: str) -> Response:
+        """The page that posts a kept form again, by script or by its button."""
+        page = render_template("msal/resume.html", url=url, field=FIELD, ticket=ticket)
+        response = _finished(make_response(page), None)
+        response.content_security_policy.script_src = "'self'"
+        return response
 
     def _page(self, error: MsalAuthError) -> str:
         return _render(error, self._actions(error))
@@ -203,9 +150,12 @@ class Pages:
         here = error.target if error.target != "/" else _place()
         again = ("Sign in again", self._again(error, here))
         if isinstance(error, OtherAccount):
-            other = ("Continue as " + error.came, self.switch_link(error.came))
+            other = ("Continue as " + error.came, self._links.switch(error.came))
             stay = [("Stay with " + error.expected, here)] if error.expected else []
             return [*stay, other]
+        if isinstance(error, NotResumed):
+            form = [("Open the form again", error.target)]
+            return [*form, start] if error.target != "/" else [start]
         if isinstance(error, ReauthenticationLoop):
             return [("Try again", url_for("msal.login", next=here, again=1)), start]
         if isinstance(error, (Throttled, ServiceUnavailable)):
@@ -217,7 +167,7 @@ class Pages:
 
     def _again(self, error: MsalAuthError, target: str) -> str:
         if isinstance(error, InteractionRequired):
-            return self.login_link(Missing.of(error), target)
+            return self._links.login(Missing.of(error), target)
         return url_for("msal.login", next=target)
 
 
@@ -236,14 +186,8 @@ def _place() -> str:
     return same_origin_path(page, request) or home(request)
 
 
-def _holder() -> str:
-    """A digest of the signed-in session's handle, which tokens are bound to."""
-    person = signed_in()
-    return hashlib.sha256(person.handle.encode()).hexdigest() if person else ""
-
-
 def _render(
-    error: MsalAuthError, actions: list[tuple[str, str]], *, lost: bool = False
+    error: MsalAuthError, actions: list[tuple[str, str]], *, lost: str = ""
 ) -> str:
     person = signed_in()
     title, advice = _words(error)
@@ -265,7 +209,7 @@ def _render(
 def _words(error: MsalAuthError) -> tuple[str, str]:
     """The heading and what it means for the person."""
     if isinstance(error, StateMismatch) and signed_in():
-        return "You are signed in already", _ADVICE["StateMismatch"]
+        return "You are signed in already", ""
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
         return "You need to sign in", "This is for people who are signed in."
     return error.title, _ADVICE.get(type(error).__name__, "")

@@ -18,6 +18,7 @@ from datetime import timedelta
 from .errors import ServiceUnavailable
 from .guard import Entry
 from .store import Store
+from .vault import Vault
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -42,59 +43,42 @@ class Record:
     """MSAL's http cache: answers of the token endpoint that must not be asked again."""
     proofs: dict[str, int] = dataclasses.field(default_factory=dict)
     """Authentication contexts that ID tokens proved, each with its expiry (epoch s)."""
+    forms: list[str] = dataclasses.field(default_factory=list)
+    """Where interrupted forms are kept, each in an entry of its own, oldest first."""
 
 
 class Codec:
-    """A record to and from an entry: JSON text, encrypted if there are keys."""
+    """A record to and from an entry: JSON text in a vault."""
 
     def __init__(self, keys: cabc.Sequence[str] = ()) -> None:
-        self._fernet = _fernet(keys) if keys else None
+        self._vault = Vault(keys)
 
     def encode(self, record: Record) -> Entry:
-        text = _text_of(record)
-        if self._fernet is None:
-            return {"plain": text}
-        return {"sealed": self._fernet.encrypt(text.encode()).decode()}
+        return self._vault.seal(_text_of(record))
 
     def decode(self, entry: Entry | None) -> Record:
         """The record, or an empty one for whatever cannot be read."""
         if entry is None:
             return Record()
         try:
-            return _shaped(json.loads(self._text(entry)))
+            return _shaped(json.loads(self._vault.open(entry)))
         except _UNREADABLE as error:
             logger.warning("A record was unreadable (%s): empty.", type(error).__name__)
             return Record()
-
-    def _text(self, entry: Entry) -> str:
-        if self._fernet is None:
-            return t.cast(str, entry["plain"])
-        from cryptography.fernet import InvalidToken
-
-        try:
-            return t.cast(str, self._fernet.decrypt(entry["sealed"].encode()).decode())
-        except InvalidToken as error:
-            raise ValueError("sealed with another key") from error
 
 
 def _text_of(record: Record) -> str:
     return json.dumps(dataclasses.asdict(record), separators=(",", ":"))
 
 
-def _fernet(keys: cabc.Sequence[str]) -> t.Any:
-    from cryptography.fernet import Fernet
-    from cryptography.fernet import MultiFernet
-
-    return MultiFernet([Fernet(key) for key in keys])
-
-
 def _shaped(data: dict[str, t.Any]) -> Record:
     http = {str(key): _http_entry(value) for key, value in data.get("http", {}).items()}
     proofs = {str(key): int(value) for key, value in data.get("proofs", {}).items()}
+    forms = [str(key) for key in data.get("forms", [])]
     tokens = data.get("tokens", "")
     if not isinstance(tokens, str):
         raise ValueError("tokens")
-    return Record(tokens, http, proofs)
+    return Record(tokens, http, proofs, forms)
 
 
 def _http_entry(value: cabc.Sequence[t.Any]) -> HttpEntry:
@@ -122,14 +106,19 @@ class Records:
         return self._codec.decode(self._store.read(handle))
 
     @contextlib.contextmanager
-    def changing(self, handle: str, timeout: float) -> cabc.Iterator[Record]:
+    def changing(
+        self, handle: str, timeout: float, wait: float | None = None
+    ) -> cabc.Iterator[Record]:
         """The record, alone; saved on the way out if it changed and still exists.
 
         Saved after an exception too: what MSAL learnt before it raised counts.
 
-        :param timeout: seconds to wait for whoever is changing it now.
+        :param timeout: seconds that the change may take at most.
+        :param wait: seconds to wait for whoever is changing it now; as long as
+            ``timeout`` by default.
+        :raises ServiceUnavailable: they did not finish in time.
         """
-        with self._store.lock(handle, timeout):
+        with self._store.lock(handle, timeout, wait):
             record = self.load(handle)
             before = _text_of(record)
             try:

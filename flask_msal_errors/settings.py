@@ -148,7 +148,7 @@ class Settings:
     )
     replay_limit: int = _key(
         readers.as_count,
-        "Largest interrupted form that is kept, in bytes. Not used yet.",
+        "Largest interrupted form that is kept, in bytes; 0 keeps none.",
         1_048_576,
     )
     encryption_keys: tuple[str, ...] = _key(

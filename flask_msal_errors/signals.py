@@ -19,9 +19,14 @@ signed_in = _signals.signal("signed_in")
 reauthenticated = _signals.signal("reauthenticated")
 #: ``user``: who signed out, or ``None``.
 signed_out = _signals.signal("signed_out")
+#: ``session``: its id was changed, by a sign-in, a sign-out or the app.
+session_id_changed = _signals.signal("session_id_changed")
 #: ``error``: an :exc:`InteractionRequired`, of an API or the token endpoint;
 #: ``silent``: whether a new token met it, or the user has to.
 challenge_received = _signals.signal("challenge_received")
+#: ``url``: an interrupted form is posted again, to this path, in place of the view's
+#: first attempt.
+request_resumed = _signals.signal("request_resumed")
 #: ``error``: the :exc:`Throttled` that a page of ours answers, with its ``retry_after``
 #: in seconds. An app with an error handler of its own knows by that.
 throttled = _signals.signal("throttled")

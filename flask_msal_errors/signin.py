@@ -39,11 +39,13 @@ from .errors import from_result
 from .flows import Flow
 from .flows import Flows
 from .flows import Missing
+from .flows import page_name
 from .guard import lives
 from .navigation import no_store
 from .record import Record
 from .record import Records
 from .settings import Settings
+from .sids import Sids
 from .user import SignedIn
 from .user import User
 from .user import digest
@@ -73,12 +75,18 @@ class SignIn:
     """Sends people to the identity provider and takes them back."""
 
     def __init__(
-        self, settings: Settings, client: Client, records: Records, flows: Flows
+        self,
+        settings: Settings,
+        client: Client,
+        records: Records,
+        flows: Flows,
+        sids: Sids,
     ) -> None:
         self._settings = settings
         self._client = client
         self._records = records
         self._flows = flows
+        self._sids = sids
 
     def begin(
         self,
@@ -86,12 +94,14 @@ class SignIn:
         missing: Missing,
         target: str,
         *,
+        page: str | None = None,
         refused: TokenError | None = None,
         hint: str | None = None,
     ) -> Response:
         """Send the user to the identity provider for exactly what is missing.
 
         :param target: where they come back to, a path of this origin.
+        :param page: which page demands it, if not the one that they come back to.
         :param refused: the error that made this necessary: evidence for a dead end.
         :param hint: user name of the account to sign in with.
         :raises ReauthenticationLoop: the same was asked too often already.
@@ -101,9 +111,10 @@ class SignIn:
         person = signed_in()
         account = digest(person.user) if person else None
         key = missing.key(account or "anonymous")
+        name = page_name(page or target)
         with _on_the_way_to(target):
             self._check_pause(request)
-            self._check_dead_ends(request, missing, key, target, refused)
+            self._check_dead_ends(request, missing, key, name, refused)
             flow = self._client.begin(
                 missing.scopes or self._settings.scopes,
                 **self._parameters(missing, person, hint),
@@ -112,7 +123,7 @@ class SignIn:
         # MSAL would check max_age itself, and print all claims into its exception.
         flow.pop("max_age", None)
         asked = (missing.acrs, missing.max_age, account, missing.reason)
-        kept = Flow(flow, target, key, *asked)
+        kept = Flow(flow, target, name, key, *asked)
         self._flows.keep(request, response, kept, person.handle if person else None)
         logger.info("A sign-in begins (%s).", missing.reason)
         return response
@@ -127,23 +138,15 @@ class SignIn:
         """Take the user back with the identity provider's answer.
 
         :param answer: the parameters at the redirect URI.
+        :raises FlowDone: another request completed this sign-in.
         :raises SignInError: the answer is not acceptable.
         :raises TokenError: the identity provider refused. Never redirects by itself.
         """
         flow = self._flows.find(request, answer.get("state", ""))
         _with_answer(lambda r: self._flows.forget(request, r, flow.msal["state"]))
-        try:
-            with _on_the_way_to(flow.target):
-                if "error" in answer:
-                    raise _refusal(answer, flow)
-                self._check_pause(request)
-                _, claims, scratch = self._client.redeem(flow.msal, answer)
-                self._check_account(flow, User(claims))
-                self._check_auth_time(flow, claims)
-        except MsalAuthError as error:
-            self._after_failure(request, error)
-            raise
-        self._accept(flow, claims, scratch)
+        with self._flows.alone(flow):
+            claims, scratch = self._redeemed(request, flow, answer)
+            self._accept(flow, claims, scratch)
         self._announce(flow, User(claims))
         response = no_store(redirect(flow.target))
         # Whoever is signed in and signs in again without need does so on purpose.
@@ -186,6 +189,24 @@ class SignIn:
         """Give record and session their full lifetime again, past half of it."""
         if time.time() > person.renew_at and self._records.renew(person.handle):
             remember(person.handle, person.user.claims, _lifetime())
+            self._sids.note()
+
+    def _redeemed(
+        self, request: Request, flow: Flow, answer: dict[str, str]
+    ) -> tuple[dict[str, t.Any], Caches]:
+        """Validated claims, and tokens, for an answer; nothing is kept of them yet."""
+        try:
+            with _on_the_way_to(flow.target):
+                if "error" in answer:
+                    raise _refusal(answer, flow)
+                self._check_pause(request)
+                _, claims, scratch = self._client.redeem(flow.msal, answer)
+                self._check_account(flow, User(claims))
+                self._check_auth_time(flow, claims)
+        except MsalAuthError as error:
+            self._after_failure(request, error)
+            raise
+        return claims, scratch
 
     def _parameters(
         self, missing: Missing, person: SignedIn | None, hint: str | None
@@ -212,12 +233,12 @@ class SignIn:
         request: Request,
         missing: Missing,
         key: str,
-        target: str,
+        page: str,
         refused: TokenError | None,
     ) -> None:
         if missing.reason == "message_only" and self._flows.rounds(request, key):
             raise AccessDenied(result=refused.result if refused else None)
-        if self._flows.is_loop(request, key, target):
+        if self._flows.is_loop(request, key, page):
             raise ReauthenticationLoop(
                 party="API" if missing.reason == "challenge" else "identity provider",
                 codes=refused.codes if refused else (),
@@ -281,6 +302,8 @@ class SignIn:
         # A store may have dropped the record before the session.
         if not handle or not self._records.load(handle).tokens:
             handle = self._records.create(_merged(Record(), scratch, proofs))
+        if person and person.user.claims.get("sid") != claims.get("sid"):
+            self._sids.forget(person)
         remember(handle, claims, _lifetime())
         renew_id()
 

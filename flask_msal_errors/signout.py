@@ -21,7 +21,10 @@ from .errors import ServiceUnavailable
 from .flows import Flows
 from .navigation import no_store
 from .record import Records
+from .resume import Resume
 from .settings import Settings
+from .sids import Sids
+from .store import Store
 from .user import SignedIn
 from .user import renew_id
 from .user import signed_in
@@ -33,12 +36,22 @@ class SignOut:
     """Takes people's leave."""
 
     def __init__(
-        self, settings: Settings, client: Client, records: Records, flows: Flows
+        self,
+        settings: Settings,
+        client: Client,
+        records: Records,
+        flows: Flows,
+        resume: Resume,
+        sids: Sids,
+        store: Store,
     ) -> None:
         self._settings = settings
         self._client = client
         self._records = records
         self._flows = flows
+        self._resume = resume
+        self._sids = sids
+        self._store = store
 
     def end(self, request: Request) -> Response:
         """Sign the user out here and at the identity provider."""
@@ -55,9 +68,29 @@ class SignOut:
         """Drop the session and its record, and abandon the session's id."""
         person = signed_in()
         if person is not None:
-            self._records.delete(person.handle)
+            self._forget_record(person.handle)
         renew_id()
         session.clear()
+        if person is not None:
+            self._sids.forget(person)
+
+    def end_elsewhere(self, sid: str, issuer: str | None) -> None:
+        """End the sessions of a provider's session: front-channel logout.
+
+        :param sid: the claim of the ID token; only the provider and we know it.
+        :param issuer: which has to be the session's, if the provider sends it
+            (https://openid.net/specs/openid-connect-frontchannel-1_0.html).
+        """
+        for place in self._sids.find(sid):
+            if issuer in (None, place.issuer):
+                self._forget_record(place.handle)
+                self._store.end_session(place.session_id)
+                signals.emit(signals.signed_out, user=None)
+                logger.info("The identity provider signed a user out.")
+
+    def _forget_record(self, handle: str) -> None:
+        self._resume.forget_all(handle)
+        self._records.delete(handle)
 
     def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
         back = self._settings.post_logout or url_for("msal.signed_out", _external=True)

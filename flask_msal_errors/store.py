@@ -65,6 +65,11 @@ class Store:
             except Held:
                 raise _busy() from None
 
+    def end_session(self, session_id: str) -> None:
+        """Delete a whole session; what still runs in it cannot bring it back."""
+        with self._interface("a session was ended") as interface:
+            interface._delete_session(interface._get_store_id(session_id))
+
     @contextlib.contextmanager
     def lock(
         self, key: str, timeout: float, wait: float | None = None

@@ -36,6 +36,8 @@ class Tokens:
         # token request, and MSAL's look-up of the authority's aliases when it fails.
         # So a holder in good health never loses its lock.
         self._patience = settings.http_timeout * 4 + 5
+        # Servers end a worker that is busy for too long: gunicorn's default is 30 s.
+        self._wait = settings.http_timeout * 2 + 1
 
     def acquire(
         self,
@@ -82,7 +84,9 @@ class Tokens:
         person = signed_in()
         if person is None:
             return
-        with self._records.changing(person.handle, self._patience) as record:
+        with self._records.changing(
+            person.handle, self._patience, self._wait
+        ) as record:
             user = Caches.of(record)
             if user.drop(refused):
                 user.save(record)
@@ -106,7 +110,9 @@ class Tokens:
         refused: str | None,
     ) -> dict[str, t.Any]:
         _forget_loaded()
-        with self._records.changing(person.handle, self._patience) as record:
+        with self._records.changing(
+            person.handle, self._patience, self._wait
+        ) as record:
             user = Caches.of(record)
             found = self._client.cached(user, scopes)
             if found is not None:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
-import http.client
 import http.cookiejar
-import io
 import json
 import time
 import typing as t
 
 import requests
-import requests.adapters
 import urllib3
 
 from . import caches
+from . import deadline
 from .errors import parse_retry_after
 from .settings import Settings
 
@@ -55,7 +53,7 @@ class Transport:
     """Posts to the token endpoint, gets documents. Safe for use by many threads.
 
     ``MSAL_HTTP_TIMEOUT`` is what all attempts to connect may take, and then what the
-    whole answer may take.
+    whole answer may take; less where :func:`deadline.within` says so.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -126,10 +124,13 @@ class Transport:
     def _send(self, method: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
         if not self._own:
             return _asked(getattr(self._client, method.lower()), url, kwargs)
+        connect, answer = map(deadline.left, self._timeouts)
+        if connect <= 0:
+            raise requests.ConnectTimeout("no time is left for this call")
         with self._client.request(
             method,
             url,
-            timeout=self._timeouts,
+            timeout=(connect, answer),
             stream=True,
             allow_redirects=method == "GET",
             **self._tls,
@@ -154,53 +155,6 @@ def _lower(headers: cabc.Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-class _Timed(io.RawIOBase):
-    """A socket's bytes, until a deadline that no further byte puts off."""
-
-    def __init__(self, raw: io.RawIOBase, sock: t.Any) -> None:
-        self._raw = raw
-        self._sock = sock
-        self._deadline = time.monotonic() + sock.gettimeout()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: t.Any) -> int | None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the answer dripped past the deadline")
-        self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _TimedResponse(http.client.HTTPResponse):
-    """An answer whose status line, headers and body share one deadline.
-
-    A timeout of requests is one of each read: a byte a second never meets it.
-    """
-
-    def __init__(self, sock: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        plain: t.Any = self.fp
-        self.fp = io.BufferedReader(_Timed(plain.detach(), sock))
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """Makes connections whose answers have a deadline."""
-
-    def get_connection_with_tls_context(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
-        base = pool.ConnectionCls
-        if base.response_class is not _TimedResponse:
-            members = {"response_class": _TimedResponse}
-            pool.ConnectionCls = type(f"Timed{base.__name__}", (base,), members)
-        return pool
-
-
 def _session(settings: Settings) -> requests.Session:
     session = requests.Session()
     # The provider's cookies (fpc, x-ms-gateway-slice) would be shared by all users.
@@ -215,7 +169,7 @@ def _session(settings: Settings) -> requests.Session:
         status=0,
         other=0,
     )
-    adapter = _Adapter(max_retries=retries, pool_maxsize=32)
+    adapter = deadline.TimedAdapter(max_retries=retries, pool_maxsize=32)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

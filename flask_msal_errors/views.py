@@ -7,16 +7,22 @@ import typing as t
 
 from flask import Blueprint
 from flask import abort
+from flask import redirect
 from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response
 
 from .errors import StateMismatch
+from .flows import FlowDone
 from .flows import Missing
+from .links import Links
+from .navigation import current_target
 from .navigation import home
 from .navigation import is_same_origin
+from .navigation import no_store
 from .navigation import safe_path
 from .pages import Pages
+from .resume import Resume
 from .signin import SignIn
 from .signout import SignOut
 from .user import signed_in
@@ -45,7 +51,13 @@ class Rooms(t.Protocol):
     def signout(self) -> SignOut: ...
 
     @property
+    def links(self) -> Links: ...
+
+    @property
     def pages(self) -> Pages: ...
+
+    @property
+    def resume(self) -> Resume: ...
 
 
 def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
@@ -64,7 +76,7 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
     @bp.get("/login")
     def login() -> Response:
         signin = rooms().signin
-        ticket = rooms().pages.ticket(request.args.get("ticket", ""))
+        ticket = rooms().links.ticket(request.args.get("ticket", ""))
         if ticket.switch:
             rooms().signout.forget()
             return signin.begin(request, Missing(), home(request), hint=ticket.switch)
@@ -76,30 +88,47 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
     @bp.route("/callback", methods=["GET", "POST"])
     def callback() -> Response:
         signin = rooms().signin
-        if request.method == "POST":
-            if not signin.expects_post:
-                abort(405)
-            answer = _answer(request.form)
-            return signin.hand_over(request, answer, url_for("msal.callback"))
-        answer = _answer(request.args) or signin.handed_over(request)
-        if not answer.get("state"):
-            raise StateMismatch("The callback was opened without a sign-in's answer.")
-        return signin.complete(request, answer)
+        try:
+            if request.method == "POST":
+                if not signin.expects_post:
+                    abort(405)
+                answer = _answer(request.form)
+                return signin.hand_over(request, answer, url_for("msal.callback"))
+            answer = _answer(request.args) or signin.handed_over(request)
+            if not answer and signed_in() is not None:
+                return no_store(redirect(home(request)))
+            if not answer.get("state"):
+                raise StateMismatch("The callback was opened without an answer.")
+            return signin.complete(request, answer)
+        except FlowDone as done:
+            return no_store(redirect(done.target, 303))
 
     @bp.route("/logout", methods=["GET", "POST"])
     def logout() -> Response:
-        pages = rooms().pages
+        links = rooms().links
         proven = request.method == "POST" and is_same_origin(request)
         if signed_in() is not None:
-            known = pages.is_logout_token(request.values.get("token", ""))
+            known = links.is_logout_token(request.values.get("token", ""))
             proven = known and (proven or request.method == "GET")
         if not proven:
-            return pages.ask_logout()
+            return rooms().pages.ask_logout()
         return rooms().signout.end(request)
 
     @bp.get("/signed-out")
     def signed_out() -> Response:
         return rooms().pages.signed_out()
+
+    @bp.get("/front-channel-logout")
+    def front_channel_logout() -> Response:
+        args = request.args
+        rooms().signout.end_elsewhere(args.get("sid", ""), args.get("iss"))
+        return no_store(Response("Signed out.", mimetype="text/plain"))
+
+    @bp.get("/resume/<ticket>")
+    def resume(ticket: str) -> Response:
+        if signed_in() is None:
+            return rooms().signin.begin(request, Missing(), current_target(request))
+        return rooms().pages.resume(rooms().resume.url_of(ticket), ticket)
 
     return bp
 

@@ -71,6 +71,12 @@ def chromium(
 
 
 @pytest.fixture(scope="session")
+def nginx_executable() -> str:
+    """Path of an nginx that runs."""
+    return _find("nginx")
+
+
+@pytest.fixture(scope="session")
 def redis_server() -> cabc.Iterator[str]:
     """URL of a Redis server that only this test process uses."""
     with provision.running_redis(_find("redis-server")) as url:

@@ -18,6 +18,7 @@ from pathlib import Path
 #: Program → names it goes by on PATH. The program is also the name of its package.
 NAMES = {
     "chromium": ("chromium", "chromium-browser", "google-chrome", "chrome"),
+    "nginx": ("nginx", "/usr/sbin/nginx"),
     "redis-server": ("redis-server", "valkey-server"),
 }
 
@@ -49,7 +50,8 @@ def find(program: str) -> str:
 def _on_path(program: str) -> str | None:
     """Only what starts: Ubuntu's chromium-browser is a stub that asks for snap."""
     for path in filter(None, map(shutil.which, NAMES[program])):
-        if not subprocess.run([path, "--version"], capture_output=True).returncode:
+        version = "-v" if program == "nginx" else "--version"
+        if not subprocess.run([path, version], capture_output=True).returncode:
             return path
     return None
 

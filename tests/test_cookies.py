@@ -72,8 +72,27 @@ class TestSigner:
         assert "very-secret" not in text
         assert signer().unseal(text, 60) == {"code": "very-secret"}
         assert signer("two").unseal(text, 60) is None
-        monkeypatch.setattr(time, "time", lambda: now + 100)
+        monkeypatch.setattr(time, "time", lambda: now + 200)
         assert signer().unseal(text, 60) is None
+
+    @pytest.mark.parametrize(
+        ("age", "good"),
+        [(-200, False), (-118, True), (0, True), (178, True), (200, False)],
+    )
+    def test_clocks(
+        self, monkeypatch: pytest.MonkeyPatch, age: int, good: bool
+    ) -> None:
+        """Workers' clocks may differ by two minutes, either way."""
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now - age)
+        signed, sealed = signer().dumps("kind", 1), signer().seal(1)
+        monkeypatch.setattr(time, "time", lambda: now)
+        assert (signer().unseal(sealed, 60) == 1) is good
+        if good:
+            assert signer().loads("kind", signed, 60) == 1
+        else:
+            with pytest.raises(Expired):
+                signer().loads("kind", signed, 60)
 
     @pytest.mark.parametrize("old", ["one", b"one"])
     def test_rotated_secret(self, old: str | bytes) -> None:

@@ -641,7 +641,7 @@ class TestPrograms:
         """An old link still knows the page, and asks for nothing."""
         client = offline.client()
         link = self.link(client)
-        monkeypatch.setattr("flask_msal_errors.pages.TICKET_LIFETIME", -1000)
+        monkeypatch.setattr("flask_msal_errors.links.TICKET_LIFETIME", -1000)
         asked = httpx.URL(client.get(link, headers=HTML).location).params
         assert "nbf" not in asked["claims"]
         assert offline_target(offline, client, asked["state"]) == "/page?a=b"

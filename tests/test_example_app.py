@@ -32,7 +32,7 @@ from flask_msal_errors.testing import Person
 from flask_msal_errors.testing.server import Server
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("/profile", "/mail", "/payroll", "/revoked", "/busy")
+PAGES = ("/profile", "/mail", "/payroll", "/expense", "/revoked", "/busy")
 TENANT = {
     "MSAL_CLIENT_ID": "11111111-2222-3333-4444-555555555555",
     "MSAL_CLIENT_CREDENTIAL": "from the environment",
@@ -203,6 +203,21 @@ class TestStories:
             assert ada.visit(example + page).status_code == 200
         press(ada, entra, "revoke", user="ada")
         assert ada.visit(f"{example}/revoked").url == f"{example}/revoked"
+
+    def test_expense(self, ada: Person, example: str) -> None:
+        """A form is interrupted for more proof, and received once with its file."""
+        form = {"what": "Taxi", "amount": "9.50"}
+        ada.pages.clear()
+        files = {"receipt": ("taxi.png", b"x" * 5000)}
+        reply = ada.visit(f"{example}/expense", form, files=files)
+        assert ada.pages == ["context"]
+        assert "Taxi Amount 9.50 EUR Receipt taxi.png (5000 bytes)" in text_of(
+            reply.text
+        )
+        assert stories(reply)[0] == [
+            "This page demands more proof. You gave it, and came back.",
+            "The form that was interrupted went on, once.",
+        ]
 
     def test_moved(self, ada: Person, example: str, entra: Emulator) -> None:
         """Another IP address is settled without her; only the trace tells."""

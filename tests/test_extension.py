@@ -316,10 +316,10 @@ class TestDefaultAnswers:
         page = client.get("/raise?a=b", headers=HTML)
         assert page.status_code == 401
         link = re.findall('href="(/auth/login[^"]+)">Continue<', page.text)[0]
-        pages = app.extensions["flask_msal_errors"].pages
+        links = app.extensions["flask_msal_errors"].links
         cookie = f"msal_visitor={client.get_cookie('msal_visitor').value}"
         with app.test_request_context("/", headers={"Cookie": cookie}):
-            ticket = pages.ticket(link.partition("ticket=")[2])
+            ticket = links.ticket(link.partition("ticket=")[2])
         assert ticket.target == "/raise?a=b"
         assert ticket.missing.scopes == ("Mail.Read",)
         assert ticket.missing.claims == missing.claims

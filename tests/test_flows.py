@@ -25,6 +25,7 @@ from flask_msal_errors.flows import MOST_FLOWS
 from flask_msal_errors.flows import Flow
 from flask_msal_errors.flows import Flows
 from flask_msal_errors.flows import Missing
+from flask_msal_errors.flows import page_name
 from flask_msal_errors.navigation import current_target
 from flask_msal_errors.settings import Settings
 
@@ -118,7 +119,9 @@ def flow(target: str = "/mail?a=b", *, scopes: int = 4, **changes: t.Any) -> Flo
         "nonce": secrets.token_urlsafe(16),
         "claims_challenge": CLAIMS,
     }
-    made = Flow(msal, target, "0123456789ab", account="0123456789abcdef")
+    made = Flow(
+        msal, target, page_name(target), "0123456789ab", account="0123456789abcdef"
+    )
     return dataclasses.replace(made, **changes)
 
 
@@ -430,7 +433,7 @@ class TestMissing:
 
 
 def served(key: str, target: str = "/") -> Flow:
-    return Flow({}, target, key)
+    return Flow({}, target, page_name(target), key)
 
 
 class TestRounds:

@@ -17,12 +17,9 @@ from flask_msal_errors import MsalAuth
 from flask_msal_errors import ReauthenticationLoop
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
-from flask_msal_errors.flows import Missing
 from flask_msal_errors.pages import Pages
-from flask_msal_errors.pages import Ticket
 from flask_msal_errors.signin import OtherAccount
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.user import remember
 
 PACKAGE = Path(flask_msal_errors.__file__).parent
 SHEET = (PACKAGE / "static/msal.css").read_text("utf-8")
@@ -150,59 +147,6 @@ def luminance(color: str) -> float:
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts
     ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-class TestTickets:
-    WANTED = Missing(("Mail.Read",), '{"a":{}}', "c1", 60, "step_up")
-
-    def text_of(self, link: str) -> str:
-        return link.partition("ticket=")[2]
-
-    def test_says_all(self, app: Flask, pages: Pages) -> None:
-        """A link's ticket comes back as what it was made of."""
-        with app.test_request_context("/"):
-            sign_in()
-            text = self.text_of(pages.login_link(self.WANTED, "/mail?a=b"))
-            assert pages.ticket(text) == Ticket(self.WANTED, "/mail?a=b")
-            text = self.text_of(pages.switch_link("grace"))
-            assert pages.ticket(text) == Ticket(switch="grace")
-
-    @pytest.mark.parametrize("switch", [True, False])
-    def test_of_another_session(self, app: Flask, pages: Pages, switch: bool) -> None:
-        """In another session a ticket only says where to."""
-        with app.test_request_context("/"):
-            sign_in("one")
-            link = pages.login_link(self.WANTED, "/mail")
-            text = self.text_of(pages.switch_link("grace") if switch else link)
-            sign_in("other")
-            assert pages.ticket(text) == Ticket(target=None if switch else "/mail")
-            session.clear()
-            assert pages.ticket(text) == Ticket(target=None if switch else "/mail")
-
-    @pytest.mark.parametrize("text", ["", "x", "a.b.c", "\x00", "é", "x" * 100_000])
-    def test_made_up(self, app: Flask, pages: Pages, text: str) -> None:
-        """What we did not sign says nothing."""
-        with app.test_request_context("/"):
-            assert pages.ticket(text) == Ticket()
-
-    def test_is_no_logout_token(self, app: Flask, pages: Pages) -> None:
-        """A signed value of one kind is worthless as another."""
-        with app.test_request_context("/"):
-            assert pages.ticket(pages.logout_token()) == Ticket()
-            link = pages.login_link(self.WANTED, "/")
-            assert not pages.is_logout_token(self.text_of(link))
-
-    def test_logout_token_expires(self, app: Flask, pages: Pages) -> None:
-        """A sign-out link is good as long as the session may be."""
-        from datetime import timedelta
-
-        with app.test_request_context("/"):
-            assert not pages.is_logout_token(pages.logout_token())
-            remember("handle", {"iss": "i", "sub": "s"}, 60)
-            token = pages.logout_token()
-            assert pages.is_logout_token(token)
-            app.permanent_session_lifetime = timedelta(seconds=-1000)
-            assert not pages.is_logout_token(token)
 
 
 class TestWords:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import email.utils
-import io
 import json
 import socket
 import threading
@@ -25,7 +24,6 @@ from flask_msal_errors.testing import Emulator
 from flask_msal_errors.transport import Reply
 from flask_msal_errors.transport import Transport
 from flask_msal_errors.transport import UnreadableDocument
-from flask_msal_errors.transport import _Timed
 
 
 def transport(**config: t.Any) -> Transport:
@@ -155,20 +153,6 @@ class TestTimes:
         assert sender.post(server.url, data={}).status_code == 200
         assert server.connections == 1
         sender.close()
-
-    def test_deadline_with_data_waiting(self) -> None:
-        """Bytes that are there already do not count after the deadline either."""
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            ours.settimeout(0.02)
-            plain: t.Any = ours.makefile("rb", buffering=0)
-            timed = io.BufferedReader(_Timed(plain, ours), 1)
-            theirs.sendall(b"xx")
-            assert timed.read(1) == b"x"
-            time.sleep(0.03)
-            with pytest.raises(TimeoutError):
-                timed.read(1)
-            timed.close()
 
     def test_slow_token_endpoint(self, entra: Emulator) -> None:
         """The emulator's slow and dripping answers end as timeouts, over TLS too."""
@@ -460,27 +444,6 @@ class TestOwnClient:
         sender = transport(MSAL_HTTP_CLIENT=OwnClient(error))
         with pytest.raises(OSError):
             sender.document("https://x/keys")
-
-
-class TestUrllib3:
-    """The names of requests, urllib3 and http.client that the deadline relies on."""
-
-    def test_every_connection_is_timed(self) -> None:
-        """The adapter's hook is requests' own, and what it makes has the deadline."""
-        name = "get_connection_with_tls_context"
-        assert callable(getattr(requests.adapters.HTTPAdapter, name))
-        adapter = transport()._client.get_adapter("https://x")
-        for url, proxies in [
-            ("https://x/", {}),
-            ("http://x/", {}),
-            ("https://x/", {"https": "http://proxy:1"}),
-        ]:
-            request = requests.Request("GET", url).prepare()
-            pool = adapter.get_connection_with_tls_context(request, True, proxies)
-            again = adapter.get_connection_with_tls_context(request, True, proxies)
-            assert again is pool
-            assert pool.ConnectionCls.response_class.__name__ == "_TimedResponse"
-            assert pool.ConnectionCls.__name__.count("Timed") == 1
 
 
 @pytest.fixture(autouse=True)

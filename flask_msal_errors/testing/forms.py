@@ -17,6 +17,14 @@ class Form:
     buttons: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
+def refresh_target(url: str, content: str) -> str | None:
+    """Where a ``Refresh`` of the page at ``url`` leads, if it does so at once."""
+    delay, _, target = content.partition(";")
+    target = target.strip().removeprefix("url=")
+    soon = delay.strip() in ("0", "1", "2") and target
+    return urllib.parse.urljoin(url, target) if soon else None
+
+
 class Page(html.parser.HTMLParser):
     """A parsed page.
 
@@ -51,8 +59,7 @@ class Page(html.parser.HTMLParser):
         if given.get("name") == "entra-page":
             self.kind = given.get("content")
         elif given.get("http-equiv", "").lower() == "refresh":
-            _, _, target = given.get("content", "").partition("url=")
-            self.refresh = urllib.parse.urljoin(self._url, target) if target else None
+            self.refresh = refresh_target(self._url, given.get("content", ""))
 
     def _control(self, form: Form, tag: str, given: dict[str, str]) -> None:
         name, value = given.get("name", ""), given.get("value", "")

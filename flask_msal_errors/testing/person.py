@@ -19,6 +19,7 @@ from .fetch import Step
 from .fetch import browser_headers
 from .fetch import origin
 from .forms import Page
+from .forms import refresh_target
 
 MAX_STEPS = 40
 _BUTTONS = {
@@ -98,7 +99,8 @@ class Person:
 
         :param data: post this form instead of a GET.
         :param stop_at: stay on this page of the emulator: ``pick``, ``consent``,
-            ``mfa``, ``context``, ``password``, ``form_post``.
+            ``mfa``, ``context``, ``password``, ``form_post``; or, in the app, before an
+            interrupted form is sent again: ``resume``.
         :raises RuntimeError: after ``MAX_STEPS`` requests.
         """
         if data is not None or "files" in kwargs:
@@ -186,13 +188,27 @@ class Person:
                 step.data if kept else None,
                 chain,
             )
-        if self._leaves(step) or "text/html" not in response.headers["Content-Type"]:
+        if "text/html" not in response.headers.get("Content-Type", ""):
             return None
         page = Page(step.url, response.text)
+        page.refresh = page.refresh or refresh_target(
+            step.url, response.headers.get("Refresh", "")
+        )
+        if self._leaves(step):
+            return self._go_on(page, step.url, stop_at)
         if page.kind is None:
             return None
         self.pages.append(page.kind)
         return None if page.kind == stop_at else self._act(page, step.url)
+
+    def _go_on(self, page: Page, url: str, stop_at: str | None) -> Step | None:
+        """Follow a page of the app that leads on by itself in a browser."""
+        if page.refresh:
+            return Step("GET", page.refresh, chain=(url,))
+        for form in page.forms:
+            if "_msal_resume" in form.fields and stop_at != "resume":
+                return Step(form.method, form.action, form.fields, (url,))
+        return None
 
     def _act(self, page: Page, url: str) -> Step | None:
         """Press the button that this person presses on a page of the emulator."""

@@ -92,6 +92,23 @@ class TestStory:
         assert "before your session was revoked" in steps(page)[0]
         assert entra.counters["token.authorization_code"] == 2
 
+    def test_expense(
+        self, visit: Visit, example: str, options: dict[str, t.Any]
+    ) -> None:
+        """A form with a receipt is interrupted by a step-up, and goes on."""
+        page = visit(example, **options)
+        sign_in(page)
+        link(page, "Expenses")
+        receipt = {"name": "taxi.png", "mimeType": "image/png", "buffer": b"x" * 5000}
+        page.set_input_files("[name=receipt]", t.cast("t.Any", receipt))
+        button(page, "Send")
+        page.get_by_role("button", name="Approve").click()
+        if not options.get("java_script_enabled", True):
+            button(page, "Continue")
+        page.get_by_text("taxi.png (5000 bytes)").wait_for()
+        assert page.url == f"{example}/expense"
+        assert "went on, once" in steps(page)[-1]
+
 
 class TestLooks:
     @pytest.mark.parametrize("width", [320, 375, 768, 1200])
@@ -99,7 +116,7 @@ class TestLooks:
         """No page needs to be scrolled sideways."""
         page = visit(example, viewport={"width": width, "height": 800})
         sign_in(page)
-        for path in ("/", "/profile", "/revoked"):
+        for path in ("/", "/profile", "/expense", "/revoked"):
             page.goto(example + path)
             assert page.evaluate("document.documentElement.scrollWidth") == width
 

@@ -1,0 +1,76 @@
+"""``form_post`` in a real Chromium over https, with Lax cookies, beside Flask-WTF."""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+
+import pytest
+from flask import request
+from flask_wtf import CSRFProtect
+from flask_wtf.csrf import generate_csrf
+from liveapp import LiveApp
+from liveapp import Start
+
+from flask_msal_errors.testing import Emulator
+
+if t.TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+def test_whole(
+    start: Start,
+    entra: Emulator,
+    chromium: Browser,
+    caplog: pytest.LogCaptureFixture,
+    script: bool,
+) -> None:
+    """The session's contents stay, and the code is in no URL, log or history."""
+    caplog.set_level(logging.DEBUG)
+    asked: list[str] = []
+
+    def add(live: LiveApp) -> None:
+        CSRFProtect(live.app)
+        live.app.get("/token")(generate_csrf)
+        live.app.add_url_rule("/send", "send", lambda: "sent", methods=["POST"])
+        live.app.before_request(lambda: asked.append(request.url))
+
+    live = start(
+        add, tls=True, MSAL_RESPONSE_MODE="form_post", SESSION_COOKIE_SAMESITE="Lax"
+    )
+    context = chromium.new_context(ignore_https_errors=True, java_script_enabled=script)
+    page = context.new_page()
+    urls: list[str] = []
+    page.on("request", lambda sent: urls.append(sent.url))
+    page.goto(live.url + "/basket/apple")
+    page.goto(live.url + "/token")
+    token = page.inner_text("body")
+    page.goto(live.url + "/me?a=b")
+    page.click("button[value=ada]")
+    page.click("button[value=accept]")
+    if not script:
+        page.click("button")
+    page.wait_for_url(live.url + "/me?a=b")
+    page.goto(live.url + "/basket/pear")
+    assert page.inner_text("body") == "apple pear"
+    cookies = {cookie["name"]: cookie for cookie in context.cookies(live.url)}
+    assert cookies["session"]["sameSite"] == "Lax"
+    assert not [name for name in cookies if "msal" in name]
+    sent = context.request.post(
+        live.url + "/send",
+        form={"csrf_token": token},
+        headers={"Referer": live.url + "/"},
+    )
+    assert sent.text() == "sent"
+
+    (call,) = [call for call in entra.calls if call.kind == "token"]
+    code = call.form["code"]
+    shown = [*urls, *asked, *caplog.messages]
+    assert any(url == live.url + "/auth/callback" for url in urls)
+    assert not [line for line in shown if code in line]
+    for _ in range(4):
+        page.go_back()
+        page.wait_for_load_state()
+        assert code not in page.url
+    context.close()

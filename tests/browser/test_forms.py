@@ -1,0 +1,124 @@
+"""An interrupted form in a real Chromium: files, CSRF, reload, Back, no script."""
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+from flask import request
+from flask_wtf import CSRFProtect
+from flask_wtf.csrf import generate_csrf
+from liveapp import LiveApp
+from liveapp import Start
+
+if t.TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page
+
+BLOB = bytes(range(256)) * 1200
+FORM = """<!doctype html><title>Desk</title>
+<form method="post" enctype="multipart/form-data">
+<input type="hidden" name="csrf_token" value="{token}">
+<input name="reason"><input type="file" name="receipt"><button>Send</button></form>"""
+#: A policy that Chromium reads as: a form is not redirected to another origin either.
+POLICY = "default-src 'self'; form-action 'self'"
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.runs: list[tuple[str, bytes]] = []
+
+    def add_views(self, live: LiveApp) -> None:
+        CSRFProtect(live.app)
+
+        @live.app.route("/desk", methods=["GET", "POST"])
+        def desk() -> t.Any:
+            if request.method == "GET":
+                return FORM.format(token=generate_csrf()), {
+                    "Content-Security-Policy": POLICY
+                }
+            return send()
+
+        @live.auth.login_required(acrs="c1")
+        def send() -> str:
+            receipt = request.files["receipt"].read()
+            self.runs.append((request.form["reason"], receipt))
+            return f"received {len(receipt)}"
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture(params=["http", "https"])
+def live(request: pytest.FixtureRequest, start: Start, desk: Desk) -> LiveApp:
+    return start(
+        desk.add_views, tls=request.param == "https", SESSION_COOKIE_SAMESITE="Lax"
+    )
+
+
+@pytest.fixture(params=[True, False], ids=["script", "no script"])
+def script(request: pytest.FixtureRequest) -> bool:
+    """Whether the browser runs scripts."""
+    return bool(request.param)
+
+
+@pytest.fixture
+def page(script: bool, live: LiveApp, chromium: Browser) -> t.Iterator[Page]:
+    """A browser in which Ada is signed in, at the form."""
+    context = chromium.new_context(ignore_https_errors=True, java_script_enabled=script)
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.goto(live.url + "/me")
+    page.click("button[value=ada]")
+    page.click("button[value=accept]")
+    page.wait_for_url(live.url + "/me")
+    page.goto(live.url + "/desk?trip=1")
+    yield page
+    context.close()
+
+
+def send(page: Page, tmp_path: Path) -> None:
+    """Fill the form and send it, up to the page of the second proof."""
+    file = tmp_path / "receipt.bin"
+    file.write_bytes(BLOB)
+    page.fill("[name=reason]", "a & b = ü")
+    page.set_input_files("[name=receipt]", str(file))
+    page.click("text=Send")
+    page.wait_for_selector("button[value=context]")
+
+
+def test_form(
+    page: Page, script: bool, live: LiveApp, desk: Desk, tmp_path: Path
+) -> None:
+    """Sent once, with its file; neither reload nor Back sends it again."""
+    send(page, tmp_path)
+    page.click("button[value=context]")
+    if not script:
+        page.wait_for_selector("text=You are signed in again")
+        assert desk.runs == []
+        page.click("text=Continue")
+    page.wait_for_url(live.url + "/desk?trip=1")
+    assert page.inner_text("body") == f"received {len(BLOB)}"
+    assert desk.runs == [("a & b = ü", BLOB)]
+
+    page.reload()
+    assert page.locator("h1").inner_text() == "This form was not sent again"
+    page.go_back()
+    page.wait_for_load_state()
+    assert desk.runs == [("a & b = ü", BLOB)]
+
+
+def test_open_the_form_again(
+    page: Page, live: LiveApp, desk: Desk, tmp_path: Path
+) -> None:
+    """Where it cannot be sent, one click leads to the form."""
+    send(page, tmp_path)
+    live.app.extensions["flask_msal_errors"].resume._lifetime = -1000
+    page.click("button[value=context]")
+    page.click("text=Open the form again")
+    page.wait_for_url(live.url + "/desk?trip=1")
+    assert page.locator("[name=reason]").is_visible()
+    assert desk.runs == []
