@@ -280,6 +280,45 @@ class TestChallenges:
         assert entra.counters["authorize"] - before["authorize"] == 1
 
     @CLIENTS
+    def test_refused_token_is_forgotten(
+        self, caller: Caller, entra: Emulator, client: Client
+    ) -> None:
+        """What an API refused is handed to nobody after it, though no other came."""
+        entra.require_mfa()
+        refusal = Response("", 401, {"WWW-Authenticate": CHALLENGE})
+        entra.fail_next(lambda request: refusal, "api")
+        seen = []
+
+        def work() -> t.Any:
+            seen.append(caller.token())
+            return client(caller, "/me")
+
+        assert caller.run(work).status_code == 302
+        entra.clear_policies()
+        assert caller.run(lambda: seen.append(caller.token()) or "").status_code == 200
+        assert seen[0] != seen[1]
+
+    def test_side_by_side(self, caller: Caller, entra: Emulator) -> None:
+        """Eight calls at once with a refused token make one token request."""
+        refused: list[str] = []
+
+        def refuse(request: t.Any) -> Response | None:
+            if request.headers["Authorization"] not in refused:
+                return None
+            return Response("", 401, {"WWW-Authenticate": CHALLENGE})
+
+        entra.fail_next(refuse, "api", times=99)
+        before = entra.counters.copy()
+
+        async def work() -> t.Any:
+            refused.append(f"Bearer {caller.token()}")
+            calls = [by_azure_async(caller, "/me") for _ in range(8)]
+            return [len(text) for text in await asyncio.gather(*calls)]
+
+        assert len(set(caller.run(work).json())) == 1
+        assert entra.counters["token"] - before["token"] == 1
+
+    @CLIENTS
     def test_not_for_a_user(
         self, caller: Caller, entra: Emulator, client: Client
     ) -> None:
