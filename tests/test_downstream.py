@@ -24,6 +24,7 @@ from callers import caller as caller
 from flask import Response
 from flask import request
 from hypothesis import HealthCheck
+from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -363,7 +364,7 @@ HEADERS = st.one_of(
             [CHALLENGE, STALE, "Bearer ", "PoP ", "Basic realm=x", 'claims="', "error="]
             + ["insufficient_scope", "insufficient_claims", "invalid_token", '"', ", "]
             + ["insufficient_user_authentication", "acr_values=c1", "max_age=5", "=="]
-            + ['scope="Mail.Send openid https://evil.example/x"', "e30", CLAIMS, "{"]
+            + ['scope="Payroll.Read openid https://evil.example/x"', "e30", CLAIMS, "{"]
         )
     ).map(" ".join),
 )
@@ -390,6 +391,9 @@ class TestAnyHeader:
         max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )
     @given(st.sampled_from([401, 403]), HEADERS)
+    @example(403, 'Bearer error="insufficient_scope", scope="Payroll.Read"')
+    @example(401, CHALLENGE)
+    @example(401, STALE)
     def test_redirect(
         self, caller: Caller, entra: Emulator, status: int, header: str
     ) -> None:

@@ -419,6 +419,8 @@ class TestPublicSurface:
             "acquire_token",
             "catch_challenges",
             "check",
+            "credential",
+            "httpx_auth",
             "init_app",
             "login_required",
             "login_url",
@@ -434,7 +436,7 @@ class TestPublicSurface:
         """Importing the package imports nothing that only an extra needs."""
         code = (
             "import sys, flask_msal_errors; "
-            "print([n for n in ('httpx', 'azure', 'redis', 'pytest', 'asgiref', "
+            "print([n for n in ('httpx', 'aiohttp', 'azure', 'redis', 'pytest', 'asgiref', "
             "'flask_msal_errors.testing') if n in sys.modules])"
         )
         done = subprocess.run(

@@ -88,14 +88,17 @@ WAYS: dict[str, Plain] = {
 
 
 class TestPlainClients:
+    @pytest.mark.parametrize("at", ["/caught", "/work"])
     @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-    def test_user_is_sent(self, caller: Caller, entra: Emulator, way: Plain) -> None:
-        """A refusal sends the user to sign in, for the scopes of the call."""
+    def test_user_is_sent(
+        self, caller: Caller, entra: Emulator, way: Plain, at: str
+    ) -> None:
+        """A refusal sends the user to sign in, for the scopes of the call alone."""
         wanted = entra.scope("Mail.Read")
         entra.users["ada"].consents.add(wanted)
         refusal = Response("", 401, {"WWW-Authenticate": CHALLENGE})
         entra.fail_next(lambda request: refusal, "api")
-        answer = caller.run(lambda: way(caller, caller.bearer(wanted)), at="/caught")
+        answer = caller.run(lambda: way(caller, caller.bearer(wanted)), at=at)
         assert answer.status_code == 302
         asked = httpx.URL(answer.headers["Location"]).params
         assert wanted in asked["scope"].split()
