@@ -245,6 +245,18 @@ class TestSilentSecondTry:
         assert entra.counters["token"] - before["token"] == 1
         assert entra.counters["authorize"] == before["authorize"]
 
+    def test_scope_that_the_token_has(
+        self, caller: Caller, entra: Emulator, get: Get
+    ) -> None:
+        """If the refused token is all that can be had silently, the answer stands."""
+        header = f'Bearer error="insufficient_scope", scope="{caller.scopes[0]}"'
+        refusal = Response("refused", 403, {"WWW-Authenticate": header})
+        entra.fail_next(lambda request: refusal, "api")
+        before = entra.counters.copy()
+        assert caller.run(get("/me")).text == "refused"
+        assert entra.counters["api"] - before["api"] == 1
+        assert entra.counters["token"] == before["token"]
+
     def test_insufficient_scope_needs_consent(
         self, caller: Caller, entra: Emulator, get: Get
     ) -> None:
