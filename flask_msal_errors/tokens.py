@@ -56,7 +56,21 @@ class Tokens:
         forced = bool(claims or force_refresh)
         found = None if forced else self._client.cached(self._caches(person), wanted)
         found = found or self._while_away(person, wanted, forced)
-        return found or self._refresh(person, wanted, claims, forced, refused)
+        found = found or self._refresh(person, wanted, claims, forced, refused)
+        _lend(found["access_token"], tuple(wanted))
+        return found
+
+    def lent(self, token: str | None) -> tuple[str | None, tuple[str, ...]]:
+        """A token that was handed out in this request, and the scopes it was got for.
+
+        :param token: ``None`` for the last one: not every response of an HTTP client
+            knows the request that it answers.
+        :return: the token itself; no scopes if it is not of this request.
+        """
+        lent = g.get("_msal_lent") or {}
+        if token is None:
+            token = next(reversed(lent), None)
+        return token, lent.get(token, ())
 
     def drop(self, refused: str) -> None:
         """Forget a refused access token and its twins, or MSAL hands them out again."""
@@ -127,6 +141,12 @@ class Tokens:
         if loaded is None or loaded[0] != person.handle:
             loaded = g._msal_record = (person.handle, self._records.load(person.handle))
         return t.cast(Record, loaded[1])
+
+
+def _lend(token: str, scopes: tuple[str, ...]) -> None:
+    lent = dict(g.get("_msal_lent") or {})
+    lent.pop(token, None)
+    g._msal_lent = {**lent, token: scopes}
 
 
 def _forget_loaded() -> None:

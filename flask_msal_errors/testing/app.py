@@ -8,8 +8,8 @@ from flask import Flask
 from flask import Response
 from flask import request
 
-from . import api
 from . import authorize
+from . import azure
 from . import browsers
 from . import discovery
 from . import panel
@@ -17,7 +17,7 @@ from . import token
 from .model import Call
 from .state import Tenant
 
-SERVICES = (discovery.discovery, discovery.jwks, token.blueprint, api.blueprint)
+SERVICES = (discovery.discovery, discovery.jwks, token.blueprint, azure.blueprint)
 PAGES = (authorize.blueprint, authorize.pages, browsers.blueprint, panel.blueprint)
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-src *; base-uri 'none'"
 

@@ -127,6 +127,9 @@ def id_token(tenant: Tenant, sign_in: SignIn, ask: Ask | None) -> str:
     }
     if ask and ask.get("nonce"):
         claims["nonce"] = ask.get("nonce")
+    met = [acr for acr in ask.wanted.acr_values if acr in sign_in.acrs] if ask else []
+    if met:
+        claims["acr"] = met[0]
     hook = tenant.settings.id_token_hook
     changed = hook(claims, header) if hook else None
     if isinstance(changed, str):
