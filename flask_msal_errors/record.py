@@ -104,12 +104,12 @@ class Records:
     def create(self, record: Record) -> str:
         """Keep a new record; returns its handle, a secret of 256 bits."""
         handle = secrets.token_urlsafe(32)
-        self._store.write(handle, self._codec.encode(record), self._lifetime)
+        self._store.write(_key(handle), self._codec.encode(record), self._lifetime)
         return handle
 
     def load(self, handle: str) -> Record:
         """The record, empty if it is gone or unreadable."""
-        return self._codec.decode(self._store.read(handle))
+        return self._codec.decode(self._store.read(_key(handle)))
 
     @contextlib.contextmanager
     def changing(self, handle: str) -> cabc.Iterator[Record]:
@@ -119,7 +119,7 @@ class Records:
 
         :raises ServiceUnavailable: somebody else changes it for too long.
         """
-        with self._store.lock(handle, self._patience, self._patience + 1):
+        with self._store.lock(_key(handle), self._patience, self._patience + 1):
             record = self.load(handle)
             before = _text_of(record)
             try:
@@ -127,7 +127,7 @@ class Records:
             finally:
                 if _text_of(record) != before:
                     entry = self._codec.encode(record)
-                    self._store.replace(handle, entry, self._lifetime)
+                    self._store.replace(_key(handle), entry, self._lifetime)
 
     def renew(self, handle: str) -> bool:
         """Give the record its full lifetime again.
@@ -136,14 +136,18 @@ class Records:
             store fails, it is left to a later one.
         """
         try:
-            with self._store.lock(handle, timeout=5, wait=0):
-                entry = self._store.read(handle)
+            with self._store.lock(_key(handle), timeout=5, wait=0):
+                entry = self._store.read(_key(handle))
                 if entry is not None:
-                    self._store.replace(handle, entry, self._lifetime)
+                    self._store.replace(_key(handle), entry, self._lifetime)
         except ServiceUnavailable:
             return False
         return True
 
     def delete(self, handle: str) -> None:
         """Forget the record for good."""
-        self._store.delete(handle)
+        self._store.delete(_key(handle))
+
+
+def _key(handle: str) -> str:
+    return f"record-{handle}"
