@@ -263,7 +263,9 @@ class MsalAuth:
 def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     store = Store(app)
     codec = Codec(settings.encryption_keys)
-    records = Records(store, codec, app.permanent_session_lifetime)
+    # Longer than a silent acquisition takes: its holder never loses its lock.
+    patience = settings.http_timeout + 5
+    records = Records(store, codec, app.permanent_session_lifetime, patience)
     client = Client(settings)
     cookies = Cookies(signer)
     flows = Flows(settings, cookies, store)
@@ -271,7 +273,7 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     signin = SignIn(settings, client, records, flows, sids)
     resume = Resume(settings, signer, store, records)
     signout = SignOut(settings, client, records, flows, resume, sids, store)
-    tokens = Tokens(settings, client, records)
+    tokens = Tokens(client, records)
     links = Links(cookies)
     pages = Pages(links)
     guardian = Guardian(signin, tokens, resume, pages)
@@ -303,9 +305,7 @@ def _check_session(app: Flask) -> None:
 
 
 def _receive_form(app: Flask, **_: t.Any) -> None:
-    # The callback must leave the session alone, and has no form of the app's.
-    if request.blueprint != "msal":
-        _rooms().resume.receive(request)
+    _rooms().resume.receive(request)
 
 
 def _follow_session(app: Flask, **_: t.Any) -> None:

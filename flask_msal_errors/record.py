@@ -16,7 +16,7 @@ import typing as t
 from datetime import timedelta
 
 from .errors import ServiceUnavailable
-from .guard import Entry
+from .sessions import Entry
 from .store import Store
 from .vault import Vault
 
@@ -90,10 +90,16 @@ def _http_entry(value: cabc.Sequence[t.Any]) -> HttpEntry:
 class Records:
     """All sessions' records, each under its session's random handle."""
 
-    def __init__(self, store: Store, codec: Codec, lifetime: timedelta) -> None:
+    def __init__(
+        self, store: Store, codec: Codec, lifetime: timedelta, patience: float = 15.0
+    ) -> None:
+        """:param patience: seconds that a change may take; a dead worker's lock lives
+        as long, and others wait as long.
+        """
         self._store = store
         self._codec = codec
         self._lifetime = lifetime
+        self._patience = patience
 
     def create(self, record: Record) -> str:
         """Keep a new record; returns its handle, a secret of 256 bits."""
@@ -106,19 +112,14 @@ class Records:
         return self._codec.decode(self._store.read(handle))
 
     @contextlib.contextmanager
-    def changing(
-        self, handle: str, timeout: float, wait: float | None = None
-    ) -> cabc.Iterator[Record]:
+    def changing(self, handle: str) -> cabc.Iterator[Record]:
         """The record, alone; saved on the way out if it changed and still exists.
 
         Saved after an exception too: what MSAL learnt before it raised counts.
 
-        :param timeout: seconds that the change may take at most.
-        :param wait: seconds to wait for whoever is changing it now; as long as
-            ``timeout`` by default.
-        :raises ServiceUnavailable: they did not finish in time.
+        :raises ServiceUnavailable: somebody else changes it for too long.
         """
-        with self._store.lock(handle, timeout, wait):
+        with self._store.lock(handle, self._patience, self._patience + 1):
             record = self.load(handle)
             before = _text_of(record)
             try:

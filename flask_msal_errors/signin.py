@@ -297,7 +297,7 @@ class SignIn:
         proofs = {str(flow.acrs): int(claims["exp"])} if proved else {}
         handle = person.handle if person else ""
         if handle:
-            with self._records.changing(handle, timeout=30) as record:
+            with self._records.changing(handle) as record:
                 _merged(record, scratch, proofs)
         # A store may have dropped the record before the session.
         if not handle or not self._records.load(handle).tokens:

@@ -21,7 +21,6 @@ from .errors import InteractionRequired
 from .errors import ServiceUnavailable
 from .record import Record
 from .record import Records
-from .settings import Settings
 from .user import SignedIn
 from .user import signed_in
 
@@ -29,15 +28,9 @@ from .user import signed_in
 class Tokens:
     """Acquires tokens, and forgets those that an API refused."""
 
-    def __init__(self, settings: Settings, client: Client, records: Records) -> None:
+    def __init__(self, client: Client, records: Records) -> None:
         self._client = client
         self._records = records
-        # Longer than the calls under the lock can take, to connect and to answer: the
-        # token request, and MSAL's look-up of the authority's aliases when it fails.
-        # So a holder in good health never loses its lock.
-        self._patience = settings.http_timeout * 4 + 5
-        # Servers end a worker that is busy for too long: gunicorn's default is 30 s.
-        self._wait = settings.http_timeout * 2 + 1
 
     def acquire(
         self,
@@ -84,9 +77,7 @@ class Tokens:
         person = signed_in()
         if person is None:
             return
-        with self._records.changing(
-            person.handle, self._patience, self._wait
-        ) as record:
+        with self._records.changing(person.handle) as record:
             user = Caches.of(record)
             if user.drop(refused):
                 user.save(record)
@@ -110,9 +101,7 @@ class Tokens:
         refused: str | None,
     ) -> dict[str, t.Any]:
         _forget_loaded()
-        with self._records.changing(
-            person.handle, self._patience, self._wait
-        ) as record:
+        with self._records.changing(person.handle) as record:
             user = Caches.of(record)
             found = self._client.cached(user, scopes)
             if found is not None:

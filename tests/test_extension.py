@@ -33,6 +33,8 @@ from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors import TokenError
 from flask_msal_errors.record import Record
+from flask_msal_errors.resume import NotResumed
+from flask_msal_errors.signin import OtherAccount
 from flask_msal_errors.testing import Emulator
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
@@ -202,6 +204,8 @@ ERRORS: list[tuple[MsalAuthError, int, str]] = [
         400,
         "reauthentication_loop",
     ),
+    (OtherAccount("ada", "grace"), 400, "other_account"),
+    (NotResumed("It was sent already."), 410, "not_resumed"),
 ]
 IDS = [type(error).__name__ for error, _, _ in ERRORS]
 

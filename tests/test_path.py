@@ -77,6 +77,36 @@ class TestWholePath:
         assert {key for key in left if "msal" in key} == {*graves, *done}
         assert all(redis_client.ttl(key) <= 120 for key in graves)
 
+    def test_keys_rotate(
+        self, start: Start, entra: Emulator, redis_client: redis.Redis
+    ) -> None:
+        """New keys sign nobody out; without the old one the user signs in again."""
+        old, new, other = (Fernet.generate_key().decode() for _ in range(3))
+        person = entra.person()
+        url = ""
+        for keys, sign_ins in (
+            ([old], 1),
+            ([new, old], 1),
+            ([new], 1),
+            ([other], 2),
+            ([], 3),
+        ):
+            live = start(
+                SESSION_TYPE="redis",
+                SESSION_REDIS=redis_client,
+                MSAL_ENCRYPTION_KEYS=keys,
+            )
+            if url:
+                assert person.get(live.url + "/me").text == "me ada@contoso.example"
+            url = live.url
+            page = person.visit(url + "/mail")
+            assert (page.url, page.status_code) == (url + "/mail", 200)
+            assert entra.counters["token.authorization_code"] == sign_ins
+            # What changes the record writes it with the newest key.
+            entra.change_ip("ada")
+            assert person.visit(url + "/mail").status_code == 200
+            assert entra.counters["token.authorization_code"] == sign_ins
+
     def test_encrypted(self, start: Start, entra: Emulator) -> None:
         """The same day with encrypted records."""
         walk(start(MSAL_ENCRYPTION_KEYS=[Fernet.generate_key().decode()]), entra)
