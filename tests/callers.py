@@ -39,7 +39,8 @@ class Caller:
         self.auth = self.live.auth
         self.tls = ssl.create_default_context(cafile=entra.ca_file)
         self.person = entra.person()
-        assert self.person.visit(self.live.url + "/work").text == "nothing"
+        first = self.person.visit(self.live.url + "/work")
+        assert first.text == "nothing", first.text
 
     def _add(self, live: LiveApp) -> None:
         @live.app.route("/work")
