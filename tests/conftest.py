@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
     import redis
 
 ROOT = Path(__file__).parent.parent
+#: Modules whose tests run for long, in processes of their own.
+_SERVERS = {"test_bogus_callbacks", "test_hosts", "test_outages", "test_workers"}
 
 # At the end: what is tested is the installed package, not the checkout beside it.
 sys.path.append(str(ROOT))
@@ -35,10 +37,12 @@ hypothesis.settings.load_profile("tests")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses Chromium carries the mark ``browser``."""
+    """What uses Chromium is marked ``browser``, what wears servers out ``servers``."""
     for item in items:
         if "chromium_executable" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+        if item.path.stem in _SERVERS or "hammered" in item.name:
+            item.add_marker("servers")
 
 
 def _find(program: str) -> str:
