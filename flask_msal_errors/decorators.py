@@ -10,7 +10,6 @@ import collections.abc as cabc
 import dataclasses
 import functools
 import inspect
-import time
 import typing as t
 
 from flask import current_app
@@ -63,7 +62,7 @@ class Guardian:
         self._signin.renew(person)
         if acrs and acrs not in self._tokens.proofs():
             return self._answer(dataclasses.replace(missing, reason="step_up"))
-        if max_age is not None and not _recent(person.user.auth_time, max_age):
+        if not person.user.authenticated_within(max_age, LEEWAY):
             missing = dataclasses.replace(missing, acrs=None, reason="max_age")
             return self._answer(missing)
         if scopes:
@@ -166,7 +165,3 @@ def guarding(
 
 async def _awaited(value: t.Any) -> t.Any:
     return await value
-
-
-def _recent(auth_time: int | None, max_age: int) -> bool:
-    return auth_time is not None and auth_time + max_age + LEEWAY >= time.time()

@@ -24,6 +24,7 @@ from werkzeug.wrappers import Response
 from . import signals
 from .caches import RESERVED_SCOPES
 from .caches import Caches
+from .claims import essential_acrs
 from .claims import id_token_claims
 from .claims import merge_claims
 from .client import Client
@@ -41,6 +42,7 @@ from .flows import Flows
 from .flows import Missing
 from .flows import page_name
 from .guard import lives
+from .id_token import LEEWAY
 from .navigation import no_store
 from .record import Record
 from .record import Records
@@ -202,7 +204,7 @@ class SignIn:
                 self._check_pause(request)
                 _, claims, scratch = self._client.redeem(flow.msal, answer)
                 self._check_account(flow, User(claims))
-                self._check_auth_time(flow, claims)
+                self._check_demands(flow, claims)
         except MsalAuthError as error:
             self._after_failure(request, error)
             raise
@@ -275,12 +277,21 @@ class SignIn:
             name = person.user.username if person else ""
             raise OtherAccount(name, came.username)
 
-    def _check_auth_time(self, flow: Flow, claims: dict[str, t.Any]) -> None:
+    def _check_demands(self, flow: Flow, claims: dict[str, t.Any]) -> None:
+        """See that the user authenticated as was demanded (RFC 9470 §5)."""
+        acrs = essential_acrs(flow.msal.get("claims_challenge"))
+        unmet = acrs and claims.get("acr") not in acrs
         if flow.max_age is not None and "auth_time" not in claims:
             raise ConfigurationError(
                 "login_required(max_age=…) needs the claim auth_time, which the ID "
                 "token lacks. Add it to the optional claims of the ID token in the app "
                 "registration ('Token configuration')."
+            )
+        if unmet or not User(claims).authenticated_within(flow.max_age, LEEWAY):
+            raise AccessDenied(
+                "The identity provider let the user in without the authentication that "
+                "was demanded.",
+                error="unmet_authentication_requirements",
             )
 
     def _still_signed_in(self) -> SignedIn | None:
