@@ -5,7 +5,12 @@ Owns the embedded default: JSON files in the instance folder.
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import contextlib
+import itertools
 import os
+import struct
+import time
 import typing as t
 
 from cachelib import FileSystemCache
@@ -17,8 +22,10 @@ from flask_session import Session
 from .errors import ConfigurationError
 from .guard import guard
 
-#: cachelib deletes living sessions past its threshold (its default is 500).
-_FILE_THRESHOLD = 1_000_000
+#: Seconds between two sweeps of a process.
+_SWEEP = 3600
+#: Files that one write looks at, so that it takes some milliseconds more at most.
+_SWEPT_AT_ONCE = 500
 #: Below this, a threshold is hit by a few hundred people: each has several entries.
 _LOW_THRESHOLD = 10_000
 
@@ -39,9 +46,43 @@ class _TaggedFiles:
 
 
 class PlainFileCache(FileSystemCache):
-    """cachelib's file cache, with JSON in place of pickle."""
+    """cachelib's file cache, with JSON in place of pickle.
+
+    As many entries as there are; once an hour, those that ended are swept out, a few
+    hundred at each write.
+    """
 
     serializer: t.Any = _TaggedFiles()
+
+    def __init__(self, folder: str) -> None:
+        # With a threshold cachelib deletes living sessions past it.
+        super().__init__(folder, threshold=0, mode=0o600)
+        self._next_sweep = 0.0
+        self._unswept: cabc.Iterator[str] = iter(())
+
+    def set(self, *args: t.Any, **kwargs: t.Any) -> bool:
+        with contextlib.suppress(OSError):
+            self._sweep(time.time())
+        return bool(super().set(*args, **kwargs))
+
+    def _sweep(self, now: float) -> None:
+        if now >= self._next_sweep:
+            self._next_sweep = now + _SWEEP
+            self._unswept = iter(os.listdir(self._path))
+        for name in itertools.islice(self._unswept, _SWEPT_AT_ONCE):
+            path = os.path.join(self._path, name)
+            # It may be a folder, or another process may remove it meanwhile.
+            with contextlib.suppress(OSError):
+                if self._has_ended(path, now):
+                    os.remove(path)
+
+    def _has_ended(self, path: str, now: float) -> bool:
+        if path.endswith(self._fs_transaction_suffix):
+            return os.stat(path).st_mtime < now - _SWEEP
+        with open(path, "rb") as stream:
+            # cachelib's first four bytes are when an entry ends; 0 is never.
+            (end,) = struct.unpack("I", stream.read(4).ljust(4, b"\1"))
+        return bool(0 < end < int(now))
 
 
 def prepare(app: Flask) -> None:
@@ -90,7 +131,7 @@ def _use_files(app: Flask) -> None:
     directory = os.path.join(app.instance_path, "flask_session")
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        cache = PlainFileCache(directory, threshold=_FILE_THRESHOLD, mode=0o600)
+        cache = PlainFileCache(directory)
     except OSError as error:
         raise ConfigurationError(
             f"SESSION_TYPE is not set, and sessions cannot be kept in {directory} "

@@ -48,6 +48,17 @@ def claim_names(claims: str | None) -> tuple[str, ...]:
     )
 
 
+def essential_acrs(claims: str | None) -> tuple[str, ...]:
+    """The values of ``acr``, of which an ID token must have one (OIDC §5.5.1.1)."""
+    asked = _json_object(claims or "").get("id_token")
+    acr = asked.get("acr") if isinstance(asked, dict) else None
+    if not isinstance(acr, dict) or not acr.get("essential"):
+        return ()
+    values = acr.get("values", [acr.get("value")])
+    listed = values if isinstance(values, list) else []
+    return tuple(value for value in listed if isinstance(value, str))
+
+
 def id_token_claims(acrs: str) -> str:
     """The claims request for an authentication context, to be shown in the ID token.
 
@@ -59,17 +70,6 @@ def id_token_claims(acrs: str) -> str:
 def acr_claims(value: str) -> str:
     """The claims request for an ID token's ``acr`` (OpenID Connect Core §5.5.1.1)."""
     return _compact({"id_token": {"acr": {"essential": True, "value": value}}})
-
-
-def acr_values(claims: str | None) -> tuple[str, ...]:
-    """Every ``acr`` that a claims request wants the ID token to have."""
-    members = _json_object(claims or "").get("id_token")
-    acr = members.get("acr") if isinstance(members, dict) else None
-    if not isinstance(acr, dict):
-        return ()
-    listed = acr.get("values")
-    values = [acr.get("value"), *(listed if isinstance(listed, list) else ())]
-    return tuple(dict.fromkeys(v for v in values if isinstance(v, str) and v))
 
 
 def access_token_claims(value: str) -> str | None:

@@ -20,7 +20,7 @@ from msal.exceptions import MsalServiceError
 from . import caches
 from . import deadline
 from .caches import Caches
-from .claims import acr_values
+from .claims import essential_acrs
 from .claims import merge_claims
 from .credential import is_refused
 from .errors import InvalidIdToken
@@ -56,12 +56,14 @@ class Client:
         :param parameters: of ``initiate_auth_code_flow``; ``claims_challenge`` is JSON.
         """
         parts = self._provider.parts()
-        levels = acr_values(parameters.get("claims_challenge"))
+        claims = parameters.get("claims_challenge")
         if not parts.takes_claims:
             parameters["claims_challenge"] = None
         # MSAL recommends form_post at every call; the app chose MSAL_RESPONSE_MODE.
         warnings.filterwarnings("ignore", message="response_mode='form_post'")
         flow = parts.app.initiate_auth_code_flow(list(scopes), **parameters)
+        flow["claims_challenge"] = claims
+        levels = essential_acrs(claims)
         if levels:
             # Providers know this parameter rather than a claims request.
             flow["auth_uri"] += "&" + urlencode({"acr_values": " ".join(levels)})
@@ -77,9 +79,10 @@ class Client:
         :raises InvalidIdToken: it is missing or not acceptable.
         """
         parts, scratch = self._provider.parts(), Caches()
+        sent = flow if parts.takes_claims else {**flow, "claims_challenge": None}
         result = self._asked(
             scratch,
-            lambda app: app.acquire_token_by_auth_code_flow(dict(flow), response),
+            lambda app: app.acquire_token_by_auth_code_flow(dict(sent), response),
         )
         _raise_for(result, scratch, flow["scope"])
         try:

@@ -10,22 +10,17 @@ import collections.abc as cabc
 import dataclasses
 import functools
 import inspect
-import time
 import typing as t
 
 from flask import current_app
 from flask import request
 from flask import url_for
-from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from . import signals
-from .downstream import challenge_of
-from .downstream import is_only_stale
-from .downstream import refused_token
-from .downstream import required
+from .downstream import demanded
+from .downstream import demanded_in
 from .errors import InteractionRequired
-from .errors import MsalAuthError
 from .errors import from_result
 from .errors import is_error
 from .flows import Missing
@@ -67,7 +62,7 @@ class Guardian:
         self._signin.renew(person)
         if acrs and acrs not in self._tokens.proofs():
             return self._answer(dataclasses.replace(missing, reason="step_up"))
-        if max_age is not None and not _recent(person.user.auth_time, max_age):
+        if not person.user.authenticated_within(max_age, LEEWAY):
             missing = dataclasses.replace(missing, acrs=None, reason="max_age")
             return self._answer(missing)
         if scopes:
@@ -89,35 +84,20 @@ class Guardian:
 
         Called where it is handled: any other goes on its way.
         """
-        for cause in _causes(error):
-            if isinstance(cause, InteractionRequired):
-                return self._resolve(cause)
-            for response in _responses(cause):
-                found = self._demanded(response, scopes)
-                if found is not None:
-                    return self._resolve(found)
-        raise
+        found = demanded_in(error, scopes, self._tokens)
+        if found is None:
+            raise
+        return self._resolve(found)
 
     def after_value(self, value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
         """The answer in place of a returned error value, or the value itself."""
         found = from_result(value, scopes=scopes) if is_error(value) else None
         if not isinstance(value, (Response, tuple, str, dict)):
-            found = self._demanded(value, scopes)
+            found = demanded(value, scopes, self._tokens)
         if isinstance(found, InteractionRequired):
             return self._resolve(found)
         self._signin.settle(request)
         return value
-
-    def _demanded(
-        self, response: t.Any, scopes: cabc.Sequence[str]
-    ) -> InteractionRequired | None:
-        demand = challenge_of(response, scopes)
-        if demand is None or is_only_stale(demand):
-            return None
-        refused = refused_token(response)
-        if refused:
-            self._tokens.drop(refused)
-        return required(demand, scopes)
 
     def _resolve(self, error: InteractionRequired) -> t.Any:
         signals.emit(signals.challenge_received, error=error, silent=False)
@@ -185,43 +165,3 @@ def guarding(
 
 async def _awaited(value: t.Any) -> t.Any:
     return await value
-
-
-def _recent(auth_time: int | None, max_age: int) -> bool:
-    return auth_time is not None and auth_time + max_age + LEEWAY >= time.time()
-
-
-def _causes(error: BaseException) -> cabc.Iterator[BaseException]:
-    """An exception, those it was raised from, and the members of its groups."""
-    waiting, seen = [error], set[int]()
-    while waiting:
-        cause = waiting.pop(0)
-        if id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        members = getattr(cause, "exceptions", ())
-        waiting.extend(members if isinstance(members, tuple) else ())
-        if cause.__cause__ is not None:
-            waiting.append(cause.__cause__)
-
-
-def _responses(error: BaseException) -> cabc.Iterator[t.Any]:
-    """What in an HTTP client's exception has a status and headers.
-
-    requests, httpx and azure-core carry the response; aiohttp's exception has them
-    itself; Kiota's has them under names of its own. What the app itself aborts with is
-    its own answer.
-    """
-    if isinstance(error, (MsalAuthError, HTTPException)):
-        return
-    yield getattr(error, "response", None)
-    yield error
-    yield _KiotaResponse(error)
-
-
-class _KiotaResponse:
-    def __init__(self, error: BaseException) -> None:
-        self.status_code = getattr(error, "response_status_code", None)
-        headers = getattr(error, "response_headers", None)
-        self.headers = headers if isinstance(headers, dict) else None

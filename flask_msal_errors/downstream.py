@@ -1,30 +1,42 @@
-"""The user's token on HTTP clients, and what their refusals mean.
+"""What APIs' refusals mean for the user's token, and the second try without the user.
 
-Owns the silent second try: a challenge that needs no user never reaches one. Clients
-are known by duck typing; only requests, which MSAL brings, is imported.
+Owns the decision between a new token, an error for the user and an answer that stands.
+Knows no HTTP client.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import json
 import typing as t
 
-import requests
-import requests.auth
+from werkzeug.exceptions import HTTPException
 
 from . import challenge
+from . import responses
 from . import signals
 from .claims import merge_claims
+from .errors import ConfigurationError
 from .errors import InteractionRequired
+from .errors import MsalAuthError
 from .errors import from_result
 from .errors import is_error
 from .tokens import Tokens
 
-_NAME = "WWW-Authenticate"
-_BEARER = "bearer "
-#: Seconds to wait for an API to connect, and for each read.
-_TIMEOUT = (10.0, 60.0)
+
+@contextlib.contextmanager
+def needing(extra: str) -> cabc.Iterator[None]:
+    """Import a client that is optional.
+
+    :raises ConfigurationError: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{error.name} is not installed: pip install flask-msal-errors[{extra}]"
+        ) from error
 
 
 def challenge_of(
@@ -34,42 +46,11 @@ def challenge_of(
 
     Any object with ``status_code`` (or ``status``) and ``headers`` is understood.
     """
-    status = getattr(response, "status_code", getattr(response, "status", None))
-    headers = getattr(response, "headers", None)
-    if status not in (401, 403) or headers is None:
+    status = responses.status_of(response)
+    if status not in (401, 403):
         return None
-    return challenge.demand(status, _authenticate_headers(headers), scopes=scopes)
-
-
-def _authenticate_headers(headers: t.Any) -> list[str]:
-    for method in ("get_list", "getlist"):
-        if callable(getattr(headers, method, None)):
-            return [str(value) for value in getattr(headers, method)(_NAME)]
-    for method in ("getall", "get_all"):
-        if callable(getattr(headers, method, None)):
-            return [str(value) for value in getattr(headers, method)(_NAME, ())]
-    if not isinstance(headers, cabc.Mapping):
-        return []
-    # A plain dict, as Kiota's, knows names in one spelling only.
-    found = [value for name, value in headers.items() if name.lower() == _NAME.lower()]
-    return [text for value in found for text in _texts(value)]
-
-
-def _texts(value: t.Any) -> list[str]:
-    several = isinstance(value, (list, tuple, set))
-    return [str(each) for each in (value if several else [value])]
-
-
-def refused_token(response: t.Any) -> str | None:
-    """The access token that a response refuses, out of the request it answers."""
-    request = getattr(response, "request", None)
-    headers = getattr(request, "headers", None)
-    value = headers.get("Authorization") if headers is not None else None
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    if isinstance(value, str) and value.lower().startswith(_BEARER):
-        return value[len(_BEARER) :]
-    return None
+    values = responses.challenges_of(response)
+    return challenge.demand(status, values, scopes=scopes)
 
 
 def required(
@@ -88,17 +69,58 @@ def required(
     )
 
 
-def check(value: t.Any, scopes: cabc.Sequence[str] = ()) -> t.Any:
+def demanded(
+    response: t.Any, scopes: cabc.Sequence[str] = (), tokens: Tokens | None = None
+) -> InteractionRequired | None:
+    """The error for a response that only the user can resolve, or ``None``.
+
+    :param scopes: of the call, if its token was not got in this request.
+    :param tokens: forgets the refused token, and knows what it was got for.
+    """
+    if responses.status_of(response) not in (401, 403):
+        return None
+    token = responses.refused_token(response)
+    if tokens is not None:
+        token, called = tokens.lent(token)
+        scopes = called or scopes
+    demand = challenge_of(response, scopes)
+    if demand is None or is_only_stale(demand):
+        return None
+    if tokens is not None and token:
+        tokens.drop(token)
+    return required(demand, scopes)
+
+
+def demanded_in(
+    error: BaseException, scopes: cabc.Sequence[str], tokens: Tokens
+) -> InteractionRequired | None:
+    """The same for an exception: it or what it was raised from may be a refusal.
+
+    What the app itself aborts with is its own answer.
+    """
+    for cause in responses.causes_of(error):
+        if isinstance(cause, InteractionRequired):
+            return cause
+        if isinstance(cause, (MsalAuthError, HTTPException)):
+            continue
+        for response in responses.responses_in(cause):
+            found = demanded(response, scopes, tokens)
+            if found is not None:
+                return found
+    return None
+
+
+def check(
+    value: t.Any, scopes: cabc.Sequence[str] = (), tokens: Tokens | None = None
+) -> t.Any:
     """``value``, unless it is an MSAL error or a response with a challenge.
 
     :raises MsalAuthError: what it stands for.
     """
     error = from_result(value, scopes=scopes) if is_error(value) else None
+    error = error or demanded(value, scopes, tokens)
     if error is not None:
         raise error
-    demand = challenge_of(value, scopes)
-    if demand is not None and not is_only_stale(demand):
-        raise required(demand, scopes)
     return value
 
 
@@ -126,11 +148,21 @@ class Refresher:
         demand = challenge_of(response, self.scopes)
         if demand is None:
             return None
-        if demand.acr_values or demand.max_age is not None:
-            self._tokens.drop(refused)
-            raise required(demand, self.scopes)
+        token = self.renewed(demand, refused)["access_token"]
+        return t.cast(str, token) if token != refused else None
+
+    def renewed(
+        self, demand: challenge.Demand, refused: str | None
+    ) -> dict[str, t.Any]:
+        """MSAL's success dict with a token that meets a demand, without the user.
+
+        :param refused: the token that was not good enough.
+        :raises InteractionRequired: the user must meet the demand.
+        """
         wanted = demand.scopes or self.scopes
         try:
+            if demand.acr_values or demand.max_age is not None:
+                raise required(demand, wanted)
             result = self._tokens.acquire(
                 wanted,
                 claims=demand.claims,
@@ -138,12 +170,11 @@ class Refresher:
                 refused=refused,
             )
         except InteractionRequired as error:
-            self._tokens.drop(refused)
+            self._drop(refused)
             raise _merged(error, demand) from error
-        token = t.cast(str, result["access_token"])
         met = required(demand, wanted)
         signals.emit(signals.challenge_received, error=met, silent=True)
-        return token if token != refused else None
+        return result
 
     def give_up(self, response: t.Any, refused: str) -> None:
         """The repeated call was refused too.
@@ -152,8 +183,12 @@ class Refresher:
         """
         demand = challenge_of(response, self.scopes)
         if demand is not None and not is_only_stale(demand):
-            self._tokens.drop(refused)
+            self._drop(refused)
             raise required(demand, self.scopes)
+
+    def _drop(self, refused: str | None) -> None:
+        if refused is not None:
+            self._tokens.drop(refused)
 
 
 def _merged(
@@ -165,91 +200,5 @@ def _merged(
         result={**error.result, "claims": claims} if claims else error.result,
         scopes=error.scopes,
         reason=error.reason,
+        max_age=error.max_age,
     )
-
-
-class RequestsAuth(requests.auth.AuthBase):
-    """The user's token on a requests call, with one silent second try.
-
-    A redirect to another host does not get the token: requests strips it.
-    """
-
-    def __init__(self, refresher: Refresher) -> None:
-        self._refresher = refresher
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        token = self._refresher.token()
-        request.headers["Authorization"] = f"Bearer {token}"
-        place = _place(request)
-
-        def answer(response: requests.Response, **kwargs: t.Any) -> requests.Response:
-            # A redirect's answer belongs to a request without our token.
-            if refused_token(response) != token:
-                return response
-            if response.status_code in (401, 403):
-                response.content  # noqa: B018 (the connection goes back to its pool)
-            return self._answer(response, token, place, kwargs)
-
-        request.hooks["response"].append(answer)
-        return request
-
-    def _answer(
-        self,
-        response: requests.Response,
-        token: str,
-        place: int | None,
-        kwargs: dict[str, t.Any],
-    ) -> requests.Response:
-        fresh = self._refresher.retry_token(response, token)
-        if fresh is None:
-            return response
-        again = response.request.copy()
-        if not _rewound(again, place):
-            self._refresher.give_up(response, token)
-            return response
-        # The copy shares its hooks with the original, which a redirect goes on with.
-        again.hooks = requests.hooks.default_hooks()
-        again.headers["Authorization"] = f"Bearer {fresh}"
-        repeated = response.connection.send(again, **kwargs)
-        repeated.history.append(response)
-        repeated.request = again
-        self._refresher.give_up(repeated, fresh)
-        return repeated
-
-
-def _place(request: requests.PreparedRequest) -> int | None:
-    """Where in a file the body starts, or ``None`` for what is no file."""
-    body: t.Any = request.body
-    try:
-        return int(body.tell())
-    except (AttributeError, OSError):
-        return None
-
-
-def _rewound(request: requests.PreparedRequest, place: int | None) -> bool:
-    """Whether the body can be sent once more."""
-    body: t.Any = request.body
-    if body is None or isinstance(body, (str, bytes)):
-        return True
-    if place is None:
-        return False
-    try:
-        body.seek(place)
-    except (AttributeError, OSError):
-        return False
-    return True
-
-
-class RequestsSession(requests.Session):
-    """A session that acts for the signed-in user, with timeouts by default."""
-
-    def __init__(self, auth: RequestsAuth) -> None:
-        super().__init__()
-        self.auth = auth
-
-    def request(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
-        kwargs.setdefault("timeout", _TIMEOUT)
-        if self.verify is not True:
-            # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
-            kwargs.setdefault("verify", self.verify)
-        return super().request(*args, **kwargs)

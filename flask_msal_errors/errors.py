@@ -322,6 +322,8 @@ _REMEDIES: dict[int | str, str] = {
     " register the redirect URI under the platform 'Web'",
     700016: "MSAL_CLIENT_ID is unknown in the tenant of MSAL_AUTHORITY: correct one of"
     " them, or have an administrator consent to the app there",
+    650053: "MSAL_SCOPES, scopes= or the API's own refusal names a scope that the API"
+    " does not have: correct it, or publish the scope under 'Expose an API'",
     50011: "MSAL_REDIRECT_URI is not registered for this app: add exactly the address"
     " in use under 'Authentication', platform 'Web'",
     "redirect_uri_mismatch": "MSAL_REDIRECT_URI is not registered for this app: add"

@@ -8,6 +8,7 @@ import typing as t
 
 from flask import Flask
 from flask import current_app
+from flask import has_request_context
 from flask import request
 from flask import request_started
 from flask import session
@@ -23,10 +24,7 @@ from .decorators import Guardian
 from .decorators import View
 from .decorators import guarding
 from .downstream import Refresher
-from .downstream import RequestsAuth
-from .downstream import RequestsSession
 from .errors import ConfigurationError
-from .errors import InteractionRequired
 from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .flows import Flows
@@ -36,6 +34,8 @@ from .navigation import current_target
 from .pages import Pages
 from .record import Codec
 from .record import Records
+from .requests_client import RequestsAuth
+from .requests_client import RequestsSession
 from .resume import Resume
 from .settings import Settings
 from .sids import Sids
@@ -47,6 +47,10 @@ from .tokens import checked
 from .user import User
 from .user import signed_in
 from .views import blueprint
+
+if t.TYPE_CHECKING:
+    from .azure_client import Credential
+    from .httpx_client import HttpxAuth
 
 _KEY = "flask_msal_errors"
 
@@ -215,13 +219,8 @@ class MsalAuth:
         :raises MsalAuthError: an MSAL error dict, or a response whose challenge the
             user can meet. A 404, or a 401 without such a challenge, is returned.
         """
-        try:
-            return downstream.check(result_or_response, tuple(scopes or ()))
-        except InteractionRequired:
-            refused = downstream.refused_token(result_or_response)
-            if refused is not None:
-                _rooms().tokens.drop(refused)
-            raise
+        tokens = _rooms().tokens if has_request_context() else None
+        return downstream.check(result_or_response, tuple(scopes or ()), tokens)
 
     def requests_auth(self, scopes: cabc.Sequence[str]) -> RequestsAuth:
         """The user's token for ``requests``: ``requests.get(url, auth=…)``."""
@@ -230,6 +229,27 @@ class MsalAuth:
     def requests_session(self, scopes: cabc.Sequence[str]) -> RequestsSession:
         """A ``requests.Session`` that acts for the user, with timeouts by default."""
         return RequestsSession(self.requests_auth(scopes))
+
+    def httpx_auth(self, scopes: cabc.Sequence[str]) -> HttpxAuth:
+        """The user's token for httpx, sync and async: ``httpx.get(url, auth=…)``."""
+        wanted = checked(scopes)
+        with downstream.needing("httpx"):
+            from .httpx_client import HttpxAuth
+        return HttpxAuth(Refresher(_rooms().tokens, wanted))
+
+    def credential(self, *, scopes: cabc.Sequence[str] | None = None) -> Credential:
+        """The user as a credential for clients of the Azure and Microsoft Graph SDKs.
+
+        Made in the view, like its client: it serves the user of this request only.
+        Asynchronous clients, Microsoft Graph's among them, take ``credential().aio``.
+
+        :param scopes: asked for in place of the client's own (mostly ``/.default``),
+            if they are of the same resource.
+        """
+        wanted = checked(scopes or ())
+        with downstream.needing("azure"):
+            from .azure_client import Credential
+        return Credential(_rooms().tokens, wanted)
 
     def login_url(self, next: str | None = None, *, policy: str | None = None) -> str:
         """Where a visitor signs in, and comes back from to ``next`` (or to here).
@@ -258,7 +278,9 @@ class MsalAuth:
 def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     store = Store(app)
     codec = Codec(settings.encryption_keys)
-    records = Records(store, codec, app.permanent_session_lifetime)
+    # Longer than a silent acquisition takes: its holder never loses its lock.
+    patience = settings.http_timeout + 5
+    records = Records(store, codec, app.permanent_session_lifetime, patience)
     client = Client(settings)
     cookies = Cookies(signer)
     flows = Flows(settings, cookies, store)
@@ -266,7 +288,7 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     signin = SignIn(settings, client, records, flows, sids)
     resume = Resume(settings, signer, store, records)
     signout = SignOut(settings, client, records, flows, resume, sids, store)
-    tokens = Tokens(settings, client, records)
+    tokens = Tokens(client, records)
     links = Links(cookies)
     pages = Pages(links)
     guardian = Guardian(signin, tokens, resume, pages)
@@ -298,9 +320,7 @@ def _check_session(app: Flask) -> None:
 
 
 def _receive_form(app: Flask, **_: t.Any) -> None:
-    # The callback must leave the session alone, and has no form of the app's.
-    if request.blueprint != "msal":
-        _rooms().resume.receive(request)
+    _rooms().resume.receive(request)
 
 
 def _follow_session(app: Flask, **_: t.Any) -> None:

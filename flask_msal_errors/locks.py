@@ -1,6 +1,8 @@
 """Locks by name: of this process's threads, or of all processes of this host.
 
-Names share a fixed number of locks, so that nothing has to be cleaned up.
+Names of one kind, which is what precedes their second dash, share a fixed number of
+locks, so that nothing has to be cleaned up. Those of different kinds share none: who
+holds one may ask for another.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ def of_threads(name: str, timeout: float) -> cabc.Iterator[None]:
 
     :raises Held: the holder did not let go in time.
     """
-    lock = _thread_locks[_stripe(name)]
+    lock = _thread_locks.setdefault(_stripe(name), threading.Lock())
     if not lock.acquire(timeout=timeout):
         raise Held
     try:
@@ -77,18 +79,19 @@ else:
         return True
 
 
-_thread_locks = [threading.Lock() for _ in range(_STRIPES)]
+_thread_locks: dict[str, threading.Lock] = {}
 
 
 def _renew_after_fork() -> None:
     """Whoever held a lock did not come along into the child process."""
-    _thread_locks[:] = [threading.Lock() for _ in range(_STRIPES)]
+    _thread_locks.clear()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch
     os.register_at_fork(after_in_child=_renew_after_fork)
 
 
-def _stripe(name: str) -> int:
+def _stripe(name: str) -> str:
+    kind = "-".join(name.split("-", 2)[:2]).replace(":", "-")
     digest = hashlib.sha256(name.encode()).digest()
-    return int.from_bytes(digest[:4], "big") % _STRIPES
+    return f"{kind}-{int.from_bytes(digest[:4], 'big') % _STRIPES}"

@@ -16,7 +16,7 @@ import typing as t
 from datetime import timedelta
 
 from .errors import ServiceUnavailable
-from .guard import Entry
+from .sessions import Entry
 from .store import Store
 from .vault import Vault
 
@@ -90,35 +90,39 @@ def _http_entry(value: cabc.Sequence[t.Any]) -> HttpEntry:
 class Records:
     """All sessions' records, each under its session's random handle."""
 
-    def __init__(self, store: Store, codec: Codec, lifetime: timedelta) -> None:
+    def __init__(
+        self, store: Store, codec: Codec, lifetime: timedelta, patience: float = 15.0
+    ) -> None:
+        """:param patience: seconds that a change may take; a dead worker's lock lives
+        as long, and others wait as long.
+        """
         self._store = store
         self._codec = codec
         self._lifetime = lifetime
+        self._patience = patience
 
     def create(self, record: Record) -> str:
         """Keep a new record; returns its handle, a secret of 256 bits."""
         handle = secrets.token_urlsafe(32)
-        self._store.write(handle, self._codec.encode(record), self._lifetime)
+        self._store.write(_key(handle), self._codec.encode(record), self._lifetime)
         return handle
 
     def load(self, handle: str) -> Record:
         """The record, empty if it is gone or unreadable."""
-        return self._codec.decode(self._store.read(handle))
+        return self._codec.decode(self._store.read(_key(handle)))
 
     @contextlib.contextmanager
-    def changing(
-        self, handle: str, timeout: float, wait: float | None = None
-    ) -> cabc.Iterator[Record]:
+    def changing(self, handle: str, wait: float | None = None) -> cabc.Iterator[Record]:
         """The record, alone; saved on the way out if it changed and still exists.
 
         Saved after an exception too: what MSAL learnt before it raised counts.
 
-        :param timeout: seconds that the change may take at most.
-        :param wait: seconds to wait for whoever is changing it now; as long as
-            ``timeout`` by default.
-        :raises ServiceUnavailable: they did not finish in time.
+        :param wait: seconds to wait for whoever is changing it now; longer than they
+            can take by default.
+        :raises ServiceUnavailable: somebody else changes it for too long.
         """
-        with self._store.lock(handle, timeout, wait):
+        wait = self._patience + 1 if wait is None else wait
+        with self._store.lock(_key(handle), self._patience, wait):
             record = self.load(handle)
             before = _text_of(record)
             try:
@@ -126,7 +130,7 @@ class Records:
             finally:
                 if _text_of(record) != before:
                     entry = self._codec.encode(record)
-                    self._store.replace(handle, entry, self._lifetime)
+                    self._store.replace(_key(handle), entry, self._lifetime)
 
     def renew(self, handle: str) -> bool:
         """Give the record its full lifetime again.
@@ -135,14 +139,18 @@ class Records:
             store fails, it is left to a later one.
         """
         try:
-            with self._store.lock(handle, timeout=5, wait=0):
-                entry = self._store.read(handle)
+            with self._store.lock(_key(handle), timeout=5, wait=0):
+                entry = self._store.read(_key(handle))
                 if entry is not None:
-                    self._store.replace(handle, entry, self._lifetime)
+                    self._store.replace(_key(handle), entry, self._lifetime)
         except ServiceUnavailable:
             return False
         return True
 
     def delete(self, handle: str) -> None:
         """Forget the record for good."""
-        self._store.delete(handle)
+        self._store.delete(_key(handle))
+
+
+def _key(handle: str) -> str:
+    return f"record-{handle}"

@@ -47,8 +47,6 @@ _MARK = f"{FIELD}=".encode()
 _LONGEST_MARK = 16 * 1024
 _KINDS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _TICKET = "form"
-#: Seconds to wait for whoever changes the record now.
-_PATIENCE = 30
 
 
 class NotResumed(SignInError):
@@ -146,7 +144,7 @@ class Resume:
         return self._signer.dumps(_TICKET, form)
 
     def _make_room(self, person: SignedIn, key: str) -> None:
-        with self._records.changing(person.handle, _PATIENCE) as record:
+        with self._records.changing(person.handle) as record:
             forms = [*record.forms, key]
             old, record.forms = forms[:-MOST_FORMS], forms[-MOST_FORMS:]
         for forgotten in old:

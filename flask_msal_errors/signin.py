@@ -26,6 +26,7 @@ from . import userflows
 from .caches import RESERVED_SCOPES
 from .caches import Caches
 from .claims import acr_claims
+from .claims import essential_acrs
 from .claims import id_token_claims
 from .claims import merge_claims
 from .client import Client
@@ -43,6 +44,7 @@ from .flows import Flows
 from .flows import Missing
 from .flows import page_name
 from .guard import lives
+from .id_token import LEEWAY
 from .navigation import home
 from .navigation import no_store
 from .record import Record
@@ -253,7 +255,7 @@ class SignIn:
                 client = self._client_of(flow.reason)
                 _, claims, scratch = client.redeem(flow.msal, answer)
                 self._check_account(flow, User(claims))
-                self._check_auth_time(flow, claims)
+                self._check_demands(flow, claims)
         except MsalAuthError as error:
             self._after_failure(request, error)
             raise
@@ -331,12 +333,21 @@ class SignIn:
             name = _shown(person.user) if person else ""
             raise OtherAccount(name, _shown(came))
 
-    def _check_auth_time(self, flow: Flow, claims: dict[str, t.Any]) -> None:
+    def _check_demands(self, flow: Flow, claims: dict[str, t.Any]) -> None:
+        """See that the user authenticated as was demanded (RFC 9470 §5)."""
+        acrs = essential_acrs(flow.msal.get("claims_challenge"))
+        unmet = acrs and claims.get("acr") not in acrs
         if flow.max_age is not None and "auth_time" not in claims:
             raise ConfigurationError(
                 "login_required(max_age=…) needs the claim auth_time, which the ID "
                 "token lacks. Add it to the optional claims of the ID token in the app "
                 "registration ('Token configuration')."
+            )
+        if unmet or not User(claims).authenticated_within(flow.max_age, LEEWAY):
+            raise AccessDenied(
+                "The identity provider let the user in without the authentication that "
+                "was demanded.",
+                error="unmet_authentication_requirements",
             )
 
     def _still_signed_in(self) -> SignedIn | None:
@@ -354,7 +365,7 @@ class SignIn:
         proofs = {str(flow.acrs): int(claims["exp"])} if proved else {}
         handle = person.handle if person else ""
         if handle:
-            with self._records.changing(handle, timeout=30) as record:
+            with self._records.changing(handle) as record:
                 _merged(record, scratch, proofs)
         # A store may have dropped the record before the session.
         if not handle or not self._records.load(handle).tokens:

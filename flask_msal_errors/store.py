@@ -13,10 +13,10 @@ from datetime import timedelta
 from flask import Flask
 
 from .errors import ServiceUnavailable
-from .guard import Entry
-from .guard import backend_errors
-from .guard import unavailable
+from .failures import backend_errors
+from .failures import unavailable
 from .locks import Held
+from .sessions import Entry
 
 
 class Store:

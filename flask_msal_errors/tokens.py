@@ -21,7 +21,6 @@ from .errors import InteractionRequired
 from .errors import ServiceUnavailable
 from .record import Record
 from .record import Records
-from .settings import Settings
 from .user import SignedIn
 from .user import signed_in
 
@@ -29,15 +28,9 @@ from .user import signed_in
 class Tokens:
     """Acquires tokens, and forgets those that an API refused."""
 
-    def __init__(self, settings: Settings, client: Client, records: Records) -> None:
+    def __init__(self, client: Client, records: Records) -> None:
         self._client = client
         self._records = records
-        # Longer than the calls under the lock can take, to connect and to answer: the
-        # token request, and MSAL's look-up of the authority's aliases when it fails.
-        # So a holder in good health never loses its lock.
-        self._patience = settings.http_timeout * 4 + 5
-        # Servers end a worker that is busy for too long: gunicorn's default is 30 s.
-        self._wait = settings.http_timeout * 2 + 1
 
     def acquire(
         self,
@@ -63,26 +56,30 @@ class Tokens:
         forced = bool(claims or force_refresh)
         found = None if forced else self._client.cached(self._caches(person), wanted)
         found = found or self._while_away(person, wanted, forced)
-        if found is not None:
-            return found
-        due = None if forced else self._due(person, wanted)
-        wait = self._wait if due is None else 0
-        try:
-            return self._refresh(person, wanted, claims, forced, refused, wait)
-        except ServiceUnavailable:
-            # Or somebody else is asking for a new one, for who knows how long.
-            if due is None:
-                raise
-            return due
+        if found is None:
+            due = None if forced else self._due(person, wanted)
+            found = self._refresh(person, wanted, claims, forced, refused, due)
+        _lend(found["access_token"], tuple(wanted))
+        return found
+
+    def lent(self, token: str | None) -> tuple[str | None, tuple[str, ...]]:
+        """A token that was handed out in this request, and the scopes it was got for.
+
+        :param token: ``None`` for the last one: not every response of an HTTP client
+            knows the request that it answers.
+        :return: the token itself; no scopes if it is not of this request.
+        """
+        lent = g.get("_msal_lent") or {}
+        if token is None:
+            token = next(reversed(lent), None)
+        return token, lent.get(token, ())
 
     def drop(self, refused: str) -> None:
         """Forget a refused access token and its twins, or MSAL hands them out again."""
         person = signed_in()
         if person is None:
             return
-        with self._records.changing(
-            person.handle, self._patience, self._wait
-        ) as record:
+        with self._records.changing(person.handle) as record:
             user = Caches.of(record)
             if user.drop(refused):
                 user.save(record)
@@ -104,22 +101,39 @@ class Tokens:
         claims: str | None,
         forced: bool,
         refused: str | None,
-        wait: float,
+        due: dict[str, t.Any] | None,
     ) -> dict[str, t.Any]:
+        """A new token; ``due`` if another request is getting it, or none can be had."""
         _forget_loaded()
-        with self._records.changing(person.handle, self._patience, wait) as record:
-            user = Caches.of(record)
-            found = self._client.cached(user, scopes)
-            if found is not None:
-                other = refused and found["access_token"] != refused
-                if other or not forced:
-                    return found
-            try:
-                return self._client.silent(
-                    user, scopes, claims=claims, force_refresh=forced
-                )
-            finally:
-                user.save(record)
+        try:
+            wait = None if due is None else 0
+            with self._records.changing(person.handle, wait) as record:
+                return self._renewed(record, scopes, claims, forced, refused)
+        except ServiceUnavailable:
+            if due is None:
+                raise
+            return due
+
+    def _renewed(
+        self,
+        record: Record,
+        scopes: list[str],
+        claims: str | None,
+        forced: bool,
+        refused: str | None,
+    ) -> dict[str, t.Any]:
+        user = Caches.of(record)
+        found = self._client.cached(user, scopes)
+        if found is not None:
+            other = refused and found["access_token"] != refused
+            if other or not forced:
+                return found
+        try:
+            return self._client.silent(
+                user, scopes, claims=claims, force_refresh=forced
+            )
+        finally:
+            user.save(record)
 
     def _while_away(
         self, person: SignedIn, scopes: list[str], forced: bool
@@ -150,6 +164,12 @@ class Tokens:
         if loaded is None or loaded[0] != person.handle:
             loaded = g._msal_record = (person.handle, self._records.load(person.handle))
         return t.cast(Record, loaded[1])
+
+
+def _lend(token: str, scopes: tuple[str, ...]) -> None:
+    lent = dict(g.get("_msal_lent") or {})
+    lent.pop(token, None)
+    g._msal_lent = {**lent, token: scopes}
 
 
 def _forget_loaded() -> None:

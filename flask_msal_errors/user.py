@@ -68,6 +68,16 @@ class User:
         value = self.claims.get("auth_time")
         return int(value) if isinstance(value, (int, float)) else None
 
+    def authenticated_within(self, max_age: int | None, leeway: int) -> bool:
+        """Whether that was ``max_age`` seconds ago at most; ``None`` asks for nothing.
+
+        :param leeway: seconds that clocks may differ by.
+        """
+        if max_age is None:
+            return True
+        at = self.auth_time
+        return at is not None and at + max_age + leeway >= time.time()
+
 
 def _first(emails: t.Any) -> str:
     """Of the addresses that B2C lists."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
+import gc
 import os
 import sys
 import typing as t
@@ -14,12 +16,15 @@ from liveapp import live as live
 from liveapp import start as start
 
 import provision
+import servers
 
 if t.TYPE_CHECKING:
     import playwright.sync_api
     import redis
 
 ROOT = Path(__file__).parent.parent
+#: Modules whose tests run for long, in processes of their own.
+_SERVERS = {"test_bogus_callbacks", "test_hosts", "test_outages", "test_workers"}
 
 # At the end: what is tested is the installed package, not the checkout beside it.
 sys.path.append(str(ROOT))
@@ -32,10 +37,12 @@ hypothesis.settings.load_profile("tests")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses Chromium carries the mark ``browser``."""
+    """What uses Chromium is marked ``browser``, what wears servers out ``servers``."""
     for item in items:
         if "chromium_executable" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+        if item.path.stem in _SERVERS or "hammered" in item.name:
+            item.add_marker("servers")
 
 
 def _find(program: str) -> str:
@@ -70,6 +77,13 @@ def chromium(
         browser.close()
 
 
+@contextlib.contextmanager
+def _running(kind: type[servers.AnyServer]) -> cabc.Iterator[servers.AnyServer]:
+    _find(kind.program)
+    with servers.running(kind) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def nginx_executable() -> str:
     """Path of an nginx that runs."""
@@ -79,8 +93,8 @@ def nginx_executable() -> str:
 @pytest.fixture(scope="session")
 def redis_server() -> cabc.Iterator[str]:
     """URL of a Redis server that only this test process uses."""
-    with provision.running_redis(_find("redis-server")) as url:
-        yield url
+    with _running(servers.Redis) as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -91,3 +105,82 @@ def redis_client(redis_server: str) -> cabc.Iterator[redis.Redis]:
     with Redis.from_url(redis_server) as client:
         client.flushdb()
         yield client
+
+
+@pytest.fixture(scope="session")
+def memcached_server() -> cabc.Iterator[servers.Memcached]:
+    """A memcached that only this test process uses."""
+    with _running(servers.Memcached) as server:
+        yield server
+
+
+@pytest.fixture
+def memcached_client(memcached_server: servers.Memcached) -> cabc.Iterator[t.Any]:
+    """A client for threads, of our own memcached, which is empty."""
+    from pymemcache.client.base import PooledClient
+
+    client = PooledClient(str(memcached_server.socket))
+    client.flush_all(noreply=False)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def pymemcache_client(
+    memcached_server: servers.Memcached, memcached_client: t.Any
+) -> cabc.Iterator[t.Any]:
+    """A client that threads must not share, of the same memcached."""
+    from pymemcache.client.base import Client
+
+    client = Client(str(memcached_server.socket))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def python_memcached_client(
+    memcached_server: servers.Memcached, memcached_client: t.Any
+) -> cabc.Iterator[t.Any]:
+    """A client that tells failures by what it returns, of the same memcached."""
+    from memcache import Client
+
+    client = Client([f"unix:{memcached_server.socket}"])
+    yield client
+    client.disconnect_all()
+    gc.collect()
+
+
+@pytest.fixture
+def pylibmc_client(
+    memcached_server: servers.Memcached, memcached_client: t.Any
+) -> cabc.Iterator[t.Any]:
+    """A client in C that threads must not share, of the same memcached."""
+    from pylibmc import Client
+
+    client = Client([str(memcached_server.socket)])
+    yield client
+    client.disconnect_all()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> cabc.Iterator[servers.Postgres]:
+    """A PostgreSQL server that only this test process uses."""
+    with _running(servers.Postgres) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: servers.Postgres) -> str:
+    """URL of our own database; whoever uses it leaves it empty."""
+    return postgres_server.url()
+
+
+@pytest.fixture(scope="module")
+def own_server() -> cabc.Iterator[cabc.Callable[..., t.Any]]:
+    """A function that starts a server which the test may kill: ``own_server(Redis)``.
+
+    Clients of a server that is gone leave sockets to the garbage collection.
+    """
+    with contextlib.ExitStack() as stack:
+        yield lambda kind: stack.enter_context(_running(kind))
+    gc.collect()

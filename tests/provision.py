@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import glob
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-#: Program → names it goes by on PATH. The program is also the name of its package.
+#: Program → names it goes by on PATH.
 NAMES = {
     "chromium": ("chromium", "chromium-browser", "google-chrome", "chrome"),
-    "nginx": ("nginx", "/usr/sbin/nginx"),
+    "memcached": ("memcached",),
+    "nginx": ("nginx",),
+    "postgres": ("postgres",),
     "redis-server": ("redis-server", "valkey-server"),
 }
+#: Program → its package, if that has another name.
+PACKAGES = {"postgres": "postgresql"}
+#: Debian keeps servers, and all the programs of PostgreSQL, off PATH.
+FOLDERS = ("/usr/sbin", "/usr/lib/postgresql/*/bin")
+#: Has apt install PostgreSQL without creating, and starting, a cluster.
+NO_CLUSTER = "/etc/postgresql-common/createcluster.d/flask-msal-errors.conf"
 
 
 class Missing(Exception):
@@ -42,14 +50,16 @@ def find(program: str) -> str:
             output = getattr(error, "output", None) or ""
             tried.append(f"{error} {output[-500:]}".strip())
     raise Missing(
-        f"{program} is needed: install it (Debian: apt-get install {program}) "
-        f"so that it is on PATH. {' '.join(tried)}"
+        f"{program} is needed: install it (Debian: apt-get install "
+        f"{PACKAGES.get(program, program)}) so that it is on PATH. {' '.join(tried)}"
     )
 
 
 def _on_path(program: str) -> str | None:
     """Only what starts: Ubuntu's chromium-browser is a stub that asks for snap."""
-    for path in filter(None, map(shutil.which, NAMES[program])):
+    folders = [folder for pattern in FOLDERS for folder in sorted(glob.glob(pattern))]
+    places = os.pathsep.join([os.environ.get("PATH", os.defpath), *folders])
+    for path in filter(None, (shutil.which(n, path=places) for n in NAMES[program])):
         version = "-v" if program == "nginx" else "--version"
         if not subprocess.run([path, version], capture_output=True).returncode:
             return path
@@ -66,8 +76,23 @@ def _from_apt(program: str) -> str | None:
         if path := _on_path(program):
             return path
         _run(*apt, *wait, "update")
-        _run(*apt, *wait, "install", "-y", "--no-install-recommends", program)
+        package = PACKAGES.get(program, program)
+        postgres = program == "postgres"
+        with _without_cluster(*sudo) if postgres else contextlib.nullcontext():
+            _run(*apt, *wait, "install", "-y", "--no-install-recommends", package)
     return _on_path(program)
+
+
+@contextlib.contextmanager
+def _without_cluster(*sudo: str) -> cabc.Iterator[None]:
+    setting = (
+        f"mkdir -p {Path(NO_CLUSTER).parent} && echo 'create_main_cluster = false'"
+    )
+    _run(*sudo, "sh", "-c", f"{setting} > {NO_CLUSTER}")
+    try:
+        yield
+    finally:
+        _run(*sudo, "rm", NO_CLUSTER)
 
 
 def _from_playwright(program: str) -> str | None:
@@ -101,28 +126,3 @@ def _machine_wide_lock() -> cabc.Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def running_redis(executable: str) -> cabc.Iterator[str]:
-    """A Redis server of our own on a unix socket, empty and without persistence.
-
-    :return: its URL, for ``redis.Redis.from_url``.
-    """
-    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        socket = Path(folder, "socket")
-        process = subprocess.Popen(
-            [executable, "--port", "0", "--unixsocket", socket, "--dir", folder]
-            + ["--save", "", "--appendonly", "no", "--loglevel", "warning"],
-            stdin=subprocess.DEVNULL,
-        )
-        try:
-            deadline = time.monotonic() + 30
-            while not socket.exists():
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise Missing(f"{executable} did not start (see its output)")
-                time.sleep(0.01)
-            yield f"unix://{socket}"
-        finally:
-            process.terminate()
-            process.wait(timeout=30)

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import gc
-import os
-import socket
+import math
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import typing as t
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import redis
+import sqlalchemy
 from cachelib import SimpleCache
 from flask import Flask
 from flask import session
 from flask_session.base import ServerSideSessionInterface
+from flask_sqlalchemy import SQLAlchemy
 from hypothesis import strategies as st
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-import provision
 from flask_msal_errors.backend import prepare
 from flask_msal_errors.caches import Caches
 from flask_msal_errors.client import Client
@@ -33,8 +29,29 @@ from flask_msal_errors.settings import Settings
 from flask_msal_errors.testing import Emulator
 
 REDIRECT_URI = "http://localhost/auth/callback"
-#: Each way of the guard: atomic, file locks, tombstones in memory, tombstones alone.
-BACKENDS = ("redis", "files", "memory", "other")
+#: Each way of the guard: by themselves, with file locks, with tombstones.
+BACKENDS = (
+    *("redis", "memcached", "sqlite", "postgres"),
+    *("files", "memory", "other"),
+)
+#: Other clients of memcached. pylibmc has no wheel for later versions of Python.
+CLIENTS = (
+    "pymemcache",
+    # Its sockets, one a thread, are left to the garbage collection.
+    pytest.param(
+        "python-memcached", marks=pytest.mark.filterwarnings("ignore::ResourceWarning")
+    ),
+    *(("pylibmc",) if sys.version_info < (3, 12) else ()),
+)
+#: The backends with a server, and the fixture that is a client of it or its URL.
+SERVERS = {
+    "redis": "redis_client",
+    "memcached": "memcached_client",
+    "postgres": "postgres_url",
+    "pymemcache": "pymemcache_client",
+    "python-memcached": "python_memcached_client",
+    "pylibmc": "pylibmc_client",
+}
 #: Any JSON value, infinities and NaN included, which Python's json reads and writes.
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -52,17 +69,18 @@ class DictInterface(ServerSideSessionInterface):  # type: ignore[misc]
 
     def __init__(self, app: Flask) -> None:
         super().__init__(app)
-        self.kept: dict[str, bytes] = {}
+        self.kept: dict[str, tuple[bytes, float]] = {}
 
     def _retrieve_session_data(self, store_id: str) -> t.Any:
-        kept = self.kept.get(store_id)
-        return None if kept is None else self.serializer.decode(kept)
+        data, end = self.kept.get(store_id, (b"", 0))
+        return self.serializer.decode(data) if time.time() < end else None
 
     def _delete_session(self, store_id: str) -> None:
         self.kept.pop(store_id, None)
 
     def _upsert_session(self, lifetime: t.Any, data: t.Any, store_id: str) -> None:
-        self.kept[store_id] = self.serializer.encode(data)
+        end = time.time() + lifetime.total_seconds()
+        self.kept[store_id] = (self.serializer.encode(data), end)
 
 
 def bare_app(folder: Path, **config: t.Any) -> Flask:
@@ -75,16 +93,11 @@ def bare_app(folder: Path, **config: t.Any) -> Flask:
 def session_app(folder: Path, kind: str, client: t.Any = None, **more: t.Any) -> Flask:
     """An app with guarded sessions on a backend, and views that use them.
 
-    :param client: of Redis, for the kind ``"redis"``.
+    :param client: of Redis or memcached; for ``"postgres"``, its URL.
     """
-    config = {
-        "redis": {"SESSION_TYPE": "redis", "SESSION_REDIS": client},
-        "memory": {
-            "SESSION_TYPE": "cachelib",
-            "SESSION_CACHELIB": SimpleCache(threshold=100_000),
-        },
-    }
-    app = bare_app(folder, **config.get(kind, {}), **more)
+    app = bare_app(folder, **_sessions(folder, kind, client), **more)
+    if "SQLALCHEMY_DATABASE_URI" in app.config:
+        app.config["SESSION_SQLALCHEMY"] = _database(app)
     if kind == "other":
         app.session_interface = DictInterface(app)
     prepare(app)
@@ -92,11 +105,69 @@ def session_app(folder: Path, kind: str, client: t.Any = None, **more: t.Any) ->
     return app
 
 
+def _database(app: Flask) -> SQLAlchemy:
+    """A database; one of SQLite that does not wait for the disk."""
+    database = SQLAlchemy(app)
+    with app.app_context():
+        if database.engine.name == "sqlite":
+            hurry = "PRAGMA synchronous = OFF"
+            sqlalchemy.event.listen(
+                database.engine, "connect", lambda raw, _: raw.execute(hurry).close()
+            )
+    return database
+
+
+def _sessions(folder: Path, kind: str, client: t.Any) -> dict[str, t.Any]:
+    if kind in {"sqlite", "postgres"}:
+        url = client or f"sqlite:///{folder}/sessions.sqlite"
+        return {"SESSION_TYPE": "sqlalchemy", "SQLALCHEMY_DATABASE_URI": url}
+    if kind == "memory":
+        cache = SimpleCache(threshold=100_000)
+        return {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
+    if kind in {"redis", "memcached"}:
+        return {"SESSION_TYPE": kind, f"SESSION_{kind.upper()}": client}
+    return {}
+
+
 def app_on_backend(request: pytest.FixtureRequest, folder: Path) -> Flask:
-    """The app of a fixture that is parametrized with :data:`BACKENDS`."""
-    uses_redis = request.param == "redis"
-    client = request.getfixturevalue("redis_client") if uses_redis else None
-    return session_app(folder, request.param, client)
+    """The app of a fixture that is parametrized with these backends and clients."""
+    server = SERVERS.get(request.param)
+    client = request.getfixturevalue(server) if server else None
+    memcached = request.param in {"pymemcache", "python-memcached", "pylibmc"}
+    kind = "memcached" if memcached else request.param
+    app = session_app(folder, kind, client)
+    request.addfinalizer(lambda: close_database(app))
+    return app
+
+
+def plant(app: Flask, key: str, data: bytes) -> None:
+    """Put raw bytes where a backend keeps an entry, as somebody else would."""
+    interface: t.Any = app.session_interface
+    if app.config.get("SESSION_TYPE") in {"redis", "memcached"}:
+        interface.client.set(key, data)
+    elif app.config.get("SESSION_TYPE") == "sqlalchemy":
+        interface.write_entry(key, {}, timedelta(hours=1))
+        table = interface.sql_session_model.__table__
+        with interface.engine.begin() as connection:
+            connection.execute(
+                table.update().where(table.c.session_id == key).values(data=data)
+            )
+    elif isinstance(interface, DictInterface):
+        interface.kept[key] = (data, math.inf)
+    elif isinstance(interface.cache, SimpleCache):
+        interface.cache.set(key, data)
+    else:
+        interface.cache.set(key, {})
+        path = Path(interface.cache._get_filename(key))
+        path.write_bytes(path.read_bytes()[:4] + data)
+
+
+def close_database(app: Flask) -> None:
+    """Give up an app's connections to SQL, and all that it has there."""
+    if database := app.config.get("SESSION_SQLALCHEMY"):
+        with app.app_context():
+            database.drop_all()
+            database.engine.dispose()
 
 
 def _add_views(app: Flask) -> None:
@@ -206,62 +277,3 @@ def python(code: str, *arguments: str) -> cabc.Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
-
-
-class RedisServer:
-    """A Redis server that can be killed and come back, empty."""
-
-    def __init__(self, executable: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="redis-")
-        self._socket = Path(self._folder.name, "socket")
-        self._command = [executable, "--port", "0", "--unixsocket", str(self._socket)]
-        self._command += ["--dir", self._folder.name, "--save", "", "--loglevel"]
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [*self._command, "warning"], stdin=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 30
-        while not self._answers() and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    def _answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
-            probe.connect(str(self._socket))
-            probe.sendall(b"PING\r\n")
-            return probe.recv(64).startswith(b"+PONG")
-        return False
-
-    def client(self) -> redis.Redis:
-        """A client that does not try again by itself."""
-        return redis.Redis(
-            unix_socket_path=str(self._socket), retry=Retry(NoBackoff(), 0)
-        )
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(30)
-
-    def close(self) -> None:
-        self.kill()
-        self._folder.cleanup()
-
-
-@contextlib.contextmanager
-def killable_redis() -> cabc.Iterator[RedisServer]:
-    """A Redis server of the test's own; the test is skipped if none can be had."""
-    try:
-        executable = provision.find("redis-server")
-    except provision.Missing as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
-    server = RedisServer(executable)
-    try:
-        yield server
-    finally:
-        server.close()
-        gc.collect()

@@ -237,7 +237,7 @@ class TestBusyRecord:
             def held() -> str:
                 rooms = live.app.extensions["flask_msal_errors"]
                 handle = session["_msal"]["handle"]
-                with rooms.signin._records.changing(handle, 5):
+                with rooms.signin._records.changing(handle):
                     url = live.url + "/"
                     cookies = {"Cookie": request.headers["Cookie"]}
                     began = time.monotonic()

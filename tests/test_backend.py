@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
+import struct
+import time
 import typing as t
 from pathlib import Path
 
@@ -112,7 +115,6 @@ class TestFiles:
     def test_trap_10_threshold(self, tmp_path: Path) -> None:
         """600 living sessions stay; cachelib's default drops them past 500."""
         cache: t.Any = rooms.session_app(tmp_path, "files").config["SESSION_CACHELIB"]
-        assert cache._threshold >= 1_000_000
         for number in range(600):
             cache.set(f"session:{number}", {"value": number}, timeout=3600)
         assert cache.get("session:0") == {"value": 0}
@@ -165,3 +167,83 @@ class TestFiles:
         path = Path(cache._get_filename("key"))
         path.write_bytes(path.read_bytes()[:4] + text.encode())
         assert cache.get("key") is None
+
+
+class TestSweep:
+    """What ended leaves the folder of the embedded default."""
+
+    @staticmethod
+    def entries(folder: Path, count: int, end: int, name: str) -> set[str]:
+        """Files as cachelib would have left them."""
+        names = {f"{name}-{number}" for number in range(count)}
+        for each in names:
+            (folder / each).write_bytes(struct.pack("I", end) + b"{}")
+        return names
+
+    def test_dead_entries(self, tmp_path: Path) -> None:
+        """5,000 entries that ended vanish with the first writes; nothing else does."""
+        now = int(time.time())
+        self.entries(tmp_path, 5000, now - 5, "ended")
+        stay = self.entries(tmp_path, 50, now + 600, "living")
+        stay |= self.entries(tmp_path, 1, 0, "for-ever")
+        (tmp_path / "folder").mkdir()
+        cache = PlainFileCache(str(tmp_path))
+        for _ in range(11):
+            assert cache.set("key", {"a": 1}, timeout=60)
+        left = {path.name for path in tmp_path.iterdir()}
+        assert stay < left and len(left) == len(stay) + 2
+        assert cache.get("key") == {"a": 1}
+
+    def test_unfinished_files(self, tmp_path: Path) -> None:
+        """What a killed process was writing goes too; what is being written stays."""
+        old, new = (tmp_path / f"{name}.__wz_cache" for name in ("old", "new"))
+        for path in (old, new):
+            path.write_bytes(b"1")
+        os.utime(old, (1, 1))
+        (tmp_path / "cut-off").write_bytes(b"1")
+        PlainFileCache(str(tmp_path)).set("key", {}, timeout=60)
+        assert new.exists() and not old.exists()
+        assert not (tmp_path / "cut-off").exists()
+
+    def test_hourly(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A process looks through the folder once an hour, not at each write."""
+        cache = PlainFileCache(str(tmp_path))
+        cache.set("key", {}, timeout=60)
+        self.entries(tmp_path, 1, 1, "ended")
+        cache.set("key", {}, timeout=60)
+        assert (tmp_path / "ended-0").exists()
+        hour_later = time.time() + 3601
+        monkeypatch.setattr("flask_msal_errors.backend.time.time", lambda: hour_later)
+        cache.set("key", {}, timeout=60)
+        assert not (tmp_path / "ended-0").exists()
+
+    def test_by_many_at_once(self, tmp_path: Path) -> None:
+        """Files that another sweep or process removes meanwhile do no harm."""
+        self.entries(tmp_path, 1000, 1, "ended")
+        caches = [PlainFileCache(str(tmp_path)) for _ in range(2)]
+
+        def write(number: int) -> None:
+            for _ in range(4):
+                caches[number % 2].set(f"key-{number}", {"n": number}, timeout=60)
+
+        rooms.in_threads(4, write)
+        assert [caches[0].get(f"key-{n}") for n in range(4)] == [
+            {"n": n} for n in range(4)
+        ]
+        assert len(list(tmp_path.iterdir())) == 4
+
+    def test_tombstones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Real sessions and tombstones vanish, those of other people stay."""
+        app = rooms.session_app(tmp_path, "files")
+        folder = tmp_path / "flask_session"
+        for _ in range(20):
+            browser = app.test_client()
+            browser.get("/set/1")
+            browser.get("/out")
+        assert len(list(folder.iterdir())) == 20
+        later = time.time() + 3700
+        monkeypatch.setattr("flask_msal_errors.backend.time.time", lambda: later)
+        living = app.test_client()
+        living.get("/set/2")
+        assert living.get("/get").text == "2"
+        assert len(list(folder.iterdir())) == 1

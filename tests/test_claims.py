@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_msal_errors.claims import claim_names
+from flask_msal_errors.claims import essential_acrs
 from flask_msal_errors.claims import id_token_claims
 from flask_msal_errors.claims import merge_claims
 
@@ -191,3 +192,28 @@ class TestIdTokenClaims:
         assert json.loads(id_token_claims(value)) == {
             "id_token": {"acrs": {"essential": True, "value": value}}
         }
+
+
+class TestEssentialAcrs:
+    @pytest.mark.parametrize(
+        ("acr", "expected"),
+        [
+            ({"essential": True, "values": ["a", "b"]}, ("a", "b")),
+            ({"essential": True, "value": "a"}, ("a",)),
+            ({"essential": False, "values": ["a"]}, ()),
+            ({"values": ["a"]}, ()),
+            ({"essential": True, "values": "a"}, ()),
+            ({"essential": True, "values": [1, None]}, ()),
+            ({"essential": True}, ()),
+            (None, ()),
+            ([], ()),
+        ],
+    )
+    def test_table(self, acr: t.Any, expected: tuple[str, ...]) -> None:
+        """Only what was demanded as essential has to be met."""
+        assert essential_acrs(json.dumps({"id_token": {"acr": acr}})) == expected
+
+    @pytest.mark.parametrize("claims", [None, "", "x", "[]", '{"id_token": 1}', "{}"])
+    def test_nothing(self, claims: str | None) -> None:
+        """No demand, or a broken one, demands nothing."""
+        assert essential_acrs(claims) == ()

@@ -384,7 +384,7 @@ connection = redis.Redis.from_url(url) if url else None
 store = Store(rooms.session_app(pathlib.Path(folder), kind, connection))
 records = Records(store, Codec(), datetime.timedelta(hours=1))
 for scope in scopes:
-    with records.changing(handle, 30) as record:
+    with records.changing(handle) as record:
         try:
             client.silent(Caches.of(record), [scope], force_refresh=True)
         except Throttled as error:
@@ -407,10 +407,10 @@ def test_throttled_in_another_worker(
     app = rooms.session_app(tmp_path, kind, connection)
     records = Records(Store(app), Codec(), timedelta(hours=1))
     handle = records.create(Record())
-    with records.changing(handle, 30) as record:
+    with records.changing(handle) as record:
         rooms.signed_in(entra, client).merge_into(record)
     entra.throttle(40)
-    with pytest.raises(Throttled), records.changing(handle, 30) as record:
+    with pytest.raises(Throttled), records.changing(handle) as record:
         refreshed(entra, client, Caches.of(record))
     arguments = (str(tmp_path), kind, url, handle)
     names = scopes(entra, "Profile.Read", "Mail.Read")

@@ -65,6 +65,17 @@ class TestWithin:
 
 
 class TestAnswers:
+    def test_within(self) -> None:
+        """An answer ends with the deadline of all calls, if that is earlier."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs, within(0.05):
+            ours.settimeout(30)
+            plain: t.Any = ours.makefile("rb", buffering=0)
+            timed = io.BufferedReader(_Timed(plain, ours), 1)
+            with pytest.raises(TimeoutError):
+                timed.read(1)
+            timed.close()
+
     def test_deadline_with_data_waiting(self) -> None:
         """Bytes that are there already do not count after the deadline either."""
         ours, theirs = socket.socketpair()

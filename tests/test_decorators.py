@@ -795,11 +795,66 @@ class TestMaxAge:
         assert asked["max_age"] == "600"
 
     def test_provider_ignores_it(self, live: LiveApp, entra: Emulator) -> None:
-        """A provider that never authenticates anew ends on the loop page."""
+        """A provider that does not authenticate anew signs nobody in, and no loop."""
         entra.forge(auth_time=1_000_000_000)
-        page = entra.person().visit(live.url + "/fresh")
-        assert page.status_code == 400
-        assert "It is the identity provider that still refuses." in page.text
+        person = entra.person()
+        page = person.visit(live.url + "/fresh")
+        assert page.status_code == 403
+        assert "unmet_authentication_requirements" in page.text
+        assert entra.counters["authorize"] == 1
+        assert person.get(live.url + "/").text == "hello nobody"
+
+
+class TestRfc9470:
+    """An API demands an ``acr`` or a recent sign-in by RFC 9470."""
+
+    def test_met(self, live: LiveApp, entra: Emulator) -> None:
+        """The user proves it, and comes back to the page."""
+        entra.context_form = "rfc9470"
+        person = entra.person()
+        page = person.visit(live.url + "/payroll")
+        assert (page.url, page.status_code) == (live.url + "/payroll", 200)
+
+    def test_unmet(self, live: LiveApp, entra: Emulator) -> None:
+        """A provider that does not prove it is not believed; the user stays."""
+        entra.context_form = "rfc9470"
+        person = entra.person()
+        person.visit(live.url + "/me")
+        for acr in ({"acr": "other"}, {"acr": ["c1"]}, {"drop": ["acr"]}):
+            entra.forge(**acr)
+            page = person.visit(live.url + "/payroll")
+            entra.clear_faults()
+            assert page.status_code == 403
+            assert "unmet_authentication_requirements" in page.text
+            assert "/auth/callback" in page.url
+            assert person.get(live.url + "/").text == "hello ada@contoso.example"
+
+    def test_max_age(self, start: Start, entra: Emulator) -> None:
+        """An API's ``max_age`` asks for a sign-in that is as recent."""
+        served: list[int] = []
+
+        def add(live: LiveApp) -> None:
+            @live.app.get("/recent")
+            @live.auth.login_required
+            def recent() -> t.Any:
+                return live.call("/profile", "Profile.Read") if served else refuse()
+
+            def refuse() -> t.NoReturn:
+                served.append(1)
+                header = (
+                    'Bearer error="insufficient_user_authentication", max_age="300"'
+                )
+                response = requests.Response()
+                response.status_code = 401
+                response.headers["WWW-Authenticate"] = header
+                raise requests.HTTPError(response=response)
+
+        live = start(add)
+        person = entra.person()
+        person.visit(live.url + "/me")
+        person.visit(live.url + "/recent")
+        asked = [c.query for c in entra.calls if c.kind == "authorize"][-1]
+        assert asked["max_age"] == "300"
 
 
 class TestLoops:

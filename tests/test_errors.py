@@ -461,6 +461,7 @@ class TestConfigurationError:
             ("invalid_client", 7000218, "MSAL_CLIENT_CREDENTIAL", "set it"),
             ("unauthorized_client", 700016, "MSAL_CLIENT_ID", "is unknown"),
             ("invalid_request", 50011, "MSAL_REDIRECT_URI", "add exactly"),
+            ("invalid_client", 650053, "MSAL_SCOPES", "Expose an API"),
             ("redirect_uri_mismatch", None, "MSAL_REDIRECT_URI", "add exactly"),
             ("invalid_client", None, "MSAL_CLIENT_CREDENTIAL", "compare"),
             ("invalid_client", 123, "MSAL_CLIENT_CREDENTIAL", "compare"),

@@ -423,6 +423,8 @@ class TestPublicSurface:
             "acquire_token",
             "catch_challenges",
             "check",
+            "credential",
+            "httpx_auth",
             "init_app",
             "login_required",
             "login_url",
@@ -439,7 +441,7 @@ class TestPublicSurface:
         code = (
             "import sys, flask_msal_errors; "
             "print([n for n in ('httpx', 'azure', 'redis', 'pytest', 'asgiref', "
-            "'flask_msal_errors.testing') if n in sys.modules])"
+            "'aiohttp', 'flask_msal_errors.testing') if n in sys.modules])"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import typing as t
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import rooms
 from cryptography.fernet import Fernet
 from flask import Flask
+from flask import session
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,7 +139,7 @@ class TestRecords:
         handle, other = records.create(FULL), records.create(Record())
         assert handle != other and len(handle) >= 43
         assert records.load(handle) == FULL
-        with records.changing(handle, 5) as record:
+        with records.changing(handle) as record:
             record.proofs["c2"] = 100
         assert records.load(handle).proofs == {"c1": 99, "c2": 100}
         records.delete(handle)
@@ -146,7 +148,7 @@ class TestRecords:
     def test_deleted_meanwhile(self, records: Records) -> None:
         """A record that is deleted while it is changed does not come back."""
         handle = records.create(Record())
-        with records.changing(handle, 5) as record:
+        with records.changing(handle) as record:
             records.delete(handle)
             record.tokens = "late"
         records.renew(handle)
@@ -158,14 +160,14 @@ class TestRecords:
         """A record that did not change is not written."""
         handle = records.create(FULL)
         monkeypatch.setattr(Store, "replace", None)
-        with records.changing(handle, 5) as record:
+        with records.changing(handle) as record:
             assert record == FULL
 
     def test_saved_after_an_exception(self, records: Records) -> None:
         """What was learnt before an exception counts: a 429 must not be forgotten."""
         handle = records.create(Record())
         with pytest.raises(KeyError, match="mine"):
-            with records.changing(handle, 5) as record:
+            with records.changing(handle) as record:
                 record.http.update(FULL.http)
                 raise KeyError("mine")
         assert records.load(handle).http == FULL.http
@@ -190,7 +192,7 @@ class TestRecords:
     def test_renewed_later(self, records: Records) -> None:
         """A record that is being changed is not waited for: renewing can wait."""
         handle = records.create(FULL)
-        with records.changing(handle, 30):
+        with records.changing(handle):
             assert records.renew(handle) is False
         assert records.renew(handle) is True
 
@@ -204,26 +206,75 @@ class TestRecords:
 
         def add(_: int) -> None:
             for _ in range(25):
-                with records.changing(handle, 60) as record:
+                with records.changing(handle) as record:
                     record.proofs["n"] = record.proofs.get("n", 0) + 1
 
         rooms.in_threads(8, add)
         assert records.load(handle).proofs == {"n": 200}
 
 
+def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
+    """200 throttle entries and 200 tokens, added while slow views write back: all stay.
+
+    The views only read their session, which Flask-Session writes all the same.
+    """
+    handle = records.create(Record())
+    together = threading.Barrier(5)
+
+    @app.get("/slow")
+    def slow() -> str:
+        assert session["handle"] == handle
+        before = records.load(handle)
+        together.wait(60)
+        assert before.tokens in records.load(handle).tokens
+        return str(session["handle"])
+
+    @app.get("/signed-in")
+    def begin() -> str:
+        session["handle"] = handle
+        return "signed in"
+
+    browser = app.test_client()
+    browser.get("/signed-in")
+    sid = rooms.session_id(browser)
+
+    def work(number: int) -> None:
+        client = app.test_client()
+        client.set_cookie("session", sid)
+        for round in range(50):
+            if number == 4:
+                together.wait(60)
+                continue
+            with records.changing(handle) as record:
+                name = f"{number}-{round}"
+                record.http[name] = (429, "Too Many Requests", {}, 13, 10)
+                record.tokens += f"<{name}>"
+            assert client.get("/slow").text == handle
+
+    rooms.in_threads(5, work)
+    names = {f"{number}-{round}" for number in range(4) for round in range(50)}
+    record = records.load(handle)
+    assert set(record.http) == names
+    assert set(record.tokens[1:-1].split("><")) == names
+
+
 ADDING = """
 import pathlib, sys, datetime, redis, rooms
 from flask_msal_errors.record import Codec, Records
 from flask_msal_errors.store import Store
-folder, kind, url, handle = sys.argv[1:]
+folder, kind, url, handle, sid, name = sys.argv[1:]
 client = redis.Redis.from_url(url) if url else None
 app = rooms.session_app(pathlib.Path(folder), kind, client)
 records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
+browser = app.test_client()
+browser.set_cookie("session", sid)
 print("ready", flush=True)
 sys.stdin.readline()
-for _ in range(100):
-    with records.changing(handle, 60) as record:
-        record.proofs["n"] = record.proofs.get("n", 0) + 1
+for round in range(100):
+    with records.changing(handle) as record:
+        record.http[f"{name}-{round}"] = (429, "Too Many Requests", {}, 13, 10)
+        record.tokens += f"<{name}-{round}>"
+    assert browser.get("/get").text == "kept"
 print("done", flush=True)
 """
 
@@ -232,15 +283,17 @@ print("done", flush=True)
 def test_changing_by_processes(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:
-    """200 changes of two processes: none is lost."""
+    """200 changes of two processes, whose views write the session back: all stay."""
     redis = kind == "redis"
     client = request.getfixturevalue("redis_client") if redis else None
     url = request.getfixturevalue("redis_server") if redis else ""
     app = rooms.session_app(tmp_path, kind, client)
     records = Records(Store(app), Codec(), HOUR)
     handle = records.create(Record())
-    arguments = (str(tmp_path), kind, url, handle)
-    with rooms.python(ADDING, *arguments) as one, rooms.python(ADDING, *arguments) as b:
+    browser = app.test_client()
+    browser.get("/set/kept")
+    same = (str(tmp_path), kind, url, handle, rooms.session_id(browser))
+    with rooms.python(ADDING, *same, "a") as one, rooms.python(ADDING, *same, "b") as b:
         for process in (one, b):
             assert process.stdout and process.stdout.readline() == "ready\n"
         for process in (one, b):
@@ -248,13 +301,18 @@ def test_changing_by_processes(
             print("go", file=process.stdin, flush=True)
         for process in (one, b):
             assert process.stdout and process.stdout.readline() == "done\n"
-    assert records.load(handle).proofs == {"n": 200}
+    names = {f"{name}-{round}" for name in "ab" for round in range(100)}
+    assert set(records.load(handle).http) == names
+    assert set(records.load(handle).tokens[1:-1].split("><")) == names
 
 
-def test_held_for_too_long(records: Records) -> None:
+def test_held_for_too_long(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits too long for a record is told so, and changes nothing."""
     handle = records.create(FULL)
-    with records.changing(handle, 30):
+    store = records._store
+    lock = store.lock
+    with records.changing(handle):
+        monkeypatch.setattr(store, "lock", lambda key, *_: lock(key, 30, 0.05))
         with pytest.raises(ServiceUnavailable, match="identity provider"):
-            with records.changing(handle, 0.05):
+            with records.changing(handle):
                 pass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+import types
 import typing as t
 from datetime import timedelta
 
@@ -187,6 +189,20 @@ class TestIndex:
             assert person.visit(live.url + "/me").status_code == 200
         hints = [text for text in caplog.messages if "optional claims" in text]
         assert len(hints) == 1
+
+    def test_lives_as_long_as_the_session(self, live: LiveApp, ada: Person) -> None:
+        """Whoever stays signed in for long stays in the index."""
+        sid = ada.get(live.url + "/sid").text
+        sids: Sids = live.app.extensions["flask_msal_errors"].sids
+        places = sids.find(sid)
+        sids._write(sid, [])
+        ada.get(live.url + "/me")
+        assert sids.find(sid) == []
+        with pytest.MonkeyPatch.context() as patch:
+            later = types.SimpleNamespace(time=lambda: time.time() + 20 * 86_400)
+            patch.setattr("flask_msal_errors.signin.time", later)
+            ada.get(live.url + "/me")
+        assert sids.find(sid) == places
 
     @pytest.mark.parametrize(
         "entry",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import os
+import secrets
 import shutil
 import signal
-import typing as t
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import redis
 import rooms
 from flask import Flask
-from flask import session
 
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.store import Store
@@ -22,9 +20,9 @@ from flask_msal_errors.store import Store
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=rooms.BACKENDS)
+@pytest.fixture(params=(*rooms.BACKENDS, *rooms.CLIENTS))
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
-    """An app with guarded sessions, once on each backend."""
+    """An app with guarded sessions, once on each backend and client of one."""
     return rooms.app_on_backend(request, tmp_path)
 
 
@@ -60,6 +58,59 @@ class TestEntries:
         store.delete("a")
         assert not store.replace("a", {"newer": 1}, HOUR)
         assert store.read("a") is None
+
+    def test_take(self, store: Store) -> None:
+        """An entry that was taken is gone, and cannot be replaced."""
+        assert store.take("a") is None
+        store.write("a", self.VALUE, HOUR)
+        assert store.take("a") == self.VALUE
+        assert store.take("a") is None and store.read("a") is None
+        assert not store.replace("a", {"new": 1}, HOUR)
+
+    def test_taken_once(self, store: Store) -> None:
+        """Of eight threads that take an entry at once, exactly one gets it."""
+        wins: dict[str, int] = dict.fromkeys((f"key-{n}" for n in range(50)), 0)
+        together = threading.Barrier(8)
+
+        def take(_: int) -> None:
+            for key in wins:
+                together.wait(30)
+                if (value := store.take(key)) is not None:
+                    assert value == {"key": key}
+                    wins[key] += 1
+
+        for key in wins:
+            store.write(key, {"key": key}, HOUR)
+        rooms.in_threads(8, take)
+        assert set(wins.values()) == {1}
+
+    def test_lifetime(self, store: Store) -> None:
+        """An entry ends with its lifetime, and so does one that was replaced."""
+        store.write("a", {"a": 1}, timedelta(seconds=1))
+        store.write("b", {"b": 1}, HOUR)
+        store.write("c", {"c": 1}, timedelta(days=90))
+        assert store.replace("b", {"b": 2}, timedelta(seconds=1))
+        rooms.until(lambda: store.read("a") is None)
+        assert not store.replace("a", {"late": 1}, HOUR) and store.take("a") is None
+        rooms.until(lambda: store.take("b") is None)
+        assert store.read("c") == {"c": 1}
+
+    def test_large_values(self, store: Store) -> None:
+        """What is too large is refused by its size; anything else comes back whole."""
+        small, large = {"x": "a" * 900_000}, {"x": secrets.token_hex(3_000_000)}
+        store.write("a", small, HOUR)
+        assert store.read("a") == small
+        try:
+            assert store.replace("a", large, HOUR)
+        except ServiceUnavailable as error:
+            assert error.error == "session_entry_too_large"
+            assert "6000008 bytes" in str(error) or "6000006 bytes" in str(error)
+            assert store.read("a") == small
+            with pytest.raises(ServiceUnavailable, match="too much for memcached"):
+                store.write("b", large, HOUR)
+            assert store.read("b") is None
+        else:
+            assert store.take("a") == large
 
     def test_replace_against_delete(self, store: Store) -> None:
         """Whoever deletes wins over all who replace at the same time."""
@@ -114,8 +165,6 @@ class TestEntries:
 
 HOLDER = """
 import sys, rooms, redis, pathlib
-from flask_msal_errors.guard import backend_errors
-from flask_msal_errors.guard import guard
 from flask_msal_errors.store import Store
 folder, kind, url = sys.argv[1:]
 client = redis.Redis.from_url(url) if url else None
@@ -168,54 +217,8 @@ class TestOtherProcesses:
                 pass
 
 
-@pytest.fixture
-def own_redis() -> cabc.Iterator[rooms.RedisServer]:
-    """A Redis server that this test may kill."""
-    with rooms.killable_redis() as server:
-        yield server
-
-
-# redis-py 5.0 leaves a socket open whose connect failed.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-class TestStoreDown:
-    """A backend that cannot be used, and comes back."""
-
-    OPERATIONS: t.ClassVar = {
-        "read": lambda store: store.read("secret-key"),
-        "write": lambda store: store.write("secret-key", {"secret": "value"}, HOUR),
-        "replace": lambda store: store.replace("secret-key", {"a": "secret"}, HOUR),
-        "delete": lambda store: store.delete("secret-key"),
-        "lock": lambda store: store.lock("secret-key", 1).__enter__(),
-    }
-
-    def test_redis_killed(
-        self,
-        own_redis: rooms.RedisServer,
-        tmp_path: Path,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        """Each operation is a 503 error without a secret, until the server is back."""
-        client = own_redis.client()
-        app = rooms.session_app(tmp_path, "redis", client)
-        store = Store(app)
-        browser = app.test_client()
-        browser.get("/set/1")
-        sid = rooms.session_id(browser)
-        own_redis.kill()
-        for name, operation in self.OPERATIONS.items():
-            with pytest.raises(ServiceUnavailable) as caught:
-                operation(store)
-            assert caught.value.status == 503, name
-            assert "SESSION_TYPE" in str(caught.value)
-            assert "secret" not in str(caught.value)
-        assert isinstance(caught.value.__cause__, redis.RedisError)
-        with app.test_request_context(headers={"Cookie": f"session={sid}"}):
-            assert app.session_interface.is_null_session(session)
-        own_redis.start()
-        store.write("secret-key", {"back": 1}, HOUR)
-        assert store.read("secret-key") == {"back": 1}
-        assert browser.get("/set/2").status_code == 200
-        assert sid not in caplog.text and "secret" not in caplog.text
+class TestFiles:
+    """Files that cannot be written, and can be again."""
 
     def test_directory_gone(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -227,9 +230,10 @@ class TestStoreDown:
         browser.get("/set/1")
         folder = tmp_path / "flask_session"
         shutil.rmtree(folder)
-        for name in ("write", "delete"):
-            with pytest.raises(ServiceUnavailable):
-                self.OPERATIONS[name](store)
+        with pytest.raises(ServiceUnavailable):
+            store.write("secret-key", {"secret": "value"}, HOUR)
+        with pytest.raises(ServiceUnavailable):
+            store.delete("secret-key")
         assert store.read("secret-key") is None
         assert not store.replace("secret-key", {"a": 1}, HOUR)
         assert app.test_client().get("/set/2").status_code == 503

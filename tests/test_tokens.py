@@ -36,7 +36,7 @@ class House:
         self.app = app
         self.client = Client(rooms.settings(entra))
         self.records = Records(Store(app), Codec(), timedelta(hours=1))
-        self.tokens = Tokens(rooms.settings(entra), self.client, self.records)
+        self.tokens = Tokens(self.client, self.records)
         self.scopes = [entra.scope("Profile.Read")]
         _, self.claims, caches = rooms.sign_in(entra, self.client)
         record = Record()
@@ -45,7 +45,7 @@ class House:
 
     def change(self, work: t.Callable[[Caches], object]) -> None:
         """Change the user's caches behind the app's back."""
-        with self.records.changing(self.handle, 30) as record:
+        with self.records.changing(self.handle) as record:
             user = Caches.of(record)
             work(user)
             user.save(record)
@@ -182,7 +182,7 @@ class TestAcquire:
         times = {"refresh_on": -60} if due else {"expires_on": 200}
         files.change(lambda user: rooms.aged(user, **times))
         fresh = Client(rooms.settings(files.entra))
-        files.tokens = Tokens(rooms.settings(files.entra), fresh, files.records)
+        files.tokens = Tokens(fresh, files.records)
         files.entra.unavailable(30, target="discovery")
         if due:
             assert files.acquire()
@@ -221,7 +221,7 @@ class TestSingleFlight:
         """A refresh of one session does not wait for another's."""
         record = files.records.load(files.handle)
         other = files.records.create(record)
-        with files.records.changing(other, 30):
+        with files.records.changing(other):
             assert files.acquire(force_refresh=True)
 
     def test_trap_15_slow_reader(self, files: House) -> None:
@@ -262,7 +262,7 @@ connection = redis.Redis.from_url(url) if url else None
 app = rooms.session_app(pathlib.Path(folder), kind, connection)
 client = Client(settings)
 records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
-tokens = Tokens(settings, client, records)
+tokens = Tokens(client, records)
 client.ready()
 print("ready", flush=True)
 sys.stdin.readline()
@@ -348,7 +348,7 @@ class TestProofs:
 
     def test_expiry(self, files: House) -> None:
         """A proof counts until its ID token's expiry."""
-        with files.records.changing(files.handle, 30) as record:
+        with files.records.changing(files.handle) as record:
             record.proofs = {"c1": 4102444800, "c2": 1}
         with files.request():
             assert files.tokens.proofs() == {"c1": 4102444800}

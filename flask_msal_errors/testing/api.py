@@ -127,7 +127,7 @@ def _check_context(here: Tenant, scope: str | None, claims: dict[str, t.Any]) ->
         if not (place == path or (scope and scope_matches(place, [scope]))):
             continue
         if value not in claims.get("acrs", []):
-            raise Unauthorized(challenges.context(here, value))
+            raise Unauthorized(*challenges.context(here, value))
 
 
 def _profile(who: Caller) -> dict[str, t.Any]:

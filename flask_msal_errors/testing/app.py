@@ -8,8 +8,8 @@ from flask import Flask
 from flask import Response
 from flask import request
 
-from . import api
 from . import authorize
+from . import azure
 from . import browsers
 from . import discovery
 from . import managed
@@ -18,7 +18,7 @@ from . import token
 from .model import Call
 from .state import Tenant
 
-SERVICES = (discovery.discovery, discovery.jwks, token.blueprint, api.blueprint)
+SERVICES = (discovery.discovery, discovery.jwks, token.blueprint, azure.blueprint)
 PAGES = (
     authorize.blueprint,
     authorize.pages,

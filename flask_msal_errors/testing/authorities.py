@@ -32,7 +32,7 @@ _B2C_TEXTS = {
 }
 #: Which of them stands for a code of Entra's.
 _AS_B2C = {50058: 90077, 50173: 90129}
-_PLAIN_CLAIMS = ("aud", "iss", "iat", "exp", "auth_time", "nonce", "sub")
+_PLAIN_CLAIMS = ("aud", "iss", "iat", "exp", "auth_time", "nonce", "sub", "acr")
 
 
 def find(here: Tenant, name: str, policy: str = "") -> Authority:
@@ -94,7 +94,7 @@ def id_claims(
         return {**own, "sub": user.object_id, "emails": [user.username], "ver": "1.0"}
     if authority.kind == OPENID:
         plain = {name: own[name] for name in _PLAIN_CLAIMS if name in own}
-        return {**plain, "acr": max(sign_in.acrs, default="0")}
+        return {"acr": "0", **plain}
     return {**claims, "iss": here.issuer}
 
 

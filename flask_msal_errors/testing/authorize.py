@@ -108,8 +108,8 @@ def read_ask(here: Tenant, params: dict[str, str], authority: Authority) -> Ask:
             raise Refusal(70011)
         if params.get("claims"):
             raise Refusal(90014, detail="The claims parameter is not supported.")
-        contexts = frozenset(params.get("acr_values", "").split())
-        wanted = dataclasses.replace(wanted, id_acrs=contexts)
+        levels = tuple(params.get("acr_values", "").split())
+        wanted = dataclasses.replace(wanted, acr_values=levels)
     return Ask(params, scopes, wanted, here.now(), authority=authority)
 
 

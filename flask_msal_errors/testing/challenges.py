@@ -68,15 +68,31 @@ def moved(here: Tenant, moment: float, address: str) -> str:
     )
 
 
-def context(here: Tenant, value: str) -> str:
-    """Return the authentication context challenge of Microsoft's developer guide."""
+def context(here: Tenant, value: str) -> tuple[str, int]:
+    """Return the challenge for an authentication context, in the form that is set.
+
+    ``microsoft``: the developer guide to Conditional Access authentication context;
+    ``rfc9470``: OAuth step-up; ``middle_tier``: Microsoft.Identity.Web's 403 of an API
+    that was itself refused by another, with JSON in quotes that are not escaped.
+
+    :return: header and status.
+    """
     claims = {"access_token": {"acrs": {"essential": True, "value": value}}}
+    uri = authorization_uri(here)
+    form = here.settings.context_form
+    if form == "rfc9470":
+        text = "A different authentication level is required"
+        error = f'error="insufficient_user_authentication", error_description="{text}"'
+        return f'Bearer {error}, acr_values="{value}"', 401
+    if form == "middle_tier":
+        said = json.dumps(claims, separators=(",", ":"))
+        return f'Bearer consentUri="{uri}", claims="{said}", cc_type="authcontext"', 403
     return (
-        f'Bearer realm="", authorization_uri="{authorization_uri(here)}",'
+        f'Bearer realm="", authorization_uri="{uri}",'
         f' client_id="{here.api_resource.removeprefix("api://")}",'
         f' error="insufficient_claims", claims="{encode_claims(claims)}",'
         ' cc_type="authcontext"'
-    )
+    ), 401
 
 
 def invalid_token(here: Tenant, description: str) -> str:
@@ -89,3 +105,11 @@ def invalid_token(here: Tenant, description: str) -> str:
 def insufficient_scope(scope: str) -> str:
     """Return RFC 6750's challenge."""
     return f'Bearer error="insufficient_scope", scope="{scope}"'
+
+
+def vault(here: Tenant) -> str:
+    """Return Key Vault's answer to a call without a token: whom to ask for what."""
+    return (
+        f'Bearer authorization="{here.pages_url}/{here.id}",'
+        f' resource="{here.api_resource}"'
+    )

@@ -19,6 +19,7 @@ class Wanted:
 
     :param acrs: authentication contexts for the access token.
     :param id_acrs: authentication contexts for the ID token.
+    :param acr_values: levels for its ``acr``, the preferred one first (RFC 9470).
     :param capable: the client declares CP1, so it handles claims challenges.
     :param policies: Conditional Access policies named by ``polids`` or ``capolids``.
     :param address: the user's IP address as an API saw it (``xms_rp_ipaddr``).
@@ -26,6 +27,7 @@ class Wanted:
 
     acrs: frozenset[str] = frozenset()
     id_acrs: frozenset[str] = frozenset()
+    acr_values: tuple[str, ...] = ()
     capable: bool = False
     policies: frozenset[str] = frozenset()
     address: str | None = None
@@ -33,19 +35,23 @@ class Wanted:
     @property
     def contexts(self) -> frozenset[str]:
         """Every authentication context that is asked for, in either token."""
-        return self.acrs | self.id_acrs
+        return self.acrs | self.id_acrs | frozenset(self.acr_values[:1])
 
 
 def _values(member: t.Any, name: str) -> frozenset[str]:
+    return frozenset(_listed(member, name))
+
+
+def _listed(member: t.Any, name: str) -> tuple[str, ...]:
     """Return a claim's ``value`` and ``values``; Entra writes ``Values`` too."""
     entry = member.get(name) if isinstance(member, dict) else None
     if not isinstance(entry, dict):
-        return frozenset()
+        return ()
     found: list[t.Any] = []
     for key, value in entry.items():
         if key.lower() in ("value", "values"):
             found += value if isinstance(value, list) else [value]
-    return frozenset(str(item) for item in found)
+    return tuple(str(item) for item in found)
 
 
 def parse_claims(text: str | None) -> Wanted:
@@ -65,6 +71,7 @@ def parse_claims(text: str | None) -> Wanted:
     return Wanted(
         acrs=_values(access, "acrs"),
         id_acrs=_values(claims.get("id_token"), "acrs"),
+        acr_values=_listed(claims.get("id_token"), "acr"),
         capable="cp1" in {v.lower() for v in _values(access, "xms_cc")},
         policies=_values(access, "polids") | _values(access, "capolids"),
         address=next(iter(_values(access, "xms_rp_ipaddr")), None),

@@ -181,6 +181,7 @@ class Settings:
     clock_skew: int = 0
     one_time_refresh_tokens: bool = False
     header_form: str = "graph_live"
+    context_form: str = "microsoft"
     redirect_uris: set[str] | None = None
     frontchannel_logout_uri: str | None = None
     host: str | None = None

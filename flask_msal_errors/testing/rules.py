@@ -117,6 +117,14 @@ def mfa_policies(tenant: Tenant, user: User, scopes: cabc.Iterable[str]) -> list
     ]
 
 
+def _has_consent(user: User, scope: str) -> bool:
+    """Whether there is consent; ``.default`` is whatever was consented to."""
+    resource, _, name = scope.rpartition("/")
+    if name != ".default":
+        return scope in user.consents
+    return any(given.rpartition("/")[0] == resource for given in user.consents)
+
+
 def missing_consents(ask: Ask, user: User) -> list[str]:
     """Return the scopes to ask the person for; with ``prompt=consent`` all."""
     # An app of a B2C tenant has an administrator's consent.
@@ -124,7 +132,7 @@ def missing_consents(ask: Ask, user: User) -> list[str]:
         return []
     if ask.get("prompt") == "consent":
         return list(ask.scopes)
-    return [scope for scope in ask.scopes if scope not in user.consents]
+    return [scope for scope in ask.scopes if not _has_consent(user, scope)]
 
 
 Page = t.Literal[
@@ -195,7 +203,7 @@ def check_silent(
         raise Refusal(50055)
     if sign_in.at <= user.frequency_at:
         raise Refusal(70043)
-    if not all(scope in user.consents for scope in scopes):
+    if not all(_has_consent(user, scope) for scope in scopes):
         raise Refusal(65001)
     block = blocking(tenant, scopes)
     if block:

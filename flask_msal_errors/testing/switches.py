@@ -27,6 +27,7 @@ from .state import Tenant
 
 UserLike = str | User
 HEADER_FORMS = ("graph_live", "graph_pop_bearer", "graph_doc", "arm")
+CONTEXT_FORMS = ("microsoft", "rfc9470", "middle_tier")
 TARGETS = ("token", "api", "discovery", "jwks")
 
 
@@ -89,6 +90,17 @@ class Switches:
     managed_identity = _setting(
         "managed_identity", "Whether this machine has a managed identity."
     )
+
+    @property
+    def context_form(self) -> str:
+        """How the API demands a context: one of ``CONTEXT_FORMS``."""
+        return self.tenant.settings.context_form
+
+    @context_form.setter
+    def context_form(self, value: str) -> None:
+        if value not in CONTEXT_FORMS:
+            raise ValueError(f"context_form is one of {', '.join(CONTEXT_FORMS)}")
+        self.tenant.settings.context_form = value
 
     def _user(self, user: UserLike) -> User:
         return user if isinstance(user, User) else self.tenant.users[user]

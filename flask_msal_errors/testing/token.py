@@ -149,8 +149,14 @@ def for_one_resource(
 
 
 def granted(resource: str, names: list[str], asked: list[str]) -> str:
-    """Return the ``scope`` member: Graph's scopes in the form they were asked for."""
+    """Return the ``scope`` member: Graph's scopes in the form they were asked for.
+
+    ``.default`` comes back beside what it stood for (captured in token caches of
+    Azure's command line).
+    """
     full = [name if name in OIDC_SCOPES else f"{resource}/{name}" for name in names]
+    if f"{resource}/.default" in asked:
+        full.append(f"{resource}/.default")
     short = resource == GRAPH and not any(scope in asked for scope in full)
     return " ".join(names if short else full)
 

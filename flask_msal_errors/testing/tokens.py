@@ -132,6 +132,9 @@ def id_token(
     }
     if ask and ask.get("nonce"):
         claims["nonce"] = ask.get("nonce")
+    met = [acr for acr in ask.wanted.acr_values if acr in sign_in.acrs] if ask else []
+    if met:
+        claims["acr"] = met[0]
     claims = authorities.id_claims(tenant, authority, sign_in, claims)
     hook = tenant.settings.id_token_hook
     changed = hook(claims, header) if hook else None

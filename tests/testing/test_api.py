@@ -64,6 +64,24 @@ class TestAnswers:
         """Each resource answers to its scope."""
         assert client.call(path, client.sign_in(scope)).json()[member]
 
+    def test_resource_groups(self, client):
+        """Resource Manager answers with the user's own group."""
+        result = client.sign_in("Profile.Read")
+        answer = client.call("/../arm/subscriptions/1/resourcegroups", result)
+        assert answer.json()["value"][0]["name"] == "ada"
+
+    def test_vault(self, client):
+        """Key Vault says whom to ask for a token, and answers to one."""
+        url = f"{client.entra.authority.rpartition('/')[0]}/vault/secrets/a/"
+        refused = client.http.get(url)
+        assert refused.status_code == 401
+        assert client.entra.tenant_id in refused.headers["WWW-Authenticate"]
+        assert client.entra.api_resource in refused.headers["WWW-Authenticate"]
+        token = client.sign_in("Profile.Read")["access_token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        answer = client.http.get(url, headers=bearer)
+        assert answer.json()["value"] == "a of ada@contoso.example"
+
     def test_graph_messages(self, client):
         """The Graph paths answer to Graph tokens only."""
         result = client.sign_in("Mail.Read")

@@ -416,6 +416,14 @@ class TestClaims:
         assert answer.params["code"]
         assert "context" in client.person.pages
 
+    def test_acr_values(self, client):
+        """The preferred ``acr`` that the ID token is asked for is proved, and named."""
+        claims = {"id_token": {"acr": {"essential": True, "values": ["c4", "c5"]}}}
+        result = client.sign_in("Profile.Read", claims_challenge=json.dumps(claims))
+        assert "context" in client.person.pages
+        assert result["id_token_claims"]["acr"] == "c4"
+        assert "acr" not in client.sign_in("Profile.Read")["id_token_claims"]
+
     def test_policy_claims_ask_for_mfa(self, client):
         """A policy named by ``polids`` is met by MFA, whatever the scope."""
         claims = {"access_token": {"polids": {"essential": True, "Values": ["p"]}}}

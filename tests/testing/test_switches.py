@@ -79,6 +79,26 @@ class TestPolicies:
         proved = client.sign_in("Payroll.Read", claims_challenge=context_claims)
         assert client.call("/payroll", proved).json()["salary"]
 
+    def test_context_forms(self, client, context_claims):
+        """The API speaks the dialects of RFC 9470 and of a middle tier, too."""
+        result = client.sign_in("Payroll.Read")
+        client.entra.context_form = "rfc9470"
+        refused = client.call("/payroll", result)
+        header = refused.headers["WWW-Authenticate"]
+        assert refused.status_code == 401
+        assert 'error="insufficient_user_authentication"' in header
+        assert header.endswith('acr_values="c1"')
+        client.entra.context_form = "middle_tier"
+        refused = client.call("/payroll", result)
+        header = refused.headers["WWW-Authenticate"]
+        raw = json.dumps(json.loads(context_claims), separators=(",", ":"))
+        assert refused.status_code == 403
+        assert f'claims="{raw}"' in header
+        with pytest.raises(ValueError, match="context_form is one of"):
+            client.entra.context_form = "other"
+        client.entra.reset()
+        assert client.entra.context_form == "microsoft"
+
     def test_require_context(self, client):
         """A context may be put on a path or a scope, and taken back."""
         result = client.sign_in("Payroll.Read")

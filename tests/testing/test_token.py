@@ -95,7 +95,8 @@ class TestCodes:
         """``.default`` stands for all that was consented to."""
         scope = f"{client.entra.api_resource}/.default"
         body = redeem(client, client.authorize(scope=scope).params["code"]).json()
-        assert len(body["scope"].split()) == 4
+        assert len(body["scope"].split()) == 5
+        assert body["scope"].split()[-1] == scope
         assert client.call("/busy", body).ok
 
     def test_unknown_tenant(self, client):

@@ -1,0 +1,97 @@
+"""What an HTTP client's response or exception says, whichever client it is of.
+
+Known by duck typing: requests, httpx, urllib3, aiohttp, azure-core and Kiota are told
+by their attributes and never imported. Knows nothing of what an answer means for us.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+_NAME = "WWW-Authenticate"
+_BEARER = "bearer "
+
+
+def status_of(response: t.Any) -> int | None:
+    """The status of anything with ``status_code`` or ``status`` and headers."""
+    status = getattr(response, "status_code", getattr(response, "status", None))
+    has_headers = getattr(response, "headers", None) is not None
+    return int(status) if isinstance(status, int) and has_headers else None
+
+
+def challenges_of(response: t.Any) -> list[str]:
+    """The ``WWW-Authenticate`` values of a response; none if it has no headers."""
+    headers = getattr(response, "headers", None)
+    for method in ("get_list", "getlist"):
+        if callable(getattr(headers, method, None)):
+            return [str(value) for value in getattr(headers, method)(_NAME)]
+    for method in ("getall", "get_all"):
+        if callable(getattr(headers, method, None)):
+            return [str(value) for value in getattr(headers, method)(_NAME, ())]
+    if not isinstance(headers, cabc.Mapping):
+        return []
+    # A plain dict knows names in one spelling only.
+    found = [value for name, value in headers.items() if name.lower() == _NAME.lower()]
+    return [text for value in found for text in _texts(value)]
+
+
+def refused_token(response: t.Any) -> str | None:
+    """The bearer token of the request that a response answers.
+
+    :return: ``""`` if the request went without one, ``None`` if it is not known.
+    """
+    headers: t.Any = getattr(_request_of(response), "headers", None)
+    if not hasattr(headers, "get"):
+        return None
+    value = headers.get("Authorization")
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str) and value.lower().startswith(_BEARER):
+        return value[len(_BEARER) :]
+    return ""
+
+
+def responses_in(error: BaseException) -> tuple[t.Any, ...]:
+    """What in an HTTP client's exception may be a response.
+
+    requests, httpx and azure-core carry the response; aiohttp's exception has status
+    and headers itself; Kiota's has them under names of its own.
+    """
+    return getattr(error, "response", None), error, _KiotaResponse(error)
+
+
+def causes_of(error: BaseException) -> cabc.Iterator[BaseException]:
+    """An exception, those it was raised from, and the members of its groups."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        cause = waiting.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        members = getattr(cause, "exceptions", ())
+        waiting.extend(members if isinstance(members, tuple) else ())
+        if cause.__cause__ is not None:
+            waiting.append(cause.__cause__)
+
+
+def _texts(value: t.Any) -> list[str]:
+    several = isinstance(value, (list, tuple, set))
+    return [str(each) for each in (value if several else [value])]
+
+
+def _request_of(response: t.Any) -> t.Any:
+    """The request; ``request_info`` is aiohttp's name for it."""
+    try:
+        request = getattr(response, "request", None)
+    except RuntimeError:
+        # httpx, of a response that was made by hand.
+        request = None
+    return getattr(response, "request_info", None) if request is None else request
+
+
+class _KiotaResponse:
+    def __init__(self, error: BaseException) -> None:
+        self.status_code = getattr(error, "response_status_code", None)
+        self.headers = getattr(error, "response_headers", None)
