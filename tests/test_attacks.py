@@ -263,5 +263,5 @@ class TestFork:
                 try:
                     client.ready()
                 finally:
-                    os._exit(0 if client._built else 1)
+                    os._exit(0 if client._provider._built else 1)
             assert os.waitpid(child, 0)[1] == 0

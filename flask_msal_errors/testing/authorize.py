@@ -247,6 +247,9 @@ def finish(here: Tenant, ask: Ask) -> Response:
     sign_in = rules.chosen(here, ask, own)
     if sign_in is None:
         raise Refusal(90023)
+    if ask.authority.kind == B2C:
+        # An app of a B2C tenant has an administrator's consent.
+        sign_in.user.consents.update(consented(here, ask.scopes))
     sign_in = dataclasses.replace(sign_in, address=sign_in.user.address)
     code = f"1.AX{secrets.token_urlsafe(32)}"
     here.codes[code] = Code(ask, sign_in, here.now())

@@ -127,7 +127,6 @@ def _has_consent(user: User, scope: str) -> bool:
 
 def missing_consents(ask: Ask, user: User) -> list[str]:
     """Return the scopes to ask the person for; with ``prompt=consent`` all."""
-    # An app of a B2C tenant has an administrator's consent.
     if ask.consented or ask.authority.kind == B2C:
         return []
     if ask.get("prompt") == "consent":
