@@ -45,8 +45,8 @@ class FromManagedIdentity:
             result = self._client.acquire_token_for_client(resource=audience)
         except OSError as error:
             raise _unavailable(type(error).__name__) from None
-        except ValueError as error:
-            # An answer that is no JSON, or an unknown kind of host.
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            # An answer that is no JSON object, or an unknown kind of host.
             raise _refused(type(error).__name__) from None
         if "access_token" not in result:
             raise _refused(str(result.get("error", ""))[:100])

@@ -1,9 +1,8 @@
-"""How the app proves itself: certificates in all forms, against the emulator."""
+"""Client assertions: certificates in all forms, against the emulator."""
 
 from __future__ import annotations
 
 import datetime
-import inspect
 import logging
 import typing as t
 from pathlib import Path
@@ -173,52 +172,11 @@ def test_like_msal(entra: Emulator, identity: Identity, tmp_path: Path) -> None:
 
 
 class TestPrepared:
-    """The forms that need no certificate, and those that cannot be read."""
+    """When the key is read and used, and what cannot be read."""
 
     @staticmethod
     def endpoint() -> str:
         raise AssertionError("asked for before an assertion is signed")
-
-    def test_secret(self) -> None:
-        """A secret stays what it is."""
-        assert prepared("secret", "client", self.endpoint) == "secret"
-
-    def test_assertion(self) -> None:
-        """A fixed assertion, or a callable that makes one, is MSAL's to call."""
-        fixed: t.Any = prepared({"client_assertion": "text"}, "client", self.endpoint)
-        assert fixed["client_assertion"]() == "text"
-
-        def make() -> str:
-            return "made"
-
-        own: t.Any = prepared({"client_assertion": make}, "client", self.endpoint)
-        assert own["client_assertion"]() == "made"
-
-    def test_assertion_with_context(self) -> None:
-        """MSAL still sees that a callable wants its context, and gives it."""
-
-        def make(context: dict[str, str]) -> str:
-            return context["client_id"]
-
-        own: t.Any = prepared({"client_assertion": make}, "client", self.endpoint)
-        assert inspect.signature(own["client_assertion"]) == inspect.signature(make)
-        assert own["client_assertion"]({"client_id": "id"}) == "id"
-
-    @pytest.mark.parametrize("error", [RuntimeError, OSError, ValueError, KeyError])
-    def test_assertion_that_fails(
-        self, entra: Emulator, error: type[Exception]
-    ) -> None:
-        """What the app's own callable raises is its fault, not the provider's."""
-
-        def fail() -> str:
-            raise error("very secret")
-
-        client = Client(
-            rooms.settings(entra, MSAL_CLIENT_CREDENTIAL={"client_assertion": fail})
-        )
-        with pytest.raises(ConfigurationError, match=error.__name__) as caught:
-            rooms.sign_in(entra, client)
-        assert "very secret" not in str(caught.value)
 
     def test_lazy(self, identity: Identity) -> None:
         """Nothing is signed before the first call, which needs the audience."""
