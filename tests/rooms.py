@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import math
+import socket
 import subprocess
 import sys
 import threading

@@ -105,7 +105,8 @@ def redirect_fields(
     fields = refusal.redirect_fields(here.pages_url)
     if authority.kind == B2C:
         code = _AS_B2C.get(refusal.code, 90080)
-        return {**b2c_fields(code), "error": fields["error"]}
+        error = "interaction_required" if code == 90077 else fields["error"]
+        return {**b2c_fields(code), "error": error}
     if authority.kind == OPENID:
         return {"error": fields["error"], "error_description": refusal.text}
     return fields
