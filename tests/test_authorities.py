@@ -295,6 +295,7 @@ class TestOpenid:
             c.query.get("acr_values") for c in entra.calls if c.kind == "authorize"
         ]
         assert asked == ["c1"] and "context" in person.pages
+        assert not [c for c in entra.calls if "claims" in {**c.query, **c.form}]
         before = entra.counters["authorize"]
         assert person.visit(live.url + "/vault").text == "the vault"
         assert entra.counters["authorize"] == before
