@@ -107,8 +107,7 @@ class SignIn:
         name = page_name(page or target)
         with _on_the_way_to(target):
             self._check_pause(request)
-            if missing.reason not in self._user_flows:
-                self._check_dead_ends(request, missing, key, name, refused)
+            self._check_dead_ends(request, missing, key, name, refused)
             flow = self._client_of(missing.reason).begin(
                 missing.scopes or self._settings.scopes,
                 **self._parameters(missing, person, hint),

@@ -81,10 +81,18 @@ class TestForgotten:
         assert policies(entra) == ["signin", "reset", "signin"]
         assert entra.counters["token.authorization_code"] == 1
         assert person.get(live.url + "/").text == "hello nobody"
+        asked = [c.query.get("prompt") for c in entra.calls if c.kind == "authorize"]
+        assert asked == ["select_account", None, "select_account"]
         kept = [name for name in live.records() if name not in before]
         # The mark that the sign-in of this state is done.
         assert len(kept) <= 1
         assert person.submit(page, "ada").text == "me ada@contoso.example"
+
+    def test_from_an_open_page(self, live: LiveApp, entra: Emulator) -> None:
+        """Who wanted to sign in from a page that demands nothing is signed in, too."""
+        person = entra.person()
+        page = person.visit(live.url + "/auth/login?next=/who", stop_at="pick")
+        assert person.submit(page, "forgot").text == "I am Ada Lovelace"
 
     def test_demand_is_kept(self, live: LiveApp, entra: Emulator) -> None:
         """The scopes that the page wanted are asked for again after the reset."""
@@ -290,8 +298,10 @@ class TestHostile:
         """A made-up policy in a link begins a sign-in, as without it."""
         live = start(**entra.config("b2c"))
         query = urllib.parse.urlencode({"policy": name, "next": "/me"})
-        entra.person().visit(f"{live.url}/auth/login?{query}")
-        assert policies(entra) == ["signin"]
+        person = entra.person()
+        assert person.visit(f"{live.url}/auth/login?{query}").url == live.url + "/me"
+        (asked,) = [c.query for c in entra.calls if c.kind == "authorize"]
+        assert policies(entra) == ["signin"] and "prompt" not in asked
 
     def test_other_errors_have_their_page(self, live: LiveApp, entra: Emulator) -> None:
         """A refused refresh of B2C, which has no codes, sends the person to sign in."""
