@@ -36,6 +36,7 @@ from .navigation import same_origin_path
 from .navigation import wants_html
 from .resume import FIELD
 from .resume import NotResumed
+from .signin import UNMET
 from .signin import OtherAccount
 from .user import signed_in
 
@@ -64,6 +65,8 @@ _ADVICE: dict[str, str] = {
     " was stopped here instead of going round in circles.",
     "NotResumed": "Nothing was carried out now. Every interrupted form is sent once;"
     " to send another, fill it in anew.",
+    UNMET: "You came back without the proof of who you are that this page demands. Try"
+    " again, or ask an administrator.",
     "OtherAccount": "You were asked to confirm one account and came back with another.",
 }
 
@@ -210,6 +213,8 @@ def _words(error: MsalAuthError) -> tuple[str, str]:
     """The heading and what it means for the person."""
     if isinstance(error, StateMismatch) and signed_in():
         return "You are signed in already", ""
+    if getattr(error, "error", "") == UNMET:
+        return "More proof is needed", _ADVICE[UNMET]
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
         return "You need to sign in", "This is for people who are signed in."
     return error.title, _ADVICE.get(type(error).__name__, "")

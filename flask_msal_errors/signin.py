@@ -57,6 +57,10 @@ from .user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
 
+#: The error of a provider that could not authenticate the user as demanded
+#: (OpenID Connect Core Error Code unmet_authentication_requirements 1.0).
+UNMET = "unmet_authentication_requirements"
+
 
 class OtherAccount(SignInError):
     """A re-authentication came back with another account than the one signed in.
@@ -291,7 +295,7 @@ class SignIn:
             raise AccessDenied(
                 "The identity provider let the user in without the authentication that "
                 "was demanded.",
-                error="unmet_authentication_requirements",
+                error=UNMET,
             )
 
     def _still_signed_in(self) -> SignedIn | None:

@@ -826,6 +826,7 @@ class TestRfc9470:
             entra.clear_faults()
             assert page.status_code == 403
             assert "unmet_authentication_requirements" in page.text
+            assert "More proof is needed" in page.text
             assert "/auth/callback" in page.url
             assert person.get(live.url + "/").text == "hello ada@contoso.example"
 
