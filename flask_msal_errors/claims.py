@@ -67,6 +67,11 @@ def id_token_claims(acrs: str) -> str:
     return _compact({"id_token": {"acrs": {"essential": True, "value": acrs}}})
 
 
+def acr_claims(value: str) -> str:
+    """The claims request for an ID token's ``acr`` (OpenID Connect Core §5.5.1.1)."""
+    return _compact({"id_token": {"acr": {"essential": True, "value": value}}})
+
+
 def access_token_claims(value: str) -> str | None:
     """The part of an API's claims that speaks for its own token."""
     text = _decoded(value)

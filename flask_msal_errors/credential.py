@@ -1,26 +1,52 @@
 """How the app proves to the identity provider that it is the app.
 
-Owns the certificate: parsed once and one assertion signed per ten minutes, where MSAL
-alone would parse and sign again at every refresh.
+Owns where a credential comes from, and whether that place has another one by now: a
+certificate or secret is renewed while the app runs.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
+import dataclasses
 import functools
+import hashlib
+import threading
 import typing as t
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
-from msal.oauth2cli import JwtAssertionCreator
+from msal import SystemAssignedManagedIdentity
 
+from .certificate import Signed
 from .errors import ConfigurationError
+from .managed import FromManagedIdentity
+from .readers import as_credential
 
 Credential = str | dict[str, t.Any]
+
+#: Entra: an invalid secret, an expired one, an unknown certificate.
+_REFUSED = frozenset({7000215, 7000222, 700027})
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """A credential as its source had it when it was asked."""
+
+    value: Credential = dataclasses.field(repr=False)
+    mark: str = dataclasses.field(repr=False)
+    """A digest: the same source with another credential has another one."""
+
+
+def held(setting: Credential | cabc.Callable[[], t.Any]) -> Held:
+    """What a setting's source has now: a file is read, a function called.
+
+    :param setting: a secret, MSAL's dict, or a function that returns one of them.
+    :raises ConfigurationError: the source fails, or has something else.
+    """
+    value = _asked(setting) if callable(setting) else setting
+    parts = [repr(value).encode()]
+    path = value.get("private_key_pfx_path") if isinstance(value, dict) else None
+    if path:
+        parts.append(_content(path))
+    return Held(value, hashlib.sha256(b"".join(parts)).hexdigest())
 
 
 def prepared(
@@ -28,127 +54,79 @@ def prepared(
 ) -> Credential:
     """The credential in the form that costs MSAL least.
 
-    :param credential: a secret, or MSAL's dict for a certificate or an assertion.
-    :param token_endpoint: told only when the first assertion is signed: the audience.
+    :param credential: a secret, or MSAL's dict for a certificate, an assertion or a
+        managed identity.
+    :param token_endpoint: told only when the first assertion is made.
     :raises ConfigurationError: the certificate or key cannot be read.
     """
     if isinstance(credential, str):
         return credential
+    if SystemAssignedManagedIdentity.is_managed_identity(credential):
+        return {"client_assertion": FromManagedIdentity(credential, token_endpoint)}
     assertion = credential.get("client_assertion")
     if assertion:
-        return {"client_assertion": _supplied(assertion)}
-    try:
-        creator = _creator(credential)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigurationError(
-            "MSAL_CLIENT_CREDENTIAL: the certificate or private key cannot be read "
-            f"({type(error).__name__}). It must be RSA; check path, PEM text, "
-            "thumbprint and passphrase."
-        ) from None
-    return {"client_assertion": _Signed(creator, client_id, token_endpoint)}
+        return {"client_assertion": Supplied(assertion)}
+    return {"client_assertion": Signed(credential, client_id, token_endpoint)}
 
 
-def _supplied(assertion: t.Any) -> cabc.Callable[[], t.Any]:
-    """The app's own assertion; what it raises is not taken for MSAL's errors."""
+def is_refused(result: t.Any) -> bool:
+    """Whether a token endpoint's answer is about the credential, and nothing else."""
+    if not isinstance(result, dict) or result.get("error") != "invalid_client":
+        return False
+    codes = result.get("error_codes")
+    # Only Entra has codes.
+    return not isinstance(codes, list) or not _REFUSED.isdisjoint(codes)
 
-    if not callable(assertion):
-        return lambda: assertion
 
-    # MSAL looks at its parameters: it may want a context.
-    @functools.wraps(assertion)
-    def supply(*context: t.Any) -> t.Any:
+class Supplied:
+    """The app's own assertion; what it raises is not taken for MSAL's errors.
+
+    :param assertion: a text, or a function that returns one.
+    """
+
+    def __init__(self, assertion: t.Any) -> None:
+        own = assertion if callable(assertion) else lambda: assertion
+        # MSAL looks at its parameters: it may want a context.
+        functools.update_wrapper(self, own, updated=())
+        self._own = own
+        self._given = threading.local()
+
+    def __call__(self, *context: t.Any) -> t.Any:
         try:
-            return assertion(*context)
+            given = self._own(*context)
         except Exception as error:
             raise ConfigurationError(
                 "MSAL_CLIENT_CREDENTIAL: client_assertion, a function of the app, "
                 f"failed with {type(error).__name__}. See that it returns an assertion."
             ) from error
+        self._given.last, self._given.context = given, context
+        return given
 
-    return supply
-
-
-class _Signed:
-    """A client assertion, signed at the first call and then as it expires."""
-
-    def __init__(
-        self,
-        creator: JwtAssertionCreator,
-        client_id: str,
-        token_endpoint: cabc.Callable[[], str],
-    ) -> None:
-        self._creator = creator
-        self._client_id = client_id
-        self._token_endpoint = token_endpoint
-        self._refresher: cabc.Callable[[], bytes] | None = None
-
-    def __call__(self) -> bytes:
-        if self._refresher is None:
-            self._refresher = self._creator.create_regenerative_assertion(
-                audience=self._token_endpoint(), issuer=self._client_id
-            )
-        return self._refresher()
+    def has_another(self) -> bool:
+        """Whether it returns another assertion than the last of this thread."""
+        last = self._given.last
+        return bool(self(*self._given.context) != last)
 
 
-def _creator(credential: dict[str, t.Any]) -> JwtAssertionCreator:
-    """MSAL's own choice of algorithm and headers, over a key that is loaded once.
-
-    A thumbprint alone means RS256 and ``x5t``; a known certificate means PS256 and
-    ``x5t#S256`` (https://learn.microsoft.com/entra/identity-platform/certificate-credentials).
-    """
-    passphrase = _bytes(credential.get("passphrase"))
-    public = credential.get("public_certificate")
-    if credential.get("private_key_pfx_path"):
-        key, certificate = _pfx(credential["private_key_pfx_path"], passphrase)
-        chain = [certificate] if public is True else []
-        return _with_certificate(key, certificate, chain)
-    pem = _bytes(credential["private_key"]) or b""
-    key = _rsa(serialization.load_pem_private_key(pem, passphrase))
-    chain = x509.load_pem_x509_certificates(_bytes(public) or b"") if public else []
-    if credential.get("thumbprint"):
-        return JwtAssertionCreator(
-            key,
-            algorithm="RS256",
-            sha1_thumbprint=credential["thumbprint"],
-            headers=_x5c(chain),
-        )
-    return _with_certificate(key, chain[0], chain[:1])
+def _asked(source: cabc.Callable[[], t.Any]) -> Credential:
+    try:
+        value = as_credential(source())
+        if callable(value):
+            raise TypeError("one function too many")
+        return value
+    except Exception as error:
+        raise ConfigurationError(
+            "MSAL_CLIENT_CREDENTIAL, a function of the app, failed with "
+            f"{type(error).__name__}. See that it returns a secret or MSAL's dict."
+        ) from error
 
 
-def _pfx(
-    path: str, passphrase: bytes | None
-) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
-    with open(path, "rb") as file:
-        key, certificate, _ = pkcs12.load_key_and_certificates(file.read(), passphrase)
-    if certificate is None:
-        raise ValueError("no certificate in the PFX file")
-    return _rsa(key), certificate
-
-
-def _rsa(key: t.Any) -> rsa.RSAPrivateKey:
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError("no RSA key")
-    return key
-
-
-def _with_certificate(
-    key: rsa.RSAPrivateKey,
-    certificate: x509.Certificate,
-    chain: cabc.Sequence[x509.Certificate],
-) -> JwtAssertionCreator:
-    return JwtAssertionCreator(
-        key,
-        algorithm="PS256",
-        sha256_thumbprint=certificate.fingerprint(hashes.SHA256()).hex(),
-        headers=_x5c(chain),
-    )
-
-
-def _x5c(chain: cabc.Sequence[x509.Certificate]) -> dict[str, t.Any]:
-    """The header that sends certificates along, for subject name and issuer checks."""
-    pems = [each.public_bytes(serialization.Encoding.PEM).decode() for each in chain]
-    return {"x5c": ["".join(p.splitlines()[1:-1]) for p in pems]} if pems else {}
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigurationError(
+            "MSAL_CLIENT_CREDENTIAL: the file of private_key_pfx_path cannot be read "
+            f"({type(error).__name__}). Check its path and permissions."
+        ) from None

@@ -251,9 +251,24 @@ class MsalAuth:
             from .azure_client import Credential
         return Credential(_rooms().tokens, wanted)
 
-    def login_url(self, next: str | None = None) -> str:
-        """Where a visitor signs in, and comes back from to ``next`` (or to here)."""
-        return url_for("msal.login", next=next or current_target(request))
+    def login_url(self, next: str | None = None, *, policy: str | None = None) -> str:
+        """Where a visitor signs in, and comes back from to ``next`` (or to here).
+
+        :param policy: ``"edit_profile"`` or ``"reset_password"``: the user flow of B2C
+            that ``MSAL_EDIT_PROFILE_AUTHORITY`` or ``MSAL_RESET_PASSWORD_AUTHORITY``
+            names, in place of a sign-in. It never signs anybody in. After an edit the
+            user's name is fetched by a silent sign-in; where B2C refuses that, it stays
+            until the next one.
+        :raises ConfigurationError: there is no such user flow.
+        """
+        if policy and not _rooms().signin.has_user_flow(policy):
+            raise ConfigurationError(
+                f"login_url(policy={policy!r}) names no user flow: it must be "
+                "edit_profile or reset_password, and MSAL_EDIT_PROFILE_AUTHORITY or "
+                "MSAL_RESET_PASSWORD_AUTHORITY must be set."
+            )
+        target = next or current_target(request)
+        return url_for("msal.login", next=target, policy=policy or None)
 
     def logout_url(self) -> str:
         """Where the user signs out; good for this session only."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import hashlib
+import logging
 import re
 import time
 import typing as t
@@ -16,6 +17,8 @@ import jwt
 
 from .errors import InvalidIdToken
 from .settings import Settings
+
+logger = logging.getLogger("flask_msal_errors")
 
 #: Clocks differ: ``exp``, ``nbf`` and ``iat`` are taken this leniently (seconds).
 LEEWAY = 120
@@ -47,7 +50,7 @@ class Validator:
         self._settings = settings
         self._fetch = fetch
         self._keys: dict[str, dict[str, t.Any]] = {}
-        self._fetched = self._missed = float("-inf")
+        self._fetched = self._missed = self._failed = float("-inf")
 
     def validate(
         self, token: str | None, *, metadata: dict[str, t.Any], nonce: str
@@ -123,8 +126,7 @@ class Validator:
     def _key(self, header: dict[str, t.Any], uri: str) -> dict[str, t.Any]:
         kid = str(header.get("kid", ""))
         if time.monotonic() - self._fetched > _KEYS_LIFETIME:
-            self._keys = _by_id(self._fetch(uri))
-            self._fetched = time.monotonic()
+            self._renew(uri, kid)
         if kid not in self._keys and time.monotonic() - self._missed > _REFETCH:
             self._keys = _by_id(self._fetch(uri))
             self._missed = time.monotonic()
@@ -132,10 +134,31 @@ class Validator:
             raise InvalidIdToken("The ID token is signed by an unknown key.")
         return self._keys[kid]
 
+    def _renew(self, uri: str, kid: str) -> None:
+        """Fetch the keys anew; old ones still count while that fails.
+
+        The token itself came from the provider just now, over TLS, which alone would do
+        (OpenID Connect Core §3.1.3.7, step 6).
+        """
+        known = kid in self._keys
+        if known and time.monotonic() - self._failed <= _REFETCH:
+            return
+        try:
+            self._keys = _by_id(self._fetch(uri))
+            self._fetched = time.monotonic()
+        except OSError as error:
+            self._failed = time.monotonic()
+            if not known:
+                raise
+            logger.warning(
+                "Old signing keys are used: new ones cannot be had (%s).",
+                type(error).__name__,
+            )
+
 
 def _policy(authority: str) -> str:
-    """The policy of a B2C authority, ``https://host/tenant/b2c_1_name``, or nothing."""
-    parts = urlsplit(authority).path.strip("/").lower().split("/")
+    """The policy of a B2C authority, ``https://host/[tfp/]tenant/b2c_1_name``."""
+    parts = urlsplit(authority).path.strip("/").lower().removeprefix("tfp/").split("/")
     return parts[1] if len(parts) == 2 and parts[1].startswith("b2c_1") else ""
 
 

@@ -14,6 +14,8 @@ import re
 import typing as t
 import urllib.parse
 
+from msal import SystemAssignedManagedIdentity
+
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RESERVED_SCOPES = frozenset({"openid", "profile", "offline_access"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -226,8 +228,14 @@ def as_url_prefix(value: t.Any) -> str:
     return text
 
 
-def as_credential(value: t.Any) -> str | dict[str, t.Any]:
-    """A client secret, or MSAL's dict of a certificate or an assertion."""
+def as_credential(
+    value: t.Any,
+) -> str | dict[str, t.Any] | cabc.Callable[[], t.Any]:
+    """A client secret; MSAL's dict of a certificate, an assertion or a managed
+    identity; or a function that returns one of them.
+    """
+    if callable(value):
+        return t.cast("cabc.Callable[[], t.Any]", value)
     value = _decoded(value)
     if not isinstance(value, cabc.Mapping):
         return as_text(value)
@@ -240,9 +248,11 @@ def as_credential(value: t.Any) -> str | dict[str, t.Any]:
     present = {key for key, part in value.items() if part}
     must = (
         "have private_key with thumbprint or public_certificate, or"
-        " private_key_pfx_path, or client_assertion"
+        " private_key_pfx_path, or client_assertion, or be MSAL's dict of a managed"
+        " identity"
     )
-    _require(any(shape <= present for shape in shapes), must)
+    managed = SystemAssignedManagedIdentity.is_managed_identity(dict(value))
+    _require(managed or any(shape <= present for shape in shapes), must)
     return dict(value)
 
 

@@ -112,14 +112,17 @@ class Records:
         return self._codec.decode(self._store.read(_key(handle)))
 
     @contextlib.contextmanager
-    def changing(self, handle: str) -> cabc.Iterator[Record]:
+    def changing(self, handle: str, wait: float | None = None) -> cabc.Iterator[Record]:
         """The record, alone; saved on the way out if it changed and still exists.
 
         Saved after an exception too: what MSAL learnt before it raised counts.
 
+        :param wait: seconds to wait for whoever is changing it now; longer than they
+            can take by default.
         :raises ServiceUnavailable: somebody else changes it for too long.
         """
-        with self._store.lock(_key(handle), self._patience, self._patience + 1):
+        wait = self._patience + 1 if wait is None else wait
+        with self._store.lock(_key(handle), self._patience, wait):
             record = self.load(handle)
             before = _text_of(record)
             try:

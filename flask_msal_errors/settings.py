@@ -35,13 +35,28 @@ class Settings:
     Each field's ``metadata["doc"]`` says what it is for. The ``repr`` leaves the
     secrets out.
 
+    ``MSAL_CLIENT_CREDENTIAL`` may be, besides a secret:
+
+    * MSAL's dict of a certificate: ``private_key`` (PEM) with ``thumbprint``, with
+      ``public_certificate`` (PEM, also sent along) or with both; or
+      ``private_key_pfx_path`` with ``passphrase``;
+    * ``{"client_assertion": …}``, an assertion or a function that returns one, such as
+      one that reads the token file of a Kubernetes workload;
+    * MSAL's dict of a managed identity that the app registration trusts:
+      ``{"ManagedIdentityIdType": "SystemAssigned", "Id": None}``, or ``"ClientId"``,
+      ``"ResourceId"`` or ``"ObjectId"`` with its ``Id``;
+    * a function that returns a secret or one of these dicts.
+
+    A PFX file and a function's answer may change while the app runs: when the provider
+    refuses the credential, it is read once more, and the request repeated once.
+
     :raises ConfigurationError: if settings contradict each other.
     """
 
     client_id: str = _key(
         readers.as_text, "Application (client) ID of the app registration."
     )
-    client_credential: str | dict[str, t.Any] = _key(
+    client_credential: str | dict[str, t.Any] | cabc.Callable[[], t.Any] = _key(
         readers.as_credential,
         "Client secret, or MSAL's dict (in the environment: JSON) for a certificate or"
         " an assertion.",
@@ -76,12 +91,13 @@ class Settings:
     )
     reset_password_authority: str | None = _key(
         readers.as_authority,
-        "B2C: authority of the password reset policy. Not used yet.",
+        "B2C: authority of the password reset policy, for who forgot theirs.",
         None,
     )
     edit_profile_authority: str | None = _key(
         readers.as_authority,
-        "B2C: authority of the profile editing policy. Not used yet.",
+        "B2C: authority of the profile editing policy, for"
+        " login_url(policy='edit_profile').",
         None,
     )
     response_mode: str = _key(

@@ -22,8 +22,10 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from . import signals
+from . import userflows
 from .caches import RESERVED_SCOPES
 from .caches import Caches
+from .claims import acr_claims
 from .claims import essential_acrs
 from .claims import id_token_claims
 from .claims import merge_claims
@@ -43,6 +45,7 @@ from .flows import Missing
 from .flows import page_name
 from .guard import lives
 from .id_token import LEEWAY
+from .navigation import home
 from .navigation import no_store
 from .record import Record
 from .record import Records
@@ -60,6 +63,8 @@ logger = logging.getLogger("flask_msal_errors")
 #: The error of a provider that could not authenticate the user as demanded
 #: (OpenID Connect Core Error Code unmet_authentication_requirements 1.0).
 UNMET = "unmet_authentication_requirements"
+#: Reasons of sign-ins that no page demanded.
+_FREE = ("not_signed_in", userflows.PROFILE_EDITED)
 
 
 class OtherAccount(SignInError):
@@ -93,6 +98,11 @@ class SignIn:
         self._records = records
         self._flows = flows
         self._sids = sids
+        self._user_flows = userflows.clients(settings)
+
+    def has_user_flow(self, name: str) -> bool:
+        """Whether the settings name B2C's user flow of this name."""
+        return name in self._user_flows
 
     def begin(
         self,
@@ -120,8 +130,9 @@ class SignIn:
         name = page_name(page or target)
         with _on_the_way_to(target):
             self._check_pause(request)
-            self._check_dead_ends(request, missing, key, name, refused)
-            flow = self._client.begin(
+            if missing.reason not in self._user_flows:
+                self._check_dead_ends(request, missing, key, name, refused)
+            flow = self._client_of(missing.reason).begin(
                 missing.scopes or self._settings.scopes,
                 **self._parameters(missing, person, hint),
             )
@@ -150,15 +161,53 @@ class SignIn:
         """
         flow = self._flows.find(request, answer.get("state", ""))
         _with_answer(lambda r: self._flows.forget(request, r, flow.msal["state"]))
+        way = self._way_on(request, flow, answer)
+        if way is not None:
+            return way
+        beside = flow.reason in self._user_flows
         with self._flows.alone(flow):
             claims, scratch = self._redeemed(request, flow, answer)
-            self._accept(flow, claims, scratch)
+            if not beside:
+                self._accept(flow, claims, scratch)
+        if beside:
+            return self._back_from(request, flow)
         self._announce(flow, User(claims))
         response = no_store(redirect(flow.target))
         # Whoever is signed in and signs in again without need does so on purpose.
-        if flow.account is None or flow.reason != "not_signed_in":
+        if flow.account is None or flow.reason not in _FREE:
             self._flows.count_round(request, response, flow)
         return response
+
+    def _way_on(
+        self, request: Request, flow: Flow, answer: dict[str, str]
+    ) -> Response | None:
+        """Where an error of B2C's leads that is none, or ``None``."""
+        forgotten = userflows.is_forgotten(answer) and (
+            flow.reason not in self._user_flows
+        )
+        if forgotten and self.has_user_flow(userflows.RESET_PASSWORD):
+            reset = Missing(_scopes(flow), reason=userflows.RESET_PASSWORD)
+            return self.begin(request, reset, flow.target)
+        if userflows.is_cancelled(answer):
+            # The page may have sent them away, and would do so again.
+            own = signed_in() is not None and flow.reason in (*_FREE, *self._user_flows)
+            return no_store(redirect(flow.target if own else home(request)))
+        if flow.reason == userflows.PROFILE_EDITED and "error" in answer:
+            return no_store(redirect(flow.target))
+        return None
+
+    def _back_from(self, request: Request, flow: Flow) -> Response:
+        """The way on from a user flow beside sign-in, which signed nobody in."""
+        logger.info("A user flow was completed (%s).", flow.reason)
+        if signed_in() is None and flow.reason == userflows.RESET_PASSWORD:
+            return self.begin(request, Missing(_scopes(flow)), flow.target)
+        if signed_in() is not None and flow.reason == userflows.EDIT_PROFILE:
+            edited = Missing(reason=userflows.PROFILE_EDITED)
+            return self.begin(request, edited, flow.target)
+        return no_store(redirect(flow.target))
+
+    def _client_of(self, reason: str) -> Client:
+        return self._user_flows.get(reason, self._client)
 
     def hand_over(
         self, request: Request, answer: dict[str, str], location: str
@@ -206,7 +255,8 @@ class SignIn:
                 if "error" in answer:
                     raise _refusal(answer, flow)
                 self._check_pause(request)
-                _, claims, scratch = self._client.redeem(flow.msal, answer)
+                client = self._client_of(flow.reason)
+                _, claims, scratch = client.redeem(flow.msal, answer)
                 self._check_account(flow, User(claims))
                 self._check_demands(flow, claims)
         except MsalAuthError as error:
@@ -218,7 +268,8 @@ class SignIn:
         self, missing: Missing, person: SignedIn | None, hint: str | None
     ) -> dict[str, t.Any]:
         settings = self._settings
-        acrs = id_token_claims(missing.acrs) if missing.acrs else None
+        asked = acr_claims if settings.oidc_authority else id_token_claims
+        acrs = asked(missing.acrs) if missing.acrs else None
         parameters: dict[str, t.Any] = {
             "redirect_uri": settings.redirect_uri
             or url_for("msal.callback", _external=True),
@@ -226,8 +277,12 @@ class SignIn:
             "max_age": missing.max_age,
             "response_mode": settings.response_mode,
         }
+        if missing.reason == userflows.PROFILE_EDITED:
+            parameters["prompt"] = "none"
         if hint:
             return {**parameters, "login_hint": hint}
+        if person is None and missing.reason in self._user_flows:
+            return parameters
         if person is None:
             first = {"prompt": settings.prompt, "domain_hint": settings.domain_hint}
             return {**parameters, **first}
@@ -278,8 +333,8 @@ class SignIn:
         person = signed_in()
         expected = digest(person.user) if person else flow.account
         if expected is not None and expected != digest(came):
-            name = person.user.username if person else ""
-            raise OtherAccount(name, came.username)
+            name = _shown(person.user) if person else ""
+            raise OtherAccount(name, _shown(came))
 
     def _check_demands(self, flow: Flow, claims: dict[str, t.Any]) -> None:
         """See that the user authenticated as was demanded (RFC 9470 §5)."""
@@ -308,7 +363,8 @@ class SignIn:
 
     def _accept(self, flow: Flow, claims: dict[str, t.Any], scratch: Caches) -> None:
         person = self._still_signed_in()
-        proved = flow.acrs is not None and flow.acrs in _acrs(claims)
+        name = "acr" if self._settings.oidc_authority else "acrs"
+        proved = flow.acrs is not None and flow.acrs in _listed(claims.get(name))
         proofs = {str(flow.acrs): int(claims["exp"])} if proved else {}
         handle = person.handle if person else ""
         if handle:
@@ -328,9 +384,12 @@ def _refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
     names = ("error", "error_description", "error_uri", "suberror", "claims")
     result: dict[str, t.Any] = {k: answer[k] for k in names if k in answer}
     result.setdefault("suberror", answer.get("error_subcode", ""))
-    scopes = [scope for scope in flow.msal["scope"] if scope not in RESERVED_SCOPES]
-    error = from_result(result, scopes=scopes)
+    error = from_result(result, scopes=_scopes(flow))
     return error or TokenError(result=result)
+
+
+def _scopes(flow: Flow) -> tuple[str, ...]:
+    return tuple(s for s in flow.msal["scope"] if s not in RESERVED_SCOPES)
 
 
 def _merged(record: Record, scratch: Caches, proofs: dict[str, int]) -> Record:
@@ -339,8 +398,12 @@ def _merged(record: Record, scratch: Caches, proofs: dict[str, int]) -> Record:
     return record
 
 
-def _acrs(claims: dict[str, t.Any]) -> list[str]:
-    acrs = claims.get("acrs")
+def _shown(user: User) -> str:
+    """What tells two accounts apart on a page."""
+    return user.username or user.name
+
+
+def _listed(acrs: t.Any) -> list[str]:
     if isinstance(acrs, str):
         return [acrs]
     return [str(acr) for acr in acrs] if isinstance(acrs, list) else []

@@ -56,7 +56,9 @@ class Tokens:
         forced = bool(claims or force_refresh)
         found = None if forced else self._client.cached(self._caches(person), wanted)
         found = found or self._while_away(person, wanted, forced)
-        found = found or self._refresh(person, wanted, claims, forced, refused)
+        if found is None:
+            due = None if forced else self._due(person, wanted)
+            found = self._refresh(person, wanted, claims, forced, refused, due)
         _lend(found["access_token"], tuple(wanted))
         return found
 
@@ -99,21 +101,39 @@ class Tokens:
         claims: str | None,
         forced: bool,
         refused: str | None,
+        due: dict[str, t.Any] | None,
     ) -> dict[str, t.Any]:
+        """A new token; ``due`` if another request is getting it, or none can be had."""
         _forget_loaded()
-        with self._records.changing(person.handle) as record:
-            user = Caches.of(record)
-            found = self._client.cached(user, scopes)
-            if found is not None:
-                other = refused and found["access_token"] != refused
-                if other or not forced:
-                    return found
-            try:
-                return self._client.silent(
-                    user, scopes, claims=claims, force_refresh=forced
-                )
-            finally:
-                user.save(record)
+        try:
+            wait = None if due is None else 0
+            with self._records.changing(person.handle, wait) as record:
+                return self._renewed(record, scopes, claims, forced, refused)
+        except ServiceUnavailable:
+            if due is None:
+                raise
+            return due
+
+    def _renewed(
+        self,
+        record: Record,
+        scopes: list[str],
+        claims: str | None,
+        forced: bool,
+        refused: str | None,
+    ) -> dict[str, t.Any]:
+        user = Caches.of(record)
+        found = self._client.cached(user, scopes)
+        if found is not None:
+            other = refused and found["access_token"] != refused
+            if other or not forced:
+                return found
+        try:
+            return self._client.silent(
+                user, scopes, claims=claims, force_refresh=forced
+            )
+        finally:
+            user.save(record)
 
     def _while_away(
         self, person: SignedIn, scopes: list[str], forced: bool
@@ -125,12 +145,15 @@ class Tokens:
         try:
             self._client.ready()
         except ServiceUnavailable:
-            user = self._caches(person)
-            found = None if forced else self._client.cached(user, scopes, due=True)
+            found = None if forced else self._due(person, scopes)
             if found is None:
                 raise
             return found
         return None
+
+    def _due(self, person: SignedIn, scopes: list[str]) -> dict[str, t.Any] | None:
+        """A living token, whether it is due for renewal or not."""
+        return self._client.cached(self._caches(person), scopes, due=True)
 
     def _caches(self, person: SignedIn) -> Caches:
         return Caches.of(self._record(person))

@@ -23,6 +23,10 @@ from .settings import Settings
 
 #: The identity provider's public documents change rarely; MSAL keeps them as long.
 _DOCUMENT_LIFETIME = 24 * 3600
+#: After a token request that got no answer, tokens in hand are used for so long.
+_UNWELL = 30
+#: A path that leads nowhere (RFC 3986 §3.3), and is left out on the way.
+CURRENT = "/."
 _MOST_BYTES = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
 
@@ -64,6 +68,12 @@ class Transport:
         self._tls = {} if settings.verify is True else {"verify": settings.verify}
         self._client: t.Any = settings.http_client or _session(settings)
         self._documents: dict[str, tuple[float, Reply]] = {}
+        self._unwell_until = float("-inf")
+
+    @property
+    def unwell(self) -> bool:
+        """Whether the token endpoint gave no answer a moment ago."""
+        return time.monotonic() < self._unwell_until
 
     def post(self, url: str, **kwargs: t.Any) -> Reply:
         """Post a token request, unless this session was asked to wait.
@@ -75,23 +85,41 @@ class Transport:
         wait, _ = caches.current().pause()
         if wait:
             return _refusal(429, {"retry-after": str(wait)})
-        return _as_oauth(self._send("POST", url, kwargs))
+        try:
+            reply = self._send("POST", url, kwargs)
+        except OSError:
+            self._unwell_until = time.monotonic() + _UNWELL
+            raise
+        self._unwell_until = float("-inf")
+        return _as_oauth(reply)
 
     def get(self, url: str, **kwargs: t.Any) -> Reply:
-        """A JSON document for MSAL, kept for a day.
+        """A JSON document for MSAL, kept for a day, and longer if it cannot be had.
 
         :raises UnreadableDocument: nothing that could be kept; ask again later.
         """
+        url = url.replace(f"{CURRENT}/", "/", 1)
+        if _asks_for_aliases(url, kwargs):
+            return _NO_ALIASES
         key = url + json.dumps(kwargs.get("params"), sort_keys=True)
-        expires, reply = self._documents.get(key, (0.0, None))
-        if reply is None or expires < time.monotonic():
-            reply = self._send("GET", url, kwargs)
-            if reply.status_code == 429 or reply.status_code >= 500:
-                raise UnreadableDocument(url, reply)
-            if reply.status_code == 200:
-                if _json_object(reply.text) is None:
-                    raise UnreadableDocument(url, reply)
-                self._documents[key] = (time.monotonic() + _DOCUMENT_LIFETIME, reply)
+        expires, kept = self._documents.get(key, (0.0, None))
+        if kept is not None and expires > time.monotonic():
+            return kept
+        try:
+            reply = self._asked_document(url, kwargs)
+        except OSError:
+            if kept is None:
+                raise
+            return kept
+        if reply.status_code == 200:
+            self._documents[key] = (time.monotonic() + _DOCUMENT_LIFETIME, reply)
+        return reply
+
+    def _asked_document(self, url: str, kwargs: dict[str, t.Any]) -> Reply:
+        reply = self._send("GET", url, kwargs)
+        good = reply.status_code != 200 or json_object(reply.text) is not None
+        if not good or reply.status_code == 429 or reply.status_code >= 500:
+            raise UnreadableDocument(url, reply)
         return reply
 
     def document(self, url: str) -> dict[str, t.Any]:
@@ -100,7 +128,7 @@ class Transport:
         :raises requests.RequestException: it cannot be had.
         """
         reply = self._send("GET", url, {})
-        found = _json_object(reply.text) if reply.status_code == 200 else None
+        found = json_object(reply.text) if reply.status_code == 200 else None
         if found is None:
             raise UnreadableDocument(url, reply)
         return found
@@ -111,7 +139,7 @@ class Transport:
         :raises LookupError: MSAL took it from nowhere.
         """
         for _, reply in list(self._documents.values()):
-            found = _json_object(reply.text) or {}
+            found = json_object(reply.text) or {}
             if found.get("token_endpoint") == token_endpoint:
                 return found
         raise LookupError("no discovery document names this token endpoint")
@@ -138,6 +166,19 @@ class Transport:
         ) as response:
             text = _read(response).decode("utf-8", "replace")
         return Reply(response.status_code, text, _lower(response.headers))
+
+
+#: Before MSAL reports a refused refresh, it asks Microsoft's host for other names of
+#: the authority's host, under which it might find refresh tokens (msal 1.39,
+#: ``ClientApplication._get_authority_aliases``). A record has those of one host only,
+#: and a refusal must not wait for, or be hidden by, one more host.
+_NO_ALIASES = Reply(200, '{"metadata": []}', {})
+
+
+def _asks_for_aliases(url: str, kwargs: dict[str, t.Any]) -> bool:
+    # Version 1.0 of the same document vouches for an authority.
+    version = (kwargs.get("params") or {}).get("api-version")
+    return url.endswith("/common/discovery/instance") and version == "1.1"
 
 
 def _asked(verb: t.Any, url: str, kwargs: dict[str, t.Any]) -> Reply:
@@ -184,7 +225,8 @@ def _read(response: requests.Response) -> bytes:
     return bytes(body)
 
 
-def _json_object(text: str) -> dict[str, t.Any] | None:
+def json_object(text: str) -> dict[str, t.Any] | None:
+    """The JSON object that a text holds, or ``None``."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -199,8 +241,8 @@ def _as_oauth(reply: Reply) -> Reply:
     unreadable answer, and takes no ``Retry-After`` that is a date.
     """
     if reply.status_code == 429 or reply.status_code >= 500:
-        return _refusal(reply.status_code, reply.headers, _json_object(reply.text))
-    if _json_object(reply.text) is None:
+        return _refusal(reply.status_code, reply.headers, json_object(reply.text))
+    if json_object(reply.text) is None:
         return _refusal(400, {"retry-after": "0"}, _UNREADABLE)
     return reply
 

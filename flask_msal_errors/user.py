@@ -28,8 +28,8 @@ class User:
 
     @property
     def name(self) -> str:
-        """What to call them; their user name if they have no other."""
-        return str(self.claims.get("name") or self.username)
+        """What to call them: their name, else their user name, else ``sub``."""
+        return str(self.claims.get("name") or self.username or self.subject)
 
     @property
     def username(self) -> str:
@@ -39,7 +39,7 @@ class User:
             claims.get("preferred_username")
             or claims.get("upn")
             or claims.get("email")
-            or ""
+            or _first(claims.get("emails"))
         )
 
     @property
@@ -77,6 +77,11 @@ class User:
             return True
         at = self.auth_time
         return at is not None and at + max_age + leeway >= time.time()
+
+
+def _first(emails: t.Any) -> str:
+    """Of the addresses that B2C lists."""
+    return str(emails[0]) if isinstance(emails, list) and emails else ""
 
 
 @dataclasses.dataclass(frozen=True)

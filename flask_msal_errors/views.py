@@ -83,6 +83,9 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
         target = ticket.target or safe_path(request.args.get("next")) or home(request)
         if "again" in request.args:
             return signin.begin_again(request, target)
+        policy = request.args.get("policy", "")
+        if signin.has_user_flow(policy):
+            return signin.begin(request, Missing(reason=policy), target)
         return signin.begin(request, ticket.missing, target)
 
     @bp.route("/callback", methods=["GET", "POST"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import math
+import socket
 import subprocess
 import sys
 import threading
@@ -277,3 +278,10 @@ def python(code: str, *arguments: str) -> cabc.Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def silent_listener() -> cabc.Iterator[str]:
+    """The URL of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://localhost:{listener.getsockname()[1]}"

@@ -221,6 +221,27 @@ def _client(entra: Emulator) -> Client:
     return _clients[0]
 
 
+class TestAccount:
+    """Tokens of a provider that does not say whose they are at a refresh."""
+
+    def test_replaced(self, entra: Emulator) -> None:
+        """A refreshed token takes the old one's place, in its account."""
+        absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+        client = Client(rooms.settings(entra, **entra.config("openid", **absent)))
+        _, claims, user = rooms.sign_in(entra, client)
+        scopes = [entra.scope("Profile.Read")]
+        for _ in range(2):
+            client.silent(user, scopes, force_refresh=True)
+        for kind in ("AccessToken", "RefreshToken", "Account"):
+            (entry,) = user.tokens.search(kind)
+            assert entry["home_account_id"] == claims["sub"]
+
+    def test_nobody(self) -> None:
+        """Without an account an answer stays as it is."""
+        with bound(Caches()):
+            assert room._with_account({"access_token": "x"}) == {"access_token": "x"}
+
+
 class TestPause:
     """For how long the token endpoint is to be left alone."""
 
@@ -343,7 +364,7 @@ class TestBound:
 
     def test_trap_13_really_used(self, entra: Emulator) -> None:
         """MSAL's application keeps our stand-ins, though they are empty."""
-        app = Client(rooms.settings(entra))._parts().app
+        app = Client(rooms.settings(entra))._provider.parts().app
         assert type(app.token_cache) is BoundTokenCache
         mapping = app.http_client._expiring_mapping._mapping
         assert type(mapping) is BoundHttpCache

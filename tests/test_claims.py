@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_msal_errors.claims import acr_claims
 from flask_msal_errors.claims import claim_names
 from flask_msal_errors.claims import essential_acrs
 from flask_msal_errors.claims import id_token_claims
@@ -217,3 +218,8 @@ class TestEssentialAcrs:
     def test_nothing(self, claims: str | None) -> None:
         """No demand, or a broken one, demands nothing."""
         assert essential_acrs(claims) == ()
+
+
+def test_acr_claims() -> None:
+    """A level is asked for as essential, and read back as such."""
+    assert essential_acrs(acr_claims('le"vel')) == ('le"vel',)

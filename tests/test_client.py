@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
-import threading
 import typing as t
-import uuid
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,7 +27,6 @@ from flask_msal_errors.record import Records
 from flask_msal_errors.store import Store
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.transport import Reply
-from flask_msal_errors.transport import Transport
 
 PROFILE = ("Profile.Read",)
 
@@ -39,8 +35,8 @@ PROFILE = ("Profile.Read",)
 def client(entra: Emulator) -> t.Iterator[Client]:
     made = Client(rooms.settings(entra))
     yield made
-    if made._built:
-        made._parts().transport.close()
+    if made._provider._built:
+        made._provider.parts().transport.close()
 
 
 @pytest.fixture
@@ -49,7 +45,7 @@ def impatient(entra: Emulator) -> t.Iterator[Client]:
     made = Client(rooms.settings(entra, MSAL_HTTP_TIMEOUT=0.5))
     made.ready()
     yield made
-    made._parts().transport.close()
+    made._provider.parts().transport.close()
 
 
 def scopes(entra: Emulator, *names: str) -> list[str]:
@@ -362,7 +358,7 @@ class TestThrottled:
             answer = {"state": flow["state"], "code": f"bogus-{number}"}
             with pytest.raises(MsalAuthError):
                 client.redeem(flow, answer)
-        mapping = client._parts().app.http_client._expiring_mapping
+        mapping = client._provider.parts().app.http_client._expiring_mapping
         assert len(mapping) == 0
         assert rooms.sign_in(entra, client)
 
@@ -424,127 +420,6 @@ def test_throttled_in_another_worker(
     assert entra.counters["token.refresh_token"] == 1
 
 
-class TestDiscovery:
-    """An identity provider that cannot be found, and comes back."""
-
-    @pytest.mark.parametrize("fault", ["unavailable", "throttle", "broken"])
-    def test_recovers(self, entra: Emulator, client: Client, fault: str) -> None:
-        """It is a 503 that names host and setting, and the next call works."""
-        getattr(entra, fault)(target="discovery")
-        with pytest.raises(ServiceUnavailable) as caught:
-            client.begin(scopes(entra), redirect_uri=rooms.REDIRECT_URI)
-        assert "MSAL_AUTHORITY" in str(caught.value)
-        assert "localhost" in str(caught.value)
-        entra.clear_faults()
-        assert client.begin(scopes(entra), redirect_uri=rooms.REDIRECT_URI)
-
-    def test_retry_after(self, entra: Emulator, client: Client) -> None:
-        """The seconds that discovery asks for are passed on."""
-        entra.unavailable(30, target="discovery", retry_after="date")
-        with pytest.raises(ServiceUnavailable) as caught:
-            client.ready()
-        assert caught.value.retry_after == pytest.approx(30, abs=2)
-
-    def test_nobody_listens(self, entra: Emulator, unused_port: int) -> None:
-        """A refused connection is a 503, too."""
-        authority = f"https://localhost:{unused_port}/{entra.tenant_id}"
-        made = Client(rooms.settings(entra, MSAL_AUTHORITY=authority))
-        with pytest.raises(ServiceUnavailable, match=str(unused_port)):
-            made.ready()
-
-    def test_closed(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A failed attempt closes its connections; a good one keeps them open."""
-        closed: list[Transport] = []
-        monkeypatch.setattr(Transport, "close", lambda self: closed.append(self))
-        made = Client(rooms.settings(entra))
-        entra.unavailable(target="discovery")
-        with pytest.raises(ServiceUnavailable):
-            made.ready()
-        entra.clear_faults()
-        made.ready()
-        monkeypatch.undo()
-        assert len(closed) == 1 and made._parts().transport not in closed
-        for transport in (*closed, made._parts().transport):
-            transport.close()
-
-    def test_shared_failure(self, entra: Emulator, client: Client) -> None:
-        """Requests that wait for one attempt share its failure: no queue of tries."""
-        entra.unavailable(30, target="discovery")
-        entra.slow(0.5, target="discovery")
-        failures: list[MsalAuthError] = []
-
-        def ask(_: int) -> None:
-            with pytest.raises(ServiceUnavailable) as caught:
-                client.ready()
-            failures.append(caught.value)
-
-        rooms.in_threads(6, ask)
-        assert entra.counters["discovery"] == 1
-        assert len({id(failure) for failure in failures}) == 6
-        entra.clear_faults()
-        client.ready()
-
-    def test_wrong_ca(self, entra: Emulator) -> None:
-        """A certificate of another CA is an error that names MSAL_VERIFY."""
-        made = Client(rooms.settings(entra, MSAL_VERIFY=True))
-        with pytest.raises(ConfigurationError, match="MSAL_VERIFY.*localhost"):
-            made.ready()
-
-    def test_broken_handshake(self, entra: Emulator, unused_port: int) -> None:
-        """A connection that breaks off in the handshake is no wrong CA."""
-        import socket
-
-        def drop(listener: socket.socket) -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    connection.recv(65536)
-                    connection.close()
-
-        with socket.create_server(("localhost", unused_port)) as listener:
-            thread = threading.Thread(target=drop, args=(listener,), daemon=True)
-            thread.start()
-            authority = f"https://localhost:{unused_port}/{entra.tenant_id}"
-            made = Client(rooms.settings(entra, MSAL_AUTHORITY=authority))
-            with pytest.raises(ServiceUnavailable):
-                made.ready()
-            listener.shutdown(socket.SHUT_RDWR)
-        thread.join(30)
-
-    @pytest.mark.parametrize("key", ["MSAL_AUTHORITY", "MSAL_OIDC_AUTHORITY"])
-    def test_wrong_tenant(self, entra: Emulator, key: str) -> None:
-        """A tenant that is not there is an error that names the key."""
-        base = entra.authority.rpartition("/")[0]
-        config = {"MSAL_AUTHORITY": None, key: f"{base}/{uuid.uuid4()}"}
-        made = Client(rooms.settings(entra, **config))
-        with pytest.raises(ConfigurationError, match=f"{key}: localhost"):
-            made.ready()
-
-    @pytest.mark.parametrize("name", ["issuer", "jwks_uri", "token_endpoint"])
-    @pytest.mark.parametrize("value", [None, 5])
-    def test_unusable_document(
-        self, entra: Emulator, client: Client, name: str, value: t.Any
-    ) -> None:
-        """A document without what is needed names the key, and is asked for again."""
-        whole = client._parts().metadata
-        made = Client(rooms.settings(entra))
-        entra.fail_next({**whole, name: value}, target="discovery", status=200)
-        with pytest.raises(ConfigurationError, match="MSAL_AUTHORITY"):
-            made.ready()
-        made.ready()
-
-    def test_ca_file_gone(self, entra: Emulator, tmp_path: Path) -> None:
-        """A bundle that was removed after the start is not a crash."""
-        bundle = tmp_path / "ca.pem"
-        bundle.write_text(Path(entra.ca_file).read_text())
-        made = Client(rooms.settings(entra, MSAL_VERIFY=str(bundle)))
-        bundle.unlink()
-        with pytest.raises(ServiceUnavailable):
-            made.ready()
-        bundle.write_text(Path(entra.ca_file).read_text())
-        made.ready()
-
-
 class TestConfiguration:
     """What only the developer can set right."""
 
@@ -563,64 +438,6 @@ class TestConfiguration:
         entra.secret_rotated()
         with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
             refreshed(entra, client, user)
-
-
-class TestOnePerProcess:
-    """Trap 11: an application per request costs connections, discovery, signatures."""
-
-    def test_trap_11_reused(self, entra: Emulator, client: Client) -> None:
-        """Twenty refreshes: one discovery, one connection to the token endpoint."""
-        user = rooms.signed_in(entra, client)
-        for _ in range(20):
-            refreshed(entra, client, user)
-        assert entra.counters["discovery"] == 1 == entra.counters["jwks"]
-        assert entra.counters["tls"] == 1
-
-    def test_lazy(self, entra: Emulator) -> None:
-        """Nothing is asked before it is needed."""
-        Client(rooms.settings(entra))
-        assert entra.counters.total() == 0
-
-    def test_built_once_by_threads(self, entra: Emulator, client: Client) -> None:
-        """First requests at the same time build one together."""
-        entra.slow(0.2, target="discovery")
-        built: list[int] = []
-        rooms.in_threads(6, lambda _: built.append(id(client._parts())))
-        assert len(set(built)) == 1 and entra.counters["discovery"] == 1
-
-    def test_fork(self, entra: Emulator) -> None:
-        """A forked worker builds its own application and connections."""
-        code = """
-import os, sys
-from flask_msal_errors import locks
-from flask_msal_errors.client import Client
-from flask_msal_errors.settings import Settings
-authority, ca = sys.argv[1:]
-client = Client(Settings.from_mapping({
-    "MSAL_CLIENT_ID": "id", "MSAL_CLIENT_CREDENTIAL": "secret",
-    "MSAL_AUTHORITY": authority, "MSAL_VERIFY": ca, "MSAL_INSTANCE_DISCOVERY": False,
-}))
-before = client._parts()
-assert client._parts() is before
-held = locks.of_threads("held in the parent", 5)
-held.__enter__()
-client._lock.acquire()
-child = os.fork()
-if child == 0:
-    own = client._parts()
-    with locks.of_threads("held in the parent", 5):
-        pass
-    os._exit(0 if own.app is not before.app and own is client._parts() else 1)
-_, status = os.waitpid(child, 0)
-client._lock.release()
-assert client._parts() is before
-print("child", os.waitstatus_to_exitcode(status))
-before.transport.close()
-"""
-        with rooms.python(code, entra.authority, entra.ca_file) as process:
-            output, _ = process.communicate(timeout=60)
-        assert output == "child 0\n"
-        assert entra.counters["discovery"] == 2
 
 
 class TestLogs:
@@ -683,7 +500,7 @@ class TestMsal:
 
     def test_authority(self, client: Client) -> None:
         """The application tells the token endpoint that it found."""
-        parts = client._parts()
+        parts = client._provider.parts()
         assert parts.app.authority.token_endpoint == parts.metadata["token_endpoint"]
 
     def test_exceptions(self) -> None:
@@ -695,7 +512,7 @@ class Odd:
     """An HTTP client whose token endpoint answers in ways MSAL raises on."""
 
     def __init__(self, client: Client, reply: Reply) -> None:
-        self._documents = client._parts().transport
+        self._documents = client._provider.parts().transport
         self._reply = reply
 
     def get(self, url: str, **kwargs: t.Any) -> Reply:
@@ -724,11 +541,3 @@ def test_odd_answers(entra: Emulator, client: Client, text: str) -> None:
     user = rooms.signed_in(entra, client)
     with pytest.raises(TokenError):
         refreshed(entra, made, user)
-
-
-@pytest.fixture
-def unused_port() -> int:
-    import socket
-
-    with socket.create_server(("localhost", 0)) as listener:
-        return int(listener.getsockname()[1])

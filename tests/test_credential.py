@@ -1,76 +1,25 @@
-"""How the app proves itself: certificates in all forms, against the emulator."""
+"""Where a credential comes from, and what happens when it is renewed meanwhile."""
 
 from __future__ import annotations
 
-import datetime
 import inspect
-import logging
+import threading
 import typing as t
 from pathlib import Path
 
-import jwt
 import msal
 import pytest
-import requests
 import rooms
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import NameOID
-from msal.oauth2cli import JwtAssertionCreator
+from test_certificate import PASSPHRASE
+from test_certificate import Identity
 
 from flask_msal_errors.client import Client
+from flask_msal_errors.credential import Supplied
+from flask_msal_errors.credential import held
+from flask_msal_errors.credential import is_refused
 from flask_msal_errors.credential import prepared
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.testing import Emulator
-
-PASSPHRASE = "very secret"
-
-
-class Identity:
-    """A key and its certificate, in the forms that credentials take."""
-
-    def __init__(self, key: t.Any = None) -> None:
-        self.key = key or rsa.generate_private_key(65537, 2048)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
-        now = datetime.datetime.now(datetime.timezone.utc)
-        self.certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(self.key.public_key())
-            .serial_number(1)
-            .not_valid_before(now)
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .sign(self.key, hashes.SHA256())
-        )
-
-    def private_pem(self, passphrase: str = "") -> str:
-        encryption: t.Any = serialization.NoEncryption()
-        if passphrase:
-            encryption = serialization.BestAvailableEncryption(passphrase.encode())
-        return self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
-        ).decode()
-
-    def public_pem(self) -> str:
-        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-    def pfx(self, folder: Path, certificate: bool = True) -> str:
-        path = folder / "app.pfx"
-        path.write_bytes(
-            pkcs12.serialize_key_and_certificates(
-                b"app",
-                self.key,
-                self.certificate if certificate else None,
-                None,
-                serialization.BestAvailableEncryption(PASSPHRASE.encode()),
-            )
-        )
-        return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -78,102 +27,16 @@ def identity() -> Identity:
     return Identity()
 
 
-FORMS = {
-    "thumbprint": (("thumbprint",), "RS256", "x5t", False),
-    "thumbprint, sent": (("thumbprint", "public"), "RS256", "x5t", True),
-    "certificate": (("public",), "PS256", "x5t#S256", True),
-    "encrypted key": (("public", "passphrase"), "PS256", "x5t#S256", True),
-    "pfx": (("pfx", "passphrase"), "PS256", "x5t#S256", False),
-    "pfx, sent": (("pfx", "passphrase", "send"), "PS256", "x5t#S256", True),
-}
+def refreshed(entra: Emulator, client: Client, user: t.Any) -> t.Any:
+    return client.silent(user, [entra.scope("Profile.Read")], force_refresh=True)
 
 
-def credential(
-    parts: tuple[str, ...], identity: Identity, thumbprint: str, folder: Path
-) -> dict[str, t.Any]:
-    made: dict[str, t.Any] = {}
-    if "pfx" in parts:
-        made["private_key_pfx_path"] = identity.pfx(folder)
-    else:
-        secret = PASSPHRASE if "passphrase" in parts else ""
-        made["private_key"] = identity.private_pem(secret)
-    if "thumbprint" in parts:
-        made["thumbprint"] = thumbprint
-    if "public" in parts:
-        made["public_certificate"] = identity.public_pem()
-    if "send" in parts:
-        made["public_certificate"] = True
-    if "passphrase" in parts:
-        made["passphrase"] = PASSPHRASE
-    return made
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_trap_11_parsed_and_signed_once(
-    entra: Emulator,
-    identity: Identity,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    form: str,
-) -> None:
-    """A sign-in and five refreshes: the key is parsed once, one assertion signed."""
-    counted: dict[str, int] = {}
-
-    def count(owner: t.Any, name: str) -> None:
-        original = getattr(owner, name)
-
-        def counting(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            counted[name] = counted.get(name, 0) + 1
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(owner, name, counting)
-
-    parts, algorithm, mark, sends = FORMS[form]
-    thumbprint = entra.register_certificate(identity.public_pem())
-    made = credential(parts, identity, thumbprint, tmp_path)
-    count(serialization, "load_pem_private_key")
-    count(pkcs12, "load_key_and_certificates")
-    count(JwtAssertionCreator, "create_normal_assertion")
-    client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=made))
-    with caplog.at_level(logging.DEBUG):
-        user = rooms.signed_in(entra, client)
-        for _ in range(5):
-            client.silent(user, [entra.scope("Profile.Read")], force_refresh=True)
-    parser = "load_key_and_certificates" if "pfx" in parts else "load_pem_private_key"
-    assert counted == {parser: 1, "create_normal_assertion": 1}
-    sent = {c.form["client_assertion"] for c in entra.calls if c.kind == "token"}
-    assert len(sent) == 1
-    (assertion,) = sent
-    header = jwt.get_unverified_header(assertion)
-    assert header["alg"] == algorithm and mark in header
-    assert ("x5c" in header) is sends
-    assert assertion not in caplog.text and PASSPHRASE not in caplog.text
-
-
-def test_like_msal(entra: Emulator, identity: Identity, tmp_path: Path) -> None:
-    """Each form makes the assertion header that MSAL itself would make."""
-    thumbprint = entra.register_certificate(identity.public_pem())
-    with requests.Session() as http:
-        http.verify = entra.ca_file
-        for parts, *_ in FORMS.values():
-            made = credential(parts, identity, thumbprint, tmp_path)
-            app = msal.ConfidentialClientApplication(
-                entra.client_id,
-                client_credential=made,
-                authority=entra.authority,
-                instance_discovery=False,
-                http_client=http,
-            )
-            theirs = jwt.get_unverified_header(app.client.client_assertion())
-            if "x5c" in theirs:
-                theirs["x5c"] = ["".join(text.split()) for text in theirs["x5c"]]
-            ours: t.Any = prepared(made, "client", lambda: "https://endpoint")
-            assert jwt.get_unverified_header(ours["client_assertion"]()) == theirs
+def token_calls(entra: Emulator) -> list[dict[str, str]]:
+    return [call.form for call in entra.calls if call.kind == "token"]
 
 
 class TestPrepared:
-    """The forms that need no certificate, and those that cannot be read."""
+    """The forms that need no certificate."""
 
     @staticmethod
     def endpoint() -> str:
@@ -220,64 +83,287 @@ class TestPrepared:
             rooms.sign_in(entra, client)
         assert "very secret" not in str(caught.value)
 
-    def test_lazy(self, identity: Identity) -> None:
-        """Nothing is signed before the first call, which needs the audience."""
-        made = {"private_key": identity.private_pem(), "thumbprint": "AB" * 20}
-        prepared(made, "client", self.endpoint)
 
-    def test_chain(self, identity: Identity) -> None:
-        """With a thumbprint the whole chain is sent; else the leaf, as MSAL does."""
-        pem = identity.public_pem() + Identity().public_pem()
-        made = {"private_key": identity.private_pem(), "public_certificate": pem}
-        for more, count in [({}, 1), ({"thumbprint": "AB" * 20}, 2)]:
-            ready: t.Any = prepared({**made, **more}, "client", lambda: "https://x")
-            header = jwt.get_unverified_header(ready["client_assertion"]())
-            assert len(header["x5c"]) == count
+class TestHeld:
+    """What a source has, and by what another credential is known."""
 
-    def test_unreadable(self, identity: Identity, tmp_path: Path) -> None:
-        """What cannot be read names the key and the remedy, and shows nothing of it."""
-        private, public = identity.private_pem(), identity.public_pem()
-        curve = Identity(ec.generate_private_key(ec.SECP256R1()))
-        text = tmp_path / "text.pfx"
-        text.write_text("very secret text")
-        bare = tmp_path / "bare"
-        bare.mkdir()
-        pfx = identity.pfx(tmp_path)
-        for broken in (
-            {"private_key": "very secret text", "thumbprint": "AB" * 20},
-            {"private_key": private[:200], "thumbprint": "AB" * 20},
-            {"private_key": private, "thumbprint": "very secret text"},
-            {"private_key": private, "public_certificate": "very secret text"},
-            {"private_key": private, "public_certificate": private},
-            {"private_key": private, "thumbprint": "AB" * 20, "passphrase": "x"},
-            {"private_key": identity.private_pem("x"), "public_certificate": public},
-            {"private_key": public, "public_certificate": public},
-            {"private_key": curve.private_pem(), "thumbprint": "AB" * 20},
-            {"private_key_pfx_path": str(tmp_path / "missing.pfx")},
-            {"private_key_pfx_path": str(text), "passphrase": PASSPHRASE},
-            {"private_key_pfx_path": pfx, "passphrase": "wrong"},
-            {"private_key_pfx_path": pfx},
-            {
-                "private_key_pfx_path": identity.pfx(bare, certificate=False),
-                "passphrase": PASSPHRASE,
-            },
-        ):
-            with pytest.raises(ConfigurationError) as caught:
-                prepared(broken, "client", self.endpoint)
-            assert "MSAL_CLIENT_CREDENTIAL" in str(caught.value)
-            assert "very secret" not in str(caught.value)
-            assert caught.value.__suppress_context__
+    def test_fixed(self) -> None:
+        """A text or dict is what it is, with the same mark for ever."""
+        for setting in ("secret", {"private_key": "p", "thumbprint": "t"}):
+            first: t.Any = held(setting)
+            assert first.value == setting and held(setting).mark == first.mark
+        assert held("secret").mark != held("another").mark
 
-    def test_through_the_client(self, entra: Emulator) -> None:
-        """An app with a broken certificate says so at its first sign-in."""
-        broken = {"private_key": "x", "thumbprint": "AB" * 20}
-        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=broken))
+    def test_function(self) -> None:
+        """A function is asked each time."""
+        secrets = iter(["one", "one", "two"])
+        marks = [held(lambda: next(secrets)).mark for _ in range(3)]
+        assert marks[0] == marks[1] != marks[2]
+
+    def test_file(self, tmp_path: Path) -> None:
+        """A PFX file counts by its content."""
+        path = tmp_path / "app.pfx"
+        path.write_bytes(b"one")
+        setting = {"private_key_pfx_path": str(path)}
+        first = held(setting)
+        path.write_bytes(b"two")
+        assert held(setting).mark != first.mark
+        path.unlink()
+        with pytest.raises(ConfigurationError, match="private_key_pfx_path"):
+            held(setting)
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            lambda: 1 / 0,
+            lambda: {"very secret": "x"},
+            lambda: 1.5,
+            lambda: print,
+            lambda: (_ for _ in ()).throw(OSError("very secret")),
+        ],
+    )
+    def test_bad_function(self, source: t.Any) -> None:
+        """A function that fails, or returns something else, is named, not quoted."""
+        with pytest.raises(
+            ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"
+        ) as caught:
+            held(source)
+        assert "very secret" not in str(caught.value)
+
+    def test_shows_nothing(self) -> None:
+        """No secret is in its repr."""
+        assert "very secret" not in repr(held("very secret"))
+
+
+@pytest.mark.parametrize(
+    ("result", "refused"),
+    [
+        ({"error": "invalid_client", "error_codes": [700027]}, True),
+        ({"error": "invalid_client", "error_codes": [7000215]}, True),
+        ({"error": "invalid_client", "error_codes": [7000222, 1]}, True),
+        ({"error": "invalid_client", "error_codes": [7000218]}, False),
+        ({"error": "invalid_client", "error_codes": []}, False),
+        ({"error": "invalid_client"}, True),
+        ({"error": "invalid_client", "error_codes": "7000215"}, True),
+        ({"error": "invalid_grant", "error_codes": [7000215]}, False),
+        ({"error": ["invalid_client"]}, False),
+        ({"access_token": "t"}, False),
+        (None, False),
+        ([], False),
+    ],
+)
+def test_is_refused(result: t.Any, refused: bool) -> None:
+    """Only a refusal of the credential itself is worth another credential."""
+    assert is_refused(result) is refused
+
+
+class TestSupplied:
+    """An app's own assertion."""
+
+    def test_has_another(self) -> None:
+        """It has another one if it gives something else than this thread's last."""
+        texts = ["one", "one", "two"]
+        supplied = Supplied(lambda: texts.pop(0))
+        assert supplied() == "one"
+        assert not supplied.has_another() and supplied.has_another()
+
+    def test_each_thread(self) -> None:
+        """What another thread was given meanwhile does not count."""
+        text = ["one"]
+        supplied = Supplied(lambda: text[0])
+        supplied()
+        text[0] = "two"
+        thread = threading.Thread(target=supplied)
+        thread.start()
+        thread.join(30)
+        assert supplied.has_another()
+
+    def test_context(self) -> None:
+        """It is asked again with the context that MSAL gave."""
+        seen: list[t.Any] = []
+        supplied = Supplied(lambda context: seen.append(context))
+        supplied({"client_id": "x"})
+        supplied.has_another()
+        assert seen == [{"client_id": "x"}] * 2
+
+    def test_fixed(self) -> None:
+        """A text cannot have changed."""
+        supplied = Supplied("text")
+        assert supplied() == "text" and not supplied.has_another()
+
+
+class Rotating:
+    """A source whose secret a person may change, and that counts who asks."""
+
+    def __init__(self, value: t.Any) -> None:
+        self.value = value
+        self.asked = 0
+
+    def __call__(self) -> t.Any:
+        self.asked += 1
+        return self.value
+
+
+class TestRotation:
+    """A refused credential is read once more, and the request repeated once."""
+
+    def test_secret(self, entra: Emulator) -> None:
+        """A refresh and a sign-in go on with a new secret; it is kept."""
+        source = Rotating(entra.client_secret)
+        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
+        user = rooms.signed_in(entra, client)
+        assert source.asked == 1
+        source.value = entra.secret_rotated()
+        assert refreshed(entra, client, user)["access_token"]
+        assert refreshed(entra, client, user)["access_token"]
+        assert source.asked == 2 and entra.counters["token.401"] == 1
+        source.value = entra.secret_rotated()
+        rooms.sign_in(entra, client)
+        assert source.asked == 3 and entra.counters["token.401"] == 2
+        assert entra.counters["discovery"] == 1
+
+    def test_pfx(self, entra: Emulator, identity: Identity, tmp_path: Path) -> None:
+        """A PFX file that was replaced is read again."""
+        entra.register_certificate(identity.public_pem())
+        path = identity.pfx(tmp_path)
+        setting = {"private_key_pfx_path": path, "passphrase": PASSPHRASE}
+        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
+        user = rooms.signed_in(entra, client)
+        new = Identity()
+        entra.tenant.certificates.clear()
+        entra.register_certificate(new.public_pem())
+        with pytest.raises(ConfigurationError, match="700027"):
+            refreshed(entra, client, user)
+        assert entra.counters["token.401"] == 1
+        assert new.pfx(tmp_path) == path
+        assert refreshed(entra, client, user)["access_token"]
+        assert entra.counters["token.401"] == 2
+
+    def test_pem(self, entra: Emulator, identity: Identity) -> None:
+        """So is a certificate that a function returns."""
+        entra.register_certificate(identity.public_pem())
+        source = Rotating(_pem(identity))
+        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
+        user = rooms.signed_in(entra, client)
+        new = Identity()
+        entra.tenant.certificates.clear()
+        entra.register_certificate(new.public_pem())
+        source.value = _pem(new)
+        assert refreshed(entra, client, user)["access_token"]
+        assert entra.counters["token.401"] == 1
+
+    def test_assertion(self, entra: Emulator) -> None:
+        """A function for assertions is asked by MSAL each time, and once more here."""
+        environment = entra.managed_environment()
+        good = _assertion(entra)
+        texts = [good, "outdated", good]
+        setting = {"client_assertion": lambda: texts.pop(0) if texts[1:] else texts[0]}
+        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
+        user = rooms.signed_in(entra, client)
+        entra.fail_next(_REFUSED, status=401)
+        assert environment and refreshed(entra, client, user)["access_token"]
+        assert entra.counters["token"] == 3
+
+    @pytest.mark.parametrize("kind", ["secret", "pem", "assertion", "function"])
+    def test_unchanged(self, entra: Emulator, identity: Identity, kind: str) -> None:
+        """What cannot have changed, or has not, is not sent again."""
+        entra.register_certificate(identity.public_pem())
+        setting: t.Any = {
+            "secret": entra.client_secret,
+            "pem": _pem(identity),
+            "assertion": {"client_assertion": _assertion(entra)},
+            "function": Rotating(entra.client_secret),
+        }[kind]
+        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
+        user = rooms.signed_in(entra, client)
+        before = entra.counters["token"]
+        for count in (1, 2, 3):
+            entra.fail_next(_REFUSED, status=401)
+            with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
+                refreshed(entra, client, user)
+            assert entra.counters["token"] == before + count
+
+    def test_no_loop(self, entra: Emulator) -> None:
+        """A source that has another wrong secret each time costs one repeat a call."""
+        wrong = iter(f"wrong {number}" for number in range(100))
+        client = Client(
+            rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=lambda: next(wrong))
+        )
+        for count in (2, 4):
+            with pytest.raises(ConfigurationError, match="7000215"):
+                rooms.sign_in(entra, client)
+            assert entra.counters["token"] == count
+
+    def test_other_refusals(self, entra: Emulator) -> None:
+        """Any other refusal does not ask the source."""
+        source = Rotating(entra.client_secret)
+        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
+        user = rooms.signed_in(entra, client)
+        entra.revoke("ada")
+        with pytest.raises(Exception, match="50173"):
+            refreshed(entra, client, user)
+        assert source.asked == 1
+
+    def test_threads(self, entra: Emulator) -> None:
+        """Eight people at once: all go on, and the source is asked once."""
+        source = Rotating(entra.client_secret)
+        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
+        users = [rooms.signed_in(entra, client) for _ in range(8)]
+        source.value = entra.secret_rotated()
+        entra.slow(0.2)
+        rooms.in_threads(8, lambda n: refreshed(entra, client, users[n]))
+        assert 1 <= entra.counters["token.401"] <= 8
+        # One for who is refused, and one for each who was refused meanwhile.
+        assert source.asked == 2
+
+    def test_broken_meanwhile(
+        self, entra: Emulator, identity: Identity, tmp_path: Path
+    ) -> None:
+        """A file that is half written is a fault of this request, not of the next."""
+        entra.register_certificate(identity.public_pem())
+        path = Path(identity.pfx(tmp_path))
+        whole = path.read_bytes()
+        setting = {"private_key_pfx_path": str(path), "passphrase": PASSPHRASE}
+        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
+        user = rooms.signed_in(entra, client)
+        path.write_bytes(whole[:100])
+        entra.fail_next(_REFUSED, status=401)
         with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
-            client.ready()
+            refreshed(entra, client, user)
+        path.write_bytes(whole)
+        assert refreshed(entra, client, user)["access_token"]
 
-    def test_unknown_certificate(self, entra: Emulator, identity: Identity) -> None:
-        """One that the registration does not list names the key as well."""
-        made = {"private_key": identity.private_pem(), "thumbprint": "AB" * 20}
-        client = Client(rooms.settings(entra, MSAL_CLIENT_CREDENTIAL=made))
-        with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
-            rooms.sign_in(entra, client)
+    def test_other_provider(self, entra: Emulator) -> None:
+        """A provider without Entra's codes says invalid_client alone."""
+        source = Rotating(entra.client_secret)
+        absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+        config = entra.config("openid", MSAL_CLIENT_CREDENTIAL=source, **absent)
+        client = Client(rooms.settings(entra, **config))
+        user = rooms.signed_in(entra, client)
+        source.value = entra.secret_rotated()
+        assert refreshed(entra, client, user)["access_token"]
+
+
+#: A certificate that the registration lists no more.
+_REFUSED = {
+    "error": "invalid_client",
+    "error_description": "AADSTS700027: The certificate is not registered.",
+    "error_codes": [700027],
+}
+
+
+def _pem(identity: Identity) -> dict[str, str]:
+    return {
+        "private_key": identity.private_pem(),
+        "public_certificate": identity.public_pem(),
+    }
+
+
+def _assertion(entra: Emulator) -> str:
+    """An assertion that the emulator accepts for a day."""
+    identity = msal.SystemAssignedManagedIdentity()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in entra.managed_environment().items():
+            patch.setenv(name, value)
+        made: t.Any = prepared(identity, "", lambda: entra.authority)
+        return str(made["client_assertion"]())

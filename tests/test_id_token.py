@@ -481,6 +481,44 @@ class TestKeys:
         keys.error = None
         validator.validate(new, metadata=self.METADATA, nonce=NONCE)
 
+    def test_aged(self, clock: t.Any) -> None:
+        """Old keys still count while new ones cannot be had; asked once a minute."""
+        keys = Keys(jwk())
+        validator = Validator(settings(), keys)
+
+        def check(token: str) -> int:
+            validator.validate(token, metadata=self.METADATA, nonce=NONCE)
+            return len(keys.fetched)
+
+        assert check(signed()) == 1
+        keys.error = OSError("down")
+        clock.now += 86_401
+        for later, count in [(0, 2), (30, 2), (31, 3), (1, 3)]:
+            clock.now += later
+            assert check(signed()) == count
+        keys.document, keys.error = {"keys": [jwk(THEIRS, "two")]}, None
+        clock.now += 61
+        with pytest.raises(InvalidIdToken):
+            check(signed())
+        assert check(signed(THEIRS, kid="two"))
+
+    def test_aged_and_unknown(self, clock: t.Any) -> None:
+        """An unknown key is asked for all the same, and not without end."""
+        keys = Keys(jwk())
+        validator = Validator(settings(), keys)
+        validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        clock.now += 86_401
+        keys.error = OSError("down")
+        new = signed(THEIRS, kid="two")
+        with pytest.raises(OSError, match="down"):
+            validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+        keys.document, keys.error = {"keys": [jwk(THEIRS, "two")]}, None
+        validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+        for _ in range(9):
+            with pytest.raises(InvalidIdToken):
+                validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        assert len(keys.fetched) <= 4
+
 
 class TestOverTheWire:
     """The same with the emulator's tokens, by the real MSAL."""

@@ -8,6 +8,7 @@ import pathlib
 import types
 import typing as t
 
+import msal
 import pytest
 from flask import Flask
 from hypothesis import given
@@ -60,6 +61,17 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("CLIENT_CREDENTIAL", PEM, PEM),
     ("CLIENT_CREDENTIAL", '{"client_assertion": "jwt"}', {"client_assertion": "jwt"}),
     ("CLIENT_CREDENTIAL", {"client_assertion": len}, {"client_assertion": len}),
+    ("CLIENT_CREDENTIAL", len, len),
+    (
+        "CLIENT_CREDENTIAL",
+        '{"ManagedIdentityIdType": "SystemAssigned", "Id": null}',
+        {"ManagedIdentityIdType": "SystemAssigned", "Id": None},
+    ),
+    (
+        "CLIENT_CREDENTIAL",
+        msal.UserAssignedManagedIdentity(client_id="x"),
+        {"ManagedIdentityIdType": "ClientId", "Id": "x"},
+    ),
     (
         "CLIENT_CREDENTIAL",
         {"private_key": "p", "public_certificate": "c", "passphrase": None},
@@ -174,6 +186,8 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     ("CLIENT_CREDENTIAL", {"private_key": SECRET}, "private_key with thumbprint"),
     ("CLIENT_CREDENTIAL", {"thumbprint": SECRET}, "or client_assertion"),
     ("CLIENT_CREDENTIAL", {"client_assertion": ""}, "or client_assertion"),
+    ("CLIENT_CREDENTIAL", {"ManagedIdentityIdType": "Typo"}, "managed identity"),
+    ("CLIENT_CREDENTIAL", {"ManagedIdentityIdType": "ClientId"}, "managed identity"),
     ("CLIENT_CREDENTIAL", {SECRET: SECRET}, "private_key_pfx_path"),
     ("CLIENT_CREDENTIAL", '{"private_key": "' + SECRET, "be valid JSON"),
     ("CLIENT_CREDENTIAL", '["' + SECRET + '"]', "be a text"),

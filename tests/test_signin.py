@@ -500,7 +500,7 @@ class TestEnd:
         session_id = live.session_id(person)
         signin = live.app.extensions["flask_msal_errors"].signin
         entra.unavailable(target="discovery")
-        signin._client._built = None
+        signin._client._provider._built = None
         page = person.get(live.url + "/auth/logout")
         shown = person.visit(live.url + "/auth/logout", {"token": _token(page)})
         assert shown.url == live.url + "/auth/signed-out"

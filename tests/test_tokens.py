@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import requests
 import rooms
 from flask import Flask
 from flask import g
@@ -86,14 +87,14 @@ def house(
     client = request.getfixturevalue("redis_client") if redis else None
     made = House(entra, rooms.session_app(tmp_path, request.param, client))
     yield made
-    made.client._parts().transport.close()
+    made.client._provider.parts().transport.close()
 
 
 @pytest.fixture
 def files(entra: Emulator, tmp_path: Path) -> t.Iterator[House]:
     made = House(entra, rooms.session_app(tmp_path, "files"))
     yield made
-    made.client._parts().transport.close()
+    made.client._provider.parts().transport.close()
 
 
 def expired(user: Caches) -> None:
@@ -194,7 +195,75 @@ class TestAcquire:
             files.acquire(force_refresh=True)
         files.entra.clear_faults()
         assert files.acquire(force_refresh=True)
-        fresh._parts().transport.close()
+        fresh._provider.parts().transport.close()
+
+
+class TestDue:
+    """A token that is due for renewal, but alive."""
+
+    @staticmethod
+    def due(user: Caches) -> None:
+        rooms.aged(user, expires_on=2000, refresh_on=-10)
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            lambda entra: entra.unavailable(60),
+            lambda entra: entra.throttle(60),
+            lambda entra: entra.throttle(60, plain=False),
+            lambda entra: entra.broken(),
+            lambda entra: entra.revoke("ada"),
+            lambda entra: entra.secret_rotated(),
+        ],
+    )
+    def test_outlasts(self, files: House, fault: t.Any) -> None:
+        """Whatever keeps it from being renewed, it is used."""
+        old = files.acquire()
+        files.change(self.due)
+        fault(files.entra)
+        assert files.acquire() == old
+
+    def test_nobody_listens(self, files: House) -> None:
+        """An endpoint that cannot be reached is asked once in half a minute."""
+        old = files.acquire()
+        files.change(self.due)
+        transport = files.client._provider.parts().transport
+        sent: list[str] = []
+
+        def send(method: str, *_: t.Any) -> t.NoReturn:
+            sent.append(method)
+            raise requests.ConnectionError("no network")
+
+        transport._send = send  # type: ignore[method-assign]
+        assert [files.acquire() for _ in range(5)] == [old] * 5
+        assert sent == ["POST"]
+
+    def test_nobody_waits(self, house: House) -> None:
+        """While another request renews it, it is used as it is."""
+        old = house.acquire()
+        house.change(self.due)
+        asked, go = threading.Event(), threading.Event()
+
+        def hold(_: t.Any) -> None:
+            asked.set()
+            assert go.wait(30)
+
+        house.entra.fail_next(hold)
+        found: list[str] = []
+        thread = threading.Thread(target=lambda: found.append(house.acquire()))
+        thread.start()
+        assert asked.wait(30)
+        assert house.acquire() == old
+        go.set()
+        thread.join(30)
+        assert found != [old] and house.acquire() == found[0] and house.calls == 1
+
+    def test_forced(self, files: House) -> None:
+        """Who asks for another token does not get the old one."""
+        files.change(self.due)
+        files.entra.unavailable(60)
+        with pytest.raises(ServiceUnavailable):
+            files.acquire(force_refresh=True)
 
 
 class TestSingleFlight:

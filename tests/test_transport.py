@@ -334,6 +334,32 @@ class TestDocuments:
         assert entra.counters["discovery"] == 2
         sender.close()
 
+    @pytest.mark.parametrize("fault", ["unavailable", "broken"])
+    def test_outlive_an_outage(self, entra: Emulator, fault: str) -> None:
+        """One that cannot be had again is kept until it can."""
+        sender, now = transport(MSAL_VERIFY=entra.ca_file), time.monotonic()
+        url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
+        first = sender.get(url)
+        sender._documents = {
+            key: (now - 1, reply) for key, (_, reply) in sender._documents.items()
+        }
+        getattr(entra, fault)(target="discovery")
+        assert sender.get(url) is first
+        entra.clear_faults()
+        assert sender.get(url) is not first
+        sender.close()
+
+    def test_aliases(self) -> None:
+        """MSAL's search for other names of a host finds none, and asks nobody."""
+        sender = transport(MSAL_HTTP_CLIENT=Unreachable())
+        host = "https://login.microsoftonline.com"
+        url = f"{host}/common/discovery/instance"
+        reply = sender.get(url, params={"api-version": "1.1"})
+        assert json.loads(reply.text) == {"metadata": []}
+        for params in ({"api-version": "1.0"}, None):
+            with pytest.raises(requests.ConnectionError):
+                sender.get(url, params=params)
+
     def test_fresh(self, entra: Emulator) -> None:
         """Keys are fetched whenever they are asked for: their reader keeps them."""
         sender = transport(MSAL_VERIFY=entra.ca_file)
@@ -405,6 +431,45 @@ class TestCookies:
         assert [c for c in entra.calls if "Cookie" in c.headers] == []
         assert entra.counters["token"] == 2 and not sender._client.cookies
         sender.close()
+
+
+class Unreachable:
+    """An HTTP client without a network."""
+
+    def get(self, url: str, **kwargs: t.Any) -> t.NoReturn:
+        raise requests.ConnectionError("no network")
+
+    post = get
+
+
+class TestUnwell:
+    """A token endpoint that does not answer is known for half a minute."""
+
+    def test_times(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From a failed call until the time is over, or a call succeeds."""
+        clock = [1000.0]
+        monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+        client: t.Any = Unreachable()
+        sender = transport(MSAL_HTTP_CLIENT=client)
+        assert not sender.unwell
+        with pytest.raises(requests.ConnectionError):
+            sender.post("https://x", data={})
+        for at, unwell in ((29, True), (31, False)):
+            clock[0] = 1000.0 + at
+            assert sender.unwell is unwell
+        with pytest.raises(requests.ConnectionError):
+            sender.post("https://x", data={})
+        client.post = lambda url, **_: Reply(200, "{}", {})
+        assert sender.unwell
+        sender.post("https://x", data={})
+        assert not sender.unwell
+
+    def test_document(self) -> None:
+        """Documents do not count: discovery may be down alone."""
+        sender = transport(MSAL_HTTP_CLIENT=Unreachable())
+        with pytest.raises(requests.ConnectionError):
+            sender.document("https://x")
+        assert not sender.unwell
 
 
 class OwnClient:

@@ -93,11 +93,13 @@ class TestUser:
             ({"preferred_username": "p", "upn": "u", "name": "Ada"}, "p", "Ada"),
             ({"upn": "u", "email": "e"}, "u", "u"),
             ({"email": "e"}, "e", "e"),
-            ({}, "", ""),
+            ({"emails": ["first", "second"]}, "first", "first"),
+            ({"emails": []}, "", "subject"),
+            ({}, "", "subject"),
         ],
     )
     def test_names(self, claims: dict[str, str], username: str, name: str) -> None:
-        """The first claim that says it, or an empty text."""
+        """The first claim that says it; the subject is a name of last resort."""
         user = User({**CLAIMS, **claims})
         assert (user.username, user.name) == (username, name)
 

@@ -12,13 +12,20 @@ from . import authorize
 from . import azure
 from . import browsers
 from . import discovery
+from . import managed
 from . import panel
 from . import token
 from .model import Call
 from .state import Tenant
 
 SERVICES = (discovery.discovery, discovery.jwks, token.blueprint, azure.blueprint)
-PAGES = (authorize.blueprint, authorize.pages, browsers.blueprint, panel.blueprint)
+PAGES = (
+    authorize.blueprint,
+    authorize.pages,
+    browsers.blueprint,
+    panel.blueprint,
+    managed.blueprint,
+)
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-src *; base-uri 'none'"
 
 

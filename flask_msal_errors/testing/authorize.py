@@ -20,6 +20,7 @@ from flask import render_template
 from flask import request
 from flask import url_for
 
+from . import authorities
 from . import rules
 from .browsers import blueprint as logout
 from .browsers import browser
@@ -28,8 +29,11 @@ from .claims import parse_claims
 from .codes import KINDS
 from .errors import Refusal
 from .fetch import is_local
+from .model import B2C
 from .model import OIDC_SCOPES
+from .model import OPENID
 from .model import Ask
+from .model import Authority
 from .model import Browser
 from .model import Code
 from .model import SignIn
@@ -53,24 +57,26 @@ def refused(refusal: Refusal) -> tuple[str, int]:
 
 
 @blueprint.route("/<name>/oauth2/v2.0/authorize", methods=["GET", "POST"])
-def authorize(name: str) -> Response:
+@blueprint.route("/<name>/<policy>/oauth2/v2.0/authorize", methods=["GET", "POST"])
+@blueprint.route("/tfp/<name>/<policy>/oauth2/v2.0/authorize", methods=["GET", "POST"])
+@blueprint.route("/<name>/authorize", methods=["GET", "POST"])
+def authorize(name: str, policy: str = "") -> Response:
     """Begin a sign-in: check the request, then go as far as no page is needed."""
     here = tenant()
-    if not here.known(name):
-        raise Refusal(90002)
+    authority = authorities.find(here, name, policy)
     params = request.values.to_dict()
     check_app(here, params)
     with here.lock:
         try:
-            ask = read_ask(here, params)
+            ask = read_ask(here, params, authority)
         except Refusal as refusal:
-            return error_redirect(here, params, refusal)
+            return error_redirect(here, params, authority, refusal)
         page = rules.next_page(here, ask, browser(here))
         if page == "done":
             return finish(here, ask)
         if params.get("prompt") == "none":
             silent = rules.silent_refusal(here, ask, browser(here))
-            return error_redirect(here, params, silent)
+            return error_redirect(here, params, authority, silent)
         here.asks[ctx := secrets.token_urlsafe(16)] = ask
     return remember(here, see_page(ctx))
 
@@ -88,7 +94,7 @@ def check_app(here: Tenant, params: dict[str, str]) -> None:
         raise Refusal(50011)
 
 
-def read_ask(here: Tenant, params: dict[str, str]) -> Ask:
+def read_ask(here: Tenant, params: dict[str, str], authority: Authority) -> Ask:
     """Read and check the rest of an authorize request."""
     if params.get("response_type") != "code":
         raise Refusal(70016)
@@ -96,7 +102,15 @@ def read_ask(here: Tenant, params: dict[str, str]) -> Ask:
     if not scopes:
         raise Refusal(90014, detail="The required field 'scope' is missing.")
     rules.check_scopes(here, scopes)
-    return Ask(params, scopes, parse_claims(params.get("claims")), here.now())
+    wanted = parse_claims(params.get("claims"))
+    if authority.kind == OPENID:
+        if "offline_access" in scopes and not here.settings.openid_offline:
+            raise Refusal(70011)
+        if params.get("claims"):
+            raise Refusal(90014, detail="The claims parameter is not supported.")
+        levels = tuple(params.get("acr_values", "").split())
+        wanted = dataclasses.replace(wanted, acr_values=levels)
+    return Ask(params, scopes, wanted, here.now(), authority=authority)
 
 
 def see_page(ctx: str) -> Response:
@@ -122,7 +136,7 @@ def show() -> Response:
             return finish(here, ask)
         block = rules.blocking(here, ask.scopes)
         if page == "blocked" and block and block.redirect:
-            return error_redirect(here, ask.params, Refusal(53003))
+            return error_redirect(here, ask.params, ask.authority, Refusal(53003))
         return make_response(
             render_template(f"{page}.html", **page_words(here, ask, own))
         )
@@ -143,6 +157,7 @@ def page_words(here: Tenant, ask: Ask, own: Browser) -> dict[str, t.Any]:
         "contexts": sorted(ask.wanted.contexts - sign_in.acrs) if sign_in else [],
         "scopes": [scope_words(scope) for scope in missing],
         "number": 10 + int(ask.at) % 90,
+        "policy": ask.authority.policy,
     }
 
 
@@ -162,11 +177,10 @@ def act() -> Response:
     with here.lock:
         ask = _ask(here)
         action = request.form.get("action", "")
-        if action == "cancel":
-            fields = {"error": "access_denied", "error_subcode": "cancel"}
-            return to_app(ask.params, fields)
+        if action in ("cancel", "forgot"):
+            return to_app(ask.params, given_up(ask, action))
         if action == "decline":
-            return error_redirect(here, ask.params, Refusal(65004))
+            return error_redirect(here, ask.params, ask.authority, Refusal(65004))
         if action == "switch":
             ask.user, ask.switching = None, True
         elif request.form.get("user") in here.users:
@@ -174,6 +188,14 @@ def act() -> Response:
         else:
             prove(here, ask, action)
         return see_page(request.form["ctx"])
+
+
+def given_up(ask: Ask, action: str) -> dict[str, str]:
+    """Return what the app is told of who cancelled, or forgot their password."""
+    if ask.authority.kind == B2C:
+        return authorities.b2c_fields(90118 if action == "forgot" else 90091)
+    fields = {"error": "access_denied", "error_subcode": "cancel"}
+    return fields if ask.authority.kind != OPENID else {"error": "access_denied"}
 
 
 def pick(here: Tenant, ask: Ask, user: User) -> None:
@@ -199,8 +221,11 @@ def prove(here: Tenant, ask: Ask, action: str) -> None:
     elif action == "context":
         acrs = sign_in.acrs | ask.wanted.contexts
         own.sign_ins[user.key] = dataclasses.replace(sign_in, mfa=True, acrs=acrs)
+    elif action == "profile":
+        user.name = request.form.get("display_name") or user.name
+        ask.finished = True
     elif action == "password":
-        user.password_expired = False
+        user.password_expired, ask.finished = False, True
         own.sign_ins[user.key] = dataclasses.replace(sign_in, at=here.now())
     elif action == "accept":
         user.consents.update(consented(here, ask.scopes))
@@ -222,18 +247,25 @@ def finish(here: Tenant, ask: Ask) -> Response:
     sign_in = rules.chosen(here, ask, own)
     if sign_in is None:
         raise Refusal(90023)
+    if ask.authority.kind == B2C:
+        # An app of a B2C tenant has an administrator's consent.
+        sign_in.user.consents.update(consented(here, ask.scopes))
     sign_in = dataclasses.replace(sign_in, address=sign_in.user.address)
     code = f"1.AX{secrets.token_urlsafe(32)}"
     here.codes[code] = Code(ask, sign_in, here.now())
     here.asks.pop(request.values.get("ctx", ""), None)
-    fields = {"code": code, "session_state": sign_in.sid}
-    if ask.get("client_info") == "1":
-        fields["client_info"] = client_info(here, sign_in.user)
+    fields = {"code": code}
+    if ask.authority.kind != OPENID:
+        fields["session_state"] = sign_in.sid
+    if ask.get("client_info") == "1" and ask.authority.kind != OPENID:
+        fields["client_info"] = client_info(here, sign_in.user, ask.authority)
     return to_app(ask.params, fields)
 
 
-def error_redirect(here: Tenant, params: dict[str, str], refusal: Refusal) -> Response:
-    return to_app(params, refusal.redirect_fields(here.pages_url))
+def error_redirect(
+    here: Tenant, params: dict[str, str], authority: Authority, refusal: Refusal
+) -> Response:
+    return to_app(params, authorities.redirect_fields(here, authority, refusal))
 
 
 def to_app(params: dict[str, str], fields: dict[str, str]) -> Response:

@@ -17,8 +17,8 @@ from flask import redirect
 from flask import render_template
 from flask import request
 
+from . import authorities
 from . import rules
-from .errors import Refusal
 from .fetch import is_local
 from .model import Browser
 from .state import Tenant
@@ -57,14 +57,16 @@ def remember(here: Tenant, response: Response) -> Response:
 
 
 @blueprint.route("/<name>/oauth2/v2.0/logout", methods=["GET", "POST"])
-def logout(name: str) -> Response:
+@blueprint.route("/<name>/<policy>/oauth2/v2.0/logout", methods=["GET", "POST"])
+@blueprint.route("/tfp/<name>/<policy>/oauth2/v2.0/logout", methods=["GET", "POST"])
+@blueprint.route("/<name>/logout", methods=["GET", "POST"])
+def logout(name: str, policy: str = "") -> Response:
     """End the single sign-on session, here and (front-channel) in the app.
 
     A ``logout_hint`` ends that user's session only.
     """
     here = tenant()
-    if not here.known(name):
-        raise Refusal(90002)
+    authorities.find(here, name, policy)
     with here.lock:
         ended = _end(here, request.values.get("logout_hint", ""))
     frames = _frames(here, ended)

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from flask import Request
 
+from . import managed
 from .errors import Refusal
 from .state import Tenant
 
@@ -69,6 +70,9 @@ def _check_assertion(tenant: Tenant, assertion: str, request: Request) -> None:
     try:
         header = jwt.get_unverified_header(assertion)
         mark = str(header.get("x5t#S256") or header.get("x5t") or header.get("kid"))
+        own_key = tenant.keys.by_kid(mark)
+        if own_key is not None:
+            return managed.check(tenant, assertion, own_key.public)
         key: t.Any = tenant.certificates.get(mark.rstrip("="))
         if key is None:
             raise Refusal(700027)
@@ -81,6 +85,6 @@ def _check_assertion(tenant: Tenant, assertion: str, request: Request) -> None:
     except jwt.PyJWTError:
         raise Refusal(50013) from None
     audience = str(claims.get("aud", ""))
-    own = audience.startswith(f"{tenant.https_url}/")
+    own = audience.startswith(f"{tenant.base_url}/")
     if not own or {claims["sub"], claims["iss"]} != {tenant.client_id}:
         raise Refusal(50013)

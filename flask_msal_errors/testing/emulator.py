@@ -12,6 +12,7 @@ import types
 import typing as t
 
 from . import app
+from . import authorities
 from .model import Call
 from .person import Person
 from .pki import ServerFiles
@@ -106,15 +107,17 @@ class Emulator(Switches):
         """Go back to the start: users, policies, faults, counters, sessions, tokens."""
         self.tenant.reset()
 
-    def config(self, **overrides: t.Any) -> dict[str, t.Any]:
-        """Return the ``MSAL_*`` settings of a Flask app that signs in here."""
+    def config(self, kind: str = "entra", **overrides: t.Any) -> dict[str, t.Any]:
+        """Return the ``MSAL_*`` settings of a Flask app that signs in here.
+
+        :param kind: ``entra``, ``b2c`` (user flows) or ``openid`` (another provider).
+        """
         settings: dict[str, t.Any] = {
             "MSAL_CLIENT_ID": self.client_id,
             "MSAL_CLIENT_CREDENTIAL": self.client_secret,
-            "MSAL_AUTHORITY": self.authority,
             "MSAL_VERIFY": self.ca_file,
-            "MSAL_INSTANCE_DISCOVERY": False,
             "MSAL_SCOPES": [self.scope("Profile.Read")],
+            **authorities.settings_of(self.tenant, kind),
         }
         return {**settings, **overrides}
 

@@ -17,6 +17,8 @@ OIDC_SCOPES = {
     "email": "View your email address",
     "offline_access": "Maintain access to data you have given it access to",
 }
+ENTRA, B2C, OPENID = "entra", "b2c", "openid"
+SIGN_IN_POLICY, RESET_POLICY, EDIT_POLICY = "B2C_1_signin", "B2C_1_reset", "B2C_1_edit"
 API_SCOPES = {
     "Profile.Read": "Read your profile",
     "Mail.Read": "Read your mail",
@@ -76,9 +78,26 @@ class Browser:
     sign_ins: dict[str, SignIn] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Authority:
+    """Which of the emulator's authorities is asked, and by which name.
+
+    :param kind: ``entra``, ``b2c`` or ``openid``.
+    :param path: what the paths of its endpoints begin with.
+    :param policy: the user flow, at B2C.
+    """
+
+    kind: str = ENTRA
+    path: str = ""
+    policy: str = ""
+
+
 @dataclasses.dataclass
 class Ask:
-    """One authorize request on its way through the pages."""
+    """One authorize request on its way through the pages.
+
+    :param finished: the person did what a user flow beside sign-in is for.
+    """
 
     params: dict[str, str]
     scopes: tuple[str, ...]
@@ -87,6 +106,8 @@ class Ask:
     user: str | None = None
     switching: bool = False
     consented: bool = False
+    authority: Authority = Authority()
+    finished: bool = False
 
     def get(self, name: str) -> str:
         return self.params.get(name, "")
@@ -107,6 +128,7 @@ class RefreshToken:
     """A refresh token: for one user and client, for every resource."""
 
     sign_in: SignIn
+    authority: Authority = Authority()
     used: bool = False
 
 
@@ -162,4 +184,10 @@ class Settings:
     context_form: str = "microsoft"
     redirect_uris: set[str] | None = None
     frontchannel_logout_uri: str | None = None
+    host: str | None = None
+    policy_claim: str = "tfp"
+    openid_at_root: bool = False
+    openid_offline: bool = True
+    openid_sign_out: bool = True
+    managed_identity: bool = True
     id_token_hook: t.Callable[[dict[str, t.Any], dict[str, t.Any]], t.Any] | None = None

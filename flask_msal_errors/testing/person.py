@@ -26,6 +26,7 @@ _BUTTONS = {
     "mfa": "mfa",
     "context": "context",
     "password": "password",
+    "profile": "profile",
     "consent": "accept",
     "form_post": "continue",
 }

@@ -11,7 +11,10 @@ import typing as t
 from .claims import Wanted
 from .errors import Refusal
 from .model import API_SCOPES
+from .model import B2C
+from .model import EDIT_POLICY
 from .model import GRAPH
+from .model import RESET_POLICY
 from .model import Ask
 from .model import BlockPolicy
 from .model import Browser
@@ -90,6 +93,8 @@ def chosen(tenant: Tenant, ask: Ask, browser: Browser) -> SignIn | None:
         return candidates.get(ask.user)
     if ask.switching or ask.get("prompt") == "select_account":
         return None
+    if ask.authority.policy == RESET_POLICY:
+        return None
     if ask.get("login_hint"):
         user = hinted(tenant, ask.get("login_hint"))
         return candidates.get(user.key) if user else None
@@ -122,7 +127,7 @@ def _has_consent(user: User, scope: str) -> bool:
 
 def missing_consents(ask: Ask, user: User) -> list[str]:
     """Return the scopes to ask the person for; with ``prompt=consent`` all."""
-    if ask.consented:
+    if ask.consented or ask.authority.kind == B2C:
         return []
     if ask.get("prompt") == "consent":
         return list(ask.scopes)
@@ -130,7 +135,15 @@ def missing_consents(ask: Ask, user: User) -> list[str]:
 
 
 Page = t.Literal[
-    "pick", "unassigned", "password", "blocked", "mfa", "context", "consent", "done"
+    "pick",
+    "unassigned",
+    "password",
+    "profile",
+    "blocked",
+    "mfa",
+    "context",
+    "consent",
+    "done",
 ]
 
 
@@ -142,8 +155,11 @@ def next_page(tenant: Tenant, ask: Ask, browser: Browser) -> Page:
     user = sign_in.user
     if not user.assigned:
         return "unassigned"
-    if user.password_expired:
+    resets = ask.authority.policy == RESET_POLICY and not ask.finished
+    if user.password_expired or resets:
         return "password"
+    if ask.authority.policy == EDIT_POLICY and not ask.finished:
+        return "profile"
     if blocking(tenant, ask.scopes):
         return "blocked"
     needs_mfa = ask.wanted.policies or mfa_policies(tenant, user, ask.scopes)

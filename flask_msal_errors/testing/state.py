@@ -81,8 +81,16 @@ class Tenant:
             self.calls: list[Call] = []
 
     @property
+    def base_url(self) -> str:
+        """The URL that the tenant goes by: another host's, if it plays one."""
+        host = self.settings.host
+        return f"https://{host}" if host else self.https_url
+
+    @property
     def issuer(self) -> str:
-        return f"{self.https_url}/{self.id}/v2.0"
+        external = (self.settings.host or "").endswith(".ciamlogin.com")
+        base = f"https://{self.id}.ciamlogin.com" if external else self.base_url
+        return f"{base}/{self.id}/v2.0"
 
     def now(self) -> float:
         """Return the time, later at every call: so before and after are certain."""
@@ -99,7 +107,8 @@ class Tenant:
 
     def known(self, tenant: str) -> bool:
         """Whether a URL's first segment names this tenant, or any tenant."""
-        return tenant.lower() in (self.id, "common", "organizations", "contoso.example")
+        domains = ("contoso.example", "contoso.onmicrosoft.com")
+        return tenant.lower() in (self.id, "common", "organizations", *domains)
 
     def full_scope(self, scope: str) -> str:
         """Return ``scope`` with its resource; Graph owns what has no prefix."""

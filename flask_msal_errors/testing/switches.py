@@ -13,6 +13,7 @@ import typing as t
 import uuid
 
 from . import clientauth
+from . import managed
 from . import tokens
 from .faults import Delay
 from .faults import Outage
@@ -76,6 +77,19 @@ class Switches:
         if value not in HEADER_FORMS:
             raise ValueError(f"header_form is one of {', '.join(HEADER_FORMS)}")
         self.tenant.settings.header_form = value
+
+    host = _setting("host", "Another host's name to go by, or ``None``.")
+    policy_claim = _setting("policy_claim", "What names a B2C policy: tfp or acr.")
+    openid_at_root = _setting("openid_at_root", "Whether that issuer has no path.")
+    openid_offline = _setting(
+        "openid_offline", "Whether the plain provider has refresh tokens."
+    )
+    openid_sign_out = _setting(
+        "openid_sign_out", "Whether the plain provider has an end session endpoint."
+    )
+    managed_identity = _setting(
+        "managed_identity", "Whether this machine has a managed identity."
+    )
 
     @property
     def context_form(self) -> str:
@@ -234,6 +248,13 @@ class Switches:
     def register_certificate(self, pem: str | bytes) -> str:
         """Accept client assertions of this certificate; returns its thumbprint."""
         return clientauth.register(self.tenant, pem)
+
+    def managed_environment(self, place: str = "app_service") -> dict[str, str]:
+        """Return what ``os.environ`` says on a host with a managed identity.
+
+        :param place: ``app_service`` or ``vm``.
+        """
+        return managed.environment(self.tenant, place)
 
     def forge(
         self,

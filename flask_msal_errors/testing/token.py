@@ -14,9 +14,11 @@ import typing as t
 
 from flask import Blueprint
 from flask import Response
+from flask import g
 from flask import jsonify
 from flask import request
 
+from . import authorities
 from . import rules
 from . import tokens
 from .claims import Wanted
@@ -24,9 +26,12 @@ from .claims import parse_claims
 from .clientauth import authenticate
 from .errors import Refusal
 from .errors import entra_headers
+from .model import B2C
 from .model import GRAPH
 from .model import OIDC_SCOPES
+from .model import OPENID
 from .model import Ask
+from .model import Authority
 from .model import RefreshToken
 from .model import SignIn
 from .state import Tenant
@@ -39,15 +44,18 @@ blueprint.after_request(entra_headers)
 
 @blueprint.errorhandler(Refusal)
 def refused(refusal: Refusal) -> tuple[Response, int]:
-    return jsonify(refusal.body(tenant().pages_url)), refusal.kind.status
+    body = authorities.body(tenant(), g.get("authority", Authority()), refusal)
+    return jsonify(body), refusal.kind.status
 
 
 @blueprint.post("/<name>/oauth2/v2.0/token")
-def token(name: str) -> Response:
+@blueprint.post("/<name>/<policy>/oauth2/v2.0/token")
+@blueprint.post("/tfp/<name>/<policy>/oauth2/v2.0/token")
+@blueprint.post("/<name>/token")
+def token(name: str, policy: str = "") -> Response:
     """Answer a token request."""
     here = tenant()
-    if not here.known(name):
-        raise Refusal(90002)
+    g.authority = authorities.find(here, name, policy)
     with here.lock:
         authenticate(here, request)
         grants = {"authorization_code": redeem_code, "refresh_token": refresh}
@@ -67,6 +75,7 @@ def redeem_code(here: Tenant) -> dict[str, t.Any]:
         raise Refusal(54005)
     if here.now() > code.at + CODE_LIFETIME:
         raise Refusal(70008)
+    check_authority(code.ask.authority)
     if code.ask.get("redirect_uri") != form.get("redirect_uri"):
         raise Refusal(500112)
     check_verifier(code.ask, form.get("code_verifier", ""))
@@ -75,6 +84,13 @@ def redeem_code(here: Tenant) -> dict[str, t.Any]:
     wanted = parse_claims(form.get("claims"))
     rules.check_silent(here, code.sign_in, scopes, wanted)
     return answer(here, code.sign_in, scopes, wanted, code.ask)
+
+
+def check_authority(granted: Authority) -> None:
+    """Refuse what another authority, or another user flow, granted."""
+    asked = g.authority
+    if (granted.kind, granted.policy) != (asked.kind, asked.policy):
+        raise Refusal(9002313)
 
 
 def check_verifier(ask: Ask, verifier: str) -> None:
@@ -96,6 +112,7 @@ def refresh(here: Tenant) -> dict[str, t.Any]:
         raise Refusal(9002313)
     if here.settings.one_time_refresh_tokens and held.used:
         raise Refusal(70008)
+    check_authority(held.authority)
     scopes = requested(here, request.form.get("scope"))
     wanted = parse_claims(request.form.get("claims"))
     if here.faults.loop:
@@ -166,9 +183,25 @@ def answer(
         body["refresh_in"] = here.settings.refresh_in
     if "offline_access" in scopes:
         body["refresh_token"] = f"1.AX{secrets.token_urlsafe(48)}"
-        here.refresh_tokens[body["refresh_token"]] = RefreshToken(sign_in)
+        token = RefreshToken(sign_in, g.authority)
+        here.refresh_tokens[body["refresh_token"]] = token
     if "openid" in scopes:
-        body["id_token"] = tokens.id_token(here, sign_in, ask)
+        body["id_token"] = tokens.id_token(here, sign_in, ask, g.authority)
     if request.form.get("client_info") == "1":
-        body["client_info"] = tokens.client_info(here, sign_in.user)
-    return body
+        body["client_info"] = tokens.client_info(here, sign_in.user, g.authority)
+    return as_authority(body, asked, ask is None)
+
+
+def as_authority(
+    body: dict[str, t.Any], asked: list[str], refreshed: bool
+) -> dict[str, t.Any]:
+    """Return the success body without what this authority does not send."""
+    dropped = set()
+    if g.authority.kind == B2C and not set(asked) - set(OIDC_SCOPES):
+        dropped = {"access_token", "scope", "expires_in", "ext_expires_in"}
+    if g.authority.kind == OPENID:
+        # What was asked for need not be said again (RFC 6749, 5.1), and an ID token
+        # need not come at a refresh (OpenID Connect Core, 12.2).
+        dropped = {"ext_expires_in", "client_info", "scope"}
+        dropped |= {"id_token"} if refreshed else set()
+    return {name: value for name, value in body.items() if name not in dropped}

@@ -15,8 +15,10 @@ import uuid
 
 import jwt
 
+from . import authorities
 from .claims import Wanted
 from .model import Ask
+from .model import Authority
 from .model import Issued
 from .model import SignIn
 from .model import User
@@ -34,9 +36,10 @@ def _compact(value: t.Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def client_info(tenant: Tenant, user: User) -> str:
+def client_info(tenant: Tenant, user: User, authority: Authority) -> str:
     """Return the ``client_info`` from which MSAL makes its home account id."""
-    return _base64url(_compact({"uid": user.object_id, "utid": tenant.id}))
+    flow = f"-{authority.policy.lower()}" if authority.policy else ""
+    return _base64url(_compact({"uid": user.object_id + flow, "utid": tenant.id}))
 
 
 def _lifetime(tenant: Tenant) -> Claims:
@@ -104,7 +107,9 @@ def access_token(
     return _sign(tenant, claims, {"kid": kid})
 
 
-def id_token(tenant: Tenant, sign_in: SignIn, ask: Ask | None) -> str:
+def id_token(
+    tenant: Tenant, sign_in: SignIn, ask: Ask | None, authority: Authority
+) -> str:
     """Sign an ID token; ``ask`` is the sign-in it answers, ``None`` at a refresh."""
     user = sign_in.user
     header: Claims = {"typ": "JWT", "alg": "RS256", "kid": tenant.keys.current.kid}
@@ -130,6 +135,7 @@ def id_token(tenant: Tenant, sign_in: SignIn, ask: Ask | None) -> str:
     met = [acr for acr in ask.wanted.acr_values if acr in sign_in.acrs] if ask else []
     if met:
         claims["acr"] = met[0]
+    claims = authorities.id_claims(tenant, authority, sign_in, claims)
     hook = tenant.settings.id_token_hook
     changed = hook(claims, header) if hook else None
     if isinstance(changed, str):
