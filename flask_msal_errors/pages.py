@@ -49,10 +49,10 @@ _ADVICE: dict[str, str] = {
     " this can go on.",
     "AccessDenied": "Access was declined, or your organisation does not let you use"
     " this. Signing in again does not change that; an administrator may.",
-    "Throttled": "The sign-in service asks for a pause. Nothing was lost; please try"
-    " again a little later.",
-    "ServiceUnavailable": "A service that this page depends on does not answer. Nothing"
-    " was lost; please try again in a moment.",
+    "Throttled": "The sign-in service asks for a pause. Please try again a little"
+    " later.",
+    "ServiceUnavailable": "A service that this page depends on does not answer. Please"
+    " try again in a moment.",
     "TokenError": "The identity provider gave no token, for a reason that signing in"
     " does not resolve. Trying again may help.",
     "StateMismatch": "This answer belongs to no sign-in that was started in this"
