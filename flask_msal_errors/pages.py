@@ -18,6 +18,8 @@ from flask import url_for
 from werkzeug.wrappers import Response
 
 from . import signals
+from .answers import UNMET
+from .answers import OtherAccount
 from .errors import AccessDenied
 from .errors import ConfigurationError
 from .errors import InteractionRequired
@@ -36,8 +38,6 @@ from .navigation import same_origin_path
 from .navigation import wants_html
 from .resume import FIELD
 from .resume import NotResumed
-from .signin import UNMET
-from .signin import OtherAccount
 from .user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")

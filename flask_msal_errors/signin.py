@@ -21,30 +21,25 @@ from flask import url_for
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
+from . import answers
 from . import signals
 from . import userflows
-from .caches import RESERVED_SCOPES
 from .caches import Caches
 from .claims import acr_claims
-from .claims import essential_acrs
 from .claims import id_token_claims
 from .claims import merge_claims
 from .client import Client
 from .errors import AccessDenied
-from .errors import ConfigurationError
 from .errors import MsalAuthError
 from .errors import ReauthenticationLoop
 from .errors import ServiceUnavailable
-from .errors import SignInError
 from .errors import Throttled
 from .errors import TokenError
-from .errors import from_result
 from .flows import Flow
 from .flows import Flows
 from .flows import Missing
 from .flows import page_name
 from .guard import lives
-from .id_token import LEEWAY
 from .navigation import home
 from .navigation import no_store
 from .record import Record
@@ -60,26 +55,8 @@ from .user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
 
-#: The error of a provider that could not authenticate the user as demanded
-#: (OpenID Connect Core Error Code unmet_authentication_requirements 1.0).
-UNMET = "unmet_authentication_requirements"
 #: Reasons of sign-ins that no page demanded.
 _FREE = ("not_signed_in", userflows.PROFILE_EDITED)
-
-
-class OtherAccount(SignInError):
-    """A re-authentication came back with another account than the one signed in.
-
-    :param expected: user name of who is signed in.
-    :param came: user name of who came back.
-    """
-
-    title = "Another account came back"
-
-    def __init__(self, expected: str, came: str) -> None:
-        super().__init__("A re-authentication came back with another account.")
-        self.expected = expected
-        self.came = came
 
 
 class SignIn:
@@ -186,7 +163,7 @@ class SignIn:
             flow.reason not in self._user_flows
         )
         if forgotten and self.has_user_flow(userflows.RESET_PASSWORD):
-            reset = Missing(_scopes(flow), reason=userflows.RESET_PASSWORD)
+            reset = Missing(answers.scopes_of(flow), reason=userflows.RESET_PASSWORD)
             return self.begin(request, reset, flow.target)
         if userflows.is_cancelled(answer):
             # The page may have sent them away, and would do so again.
@@ -200,7 +177,7 @@ class SignIn:
         """The way on from a user flow beside sign-in, which signed nobody in."""
         logger.info("A user flow was completed (%s).", flow.reason)
         if signed_in() is None and flow.reason == userflows.RESET_PASSWORD:
-            return self.begin(request, Missing(_scopes(flow)), flow.target)
+            return self.begin(request, Missing(answers.scopes_of(flow)), flow.target)
         if signed_in() is not None and flow.reason == userflows.EDIT_PROFILE:
             edited = Missing(reason=userflows.PROFILE_EDITED)
             return self.begin(request, edited, flow.target)
@@ -253,12 +230,12 @@ class SignIn:
         try:
             with _on_the_way_to(flow.target):
                 if "error" in answer:
-                    raise _refusal(answer, flow)
+                    raise answers.refusal(answer, flow)
                 self._check_pause(request)
                 client = self._client_of(flow.reason)
                 _, claims, scratch = client.redeem(flow.msal, answer)
-                self._check_account(flow, User(claims))
-                self._check_demands(flow, claims)
+                answers.check_account(flow, User(claims))
+                answers.check_demands(flow, claims)
         except MsalAuthError as error:
             self._after_failure(request, error)
             raise
@@ -329,30 +306,6 @@ class SignIn:
         else:
             signals.emit(signals.reauthenticated, user=user, reason=flow.reason)
 
-    def _check_account(self, flow: Flow, came: User) -> None:
-        person = signed_in()
-        expected = digest(person.user) if person else flow.account
-        if expected is not None and expected != digest(came):
-            name = _shown(person.user) if person else ""
-            raise OtherAccount(name, _shown(came))
-
-    def _check_demands(self, flow: Flow, claims: dict[str, t.Any]) -> None:
-        """See that the user authenticated as was demanded (RFC 9470 §5)."""
-        acrs = essential_acrs(flow.msal.get("claims_challenge"))
-        unmet = acrs and claims.get("acr") not in acrs
-        if flow.max_age is not None and "auth_time" not in claims:
-            raise ConfigurationError(
-                "login_required(max_age=…) needs the claim auth_time, which the ID "
-                "token lacks. Add it to the optional claims of the ID token in the app "
-                "registration ('Token configuration')."
-            )
-        if unmet or not User(claims).authenticated_within(flow.max_age, LEEWAY):
-            raise AccessDenied(
-                "The identity provider let the user in without the authentication that "
-                "was demanded.",
-                error=UNMET,
-            )
-
     def _still_signed_in(self) -> SignedIn | None:
         """Who is signed in; a session that ended meanwhile leaves nothing behind."""
         person = signed_in()
@@ -364,8 +317,7 @@ class SignIn:
     def _accept(self, flow: Flow, claims: dict[str, t.Any], scratch: Caches) -> None:
         person = self._still_signed_in()
         name = "acr" if self._settings.oidc_authority else "acrs"
-        proved = flow.acrs is not None and flow.acrs in _listed(claims.get(name))
-        proofs = {str(flow.acrs): int(claims["exp"])} if proved else {}
+        proofs = answers.proofs_of(flow, claims, name)
         handle = person.handle if person else ""
         if handle:
             with self._records.changing(handle) as record:
@@ -379,34 +331,10 @@ class SignIn:
         renew_id()
 
 
-def _refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
-    """The error at the redirect URI, with the fields that MSAL leaves out."""
-    names = ("error", "error_description", "error_uri", "suberror", "claims")
-    result: dict[str, t.Any] = {k: answer[k] for k in names if k in answer}
-    result.setdefault("suberror", answer.get("error_subcode", ""))
-    error = from_result(result, scopes=_scopes(flow))
-    return error or TokenError(result=result)
-
-
-def _scopes(flow: Flow) -> tuple[str, ...]:
-    return tuple(s for s in flow.msal["scope"] if s not in RESERVED_SCOPES)
-
-
 def _merged(record: Record, scratch: Caches, proofs: dict[str, int]) -> Record:
     scratch.merge_into(record)
     record.proofs = {**record.proofs, **proofs}
     return record
-
-
-def _shown(user: User) -> str:
-    """What tells two accounts apart on a page."""
-    return user.username or user.name
-
-
-def _listed(acrs: t.Any) -> list[str]:
-    if isinstance(acrs, str):
-        return [acrs]
-    return [str(acr) for acr in acrs] if isinstance(acrs, list) else []
 
 
 def _lifetime() -> float:

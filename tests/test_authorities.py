@@ -196,13 +196,15 @@ class TestB2C:
         Journey(live).run()
 
     @pytest.mark.parametrize("claim", ["tfp", "acr"])
+    @pytest.mark.parametrize("form", ["{tenant}", "tfp/{tenant}"])
     def test_token_of_another_flow(
-        self, start: Start, entra: Emulator, claim: str
+        self, start: Start, entra: Emulator, form: str, claim: str
     ) -> None:
         """All user flows have the same issuer and keys; the policy tells them apart."""
         entra.policy_claim = claim
         entra.forge(**{claim: "B2C_1_reset"})
-        live = start(**entra.config("b2c"))
+        settings = {"MSAL_AUTHORITY": f"{{url}}/{form}/B2C_1_signin"}
+        live = start(**{**entra.config("b2c"), **filled(entra, settings)})
         person = entra.person()
         assert person.visit(live.url + "/me").status_code == 400
         assert person.get(live.url + "/").text == "hello nobody"
@@ -293,6 +295,7 @@ class TestOpenid:
             c.query.get("acr_values") for c in entra.calls if c.kind == "authorize"
         ]
         assert asked == ["c1"] and "context" in person.pages
+        assert not [c for c in entra.calls if "claims" in {**c.query, **c.form}]
         before = entra.counters["authorize"]
         assert person.visit(live.url + "/vault").text == "the vault"
         assert entra.counters["authorize"] == before

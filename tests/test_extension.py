@@ -32,8 +32,8 @@ from flask_msal_errors import SignInError
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors import TokenError
+from flask_msal_errors.answers import OtherAccount
 from flask_msal_errors.resume import NotResumed
-from flask_msal_errors.signin import OtherAccount
 from flask_msal_errors.testing import Emulator
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}

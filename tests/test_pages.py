@@ -17,8 +17,8 @@ from flask_msal_errors import MsalAuth
 from flask_msal_errors import ReauthenticationLoop
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
+from flask_msal_errors.answers import OtherAccount
 from flask_msal_errors.pages import Pages
-from flask_msal_errors.signin import OtherAccount
 from flask_msal_errors.testing import Emulator
 
 PACKAGE = Path(flask_msal_errors.__file__).parent

@@ -350,6 +350,19 @@ class TestDocuments:
         assert sender.get(url) is not first
         sender.close()
 
+    def test_path_for_msal(self) -> None:
+        """The path that an issuer was given for MSAL's sake is not sent."""
+        asked: list[str] = []
+
+        class Noting(Unreachable):
+            def get(self, url: str, **kwargs: t.Any) -> t.NoReturn:
+                asked.append(url)
+                super().get(url)
+
+        with pytest.raises(requests.ConnectionError):
+            transport(MSAL_HTTP_CLIENT=Noting()).get("https://a.example/./b/c")
+        assert asked == ["https://a.example/b/c"]
+
     def test_aliases(self) -> None:
         """MSAL's search for other names of a host finds none, and asks nobody."""
         sender = transport(MSAL_HTTP_CLIENT=Unreachable())

@@ -13,7 +13,6 @@ import uuid
 
 from flask import Blueprint
 from flask import Response
-from flask import g
 from flask import make_response
 from flask import redirect
 from flask import render_template
@@ -38,6 +37,9 @@ from .model import Browser
 from .model import Code
 from .model import SignIn
 from .model import User
+from .redirects import error_redirect
+from .redirects import given_up
+from .redirects import to_app
 from .state import Tenant
 from .state import tenant
 from .tokens import client_info
@@ -190,14 +192,6 @@ def act() -> Response:
         return see_page(request.form["ctx"])
 
 
-def given_up(ask: Ask, action: str) -> dict[str, str]:
-    """Return what the app is told of who cancelled, or forgot their password."""
-    if ask.authority.kind == B2C:
-        return authorities.b2c_fields(90118 if action == "forgot" else 90091)
-    fields = {"error": "access_denied", "error_subcode": "cancel"}
-    return fields if ask.authority.kind != OPENID else {"error": "access_denied"}
-
-
 def pick(here: Tenant, ask: Ask, user: User) -> None:
     """Use this user's sign-in; make a new one where none is fresh enough."""
     own = browser(here)
@@ -260,27 +254,3 @@ def finish(here: Tenant, ask: Ask) -> Response:
     if ask.get("client_info") == "1" and ask.authority.kind != OPENID:
         fields["client_info"] = client_info(here, sign_in.user, ask.authority)
     return to_app(ask.params, fields)
-
-
-def error_redirect(
-    here: Tenant, params: dict[str, str], authority: Authority, refusal: Refusal
-) -> Response:
-    return to_app(params, authorities.redirect_fields(here, authority, refusal))
-
-
-def to_app(params: dict[str, str], fields: dict[str, str]) -> Response:
-    """Answer at the redirect URI: by query, fragment or a form that posts itself."""
-    target = params["redirect_uri"]
-    if "state" in params:
-        fields = {**fields, "state": params["state"]}
-    if params.get("response_mode") == "form_post":
-        g.script_nonce = secrets.token_urlsafe(12)
-        page = render_template(
-            "form_post.html", target=target, fields=fields, nonce=g.script_nonce
-        )
-        return make_response(page)
-    mark = "#" if params.get("response_mode") == "fragment" else "?"
-    mark = "&" if mark == "?" and "?" in target else mark
-    return t.cast(
-        Response, redirect(f"{target}{mark}{urllib.parse.urlencode(fields)}", 302)
-    )
