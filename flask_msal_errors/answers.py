@@ -21,6 +21,10 @@ from .user import User
 from .user import digest
 from .user import signed_in
 
+#: The error of a provider that could not authenticate the user as demanded
+#: (OpenID Connect Core Error Code unmet_authentication_requirements 1.0).
+UNMET = "unmet_authentication_requirements"
+
 
 class OtherAccount(SignInError):
     """A re-authentication came back with another account than the one signed in.
@@ -81,7 +85,7 @@ def check_demands(flow: Flow, claims: dict[str, t.Any]) -> None:
         raise AccessDenied(
             "The identity provider let the user in without the authentication that "
             "was demanded.",
-            error="unmet_authentication_requirements",
+            error=UNMET,
         )
 
 

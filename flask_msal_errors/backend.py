@@ -97,6 +97,12 @@ def prepare(app: Flask) -> None:
             "with the redirect from the identity provider, so nobody could sign in. "
             "Set it to 'Lax'."
         )
+    prefix = str(app.config.get("SESSION_KEY_PREFIX", "session:"))
+    if prefix.startswith("msal-") or "msal-".startswith(prefix):
+        raise ConfigurationError(
+            f"SESSION_KEY_PREFIX={prefix!r} would let a session cookie name this "
+            "extension's own entries. Leave it out, or choose another."
+        )
     if type(app.session_interface) is SecureCookieSessionInterface:
         _install(app)
     guard(app)

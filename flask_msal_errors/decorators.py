@@ -59,7 +59,6 @@ class Guardian:
         person = signed_in()
         if person is None:
             return self._to_stranger(missing)
-        self._signin.renew(person)
         if acrs and acrs not in self._tokens.proofs():
             return self._answer(dataclasses.replace(missing, reason="step_up"))
         if not person.user.authenticated_within(max_age, LEEWAY):

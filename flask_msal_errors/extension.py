@@ -101,11 +101,10 @@ class MsalAuth:
         prepare(app)
         app.extensions[_KEY] = _rooms_of(app, settings, signer)
         app.register_blueprint(blueprint(settings.url_prefix, _rooms))
-        # Before anything of the app reads the form.
-        request_started.connect(_receive_form, app, weak=False)
+        # Before anything of the app sees the session or reads the form.
+        request_started.connect(_begin_request, app, weak=False)
         signals.session_id_changed.connect(_follow_session, app, weak=False)
         app.url_value_preprocessor(_exempt_from_csrf)
-        app.before_request(lambda: _check_session(app))
         app.context_processor(lambda: {"auth": self})
         if MsalAuthError not in app.error_handler_spec[None][None]:
             app.register_error_handler(MsalAuthError, _answer_error)
@@ -114,10 +113,7 @@ class MsalAuth:
     def user(self) -> User | None:
         """The signed-in user, or ``None``."""
         person = signed_in()
-        if person is None:
-            return None
-        _rooms().signin.renew(person)
-        return person.user
+        return person.user if person else None
 
     @t.overload
     def login_required(self, view: View) -> View: ...
@@ -189,8 +185,11 @@ class MsalAuth:
         return decorate if view is None else decorate(view)
 
     def require_login(self) -> t.Any:
-        """For ``blueprint.before_request``: everything in it needs a signed-in user."""
-        return _rooms().guardian.before()
+        """For ``before_request`` of a blueprint, or of an app but for its static files:
+        everything in it needs a signed-in user.
+        """
+        ours = request.blueprint == "msal" or request.endpoint == "static"
+        return None if ours else _rooms().guardian.before()
 
     def acquire_token(
         self,
@@ -283,11 +282,11 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     records = Records(store, codec, app.permanent_session_lifetime, patience)
     client = Client(settings)
     cookies = Cookies(signer)
-    flows = Flows(settings, cookies, store)
+    flows = Flows(settings, cookies, store, records)
     sids = Sids(store, app.permanent_session_lifetime)
     signin = SignIn(settings, client, records, flows, sids)
     resume = Resume(settings, signer, store, records)
-    signout = SignOut(settings, client, records, flows, resume, sids, store)
+    signout = SignOut(settings, client, records, flows, sids, store)
     tokens = Tokens(client, records)
     links = Links(cookies)
     pages = Pages(links)
@@ -319,12 +318,21 @@ def _check_session(app: Flask) -> None:
         )
 
 
-def _receive_form(app: Flask, **_: t.Any) -> None:
+def _begin_request(app: Flask, **_: t.Any) -> None:
+    _check_session(app)
+    # The callback of form_post comes without the session's cookie.
+    person = signed_in() if request.blueprint != "msal" else None
+    if person is not None:
+        _rooms().signin.renew(person)
     _rooms().resume.receive(request)
 
 
 def _follow_session(app: Flask, **_: t.Any) -> None:
-    _rooms().sids.note()
+    try:
+        _rooms().sids.note()
+    except ServiceUnavailable as error:
+        # Nobody stays signed in, or out, because an index is out of reach.
+        app.logger.warning("Front-channel logout will not find a session: %s", error)
 
 
 def _exempt_from_csrf(endpoint: str | None, values: t.Any) -> None:

@@ -27,6 +27,7 @@ from .errors import InteractionRequired
 from .errors import StateMismatch
 from .navigation import current_target
 from .navigation import home
+from .record import Records
 from .settings import Settings
 from .store import Store
 
@@ -109,11 +110,14 @@ class Flow:
 class Flows:
     """Keeps flows, in cookies that are signed and timed."""
 
-    def __init__(self, settings: Settings, cookies: Cookies, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, cookies: Cookies, store: Store, records: Records
+    ) -> None:
         self._settings = settings
         self._cookies = cookies
         self._signer = cookies.signer
         self._store = store
+        self._records = records
         self._cross_site = settings.response_mode == "form_post"
 
     def keep(
@@ -128,12 +132,13 @@ class Flows:
         value: t.Any = dataclasses.asdict(flow)
         # Twice the lifetime: an expired flow still knows where the user was.
         lifetime = self._settings.flow_lifetime * 2
-        if self._size(name, value) > _LONGEST and handle:
-            key = f"flow-{secrets.token_urlsafe(24)}"
+        key = f"flow-{secrets.token_urlsafe(24)}"
+        too_long = self._size(name, value) > _LONGEST
+        if too_long and handle and self._records.attach(handle, key, MOST_FLOWS):
             entry = {"sealed": self._signer.seal(value)}
             self._store.write(key, entry, timedelta(seconds=lifetime))
             value = key
-        elif self._size(name, value) > _LONGEST:
+        elif too_long:
             value["target"] = flow.target.partition("?")[0]
             if self._size(name, value) > _LONGEST:
                 value["target"] = home(request)
@@ -239,7 +244,7 @@ class Flows:
         """Carry a posted answer to a GET, sealed: the code is never in a URL."""
         value: t.Any = self._signer.seal(answer)
         if self._size(_HANDOVER, value) > _LONGEST_ANSWER:
-            key = f"answer-{secrets.token_urlsafe(24)}"
+            key = f"answer-{hashlib.sha256(answer['state'].encode()).hexdigest()}"
             lifetime = timedelta(seconds=_HANDOVER_LIFETIME)
             self._store.write(key, {"sealed": value}, lifetime)
             value = [key]

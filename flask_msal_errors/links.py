@@ -65,7 +65,11 @@ class Links:
             return Ticket(target=said.get("target"))
         missing = said.pop("missing", {})
         scopes = tuple(missing.pop("scopes", ()))
-        return Ticket(Missing(scopes, **missing), **said)
+        try:
+            return Ticket(Missing(scopes, **missing), **said)
+        except TypeError:
+            # Of another version of this package, which a deployment just replaced.
+            return Ticket(target=said.get("target"))
 
     def logout_token(self) -> str:
         """Proof that a sign-out was asked for by a page of this session."""

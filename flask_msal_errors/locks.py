@@ -21,7 +21,7 @@ if sys.platform != "win32":  # pragma: no branch
 #: Seconds between two attempts at a lock that cannot be waited for.
 POLL = 0.02
 #: So many that two sessions at once hardly ever share one.
-_STRIPES = 1024
+_STRIPES = 4096
 
 
 class Held(Exception):

@@ -37,7 +37,7 @@ def same_origin_path(url: str | None, request: Request) -> str | None:
         parts = urlsplit(url or "")
     except ValueError:
         return None
-    if f"{parts.scheme}://{parts.netloc}/" != request.host_url:
+    if f"{parts.scheme}://{parts.netloc}" != _origin(request):
         return None
     return safe_path(parts.path + (f"?{parts.query}" if parts.query else ""))
 
@@ -87,7 +87,12 @@ def is_same_origin(request: Request) -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site:
         return site == "same-origin"
-    return request.headers.get("Origin", "") + "/" == request.host_url
+    return request.headers.get("Origin", "") == _origin(request)
+
+
+def _origin(request: Request) -> str:
+    # request.host_url is an IRI, where browsers send punycode.
+    return f"{request.scheme}://{request.host}"
 
 
 def no_store(response: Response) -> Response:

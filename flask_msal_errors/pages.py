@@ -18,6 +18,7 @@ from flask import url_for
 from werkzeug.wrappers import Response
 
 from . import signals
+from .answers import UNMET
 from .answers import OtherAccount
 from .errors import AccessDenied
 from .errors import ConfigurationError
@@ -48,10 +49,10 @@ _ADVICE: dict[str, str] = {
     " this can go on.",
     "AccessDenied": "Access was declined, or your organisation does not let you use"
     " this. Signing in again does not change that; an administrator may.",
-    "Throttled": "The sign-in service asks for a pause. Nothing was lost; please try"
-    " again a little later.",
-    "ServiceUnavailable": "A service that this page depends on does not answer. Nothing"
-    " was lost; please try again in a moment.",
+    "Throttled": "The sign-in service asks for a pause. Please try again a little"
+    " later.",
+    "ServiceUnavailable": "A service that this page depends on does not answer. Please"
+    " try again in a moment.",
     "TokenError": "The identity provider gave no token, for a reason that signing in"
     " does not resolve. Trying again may help.",
     "StateMismatch": "This answer belongs to no sign-in that was started in this"
@@ -64,6 +65,8 @@ _ADVICE: dict[str, str] = {
     " was stopped here instead of going round in circles.",
     "NotResumed": "Nothing was carried out now. Every interrupted form is sent once;"
     " to send another, fill it in anew.",
+    UNMET: "You came back without the proof of who you are that this page demands. Try"
+    " again, or ask an administrator.",
     "OtherAccount": "You were asked to confirm one account and came back with another.",
 }
 
@@ -210,6 +213,8 @@ def _words(error: MsalAuthError) -> tuple[str, str]:
     """The heading and what it means for the person."""
     if isinstance(error, StateMismatch) and signed_in():
         return "You are signed in already", ""
+    if getattr(error, "error", "") == UNMET:
+        return "More proof is needed", _ADVICE[UNMET]
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
         return "You need to sign in", "This is for people who are signed in."
     return error.title, _ADVICE.get(type(error).__name__, "")

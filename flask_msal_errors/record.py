@@ -43,8 +43,8 @@ class Record:
     """MSAL's http cache: answers of the token endpoint that must not be asked again."""
     proofs: dict[str, int] = dataclasses.field(default_factory=dict)
     """Authentication contexts that ID tokens proved, each with its expiry (epoch s)."""
-    forms: list[str] = dataclasses.field(default_factory=list)
-    """Where interrupted forms are kept, each in an entry of its own, oldest first."""
+    entries: list[str] = dataclasses.field(default_factory=list)
+    """Entries of the store that end with the session, oldest first."""
 
 
 class Codec:
@@ -74,11 +74,11 @@ def _text_of(record: Record) -> str:
 def _shaped(data: dict[str, t.Any]) -> Record:
     http = {str(key): _http_entry(value) for key, value in data.get("http", {}).items()}
     proofs = {str(key): int(value) for key, value in data.get("proofs", {}).items()}
-    forms = [str(key) for key in data.get("forms", [])]
+    entries = [str(key) for key in data.get("entries", [])]
     tokens = data.get("tokens", "")
     if not isinstance(tokens, str):
         raise ValueError("tokens")
-    return Record(tokens, http, proofs, forms)
+    return Record(tokens, http, proofs, entries)
 
 
 def _http_entry(value: cabc.Sequence[t.Any]) -> HttpEntry:
@@ -147,8 +147,29 @@ class Records:
             return False
         return True
 
+    def attach(self, handle: str, key: str, most: int) -> bool:
+        """Let an entry end with the session, before it is written.
+
+        :param key: a kind, a dash, and more.
+        :param most: entries of this kind; the oldest makes room.
+        :return: ``False`` if there is no record, so that nothing would bound them.
+        """
+        kind = key.partition("-")[0] + "-"
+        with self.changing(handle) as record:
+            if not record.tokens:
+                return False
+            alike = [other for other in record.entries if other.startswith(kind)]
+            dropped = [*alike, key][:-most]
+            kept = [other for other in record.entries if other not in dropped]
+            record.entries = [*kept, key]
+        for other in dropped:
+            self._store.delete(other)
+        return True
+
     def delete(self, handle: str) -> None:
-        """Forget the record for good."""
+        """Forget the record for good, and what is attached to it."""
+        for key in self.load(handle).entries:
+            self._store.delete(key)
         self._store.delete(_key(handle))
 
 

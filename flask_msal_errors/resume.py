@@ -17,6 +17,7 @@ from datetime import timedelta
 
 from flask import g
 from werkzeug.http import parse_options_header
+from werkzeug.sansio.utils import get_content_length
 from werkzeug.wrappers import Request
 from werkzeug.wsgi import get_input_stream
 
@@ -45,6 +46,14 @@ MOST_FORMS = 5
 _MARK = f"{FIELD}=".encode()
 #: A ticket holds a URL, which servers take up to 8 KB of.
 _LONGEST_MARK = 16 * 1024
+#: gunicorn takes request lines of 4,094 bytes, and a ticket holds a URL in base64.
+_LONGEST_URL = 2000
+#: What werkzeug remembers of the headers of a body.
+_REMEMBERED = ("content_length", "_parsed_content_type")
+_GONE = (
+    "It was sent already, or is no longer kept. See whether it arrived before you send"
+    " it again."
+)
 _KINDS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _TICKET = "form"
 
@@ -92,6 +101,8 @@ class Resume:
             request.environ["CONTENT_TYPE"] = body.content_type
             request.environ["CONTENT_LENGTH"] = str(len(body.data))
             request.environ["wsgi.input"] = io.BytesIO(body.data)
+            for name in _REMEMBERED:
+                vars(request).pop(name, None)
         g._msal_form = body
 
     def keep(self, request: Request) -> str:
@@ -112,7 +123,7 @@ class Resume:
         if (request.content_length or 0) > self._limit:
             raise NotKept(f"It was not kept: it is larger than {self._limit} bytes.")
         if body is None:
-            raise NotKept("It was not kept, because it is no form.")
+            raise NotKept("It was not kept, because it is no form of a known length.")
         return self._kept(request, person, body)
 
     def url_of(self, ticket: str) -> str:
@@ -122,33 +133,24 @@ class Resume:
         """
         form = self._form(ticket)
         if self._store.read(form["key"]) is None:
-            raise _not_resumed("It was sent already.", form["url"])
+            raise _not_resumed(_GONE, form["url"])
         return t.cast(str, form["url"])
 
-    def forget_all(self, handle: str) -> None:
-        """Drop the forms of a session that ends."""
-        for key in self._records.load(handle).forms:
-            self._store.delete(key)
-
     def _kept(self, request: Request, person: SignedIn, body: _Body) -> str:
-        key = f"form-{secrets.token_urlsafe(24)}"
+        key, url = f"form-{secrets.token_urlsafe(24)}", current_target(request)
+        if len(url) > _LONGEST_URL:
+            raise NotKept("It was not kept: the address of its page is too long.")
         text = json.dumps([body.content_type, base64.b64encode(body.data).decode()])
         try:
+            if not self._records.attach(person.handle, key, MOST_FORMS):
+                raise NotKept("It could not be kept: your session is incomplete.")
             entry = self._vault.seal(text)
             self._store.write(key, entry, timedelta(seconds=self._lifetime))
-            self._make_room(person, key)
         except ServiceUnavailable as error:
             logger.warning("A form was not kept: %s", error)
             raise NotKept("It could not be kept: the session store refused.") from error
-        form = {"key": key, "url": current_target(request), "for": digest(person.user)}
+        form = {"key": key, "url": url, "for": digest(person.user)}
         return self._signer.dumps(_TICKET, form)
-
-    def _make_room(self, person: SignedIn, key: str) -> None:
-        with self._records.changing(person.handle) as record:
-            forms = [*record.forms, key]
-            old, record.forms = forms[:-MOST_FORMS], forms[-MOST_FORMS:]
-        for forgotten in old:
-            self._store.delete(forgotten)
 
     def _taken(self, request: Request, ticket: str) -> _Body:
         """The kept form, whose user, URL and origin are checked before it is spent."""
@@ -157,14 +159,15 @@ class Resume:
             raise _not_resumed("It belongs to another page.", here)
         entry = self._store.take(form["key"])
         if entry is None:
-            raise _not_resumed("It was sent already.", here)
+            raise _not_resumed(_GONE, here)
         try:
             content_type, text = json.loads(self._vault.open(entry))
-        except ValueError as error:
+            body = _Body(str(content_type), base64.b64decode(text, validate=True))
+        except (ValueError, TypeError, RecursionError) as error:
             raise _not_resumed("What was kept cannot be read.", here) from error
         signals.emit(signals.request_resumed, url=here)
         logger.info("An interrupted form goes on.")
-        return _Body(content_type, base64.b64decode(text))
+        return body
 
     def _form(self, ticket: str) -> dict[str, t.Any]:
         person = signed_in()
@@ -190,9 +193,10 @@ def _read(request: Request, most: int) -> _Body | None:
     """The body of a form that nobody has read yet, which leaves it to be read."""
     content_type = request.environ.get("CONTENT_TYPE", "")
     kind = parse_options_header(content_type)[0].lower()
-    length = request.content_length or 0
-    posted = request.method == "POST" and kind in _KINDS
-    if not posted or not 0 < length <= most or "stream" in vars(request):
+    # Without a length, the end of a body may be nowhere.
+    length = get_content_length(request.environ.get("CONTENT_LENGTH"))
+    posted = request.method == "POST" and kind in _KINDS and length is not None
+    if not posted or not 0 <= (length or 0) <= most or "stream" in vars(request):
         return None
     data = get_input_stream(request.environ).read()
     request.environ["wsgi.input"] = io.BytesIO(data)

@@ -108,6 +108,10 @@ class Guarded(ServerSideSessionInterface):
     ) -> None:
         if getattr(session, "msal_loaded", "") != session.sid:
             self.write_entry(store_id, session, session_lifetime)
+            # Front-channel logout may know a new id before it is written.
+            if self._is_buried(store_id):
+                self.remove_entry(store_id)
+                session.msal_refused = True
         elif not self.replace_entry(store_id, session, session_lifetime):
             session.msal_refused = True
 

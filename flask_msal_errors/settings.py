@@ -139,7 +139,9 @@ class Settings:
         readers.as_count, "How often a failed connect is repeated.", 1
     )
     http_client: object | None = _key(
-        readers.as_http_client, "Own HTTP client, like requests.Session.", None
+        readers.as_http_client,
+        "Own HTTP client; any but a requests.Session needs timeouts of its own.",
+        None,
     )
     verify: bool | str = _key(
         readers.as_verify,

@@ -21,7 +21,6 @@ from .errors import ServiceUnavailable
 from .flows import Flows
 from .navigation import no_store
 from .record import Records
-from .resume import Resume
 from .settings import Settings
 from .sids import Sids
 from .store import Store
@@ -41,7 +40,6 @@ class SignOut:
         client: Client,
         records: Records,
         flows: Flows,
-        resume: Resume,
         sids: Sids,
         store: Store,
     ) -> None:
@@ -49,7 +47,6 @@ class SignOut:
         self._client = client
         self._records = records
         self._flows = flows
-        self._resume = resume
         self._sids = sids
         self._store = store
 
@@ -68,7 +65,7 @@ class SignOut:
         """Drop the session and its record, and abandon the session's id."""
         person = signed_in()
         if person is not None:
-            self._forget_record(person.handle)
+            self._records.delete(person.handle)
         renew_id()
         session.clear()
         if person is not None:
@@ -83,14 +80,10 @@ class SignOut:
         """
         for place in self._sids.find(sid):
             if issuer in (None, place.issuer):
-                self._forget_record(place.handle)
+                self._records.delete(place.handle)
                 self._store.end_session(place.session_id)
                 signals.emit(signals.signed_out, user=None)
                 logger.info("The identity provider signed a user out.")
-
-    def _forget_record(self, handle: str) -> None:
-        self._resume.forget_all(handle)
-        self._records.delete(handle)
 
     def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
         back = self._settings.post_logout or url_for("msal.signed_out", _external=True)

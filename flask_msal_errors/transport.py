@@ -150,9 +150,11 @@ class Transport:
             self._client.close()
 
     def _send(self, method: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
+        connect, answer = map(deadline.left, self._timeouts)
+        if isinstance(self._client, requests.Session) and not self._own:
+            kwargs = {"timeout": answer, **kwargs}
         if not self._own:
             return _asked(getattr(self._client, method.lower()), url, kwargs)
-        connect, answer = map(deadline.left, self._timeouts)
         if connect <= 0:
             raise requests.ConnectTimeout("no time is left for this call")
         with self._client.request(

@@ -37,11 +37,11 @@ hypothesis.settings.load_profile("tests")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses Chromium is marked ``browser``, what wears servers out ``servers``."""
+    """What uses Chromium is marked ``browser``, some modules ``servers``."""
     for item in items:
         if "chromium_executable" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        if item.path.stem in _SERVERS or "hammered" in item.name:
+        if item.path.stem in _SERVERS:
             item.add_marker("servers")
 
 

@@ -247,3 +247,11 @@ class TestSweep:
         living.get("/set/2")
         assert living.get("/get").text == "2"
         assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "m", "msal-", "msal-entry:", "msal-gone:x"])
+def test_prefix_of_our_own(tmp_path: Path, prefix: str) -> None:
+    """A prefix that would make our entries sessions is refused, with the remedy."""
+    app = rooms.bare_app(tmp_path, SESSION_KEY_PREFIX=prefix)
+    with pytest.raises(ConfigurationError, match="SESSION_KEY_PREFIX.*another"):
+        prepare(app)

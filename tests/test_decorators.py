@@ -805,6 +805,17 @@ class TestMaxAge:
         assert person.get(live.url + "/").text == "hello nobody"
 
 
+class TestWholeApp:
+    def test_require_login(self, start: Start, entra: Emulator) -> None:
+        """For a whole app it lets the sign-in and static files be."""
+        live = start(lambda it: it.app.before_request(it.auth.require_login))
+        person = entra.person()
+        assert person.get(live.url + "/static/none.css").status_code == 404
+        assert person.get(live.url + "/").status_code == 302
+        assert person.visit(live.url + "/").text == "hello ada@contoso.example"
+        assert entra.counters["token"] == 1
+
+
 class TestRfc9470:
     """An API demands an ``acr`` or a recent sign-in by RFC 9470."""
 
@@ -826,6 +837,7 @@ class TestRfc9470:
             entra.clear_faults()
             assert page.status_code == 403
             assert "unmet_authentication_requirements" in page.text
+            assert "More proof is needed" in page.text
             assert "/auth/callback" in page.url
             assert person.get(live.url + "/").text == "hello ada@contoso.example"
 

@@ -33,7 +33,6 @@ from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors import TokenError
 from flask_msal_errors.answers import OtherAccount
-from flask_msal_errors.record import Record
 from flask_msal_errors.resume import NotResumed
 from flask_msal_errors.testing import Emulator
 
@@ -470,19 +469,29 @@ class TestTokensOutsideARequest:
 
 class TestUser:
     def test_is_renewed(self, entra: Emulator, make: Make) -> None:
-        """Past half of its life, any use of the user renews session and record."""
+        """Past half of its life, any view renews session and record."""
         app = make(**entra.config())
-        auth = MsalAuth(app)
-        with app.test_request_context("/"):
-            records = app.extensions["flask_msal_errors"].signin._records
-            handle = records.create(Record(tokens="{}"))
-            claims = {"iss": "i", "sub": "s", "name": "Ada"}
-            kept = {"handle": handle, "claims": claims, "renew_at": 1}
+        MsalAuth(app)
+        records = app.extensions["flask_msal_errors"].signin._records
+        renewed: list[str] = []
+        records.renew = lambda handle: not renewed.append(handle)
+        claims = {"iss": "i", "sub": "s", "name": "Ada"}
+        kept = {"handle": "handle", "claims": claims, "renew_at": 1}
+
+        @app.get("/in")
+        def sign_in() -> str:
             session["_msal"] = kept
-            assert auth.user is not None
-            assert auth.user.name == "Ada"
-            assert session["_msal"]["renew_at"] > 1
-            assert records.load(handle).tokens == "{}"
+            return "in"
+
+        @app.get("/plain")
+        def plain() -> str:
+            return str(session["_msal"]["renew_at"] > 1)
+
+        client = app.test_client()
+        client.get("/in")
+        assert client.get("/plain").text == "True"
+        client.get("/plain")
+        assert renewed == ["handle"]
 
 
 class TestFlaskWtf:

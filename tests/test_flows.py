@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
+import types
 import typing as t
 import uuid
 from datetime import timedelta
@@ -68,7 +69,8 @@ class Browser:
             }
         )
         store: t.Any = self.store
-        self.flows = Flows(settings, Cookies(self.signer), store)
+        self.records: t.Any = types.SimpleNamespace(attach=lambda *_: True)
+        self.flows = Flows(settings, Cookies(self.signer), store, self.records)
         self.base = base
         self.kept: dict[str, str] = {}
         self.lines: list[str] = []

@@ -73,6 +73,14 @@ class TestLinks:
         with app.test_request_context("/"):
             assert links.ticket(text) == Ticket()
 
+    def test_of_another_version(self, app: Flask, links: Links) -> None:
+        """A ticket with fields that this version does not know says only where to."""
+        with app.test_request_context("/"):
+            sign_in()
+            for said in ({"missing": {"new": 1}}, {"new": 1}):
+                link = links._link(target="/mail", **said)
+                assert links.ticket(self.text_of(link)) == Ticket(target="/mail")
+
     def test_is_no_logout_token(self, app: Flask, links: Links) -> None:
         """A signed value of one kind is worthless as another."""
         with app.test_request_context("/"):

@@ -281,3 +281,14 @@ class TestKind:
     def test_is_same_origin(self, headers: dict[str, str], same: bool) -> None:
         """A post counts as ours only if the browser says so."""
         assert is_same_origin(request("/", **headers)) is same
+
+
+@pytest.mark.parametrize("host", ["xn--bcher-kva.example", "app.example:8443"])
+def test_hosts_as_browsers_write_them(host: str) -> None:
+    """A host that is not ASCII is compared in the form that browsers send."""
+    headers = {"Origin": f"https://{host}"}
+    builder = EnvironBuilder("/", base_url=f"https://{host}/", headers=headers)
+    here = Request(builder.get_environ())
+    assert is_same_origin(here)
+    assert same_origin_path(f"https://{host}/a?b", here) == "/a?b"
+    assert same_origin_path("https://other.example/a", here) is None

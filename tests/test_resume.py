@@ -157,7 +157,7 @@ class TestWay:
         back = ada.get(f"{live.url}/auth/resume/{ticket}")
         for page in (again, back):
             assert page.status_code == 410
-            assert "It was sent already." in page.text
+            assert "It was sent already, or is no longer kept." in page.text
             assert (
                 f'href="{PAGE.replace("&", "&amp;")}">Open the form again<' in page.text
             )
@@ -197,6 +197,30 @@ class TestWay:
         page = ada.visit(onward.replace("&amp;", "&"))
         assert page.text == "carried out"
         assert desk.runs == [FIELDS] * 3
+
+    @pytest.mark.parametrize("length", [5000, 0])
+    def test_other_length(
+        self, live: LiveApp, ada: Person, desk: Desk, length: int
+    ) -> None:
+        """The view sees the length of the form, be it long or empty."""
+        seen: list[int | None] = []
+        carry_out = desk.carry_out
+        desk.carry_out = lambda: (  # type: ignore[method-assign]
+            seen.append(request.content_length) or carry_out()
+        )
+        form = {"a": "x" * (length - 2)} if length else {}
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        page = ada.visit(live.url + PAGE, form, headers=headers)
+        assert page.text == "carried out"
+        assert seen == [length]
+
+    def test_long_address(self, live: LiveApp, ada: Person, desk: Desk) -> None:
+        """A form is kept only where its ticket fits into a request line."""
+        page = ada.post(f"{live.url}/desk?q={'x' * 2100}", FIELDS)
+        assert "the address of its page is too long" in page.text
+        ticket = interrupted(live, ada, f"/desk?q={'x' * 1900}")
+        assert len(ticket) < 3500
+        assert desk.runs == []
 
     def test_signal(self, live: LiveApp, ada: Person) -> None:
         """The app is told, with the path."""
@@ -457,6 +481,16 @@ class TestTickets:
             assert "Open the form again" in answer.text
         assert desk.runs == []
 
+    def test_without_a_record(self, live: LiveApp, ada: Person, desk: Desk) -> None:
+        """Where nothing would bound them, no forms are kept."""
+        rooms_of = live.app.extensions["flask_msal_errors"]
+        with live.app.test_request_context("/", headers={"Cookie": live.cookie(ada)}):
+            rooms_of.tokens._records.delete(session["_msal"]["handle"])
+        for _ in range(8):
+            page = ada.post(live.url + PAGE, FIELDS)
+            assert "your session is incomplete" in page.text
+        assert written(live) == []
+
     def test_five_at_most(self, live: LiveApp, ada: Person, desk: Desk) -> None:
         """One form more than fits drops the oldest only."""
         for number in range(MOST_FORMS + 1):
@@ -512,7 +546,8 @@ class TestTickets:
 
         ticket = interrupted(live, ada)
         store = live.app.extensions["flask_msal_errors"].resume._store
-        for broken in ({}, {"plain": 1}, {"plain": "x"}, {"plain": "[1]"}):
+        texts = ["x", "5", "[1]", '["a",5]', '["x","a"]', '["a/b","%%%"]', "[" * 9999]
+        for broken in ({}, {"plain": 1}, *({"plain": text} for text in texts)):
             store.write(written(live)[0], broken, timedelta(hours=1))
             answer = resumed(live, ada, ticket)
             assert answer.status_code == 410

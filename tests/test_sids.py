@@ -17,6 +17,7 @@ from liveapp import LiveApp
 from liveapp import Start
 
 from flask_msal_errors import signals
+from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.sids import Place
 from flask_msal_errors.sids import Sids
 from flask_msal_errors.testing import Emulator
@@ -158,6 +159,33 @@ class TestFrontChannel:
         assert len(sids.find(sid)) == 1
         ada.submit(ada.get(live.url + "/auth/logout"))
         assert sids.find(sid) == []
+
+    def test_before_the_session_is_written(self, live: LiveApp, ada: Person) -> None:
+        """A logout between a new id and its first writing holds, too."""
+        sid = ada.get(live.url + "/sid").text
+
+        def tell_at_once(sender: object, session: object) -> None:
+            live.app.extensions["flask_msal_errors"].sids.note()
+            tell(live, sid=sid)
+
+        with signals.session_id_changed.connected_to(tell_at_once):
+            ada.get(live.url + "/new-id")
+        assert ada.get(live.url + "/").text == "hello nobody"
+
+    def test_index_out_of_reach(
+        self, live: LiveApp, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Signing in and out works, whatever becomes of the index."""
+        sids: Sids = live.app.extensions["flask_msal_errors"].sids
+
+        def fail(*_: object) -> t.NoReturn:
+            raise ServiceUnavailable("busy")
+
+        monkeypatch.setattr(sids, "find", fail)
+        person = entra.person()
+        assert person.visit(live.url + "/me").text == "me ada@contoso.example"
+        person.submit(person.get(live.url + "/auth/logout"))
+        assert person.get(live.url + "/").text == "hello nobody"
 
     def test_signal(self, live: LiveApp, ada: Person) -> None:
         """The app is told that somebody signed out."""

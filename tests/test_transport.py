@@ -19,6 +19,7 @@ import urllib3
 
 from flask_msal_errors.caches import Caches
 from flask_msal_errors.caches import bound
+from flask_msal_errors.deadline import within
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.transport import Reply
@@ -503,6 +504,23 @@ class OwnClient:
 
 class TestOwnClient:
     """MSAL_HTTP_CLIENT: the app's own."""
+
+    def test_session_of_requests(self) -> None:
+        """One of requests, which has no timeouts of its own, is given ours."""
+        asked: list[object] = []
+
+        class Session(requests.Session):
+            def request(self, *args: t.Any, **kwargs: t.Any) -> t.NoReturn:
+                asked.append(kwargs.get("timeout"))
+                raise requests.ConnectionError
+
+        sender = transport(MSAL_HTTP_CLIENT=Session(), MSAL_HTTP_TIMEOUT=3)
+        with pytest.raises(requests.ConnectionError):
+            sender.post("https://login.example/token", data={})
+        with pytest.raises(requests.ConnectionError), within(1):
+            sender.document("https://login.example/keys")
+        assert asked[0] == 3
+        assert 0 < t.cast(float, asked[1]) <= 1
 
     def test_used(self) -> None:
         """It is called as MSAL calls it, without our timeouts, and stays open."""

@@ -514,6 +514,17 @@ class TestFormPost:
         again = person.visit(live.url + "/auth/callback")
         assert "opened without an answer" in again.text
 
+    def test_posts_without_end(self, live: LiveApp, entra: Emulator) -> None:
+        """However often a stranger posts a long code, one entry is kept of a flow."""
+        person = entra.person()
+        fields = {"state": begun(person, live), "code": "x" * 8000}
+        chain = (entra.pages_url + "/x",)
+        person.post(live.url + "/auth/callback", fields, chain=chain)
+        before = live.records()
+        for _ in range(5):
+            person.post(live.url + "/auth/callback", fields, chain=chain)
+        assert live.records() == before
+
     def test_large_body(self, live: LiveApp, entra: Emulator) -> None:
         """A post as large as an attacker likes is refused, not a crash."""
         answer = entra.person().post(
