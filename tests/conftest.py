@@ -35,6 +35,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("tests")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers a processor: tests wait for sockets half of their time."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What uses Chromium is marked ``browser``, some modules ``servers``."""
