@@ -30,7 +30,7 @@ _SERVERS = {"test_bogus_callbacks", "test_hosts", "test_outages", "test_workers"
 sys.path.append(str(ROOT))
 
 hypothesis.settings.register_profile(
-    "tests", deadline=None, derandomize="CI" in os.environ
+    "tests", deadline=None, derandomize="CI" in os.environ, max_examples=50
 )
 hypothesis.settings.load_profile("tests")
 

@@ -37,7 +37,12 @@ def test_whole(
         live.app.before_request(lambda: asked.append(request.url))
 
     live = start(
-        add, tls=True, MSAL_RESPONSE_MODE="form_post", SESSION_COOKIE_SAMESITE="Lax"
+        add,
+        tls=True,
+        MSAL_RESPONSE_MODE="form_post",
+        SESSION_COOKIE_SAMESITE="Lax",
+        # Or the request for the icon would write the session without the CSRF token.
+        SESSION_REFRESH_EACH_REQUEST=False,
     )
     context = chromium.new_context(ignore_https_errors=True, java_script_enabled=script)
     page = context.new_page()

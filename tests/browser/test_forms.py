@@ -25,6 +25,11 @@ FORM = """<!doctype html><title>Desk</title>
 POLICY = "default-src 'self'; form-action 'self'"
 
 
+#: By default each request writes Flask-Session's whole session. The one for the icon,
+#: at the same time as a page's, would write it without what the page put in.
+READ_ONLY = {"SESSION_REFRESH_EACH_REQUEST": False}
+
+
 class Desk:
     def __init__(self) -> None:
         self.runs: list[tuple[str, bytes]] = []
@@ -55,7 +60,10 @@ def desk() -> Desk:
 @pytest.fixture(params=["http", "https"])
 def live(request: pytest.FixtureRequest, start: Start, desk: Desk) -> LiveApp:
     return start(
-        desk.add_views, tls=request.param == "https", SESSION_COOKIE_SAMESITE="Lax"
+        desk.add_views,
+        tls=request.param == "https",
+        SESSION_COOKIE_SAMESITE="Lax",
+        **READ_ONLY,
     )
 
 
