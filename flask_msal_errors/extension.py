@@ -328,11 +328,7 @@ def _begin_request(app: Flask, **_: t.Any) -> None:
 
 
 def _follow_session(app: Flask, **_: t.Any) -> None:
-    try:
-        _rooms().sids.note()
-    except ServiceUnavailable as error:
-        # Nobody stays signed in, or out, because an index is out of reach.
-        app.logger.warning("Front-channel logout will not find a session: %s", error)
+    _rooms().sids.note()
 
 
 def _exempt_from_csrf(endpoint: str | None, values: t.Any) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from flask import session
 
+from .errors import ServiceUnavailable
 from .store import Store
 from .user import SignedIn
 from .user import signed_in
@@ -55,9 +56,7 @@ class Sids:
         # Flask-Session's sessions have an id, which Flask's type does not know.
         ours: t.Any = session
         place = Place(person.handle, ours.sid, str(person.user.claims["iss"]))
-        with self._store.lock(_key(sid), _PATIENCE):
-            others = [at for at in self.find(sid) if at.handle != place.handle]
-            self._write(sid, [*others, place][-_MOST:])
+        self._replace(sid, person, [place])
 
     def find(self, sid: str) -> list[Place]:
         """The sessions of a ``sid``, oldest first."""
@@ -70,11 +69,20 @@ class Sids:
     def forget(self, person: SignedIn) -> None:
         """Drop the session of somebody who signed out."""
         sid = _sid(person)
-        if sid is None:
-            return
-        with self._store.lock(_key(sid), _PATIENCE):
-            others = [at for at in self.find(sid) if at.handle != person.handle]
-            self._write(sid, others)
+        if sid is not None:
+            self._replace(sid, person, [])
+
+    def _replace(self, sid: str, person: SignedIn, places: list[Place]) -> None:
+        """Put ``places`` where a session was; if that fails, only logout suffers.
+
+        Nobody stays signed in, or out, because an index is out of reach.
+        """
+        try:
+            with self._store.lock(_key(sid), _PATIENCE):
+                others = [at for at in self.find(sid) if at.handle != person.handle]
+                self._write(sid, [*others, *places][-_MOST:])
+        except ServiceUnavailable as error:
+            logger.warning("Front-channel logout may not find a session: %s", error)
 
     def _write(self, sid: str, places: list[Place]) -> None:
         if places:
