@@ -31,13 +31,18 @@ CONTEXT_FORMS = ("microsoft", "rfc9470", "middle_tier")
 TARGETS = ("token", "api", "discovery", "jwks")
 
 
-def _setting(name: str, doc: str) -> t.Any:
-    """Return a property for a member of ``Settings``, which ``reset()`` puts back."""
+def _setting(name: str, doc: str, choices: cabc.Sequence[str] = ()) -> t.Any:
+    """Return a property for a member of ``Settings``, which ``reset()`` puts back.
+
+    :param choices: the only values it takes, if there are any.
+    """
 
     def read(self: Switches) -> t.Any:
         return getattr(self.tenant.settings, name)
 
     def write(self: Switches, value: t.Any) -> None:
+        if choices and value not in choices:
+            raise ValueError(f"{name} is one of {', '.join(choices)}")
         setattr(self.tenant.settings, name, value)
 
     return property(read, write, doc=doc)
@@ -67,17 +72,16 @@ class Switches:
         "frontchannel_logout_uri", "The app's page that Entra loads at sign-out."
     )
 
-    @property
-    def header_form(self) -> str:
-        """The form of the challenge after ``revoke``: one of ``HEADER_FORMS``."""
-        return self.tenant.settings.header_form
-
-    @header_form.setter
-    def header_form(self, value: str) -> None:
-        if value not in HEADER_FORMS:
-            raise ValueError(f"header_form is one of {', '.join(HEADER_FORMS)}")
-        self.tenant.settings.header_form = value
-
+    header_form = _setting(
+        "header_form",
+        "The form of the challenge after ``revoke``: one of ``HEADER_FORMS``.",
+        HEADER_FORMS,
+    )
+    context_form = _setting(
+        "context_form",
+        "How the API demands a context: one of ``CONTEXT_FORMS``.",
+        CONTEXT_FORMS,
+    )
     host = _setting("host", "Another host's name to go by, or ``None``.")
     policy_claim = _setting("policy_claim", "What names a B2C policy: tfp or acr.")
     openid_at_root = _setting("openid_at_root", "Whether that issuer has no path.")
@@ -90,17 +94,6 @@ class Switches:
     managed_identity = _setting(
         "managed_identity", "Whether this machine has a managed identity."
     )
-
-    @property
-    def context_form(self) -> str:
-        """How the API demands a context: one of ``CONTEXT_FORMS``."""
-        return self.tenant.settings.context_form
-
-    @context_form.setter
-    def context_form(self, value: str) -> None:
-        if value not in CONTEXT_FORMS:
-            raise ValueError(f"context_form is one of {', '.join(CONTEXT_FORMS)}")
-        self.tenant.settings.context_form = value
 
     def _user(self, user: UserLike) -> User:
         return user if isinstance(user, User) else self.tenant.users[user]
