@@ -44,7 +44,7 @@ FIELD = "_msal_resume"
 MOST_FORMS = 5
 
 _MARK = f"{FIELD}=".encode()
-#: A ticket holds a URL, which servers take up to 8 KB of.
+#: More than any ticket; a form of this length is read even where none are kept.
 _LONGEST_MARK = 16 * 1024
 #: gunicorn takes request lines of 4,094 bytes, and a ticket holds a URL in base64.
 _LONGEST_URL = 2000
