@@ -204,6 +204,23 @@ def settings(entra: Emulator, **changes: t.Any) -> Settings:
     return Settings.from_mapping({**entra.config(), **changes})
 
 
+@pytest.fixture
+def client(entra: Emulator) -> cabc.Iterator[Client]:
+    made = Client(settings(entra))
+    yield made
+    if made._provider._built:
+        made._provider.parts().transport.close()
+
+
+@pytest.fixture
+def impatient(entra: Emulator) -> cabc.Iterator[Client]:
+    """A client that gives up after half a second."""
+    made = Client(settings(entra, MSAL_HTTP_TIMEOUT=0.5))
+    made.ready()
+    yield made
+    made._provider.parts().transport.close()
+
+
 def signed_in(
     entra: Emulator, client: Client, *scopes: str, name: str = "ada"
 ) -> Caches:

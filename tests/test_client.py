@@ -11,6 +11,8 @@ from pathlib import Path
 import msal
 import pytest
 import rooms
+from rooms import client as client
+from rooms import impatient as impatient
 
 from flask_msal_errors.caches import Caches
 from flask_msal_errors.client import Client
@@ -29,23 +31,6 @@ from flask_msal_errors.testing import Emulator
 from flask_msal_errors.transport import Reply
 
 PROFILE = ("Profile.Read",)
-
-
-@pytest.fixture
-def client(entra: Emulator) -> t.Iterator[Client]:
-    made = Client(rooms.settings(entra))
-    yield made
-    if made._provider._built:
-        made._provider.parts().transport.close()
-
-
-@pytest.fixture
-def impatient(entra: Emulator) -> t.Iterator[Client]:
-    """A client that gives up after half a second."""
-    made = Client(rooms.settings(entra, MSAL_HTTP_TIMEOUT=0.5))
-    made.ready()
-    yield made
-    made._provider.parts().transport.close()
 
 
 def scopes(entra: Emulator, *names: str) -> list[str]:
