@@ -121,9 +121,21 @@ class Caches:
         return max(living, default=(0, 0))
 
 
+def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
+    """Scopes grouped by their resources, in the order of their first ones.
+
+    An access token of Entra's serves one resource (AADSTS28000). What MSAL adds itself
+    belongs to none.
+    """
+    groups: dict[str, list[str]] = {}
+    for scope in scopes:
+        if scope not in RESERVED_SCOPES:
+            groups.setdefault(resource(scope), []).append(scope)
+    return list(groups.values())
+
+
 def _resources(entry: dict[str, t.Any]) -> set[str]:
-    scopes = set(entry["target"].split()) - RESERVED_SCOPES
-    return {resource(scope) for scope in scopes}
+    return {resource(group[0]) for group in by_resource(entry["target"].split())}
 
 
 def _is_token_cache(text: str) -> bool:

@@ -63,6 +63,8 @@ class Client:
         warnings.filterwarnings("ignore", message="response_mode='form_post'")
         flow = parts.app.initiate_auth_code_flow(list(scopes), **parameters)
         flow["claims_challenge"] = claims
+        # MSAL's are in no order; the first says what the code is redeemed for.
+        flow["scope"] = [*scopes, *(set(flow["scope"]) - set(scopes))]
         levels = essential_acrs(claims)
         if levels:
             # Providers know this parameter rather than a claims request.
@@ -74,15 +76,21 @@ class Client:
     ) -> tuple[dict[str, t.Any], dict[str, t.Any], Caches]:
         """Redeem an authorization code into scratch caches.
 
+        The user consented to all scopes of the flow; the token is one for those of the
+        first resource.
+
         :return: MSAL's result, the validated claims of its ID token, and the caches.
             Nothing else was changed: the caller decides whether to keep them.
         :raises InvalidIdToken: it is missing or not acceptable.
         """
         parts, scratch = self._provider.parts(), Caches()
         sent = flow if parts.takes_claims else {**flow, "claims_challenge": None}
+        first, *others = self.tokens_for(flow["scope"]) or [[]]
         result = self._asked(
             scratch,
-            lambda app: app.acquire_token_by_auth_code_flow(dict(sent), response),
+            lambda app: app.acquire_token_by_auth_code_flow(
+                dict(sent), response, scopes=first if others else None
+            ),
         )
         _raise_for(result, scratch, flow["scope"])
         try:
@@ -145,6 +153,15 @@ class Client:
             result = self._asked(user, ask)
         _raise_for(result, user, scopes)
         return t.cast("dict[str, t.Any]", result)
+
+    def tokens_for(self, scopes: cabc.Sequence[str]) -> list[list[str]]:
+        """The scopes of each token that it takes to have them all.
+
+        Entra's tokens serve one resource each, those of other providers any scopes.
+        """
+        if self._settings.oidc_authority:
+            return [list(scopes)] if scopes else []
+        return caches.by_resource(scopes)
 
     def end_session_endpoint(self) -> str | None:
         """Where the identity provider signs a user out, if it has such a place."""

@@ -66,7 +66,7 @@ class Guardian:
             return self._answer(missing)
         if scopes:
             try:
-                self._tokens.acquire(scopes)
+                self._tokens.require(scopes)
             except InteractionRequired as error:
                 return self._resolve(error)
         return None

@@ -140,7 +140,8 @@ class MsalAuth:
 
         Includes :meth:`catch_challenges`. Goes below the route decorator.
 
-        :param scopes: a token for these can be had silently when the view runs.
+        :param scopes: tokens for these can be had silently when the view runs. They
+            may be of several APIs: one sign-in asks for the consent to all.
         :param acrs: an authentication context, such as ``"c1"``, that an ID token of
             this session proved.
         :param max_age: seconds since which the user authenticated. Clocks may differ:

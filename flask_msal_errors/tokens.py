@@ -49,8 +49,11 @@ class Tokens:
         :raises TokenError: any other refusal.
         """
         wanted = checked(scopes)
-        if not wanted:
-            raise ConfigurationError("scopes is empty: name those of the API.")
+        if len(self._client.tokens_for(wanted)) != 1:
+            raise ConfigurationError(
+                f"An access token serves one API, but scopes name none or several: "
+                f"{scopes!r}. Acquire one for each; login_required takes them together."
+            )
         _check_claims(claims)
         person = _person(wanted)
         forced = bool(claims or force_refresh)
@@ -61,6 +64,20 @@ class Tokens:
             found = self._refresh(person, wanted, claims, forced, refused, due)
         _lend(found["access_token"], tuple(wanted))
         return found
+
+    def require(self, scopes: cabc.Sequence[str]) -> None:
+        """See that a token of each resource can be had without the user.
+
+        :raises InteractionRequired: one cannot. It asks for all scopes, that resource's
+            first, so that one sign-in serves all.
+        """
+        for group in self._client.tokens_for(scopes):
+            try:
+                self.acquire(group)
+            except InteractionRequired as error:
+                others = [scope for scope in scopes if scope not in error.scopes]
+                error.scopes = (*error.scopes, *others)
+                raise
 
     def lent(self, token: str | None) -> tuple[str | None, tuple[str, ...]]:
         """A token that was handed out in this request, and the scopes it was got for.

@@ -23,6 +23,7 @@ from flask_msal_errors.caches import BoundHttpCache
 from flask_msal_errors.caches import BoundTokenCache
 from flask_msal_errors.caches import Caches
 from flask_msal_errors.caches import bound
+from flask_msal_errors.caches import by_resource
 from flask_msal_errors.client import Client
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.record import Codec
@@ -240,6 +241,28 @@ class TestAccount:
         """Without an account an answer stays as it is."""
         with bound(Caches()):
             assert room._with_account({"access_token": "x"}) == {"access_token": "x"}
+
+
+@pytest.mark.parametrize(
+    ("scopes", "groups"),
+    [
+        ([], []),
+        (["openid", "profile", "offline_access", "email"], []),
+        (["User.Read", "openid", "Mail.Read"], [["User.Read", "Mail.Read"]]),
+        (
+            ["api://x/a", "User.Read", "api://X/b"],
+            [["api://x/a", "api://X/b"], ["User.Read"]],
+        ),
+        (["User.Read", "https://graph.microsoft.com/Mail.Read"], None),
+        (
+            ["api://x/.default", "api://y/.default"],
+            [["api://x/.default"], ["api://y/.default"]],
+        ),
+    ],
+)
+def test_by_resource(scopes: list[str], groups: list[list[str]] | None) -> None:
+    """Scopes of one resource stand together, in the order they came."""
+    assert by_resource(scopes) == ([scopes] if groups is None else groups)
 
 
 class TestPause:

@@ -120,6 +120,19 @@ class TestSignIn:
         assert found is not None and found.startswith(entra.pages_url)
 
 
+def test_tokens_for(entra: Emulator) -> None:
+    """A token of Entra's serves one resource, one of another provider's any scopes."""
+    two = ["https://mail.example/", "https://calendar.example/read"]
+    assert Client(rooms.settings(entra)).tokens_for(two) == [[two[0]], [two[1]]]
+    other = {**entra.config("openid"), "MSAL_AUTHORITY": None}
+    client = Client(
+        rooms.Settings.from_mapping(
+            {**entra.config(), **other, "MSAL_INSTANCE_DISCOVERY": None}
+        )
+    )
+    assert (client.tokens_for(two), client.tokens_for([])) == ([two], [])
+
+
 class TestCached:
     """Tokens out of the caches, without any network."""
 

@@ -57,6 +57,11 @@ KINDS: dict[int, Kind] = {
         redirect=INTERACTION,
         page=True,
     ),
+    28000: Kind(
+        "invalid_request",
+        "The provided value for the input parameter scope is not valid because it"
+        " contains more than one resource.",
+    ),
     50173: Kind(
         "invalid_grant",
         "The provided grant has expired due to it being revoked, a fresh auth token is"

@@ -129,6 +129,9 @@ def requested(here: Tenant, text: str | None) -> tuple[str, ...]:
     """Return the full scopes of a token request."""
     scopes = tuple(here.full_scope(scope) for scope in (text or "").split())
     rules.check_scopes(here, scopes)
+    resources = {s.rpartition("/")[0] for s in scopes if s not in OIDC_SCOPES}
+    if len(resources) > 1 and g.authority.kind != OPENID:
+        raise Refusal(28000)
     return scopes
 
 

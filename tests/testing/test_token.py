@@ -85,6 +85,12 @@ class TestCodes:
         body = redeem(client, client.authorize(scope=scope).params["code"]).json()
         assert body["scope"] == client.entra.scope("Mail.Read")
 
+    def test_two_resources_named(self, client):
+        """A token request that names scopes of two resources is 28000."""
+        scope = f"openid {client.entra.scope('Mail.Read')} User.Read"
+        answer = redeem(client, client.authorize().params["code"], scope=scope)
+        assert answer.json()["error_codes"] == [28000]
+
     def test_oidc_scopes_alone(self, client):
         """With OIDC scopes alone the token is for Graph."""
         code = client.authorize(scope="openid profile").params["code"]
