@@ -18,9 +18,10 @@ from flask import url_for
 from werkzeug.wrappers import Response
 
 from . import signals
-from .downstream import demanded
-from .downstream import demanded_in
+from .downstream import refusal
+from .downstream import refusal_in
 from .errors import InteractionRequired
+from .errors import TokenError
 from .errors import from_result
 from .errors import is_error
 from .flows import Missing
@@ -82,8 +83,11 @@ class Guardian:
         """The answer for an exception that the user can resolve.
 
         Called where it is handled: any other goes on its way.
+
+        :raises Throttled: the API named a time to come back, and so does the answer.
+        :raises ServiceUnavailable: the same, of an API that does not work.
         """
-        found = demanded_in(error, scopes, self._tokens)
+        found = refusal_in(error, scopes, self._tokens)
         if found is None:
             raise
         return self._resolve(found)
@@ -91,14 +95,18 @@ class Guardian:
     def after_value(self, value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
         """The answer in place of a returned error value, or the value itself."""
         found = from_result(value, scopes=scopes) if is_error(value) else None
-        if not isinstance(value, (Response, tuple, str, dict)):
-            found = demanded(value, scopes, self._tokens)
         if isinstance(found, InteractionRequired):
             return self._resolve(found)
+        if not isinstance(value, (Response, tuple, str, dict)):
+            found = refusal(value, scopes, self._tokens)
+            if found is not None:
+                return self._resolve(found)
         self._signin.settle(request)
         return value
 
-    def _resolve(self, error: InteractionRequired) -> t.Any:
+    def _resolve(self, error: TokenError) -> t.Any:
+        if not isinstance(error, InteractionRequired):
+            raise error
         signals.emit(signals.challenge_received, error=error, silent=False)
         return self._answer(Missing.of(error), error)
 

@@ -20,8 +20,12 @@ from .claims import merge_claims
 from .errors import ConfigurationError
 from .errors import InteractionRequired
 from .errors import MsalAuthError
+from .errors import ServiceUnavailable
+from .errors import Throttled
+from .errors import TokenError
 from .errors import from_result
 from .errors import is_error
+from .errors import parse_retry_after
 from .tokens import Tokens
 
 
@@ -49,7 +53,7 @@ def challenge_of(
     status = responses.status_of(response)
     if status not in (401, 403):
         return None
-    values = responses.challenges_of(response)
+    values = responses.values_of(response, "WWW-Authenticate")
     return challenge.demand(status, values, scopes=scopes)
 
 
@@ -91,9 +95,35 @@ def demanded(
     return required(demand, scopes)
 
 
-def demanded_in(
+def paused(response: t.Any) -> Throttled | ServiceUnavailable | None:
+    """The error for a response that names a time to come back (RFC 9110 §10.2.3)."""
+    status = responses.status_of(response)
+    if status not in (Throttled.status, ServiceUnavailable.status):
+        return None
+    values = responses.values_of(response, "Retry-After")
+    seconds = parse_retry_after(values[0]) if values else None
+    if seconds is None:
+        return None
+    if status == Throttled.status:
+        message = "The API has too many requests."
+        return Throttled(message, error="api_throttled", retry_after=seconds)
+    message = "The API is not available."
+    return ServiceUnavailable(message, error="api_unavailable", retry_after=seconds)
+
+
+def refusal(
+    response: t.Any, scopes: cabc.Sequence[str], tokens: Tokens
+) -> TokenError | None:
+    """What keeps an API from answering, if it is the user's part or passes by itself.
+
+    Anything else of a response, or of another value, is the view's to judge.
+    """
+    return demanded(response, scopes, tokens) or paused(response)
+
+
+def refusal_in(
     error: BaseException, scopes: cabc.Sequence[str], tokens: Tokens
-) -> InteractionRequired | None:
+) -> TokenError | None:
     """The same for an exception: it or what it was raised from may be a refusal.
 
     What the app itself aborts with is its own answer.
@@ -104,7 +134,7 @@ def demanded_in(
         if isinstance(cause, (MsalAuthError, HTTPException)):
             continue
         for response in responses.responses_in(cause):
-            found = demanded(response, scopes, tokens)
+            found = refusal(response, scopes, tokens)
             if found is not None:
                 return found
     return None

@@ -219,7 +219,7 @@ class AccessDenied(TokenError):
 
 
 class Throttled(TokenError):
-    """Entra answers no more for now; a redirect would only make it worse.
+    """Entra, or an API, answers no more for now; a redirect would make it worse.
 
     :param retry_after: seconds to wait.
     """
@@ -241,9 +241,10 @@ class Throttled(TokenError):
 
 
 class ServiceUnavailable(TokenError):
-    """Network failure, timeout or a 5xx of the identity provider.
+    """Network failure, timeout or a 5xx of the identity provider, or an API that named
+    a time to come back.
 
-    :param retry_after: seconds to wait, if the provider said so.
+    :param retry_after: seconds to wait, if anybody said so.
     """
 
     status = 503

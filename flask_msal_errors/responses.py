@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import typing as t
 
-_NAME = "WWW-Authenticate"
 _BEARER = "bearer "
 
 
@@ -20,19 +19,19 @@ def status_of(response: t.Any) -> int | None:
     return int(status) if isinstance(status, int) and has_headers else None
 
 
-def challenges_of(response: t.Any) -> list[str]:
-    """The ``WWW-Authenticate`` values of a response; none if it has no headers."""
+def values_of(response: t.Any, wanted: str) -> list[str]:
+    """The values of a header of a response; none if it has no headers."""
     headers = getattr(response, "headers", None)
     for method in ("get_list", "getlist"):
         if callable(getattr(headers, method, None)):
-            return [str(value) for value in getattr(headers, method)(_NAME)]
+            return [str(value) for value in getattr(headers, method)(wanted)]
     for method in ("getall", "get_all"):
         if callable(getattr(headers, method, None)):
-            return [str(value) for value in getattr(headers, method)(_NAME, ())]
+            return [str(value) for value in getattr(headers, method)(wanted, ())]
     if not isinstance(headers, cabc.Mapping):
         return []
     # A plain dict knows names in one spelling only.
-    found = [value for name, value in headers.items() if name.lower() == _NAME.lower()]
+    found = [value for name, value in headers.items() if name.lower() == wanted.lower()]
     return [text for value in found for text in _texts(value)]
 
 

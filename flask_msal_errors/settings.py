@@ -58,8 +58,8 @@ class Settings:
     )
     client_credential: str | dict[str, t.Any] | cabc.Callable[[], t.Any] = _key(
         readers.as_credential,
-        "Client secret, or MSAL's dict (in the environment: JSON) for a certificate or"
-        " an assertion.",
+        "Client secret; MSAL's dict (in the environment: JSON) for a certificate, an"
+        " assertion or a managed identity; or a function that returns one of them.",
         secret=True,
     )
     authority: str | None = _key(

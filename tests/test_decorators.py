@@ -12,6 +12,7 @@ import traceback
 import types
 import typing as t
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
@@ -258,6 +259,19 @@ class TestRaised:
         assert seen[0] is raised[0]
         where = traceback.extract_tb(seen[0].__traceback__)[-1]
         assert where.name in ("view", "async_view")
+
+    def test_pause_of_an_api(self, offline: Offline) -> None:
+        """An app answers an API's pause by the handler it has for throttling."""
+        paused = requests_response(429)
+        paused.headers["Retry-After"] = "30"
+        view = mock.Mock(
+            __name__="view", side_effect=requests.HTTPError(response=paused)
+        )
+        offline.app.register_error_handler(
+            Throttled, lambda error: (f"in {error.retry_after} s", 429)
+        )
+        offline.route(offline.auth.catch_challenges(view))
+        assert offline.client().get("/view").text == "in 30 s"
 
     def test_scopes_for_who_names_none(self, offline: Offline) -> None:
         """The decorator's scopes are asked for if the error has none of its own."""

@@ -39,9 +39,12 @@ from flask_msal_errors import ConfigurationError
 from flask_msal_errors import InteractionRequired
 from flask_msal_errors import MsalAuthError
 from flask_msal_errors import ServiceUnavailable
+from flask_msal_errors import Throttled
 from flask_msal_errors import TokenError
 from flask_msal_errors import signals
 from flask_msal_errors.downstream import check
+from flask_msal_errors.downstream import paused
+from flask_msal_errors.errors import MAX_RETRY_AFTER
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 
@@ -183,6 +186,42 @@ class TestCheck:
         assert live.auth.check(value) is value
         with pytest.raises(InteractionRequired):
             live.auth.check(answer(401, {"WWW-Authenticate": CHALLENGE}))
+
+
+class TestPaused:
+    """An API that names a time to come back."""
+
+    @pytest.mark.parametrize(
+        ("status", "value", "kind", "seconds"),
+        [
+            (429, "30", Throttled, 30),
+            (429, "0", Throttled, 0),
+            (503, "30", ServiceUnavailable, 30),
+            (503, "Thu, 01 Jan 1970 00:00:00 GMT", ServiceUnavailable, 0),
+            (429, "99999999", Throttled, MAX_RETRY_AFTER),
+        ],
+    )
+    def test_known(
+        self, status: int, value: str, kind: type[TokenError], seconds: int
+    ) -> None:
+        """Seconds or a date, from any client; the seconds are bounded."""
+        found = paused(answer(status, {"retry-after": value}))
+        assert type(found) is kind and found.retry_after == seconds
+
+    @pytest.mark.parametrize(
+        ("status", "headers"),
+        [
+            (429, {}),
+            (503, {}),
+            (429, {"Retry-After": "soon"}),
+            (500, {"Retry-After": "30"}),
+            (200, {"Retry-After": "30"}),
+            (302, {"Retry-After": "30"}),
+        ],
+    )
+    def test_anything_else(self, status: int, headers: dict[str, str]) -> None:
+        """Other failures are the view's to judge."""
+        assert paused(answer(status, headers)) is None
 
 
 class TestSilentSecondTry:

@@ -38,7 +38,8 @@ async def by_httpx_async(caller: Caller, headers: dict[str, str]) -> t.Any:
 
 def by_urllib3(caller: Caller, headers: dict[str, str]) -> t.Any:
     with urllib3.PoolManager(ca_certs=caller.entra.ca_file) as api:
-        return api.request("GET", caller.url("/me"), headers=headers)
+        # It sleeps on Retry-After otherwise.
+        return api.request("GET", caller.url("/me"), headers=headers, retries=False)
 
 
 def raising(client: Plain) -> Plain:
@@ -154,12 +155,26 @@ class TestPlainClients:
         assert caller.run(lambda: seen.append(caller.token()) or "").status_code == 200
         assert seen[0] == seen[1]
 
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize(
+        "way", [way for name, way in WAYS.items() if "checked" not in name]
+    )
+    def test_pause(
+        self, caller: Caller, entra: Emulator, way: Plain, status: int
+    ) -> None:
+        """An API that names a time to come back: the browser is told, nobody sleeps."""
+        refusal = Response("", status, {"Retry-After": "3000"})
+        entra.fail_next(lambda request: refusal, "api")
+        answer = caller.run(lambda: way(caller, caller.bearer()))
+        assert answer.status_code == status
+        assert answer.headers["Retry-After"] == "3000"
+
     @pytest.mark.parametrize("status", [404, 429, 500, 503])
     def test_everything_else(
         self, caller: Caller, entra: Emulator, status: int
     ) -> None:
         """Other failures of an API stay what they are, and cost no sign-in."""
-        header = {"WWW-Authenticate": CHALLENGE, "Retry-After": "9"}
+        header = {"WWW-Authenticate": CHALLENGE, "Retry-After": "soon"}
         entra.fail_next(lambda request: Response("", status, header), "api")
         way = raising(by_requests)
         assert caller.run(lambda: way(caller, caller.bearer())).status_code == 500

@@ -10,10 +10,10 @@ import pytest
 import urllib3
 
 from flask_msal_errors.responses import causes_of
-from flask_msal_errors.responses import challenges_of
 from flask_msal_errors.responses import refused_token
 from flask_msal_errors.responses import responses_in
 from flask_msal_errors.responses import status_of
+from flask_msal_errors.responses import values_of
 
 
 class TestRefusedToken:
@@ -72,7 +72,7 @@ class TestResponsesIn:
         """Kiota's exception has status and headers under its own names."""
         found = [each for each in responses_in(Kiota(headers)) if status_of(each)]
         assert [status_of(each) for each in found] == [401]
-        assert challenges_of(found[0]) == ["Bearer"]
+        assert values_of(found[0], "WWW-Authenticate") == ["Bearer"]
 
     def test_nothing(self) -> None:
         """No other exception has a response."""
