@@ -93,6 +93,15 @@ class Caches:
             kept.setdefault(section, {}).update(entries)
         record.tokens = json.dumps(kept)
 
+    def access_tokens(
+        self, client_id: str, scopes: cabc.Sequence[str] = ()
+    ) -> cabc.Iterator[dict[str, t.Any]]:
+        """MSAL's entries of the access tokens that are good for these scopes."""
+        found: cabc.Iterator[dict[str, t.Any]] = self.tokens.search(
+            _Kind.ACCESS_TOKEN, target=list(scopes), query={"client_id": client_id}
+        )
+        return found
+
     def drop(self, refused: str) -> bool:
         """Forget a refused access token and its twins for the same resource.
 

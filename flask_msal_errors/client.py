@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import logging
-import time
 import typing as t
 import warnings
 from urllib.parse import urlencode
@@ -28,14 +27,12 @@ from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .errors import TokenError
 from .errors import from_result
+from .live import Token
 from .provider import MALFORMED
 from .provider import Provider
 from .settings import Settings
 
 logger = logging.getLogger("flask_msal_errors")
-
-#: MSAL takes a token for expired this early (seconds), and so do we.
-_EARLY = 300
 
 
 class Client:
@@ -108,17 +105,11 @@ class Client:
 
         :param due: take one that is due for renewal (``refresh_on``), too.
         """
-        now = time.time()
         due = due or self._provider.unwell
-        for entry in user.tokens.search(
-            msal.TokenCache.CredentialType.ACCESS_TOKEN,
-            target=list(scopes),
-            query={"client_id": self._settings.client_id},
-        ):
-            lifetime = int(entry["expires_on"]) - now
-            renewal = int(entry.get("refresh_on", entry["expires_on"]))
-            if lifetime >= _EARLY and (due or renewal >= now):
-                return _as_result(entry, lifetime)
+        for entry in user.access_tokens(self._settings.client_id, scopes):
+            token = Token.of(entry)
+            if token.serves(scopes, due=due):
+                return token.result()
         return None
 
     def silent(
@@ -228,12 +219,3 @@ def _accounts(user: Caches) -> list[dict[str, t.Any]]:
 
 def _own(scopes: cabc.Sequence[str]) -> list[str]:
     return [scope for scope in scopes if scope not in caches.RESERVED_SCOPES]
-
-
-def _as_result(entry: dict[str, t.Any], lifetime: float) -> dict[str, t.Any]:
-    return {
-        "access_token": entry["secret"],
-        "token_type": entry.get("token_type", "Bearer"),
-        "expires_in": int(lifetime),
-        "token_source": "cache",
-    }

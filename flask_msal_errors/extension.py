@@ -30,6 +30,7 @@ from .errors import ServiceUnavailable
 from .flows import Flows
 from .guard import guard
 from .links import Links
+from .live import Live
 from .navigation import current_target
 from .pages import Pages
 from .record import Codec
@@ -46,6 +47,7 @@ from .tokens import Tokens
 from .tokens import checked
 from .user import User
 from .user import signed_in
+from .vault import Vault
 from .views import blueprint
 
 if t.TYPE_CHECKING:
@@ -281,14 +283,16 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     # Longer than a silent acquisition takes: its holder never loses its lock.
     patience = settings.http_timeout + 5
     records = Records(store, codec, app.permanent_session_lifetime, patience)
+    vault = Vault(settings.encryption_keys)
+    live = Live(records, store, vault, settings.client_id)
     client = Client(settings)
     cookies = Cookies(signer)
     flows = Flows(settings, cookies, store, records)
     sids = Sids(store, app.permanent_session_lifetime)
-    signin = SignIn(settings, client, records, flows, sids)
+    signin = SignIn(settings, client, records, live, flows, sids)
     resume = Resume(settings, signer, store, records)
     signout = SignOut(settings, client, records, flows, sids, store)
-    tokens = Tokens(client, records)
+    tokens = Tokens(client, records, live)
     links = Links(cookies)
     pages = Pages(links)
     guardian = Guardian(signin, tokens, resume, pages)

@@ -27,7 +27,7 @@ logger = logging.getLogger("flask_msal_errors")
 HttpEntry = tuple[int, str, dict[str, str], int, int]
 
 #: What decoding a value of the wrong type or shape raises, at whatever depth.
-_UNREADABLE = (
+UNREADABLE = (
     *(ValueError, LookupError, TypeError, AttributeError),
     *(OverflowError, RecursionError),
 )
@@ -62,7 +62,7 @@ class Codec:
             return Record()
         try:
             return _shaped(json.loads(self._vault.open(entry)))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             logger.warning("A record was unreadable (%s): empty.", type(error).__name__)
             return Record()
 
@@ -129,8 +129,13 @@ class Records:
                 yield record
             finally:
                 if _text_of(record) != before:
-                    entry = self._codec.encode(record)
-                    self._store.replace(_key(handle), entry, self._lifetime)
+                    self._save(handle, record)
+
+    def _save(self, handle: str, record: Record) -> None:
+        entry = self._codec.encode(record)
+        if not self._store.replace(_key(handle), entry, self._lifetime):
+            # Signed out meanwhile: whoever did it may not know of the newest entries.
+            self._delete_entries(record)
 
     def renew(self, handle: str) -> bool:
         """Give the record its full lifetime again.
@@ -168,9 +173,13 @@ class Records:
 
     def delete(self, handle: str) -> None:
         """Forget the record for good, and what is attached to it."""
-        for key in self.load(handle).entries:
-            self._store.delete(key)
+        record = self.load(handle)
         self._store.delete(_key(handle))
+        self._delete_entries(record)
+
+    def _delete_entries(self, record: Record) -> None:
+        for key in record.entries:
+            self._store.delete(key)
 
 
 def _key(handle: str) -> str:

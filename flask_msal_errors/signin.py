@@ -40,6 +40,7 @@ from .flows import Flows
 from .flows import Missing
 from .flows import page_name
 from .guard import lives
+from .live import Live
 from .navigation import home
 from .navigation import no_store
 from .record import Record
@@ -67,12 +68,14 @@ class SignIn:
         settings: Settings,
         client: Client,
         records: Records,
+        live: Live,
         flows: Flows,
         sids: Sids,
     ) -> None:
         self._settings = settings
         self._client = client
         self._records = records
+        self._live = live
         self._flows = flows
         self._sids = sids
         self._user_flows = userflows.clients(settings)
@@ -305,6 +308,11 @@ class SignIn:
         else:
             signals.emit(signals.reauthenticated, user=user, reason=flow.reason)
 
+    def _keep(self, handle: str, scratch: Caches, proofs: dict[str, int]) -> None:
+        with self._live.changing(handle) as record:
+            scratch.merge_into(record)
+            record.proofs = {**record.proofs, **proofs}
+
     def _still_signed_in(self) -> SignedIn | None:
         """Who is signed in; a session that ended meanwhile leaves nothing behind."""
         person = signed_in()
@@ -317,23 +325,15 @@ class SignIn:
         person = self._still_signed_in()
         name = "acr" if self._settings.oidc_authority else "acrs"
         proofs = answers.proofs_of(flow, claims, name)
-        handle = person.handle if person else ""
-        if handle:
-            with self._records.changing(handle) as record:
-                _merged(record, scratch, proofs)
-        # A store may have dropped the record before the session.
-        if not handle or not self._records.load(handle).tokens:
-            handle = self._records.create(_merged(Record(), scratch, proofs))
+        handle = person.handle if person else self._records.create(Record())
+        self._keep(handle, scratch, proofs)
+        if person and not self._records.load(handle).tokens:
+            # The store dropped the record before the session.
+            self._keep(handle := self._records.create(Record()), scratch, proofs)
         if person and person.user.claims.get("sid") != claims.get("sid"):
             self._sids.forget(person)
         remember(handle, claims, _lifetime())
         renew_id()
-
-
-def _merged(record: Record, scratch: Caches, proofs: dict[str, int]) -> Record:
-    scratch.merge_into(record)
-    record.proofs = {**record.proofs, **proofs}
-    return record
 
 
 def _lifetime() -> float:

@@ -15,10 +15,13 @@ from flask import has_request_context
 
 from .caches import RESERVED_SCOPES
 from .caches import Caches
+from .challenge import resource
 from .client import Client
 from .errors import ConfigurationError
 from .errors import InteractionRequired
 from .errors import ServiceUnavailable
+from .live import Live
+from .live import Token
 from .record import Record
 from .record import Records
 from .user import SignedIn
@@ -28,9 +31,10 @@ from .user import signed_in
 class Tokens:
     """Acquires tokens, and forgets those that an API refused."""
 
-    def __init__(self, client: Client, records: Records) -> None:
+    def __init__(self, client: Client, records: Records, live: Live) -> None:
         self._client = client
         self._records = records
+        self._live = live
 
     def acquire(
         self,
@@ -49,19 +53,13 @@ class Tokens:
         :raises TokenError: any other refusal.
         """
         wanted = checked(scopes)
-        if len(self._client.tokens_for(wanted)) != 1:
-            raise ConfigurationError(
-                f"An access token serves one API, but scopes name none or several: "
-                f"{scopes!r}. Acquire one for each; login_required takes them together."
-            )
-        _check_claims(claims)
         person = _person(wanted)
         forced = bool(claims or force_refresh)
-        found = None if forced else self._client.cached(self._caches(person), wanted)
-        found = found or self._while_away(person, wanted, forced)
+        found = None if forced or not wanted else self._alive(person, wanted)
         if found is None:
-            due = None if forced else self._due(person, wanted)
-            found = self._refresh(person, wanted, claims, forced, refused, due)
+            self._check_api(wanted)
+            _check_claims(claims)
+            found = self._renew(person, wanted, claims, forced, refused)
         _lend(found["access_token"], tuple(wanted))
         return found
 
@@ -96,7 +94,7 @@ class Tokens:
         person = signed_in()
         if person is None:
             return
-        with self._records.changing(person.handle) as record:
+        with self._live.changing(person.handle) as record:
             user = Caches.of(record)
             if user.drop(refused):
                 user.save(record)
@@ -111,6 +109,37 @@ class Tokens:
         proofs = self._record(person).proofs
         return {acr: expiry for acr, expiry in proofs.items() if expiry > now}
 
+    def _alive(self, person: SignedIn, scopes: list[str]) -> dict[str, t.Any] | None:
+        """A living token, its entry read from the store once per request."""
+        kept: dict[str, list[Token]] = g.setdefault("_msal_live", {})
+        key = person.handle + resource(scopes[0])
+        if key not in kept:
+            kept[key] = self._live.tokens(person.handle, scopes[0])
+        return next((x.result() for x in kept[key] if x.serves(scopes)), None)
+
+    def _check_api(self, scopes: list[str]) -> None:
+        if len(self._client.tokens_for(scopes)) != 1:
+            raise ConfigurationError(
+                "An access token serves one API, but scopes name none or several: "
+                f"{scopes!r}. Acquire one for each; login_required takes them together."
+            )
+
+    def _renew(
+        self,
+        person: SignedIn,
+        scopes: list[str],
+        claims: str | None,
+        forced: bool,
+        refused: str | None,
+    ) -> dict[str, t.Any]:
+        """A token by way of the record, and of the identity provider if need be."""
+        found = None if forced else self._client.cached(self._caches(person), scopes)
+        found = found or self._while_away(person, scopes, forced)
+        if found is None:
+            due = None if forced else self._due(person, scopes)
+            found = self._refresh(person, scopes, claims, forced, refused, due)
+        return found
+
     def _refresh(
         self,
         person: SignedIn,
@@ -124,7 +153,7 @@ class Tokens:
         _forget_loaded()
         try:
             wait = None if due is None else 0
-            with self._records.changing(person.handle, wait) as record:
+            with self._live.changing(person.handle, wait) as record:
                 return self._renewed(record, scopes, claims, forced, refused)
         except ServiceUnavailable:
             if due is None:
@@ -191,6 +220,7 @@ def _lend(token: str, scopes: tuple[str, ...]) -> None:
 
 def _forget_loaded() -> None:
     g.pop("_msal_record", None)
+    g.pop("_msal_live", None)
 
 
 def checked(scopes: cabc.Sequence[str]) -> list[str]:

@@ -26,8 +26,12 @@ from hypothesis import strategies as st
 from flask_msal_errors.backend import prepare
 from flask_msal_errors.caches import Caches
 from flask_msal_errors.client import Client
+from flask_msal_errors.live import Live
+from flask_msal_errors.record import Records
 from flask_msal_errors.settings import Settings
+from flask_msal_errors.store import Store
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.vault import Vault
 
 REDIRECT_URI = "http://localhost/auth/callback"
 #: Each way of the guard: by themselves, with file locks, with tombstones.
@@ -219,6 +223,11 @@ def impatient(entra: Emulator) -> cabc.Iterator[Client]:
     made.ready()
     yield made
     made._provider.parts().transport.close()
+
+
+def live(entra: Emulator, app: Flask, records: Records) -> Live:
+    """The living tokens of an app's sessions."""
+    return Live(records, Store(app), Vault(), entra.client_id)
 
 
 def signed_in(

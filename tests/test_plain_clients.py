@@ -157,7 +157,13 @@ class TestPlainClients:
 
     @pytest.mark.parametrize("status", [429, 503])
     @pytest.mark.parametrize(
-        "way", [way for name, way in WAYS.items() if "checked" not in name]
+        "way",
+        # check() leaves them to the view; urllib's exception keeps its socket open.
+        [
+            way
+            for name, way in WAYS.items()
+            if "checked" not in name and name != "urllib-raised"
+        ],
     )
     def test_pause(
         self, caller: Caller, entra: Emulator, way: Plain, status: int

@@ -38,16 +38,17 @@ class House:
         self.app = app
         self.client = Client(rooms.settings(entra))
         self.records = Records(Store(app), Codec(), timedelta(hours=1))
-        self.tokens = Tokens(self.client, self.records)
+        self.live = rooms.live(entra, app, self.records)
+        self.tokens = Tokens(self.client, self.records, self.live)
         self.scopes = [entra.scope("Profile.Read")]
         _, self.claims, caches = rooms.sign_in(entra, self.client)
-        record = Record()
-        caches.merge_into(record)
-        self.handle = self.records.create(record)
+        self.handle = self.records.create(Record())
+        with self.live.changing(self.handle) as record:
+            caches.merge_into(record)
 
     def change(self, work: t.Callable[[Caches], object]) -> None:
         """Change the user's caches behind the app's back."""
-        with self.records.changing(self.handle) as record:
+        with self.live.changing(self.handle) as record:
             user = Caches.of(record)
             work(user)
             user.save(record)
@@ -184,7 +185,7 @@ class TestAcquire:
         times = {"refresh_on": -60} if due else {"expires_on": 200}
         files.change(lambda user: rooms.aged(user, **times))
         fresh = Client(rooms.settings(files.entra))
-        files.tokens = Tokens(fresh, files.records)
+        files.tokens = Tokens(fresh, files.records, files.live)
         files.entra.unavailable(30, target="discovery")
         if due:
             assert files.acquire()
@@ -323,18 +324,21 @@ class TestSingleFlight:
 WORKER = """
 import json, pathlib, sys, redis, rooms, datetime
 from flask_msal_errors.client import Client
+from flask_msal_errors.live import Live
 from flask_msal_errors.record import Codec, Records
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.store import Store
 from flask_msal_errors.tokens import Tokens
 from flask_msal_errors.user import remember
+from flask_msal_errors.vault import Vault
 folder, kind, url, handle, claims, config, scope = sys.argv[1:]
 settings = Settings.from_mapping(json.loads(config))
 connection = redis.Redis.from_url(url) if url else None
 app = rooms.session_app(pathlib.Path(folder), kind, connection)
 client = Client(settings)
 records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
-tokens = Tokens(client, records)
+live = Live(records, Store(app), Vault(), settings.client_id)
+tokens = Tokens(client, records, live)
 client.ready()
 print("ready", flush=True)
 sys.stdin.readline()
