@@ -15,6 +15,7 @@ from datetime import timedelta
 from flask import Flask
 
 from . import locks
+from .failures import backend_errors
 from .sessions import Entry
 from .sessions import Guarded
 from .sessions import whole_seconds
@@ -64,11 +65,9 @@ class RedisGuard(Atomic):
     """Redis: ``SET … XX``, a transaction to take, locks across hosts."""
 
     def read_entry(self, key: str) -> Entry | None:
-        from redis.exceptions import ResponseError
-
         try:
             return self.decoded(self.client.get(key))
-        except ResponseError as error:
+        except backend_errors() as error:
             # Another program's list or hash, which a cookie can name.
             if str(error).startswith("WRONGTYPE"):
                 return None

@@ -15,6 +15,7 @@ import typing as t
 from flask import current_app
 from flask import request
 from flask import url_for
+from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from . import signals
@@ -24,6 +25,7 @@ from .errors import InteractionRequired
 from .errors import TokenError
 from .errors import from_result
 from .errors import is_error
+from .flows import LOOPS
 from .flows import Missing
 from .id_token import LEEWAY
 from .navigation import current_target
@@ -34,6 +36,9 @@ from .resume import Resume
 from .signin import SignIn
 from .tokens import Tokens
 from .user import signed_in
+
+#: What Flask takes as an answer, and no client returns as one.
+_ANSWERS = (str, Response, tuple, dict)
 
 View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
 
@@ -56,8 +61,10 @@ class Guardian:
         max_age: int | None = None,
     ) -> t.Any:
         """The answer for a user who lacks something, or ``None``."""
-        missing = Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
         person = signed_in()
+        if person is not None and not scopes and not acrs and max_age is None:
+            return None
+        missing = Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
         if person is None:
             return self._to_stranger(missing)
         if acrs and acrs not in self._tokens.proofs():
@@ -94,14 +101,17 @@ class Guardian:
 
     def after_value(self, value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
         """The answer in place of a returned error value, or the value itself."""
-        found = from_result(value, scopes=scopes) if is_error(value) else None
-        if isinstance(found, InteractionRequired):
-            return self._resolve(found)
-        if not isinstance(value, (Response, tuple, str, dict)):
+        found: TokenError | None = None
+        if not isinstance(value, _ANSWERS):
             found = refusal(value, scopes, self._tokens)
-            if found is not None:
-                return self._resolve(found)
-        self._signin.settle(request)
+        elif type(value) is dict and is_error(value):
+            returned = from_result(value, scopes=scopes)
+            found = returned if isinstance(returned, InteractionRequired) else None
+        if found is not None:
+            return self._resolve(found)
+        asked: Request = request._get_current_object()  # type: ignore[attr-defined]
+        if LOOPS in asked.environ.get("HTTP_COOKIE", ""):
+            self._signin.settle(asked)
         return value
 
     def _resolve(self, error: TokenError) -> t.Any:
@@ -148,7 +158,7 @@ def guarding(
             return answer
         try:
             value = view(*args, **kwargs)
-            if inspect.isawaitable(value):
+            if not isinstance(value, _ANSWERS) and inspect.isawaitable(value):
                 value = current_app.async_to_sync(_awaited)(value)
         except Exception as error:
             return keeper.after_error(error, catching)

@@ -7,6 +7,7 @@ import dataclasses
 import typing as t
 
 from flask import Flask
+from flask import Request
 from flask import current_app
 from flask import has_request_context
 from flask import request
@@ -46,6 +47,7 @@ from .store import Store
 from .tokens import Tokens
 from .tokens import checked
 from .user import User
+from .user import is_due
 from .user import signed_in
 from .vault import Vault
 from .views import blueprint
@@ -103,10 +105,9 @@ class MsalAuth:
         prepare(app)
         app.extensions[_KEY] = _rooms_of(app, settings, signer)
         app.register_blueprint(blueprint(settings.url_prefix, _rooms))
-        # Before anything of the app sees the session or reads the form.
+        # First of all: before Flask-WTF, or anything of the app, reads a form.
         request_started.connect(_begin_request, app, weak=False)
         signals.session_id_changed.connect(_follow_session, app, weak=False)
-        app.url_value_preprocessor(_exempt_from_csrf)
         app.context_processor(lambda: {"auth": self})
         if MsalAuthError not in app.error_handler_spec[None][None]:
             app.register_error_handler(MsalAuthError, _answer_error)
@@ -302,20 +303,34 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
 
 
 def _rooms() -> _Rooms:
-    rooms = current_app.extensions.get(_KEY)
-    if rooms is None:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    try:
+        return app.extensions[_KEY]  # type: ignore[no-any-return]
+    except KeyError:
         raise ConfigurationError(
-            f"MsalAuth is not set up for the app {current_app.name!r}. Call "
+            f"MsalAuth is not set up for the app {app.name!r}. Call "
             "auth.init_app(app) in its factory."
-        )
-    return t.cast(_Rooms, rooms)
+        ) from None
 
 
-def _check_session(app: Flask) -> None:
-    """Refuse to go on without a session store, and keep the guard in place."""
+def _begin_request(app: Flask, **_: t.Any) -> None:
+    """Every request of the app comes through here: it takes a microsecond or two."""
     guard(app)
-    null = app.session_interface.is_null_session(session)
-    if null and not str(request.endpoint).endswith("static"):
+    current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
+    if app.session_interface.is_null_session(current):
+        _refuse_without_session(asked)
+    if asked.blueprint == "msal":
+        _exempt_from_csrf(app)
+    # The callback of form_post comes without the session's cookie.
+    elif is_due(current):
+        _rooms().signin.renew()
+    if asked.method == "POST":
+        _rooms().resume.receive(asked)
+
+
+def _refuse_without_session(asked: Request) -> None:
+    if not str(asked.endpoint).endswith("static"):
         raise ServiceUnavailable(
             "The session store does not answer.",
             error="session_store_unavailable",
@@ -323,27 +338,18 @@ def _check_session(app: Flask) -> None:
         )
 
 
-def _begin_request(app: Flask, **_: t.Any) -> None:
-    _check_session(app)
-    # The callback of form_post comes without the session's cookie.
-    person = signed_in() if request.blueprint != "msal" else None
-    if person is not None:
-        _rooms().signin.renew(person)
-    _rooms().resume.receive(request)
-
-
 def _follow_session(app: Flask, **_: t.Any) -> None:
     _rooms().sids.note()
 
 
-def _exempt_from_csrf(endpoint: str | None, values: t.Any) -> None:
+def _exempt_from_csrf(app: Flask) -> None:
     """Tell Flask-WTF that our posts are protected: by state, and by a signed token.
 
-    Before each of our requests, so that its ``CSRFProtect`` may be set up later.
+    At each of our requests, so that its ``CSRFProtect`` may be set up later.
     """
-    csrf = current_app.extensions.get("csrf")
-    if csrf is not None and str(endpoint).startswith("msal."):
-        csrf.exempt(current_app.blueprints["msal"])
+    csrf = app.extensions.get("csrf")
+    if csrf is not None:
+        csrf.exempt(app.blueprints["msal"])
 
 
 def _answer_error(error: MsalAuthError) -> t.Any:

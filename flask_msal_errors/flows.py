@@ -38,7 +38,7 @@ _LONGEST = 740
 _MOST_BYTES = 4000
 #: Of ``__Host-msal_`` before a cookie's name, and what separates it from the next.
 _EXTRA = 15
-_LOOPS = "loops"
+LOOPS = "loops"
 _MOST_LOOPS = 8
 _PAGE = "page "
 _NOT_BEFORE = "not_before"
@@ -227,8 +227,6 @@ class Flows:
     def settle(self, request: Request, response: Response) -> None:
         """This request was served: what was demanded for it is met."""
         loops = self._loops(request)
-        if not loops:
-            return
         page = page_name(current_target(request))
         left = {key: value for key, value in loops.items() if value[0] != page}
         if left != loops:
@@ -236,7 +234,7 @@ class Flows:
 
     def forget_rounds(self, request: Request, response: Response) -> None:
         """The user signed out, or asked to try once more."""
-        self._cookies.delete(request, response, _LOOPS)
+        self._cookies.delete(request, response, LOOPS)
 
     def hand_over(
         self, request: Request, response: Response, answer: dict[str, str]
@@ -314,7 +312,7 @@ class Flows:
     def _loops(self, request: Request) -> dict[str, list[t.Any]]:
         """By demand: the page that it was for, then when it was met (epoch seconds)."""
         try:
-            loops = self._cookies.get(request, _LOOPS, self._settings.reauth_window)
+            loops = self._cookies.get(request, LOOPS, self._settings.reauth_window)
         except Expired:
             return {}
         since = time.time() - self._settings.reauth_window
@@ -329,9 +327,9 @@ class Flows:
     ) -> None:
         window = self._settings.reauth_window
         if loops:
-            self._cookies.set(request, response, _LOOPS, loops, lifetime=window)
+            self._cookies.set(request, response, LOOPS, loops, lifetime=window)
         else:
-            self._cookies.delete(request, response, _LOOPS)
+            self._cookies.delete(request, response, LOOPS)
 
     def _size(self, name: str, value: t.Any) -> int:
         return len(name) + len(self._cookies.encoded(name, _stamped(value)))

@@ -34,9 +34,11 @@ class _PlainSerializer(MsgSpecSerializer):
     """Flask-Session's serializer without its fall-back to pickle."""
 
     def decode(self, serialized_data: bytes) -> Entry | None:
-        for decoder in (self.decoder, self.alternate_decoder):
+        try:
+            return t.cast(Entry, self.decoder.decode(serialized_data))
+        except (ValueError, TypeError, RecursionError):
             with contextlib.suppress(ValueError, TypeError, RecursionError):
-                return t.cast(Entry, decoder.decode(serialized_data))
+                return t.cast(Entry, self.alternate_decoder.decode(serialized_data))
         return None
 
 
@@ -49,7 +51,7 @@ def guard(app: Flask) -> None:
     interface = app.session_interface
     # Looked up once: another thread may put the guard in place meanwhile.
     base = type(interface)
-    if issubclass(base, Guarded):
+    if getattr(base, "is_guarded", False):
         return
     if not isinstance(interface, ServerSideSessionInterface):
         raise ConfigurationError(

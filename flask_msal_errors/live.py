@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import functools
 import hashlib
-import json
 import logging
 import time
 import typing as t
 from datetime import timedelta
 
+import msgspec
+
 from .caches import Caches
 from .caches import by_resource
 from .challenge import resource
-from .record import UNREADABLE
 from .record import Record
 from .record import Records
 from .store import Store
@@ -32,12 +33,12 @@ EARLY = 300
 _KIND = "live-"
 
 
-class Token(t.NamedTuple):
+class Token(msgspec.Struct, array_like=True, frozen=True):
     """An access token, what it is good for and until when (epoch seconds)."""
 
     secret: str
     kind: str
-    scopes: tuple[str, ...]
+    scopes: str
     expires: int
     renewal: int
 
@@ -47,8 +48,7 @@ class Token(t.NamedTuple):
         kind = str(entry.get("token_type", "Bearer"))
         expires = int(entry["expires_on"])
         renewal = int(entry.get("refresh_on", expires))
-        scopes = tuple(entry["target"].split())
-        return cls(entry["secret"], kind, scopes, expires, renewal)
+        return cls(entry["secret"], kind, entry["target"], expires, renewal)
 
     def serves(self, scopes: cabc.Iterable[str], *, due: bool = False) -> bool:
         """Whether it lives and is good for all of these.
@@ -57,7 +57,7 @@ class Token(t.NamedTuple):
         """
         now = time.time()
         lives = self.expires - now >= EARLY and (due or self.renewal >= now)
-        return lives and set(scopes) <= set(self.scopes)
+        return lives and set(self.scopes.split()).issuperset(scopes)
 
     def result(self) -> dict[str, t.Any]:
         """MSAL's success dict."""
@@ -85,12 +85,12 @@ class Live:
 
     def tokens(self, handle: str, scope: str) -> list[Token]:
         """The tokens for the API of a scope; none if their entry cannot be read."""
-        entry = self._store.read(self._key(handle, resource(scope)))
+        entry = self._store.read(self._key(handle, scope))
         if entry is None:
             return []
         try:
-            return [_shaped(*parts) for parts in json.loads(self._vault.open(entry))]
-        except UNREADABLE as error:
+            return _decoded(self._vault.open(entry))
+        except (ValueError, msgspec.MsgspecError) as error:
             logger.warning("Tokens were unreadable (%s).", type(error).__name__)
             return []
 
@@ -115,7 +115,7 @@ class Live:
         for key, tokens in new.items():
             if tokens != old.get(key):
                 left = max(token.expires for token in tokens) - EARLY - time.time()
-                entry = self._vault.seal(json.dumps(tokens, separators=(",", ":")))
+                entry = self._vault.seal(msgspec.json.encode(tokens).decode())
                 self._store.write(key, entry, timedelta(seconds=max(1, left)))
         others = [key for key in record.entries if not key.startswith(_KIND)]
         record.entries = [*others, *new]
@@ -126,19 +126,20 @@ class Live:
         for entry in Caches.of(Record(text)).access_tokens(self._client_id):
             token = Token.of(entry)
             if token.expires - time.time() > EARLY:
-                for group in by_resource(token.scopes):
-                    key = self._key(handle, resource(group[0]))
+                for group in by_resource(token.scopes.split()):
+                    key = self._key(handle, group[0])
                     found.setdefault(key, []).append(token)
         return found
 
-    def _key(self, handle: str, name: str) -> str:
-        """One per session and API; who knows it does not know the handle."""
-        parts = "\n".join([handle, self._client_id, name])
-        return _KIND + hashlib.sha256(parts.encode()).hexdigest()
+    def _key(self, handle: str, scope: str) -> str:
+        return f"{_KIND}{handle}-{_place(self._client_id, scope)}"
 
 
-def _shaped(
-    secret: str, kind: str, scopes: cabc.Iterable[str], expires: int, renewal: int
-) -> Token:
-    texts = tuple(str(scope) for scope in scopes)
-    return Token(str(secret), str(kind), texts, int(expires), int(renewal))
+_decoded = msgspec.json.Decoder(list[Token]).decode
+
+
+@functools.lru_cache(maxsize=1024)
+def _place(client_id: str, scope: str) -> str:
+    """A name for an API, as the app of a client ID knows it."""
+    name = f"{client_id} {resource(scope)}"
+    return hashlib.sha256(name.encode()).hexdigest()[:32]

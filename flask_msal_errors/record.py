@@ -27,7 +27,7 @@ logger = logging.getLogger("flask_msal_errors")
 HttpEntry = tuple[int, str, dict[str, str], int, int]
 
 #: What decoding a value of the wrong type or shape raises, at whatever depth.
-UNREADABLE = (
+_UNREADABLE = (
     *(ValueError, LookupError, TypeError, AttributeError),
     *(OverflowError, RecursionError),
 )
@@ -62,7 +62,7 @@ class Codec:
             return Record()
         try:
             return _shaped(json.loads(self._vault.open(entry)))
-        except UNREADABLE as error:
+        except _UNREADABLE as error:
             logger.warning("A record was unreadable (%s): empty.", type(error).__name__)
             return Record()
 

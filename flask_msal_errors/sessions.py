@@ -43,6 +43,9 @@ def whole_seconds(lifetime: timedelta) -> int:
 class Guarded(ServerSideSessionInterface):
     """Mixed into the app's session interface; serves any backend with tombstones."""
 
+    #: What classes that are abstract take long to say.
+    is_guarded = True
+
     @staticmethod
     def settle(interface: t.Any, app: Flask) -> None:
         """Prepare an interface, before this class is mixed into it."""
@@ -55,7 +58,8 @@ class Guarded(ServerSideSessionInterface):
         """
         try:
             session = super().open_session(app, request)
-            self._mark_abandoned(app, request, session)
+            if not session:
+                self._mark_abandoned(app, request, session)
         except backend_errors() as error:
             app.logger.error("%s", unavailable("a session was loaded", error))
             return None

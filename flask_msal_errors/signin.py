@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import logging
-import time
 import typing as t
 from datetime import timedelta
 
@@ -219,9 +218,10 @@ class SignIn:
         """A guarded page was served: whatever it demanded is met."""
         _with_answer(lambda r: self._flows.settle(request, r))
 
-    def renew(self, person: SignedIn) -> None:
-        """Give record and session their full lifetime again, past half of it."""
-        if time.time() > person.renew_at and self._records.renew(person.handle):
+    def renew(self) -> None:
+        """Give record and session their full lifetime again."""
+        person = signed_in()
+        if person is not None and self._records.renew(person.handle):
             remember(person.handle, person.user.claims, _lifetime())
             self._sids.note()
 

@@ -39,8 +39,11 @@ class Store:
 
     def read(self, key: str) -> Entry | None:
         """The living entry under ``key``."""
-        with self._interface("an entry was read") as interface:
-            return t.cast("Entry | None", interface.read_entry(_own(key)))
+        interface: t.Any = self._app.session_interface
+        try:
+            return interface.read_entry(_own(key))  # type: ignore[no-any-return]
+        except backend_errors() as error:
+            raise unavailable("an entry was read", error) from error
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         """Create or overwrite the entry."""

@@ -10,12 +10,11 @@ import json
 import time
 import typing as t
 
-from flask import g
 from flask import has_request_context
+from flask import session
 
 from .caches import RESERVED_SCOPES
 from .caches import Caches
-from .challenge import resource
 from .client import Client
 from .errors import ConfigurationError
 from .errors import InteractionRequired
@@ -26,6 +25,9 @@ from .record import Record
 from .record import Records
 from .user import SignedIn
 from .user import signed_in
+
+#: Scopes that MSAL adds itself and refuses to be given.
+_REFUSED = RESERVED_SCOPES - {"email"}
 
 
 class Tokens:
@@ -60,7 +62,7 @@ class Tokens:
             self._check_api(wanted)
             _check_claims(claims)
             found = self._renew(person, wanted, claims, forced, refused)
-        _lend(found["access_token"], tuple(wanted))
+        _here().lend(found["access_token"], tuple(wanted))
         return found
 
     def require(self, scopes: cabc.Sequence[str]) -> None:
@@ -84,10 +86,10 @@ class Tokens:
             knows the request that it answers.
         :return: the token itself; no scopes if it is not of this request.
         """
-        lent = g.get("_msal_lent") or {}
+        lent = _here().lent
         if token is None:
             token = next(reversed(lent), None)
-        return token, lent.get(token, ())
+        return token, lent.get(token or "", ())
 
     def drop(self, refused: str) -> None:
         """Forget a refused access token and its twins, or MSAL hands them out again."""
@@ -98,7 +100,7 @@ class Tokens:
             user = Caches.of(record)
             if user.drop(refused):
                 user.save(record)
-        _forget_loaded()
+        _here().forget()
 
     def proofs(self) -> dict[str, int]:
         """Authentication contexts that the user proved, with their expiries."""
@@ -111,11 +113,13 @@ class Tokens:
 
     def _alive(self, person: SignedIn, scopes: list[str]) -> dict[str, t.Any] | None:
         """A living token, its entry read from the store once per request."""
-        kept: dict[str, list[Token]] = g.setdefault("_msal_live", {})
-        key = person.handle + resource(scopes[0])
+        kept, key = _here().live, (person.handle, scopes[0])
         if key not in kept:
-            kept[key] = self._live.tokens(person.handle, scopes[0])
-        return next((x.result() for x in kept[key] if x.serves(scopes)), None)
+            kept[key] = self._live.tokens(*key)
+        for token in kept[key]:
+            if token.serves(scopes):
+                return token.result()
+        return None
 
     def _check_api(self, scopes: list[str]) -> None:
         if len(self._client.tokens_for(scopes)) != 1:
@@ -150,7 +154,7 @@ class Tokens:
         due: dict[str, t.Any] | None,
     ) -> dict[str, t.Any]:
         """A new token; ``due`` if another request is getting it, or none can be had."""
-        _forget_loaded()
+        _here().forget()
         try:
             wait = None if due is None else 0
             with self._live.changing(person.handle, wait) as record:
@@ -206,21 +210,38 @@ class Tokens:
 
     def _record(self, person: SignedIn) -> Record:
         """The record, read from the store once per request."""
-        loaded = g.get("_msal_record")
-        if loaded is None or loaded[0] != person.handle:
-            loaded = g._msal_record = (person.handle, self._records.load(person.handle))
-        return t.cast(Record, loaded[1])
+        here = _here()
+        if here.record is None or here.record[0] != person.handle:
+            here.record = (person.handle, self._records.load(person.handle))
+        return here.record[1]
 
 
-def _lend(token: str, scopes: tuple[str, ...]) -> None:
-    lent = dict(g.get("_msal_lent") or {})
-    lent.pop(token, None)
-    g._msal_lent = {**lent, token: scopes}
+class _Here:
+    """What a request knows of its user's tokens."""
+
+    def __init__(self) -> None:
+        self.live: dict[tuple[str, str], list[Token]] = {}
+        self.record: tuple[str, Record] | None = None
+        self.lent: dict[str, tuple[str, ...]] = {}
+
+    def lend(self, token: str, scopes: tuple[str, ...]) -> None:
+        """Note that a token is handed out, and for which scopes it was got."""
+        self.lent.pop(token, None)
+        self.lent[token] = scopes
+
+    def forget(self) -> None:
+        """The store is about to know better."""
+        self.live, self.record = {}, None
 
 
-def _forget_loaded() -> None:
-    g.pop("_msal_record", None)
-    g.pop("_msal_live", None)
+def _here() -> _Here:
+    """Kept on the session, which is this request's alone."""
+    current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
+    try:
+        return current.msal_here  # type: ignore[no-any-return]
+    except AttributeError:
+        current.msal_here = here = _Here()
+        return here
 
 
 def checked(scopes: cabc.Sequence[str]) -> list[str]:
@@ -229,16 +250,21 @@ def checked(scopes: cabc.Sequence[str]) -> list[str]:
     :raises ConfigurationError: a text in place of a list, or a scope that MSAL adds
         itself and refuses to be given.
     """
-    listed = isinstance(scopes, cabc.Iterable) and not isinstance(scopes, (str, bytes))
-    if not listed or not all(isinstance(scope, str) for scope in scopes):
+    listed: list[str] | None
+    try:
+        listed = list(scopes)
+        " ".join(listed)
+    except TypeError:
+        listed = None
+    # The characters of a text are texts, too.
+    if listed is None or isinstance(scopes, (str, bytes)):
         raise ConfigurationError('scopes must be a list of texts: ["Mail.Read"].')
-    reserved = sorted(RESERVED_SCOPES.intersection(scopes) - {"email"})
-    if reserved:
+    if not _REFUSED.isdisjoint(listed):
         raise ConfigurationError(
-            f"scopes hold {', '.join(reserved)}, which MSAL always adds itself: name "
-            "only the scopes of the API."
+            f"scopes hold {', '.join(sorted(_REFUSED.intersection(listed)))}, which "
+            "MSAL always adds itself: name only the scopes of the API."
         )
-    return list(scopes)
+    return listed
 
 
 def _check_claims(claims: str | None) -> None:

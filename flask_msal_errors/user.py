@@ -15,6 +15,7 @@ from flask import session
 
 #: The one key of the session that is ours.
 KEY = "_msal"
+_NOTHING = (None, None)
 
 #: Claims of the protocol, of no use to an app and of new value at every sign-in.
 _NOISE = frozenset({"nonce", "aio", "rh", "uti", "at_hash", "c_hash", "nbf", "xms_cc"})
@@ -84,8 +85,7 @@ def _first(emails: t.Any) -> str:
     return str(emails[0]) if isinstance(emails, list) and emails else ""
 
 
-@dataclasses.dataclass(frozen=True)
-class SignedIn:
+class SignedIn(t.NamedTuple):
     """A user, where their record is, and when it wants its lifetime renewed."""
 
     user: User
@@ -93,16 +93,35 @@ class SignedIn:
     renew_at: float
 
 
+def is_due(current: dict[str, t.Any]) -> bool:
+    """Whether a session's record wants its lifetime renewed."""
+    # Not by the session's own methods: they note an access, and Flask would answer
+    # every page with "Vary: Cookie".
+    kept = dict.get(current, KEY)
+    at = kept.get("renew_at") if isinstance(kept, dict) else None
+    return isinstance(at, (int, float)) and time.time() > at
+
+
 def signed_in() -> SignedIn | None:
     """Who this request's session belongs to; ``None`` for anything malformed."""
-    kept = session.get(KEY)
+    current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
+    # Every guarded view asks several times.
+    seen, person = getattr(current, "msal_seen", _NOTHING)
+    if seen is None or seen is not dict.get(current, KEY):
+        kept = current.get(KEY)
+        person = _read(kept)
+        current.msal_seen = kept, person
+    return t.cast("SignedIn | None", person)
+
+
+def _read(kept: t.Any) -> SignedIn | None:
     if not isinstance(kept, dict):
         return None
     handle, claims = kept.get("handle"), kept.get("claims")
     renew_at = kept.get("renew_at")
     if not isinstance(handle, str) or not isinstance(renew_at, (int, float)):
         return None
-    if not isinstance(claims, dict) or not {"iss", "sub"} <= claims.keys():
+    if not isinstance(claims, dict) or "iss" not in claims or "sub" not in claims:
         return None
     return SignedIn(User(claims), handle, renew_at)
 

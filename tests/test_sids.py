@@ -228,7 +228,7 @@ class TestIndex:
         assert sids.find(sid) == []
         with pytest.MonkeyPatch.context() as patch:
             later = types.SimpleNamespace(time=lambda: time.time() + 20 * 86_400)
-            patch.setattr("flask_msal_errors.signin.time", later)
+            patch.setattr("flask_msal_errors.user.time", later)
             ada.get(live.url + "/me")
         assert sids.find(sid) == places
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 import rooms
 from flask import Flask
-from flask import g
+from flask import session
 
 from flask_msal_errors import locks
 from flask_msal_errors.caches import Caches
@@ -306,7 +306,7 @@ class TestSingleFlight:
         def slow_view() -> None:
             with files.request():
                 files.tokens.proofs()
-                assert g._msal_record[1].tokens
+                assert session.msal_here.record[1].tokens  # type: ignore[attr-defined]
                 read.set()
                 assert renewed.wait(30)
                 found = files.tokens.acquire(files.scopes)
