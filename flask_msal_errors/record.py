@@ -6,6 +6,7 @@ lives. Knows no MSAL: the token cache is text here.
 
 from __future__ import annotations
 
+import base64
 import collections.abc as cabc
 import contextlib
 import dataclasses
@@ -13,6 +14,7 @@ import json
 import logging
 import secrets
 import typing as t
+import zlib
 from datetime import timedelta
 
 from .errors import ServiceUnavailable
@@ -29,8 +31,10 @@ HttpEntry = tuple[int, str, dict[str, str], int, int]
 #: What decoding a value of the wrong type or shape raises, at whatever depth.
 _UNREADABLE = (
     *(ValueError, LookupError, TypeError, AttributeError),
-    *(OverflowError, RecursionError),
+    *(OverflowError, RecursionError, zlib.error),
 )
+#: Bytes of a record's text: many times what the tokens of a session take.
+_LARGEST = 16 * 2**20
 
 
 @dataclasses.dataclass
@@ -48,23 +52,35 @@ class Record:
 
 
 class Codec:
-    """A record to and from an entry: JSON text in a vault."""
+    """A record to and from an entry: JSON text, compressed, in a vault."""
 
     def __init__(self, keys: cabc.Sequence[str] = ()) -> None:
         self._vault = Vault(keys)
 
     def encode(self, record: Record) -> Entry:
-        return self._vault.seal(_text_of(record))
+        return self._vault.seal(_packed(_text_of(record)))
 
     def decode(self, entry: Entry | None) -> Record:
         """The record, or an empty one for whatever cannot be read."""
         if entry is None:
             return Record()
         try:
-            return _shaped(json.loads(self._vault.open(entry)))
+            return _shaped(json.loads(_unpacked(self._vault.open(entry))))
         except _UNREADABLE as error:
             logger.warning("A record was unreadable (%s): empty.", type(error).__name__)
             return Record()
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(zlib.compress(text.encode())).decode()
+
+
+def _unpacked(text: str) -> bytes:
+    unpacker = zlib.decompressobj()
+    data = unpacker.decompress(base64.b64decode(text, validate=True), _LARGEST)
+    if not unpacker.eof:
+        raise ValueError("cut off, or too large")
+    return data
 
 
 def _text_of(record: Record) -> str:

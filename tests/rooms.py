@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import collections.abc as cabc
 import contextlib
 import math
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 import typing as t
+import zlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -223,6 +225,12 @@ def impatient(entra: Emulator) -> cabc.Iterator[Client]:
     made.ready()
     yield made
     made._provider.parts().transport.close()
+
+
+def packed(text: str | bytes) -> dict[str, str]:
+    """The entry of a record that says ``text``."""
+    data = text if isinstance(text, bytes) else text.encode()
+    return {"plain": base64.b64encode(zlib.compress(data)).decode()}
 
 
 def live(entra: Emulator, app: Flask, records: Records) -> Live:

@@ -202,7 +202,7 @@ def test_any_record_reads_as_some_caches(
 ) -> None:
     """Whatever lies in the store: a look-up finds nothing and asks the user, no 500."""
     client = _client(entra_server)
-    record = Codec().decode({"plain": json.dumps({"tokens": tokens, "http": http})})
+    record = Codec().decode(rooms.packed(json.dumps({"tokens": tokens, "http": http})))
     caches = Caches.of(record)
     assert client.cached(caches, ["api://a/Mail.Read"]) is None
     caches.drop("secret")

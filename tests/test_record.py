@@ -96,7 +96,7 @@ class TestCodec:
     @given(ODD_RECORDS | rooms.JSON)
     def test_any_text(self, value: t.Any) -> None:
         """Whatever JSON a record's text is, at any depth, it has a record's shape."""
-        record = Codec().decode({"plain": json.dumps(value)})
+        record = Codec().decode(rooms.packed(json.dumps(value)))
         assert isinstance(record.tokens, str)
         for key, entry in record.http.items():
             assert [type(part) for part in (key, *entry)] == [
@@ -118,7 +118,22 @@ class TestCodec:
     )
     def test_broken_text(self, text: str) -> None:
         """Texts that broke a decoder before read as empty."""
-        assert Codec().decode({"plain": text}) == Record()
+        assert Codec().decode(rooms.packed(text)) == Record()
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            {"plain": json.dumps({"tokens": "of another version"})},
+            {"plain": "bm8gemxpYg=="},
+            {"plain": rooms.packed('{"tokens":"x"}')["plain"][:-8]},
+            rooms.packed(b"\xff"),
+            rooms.packed(b"[" * 64 * 2**20),
+        ],
+        ids=["no base64", "no zlib", "cut off", "no text", "bomb"],
+    )
+    def test_broken_packing(self, entry: dict[str, str]) -> None:
+        """What is not packed as ours is empty, and never takes much memory."""
+        assert Codec().decode(entry) == Record()
 
 
 @pytest.fixture(params=rooms.BACKENDS)
