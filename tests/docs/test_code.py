@@ -24,6 +24,7 @@ _BLOCK = re.compile(
 _SHOWN = re.compile(r"^ *\.\. literalinclude:: (.+)$", re.M)
 _KEY = re.compile(r"\bMSAL_[A-Z_]+\b")
 _ROLE = re.compile(r":(?:class|meth|exc|attr|func):`~?flask_msal_errors\.([\w.]+)`")
+_WITNESS = re.compile(r"``(tests/[\w/]+\.py)::(\w+)``")
 
 
 def page(path: Path) -> str:
@@ -72,6 +73,14 @@ class TestPage:
             for part in name.split("."):
                 assert hasattr(found, part), name
                 found = getattr(found, part)
+
+    def test_tests(self, path: Path) -> None:
+        """Every test that a page calls as a witness exists."""
+        for file, name in _WITNESS.findall(path.read_text("utf-8")):
+            tree = ast.parse((DOCS.parent / file).read_text("utf-8"))
+            functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+            defined = {n.name for n in ast.walk(tree) if isinstance(n, functions)}
+            assert name in defined, f"{file}::{name}"
 
     def test_listed(self, path: Path) -> None:
         """The index of its folder lists every page."""
