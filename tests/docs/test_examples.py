@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography.fernet import Fernet
 from docexamples import EXAMPLES
 from docexamples import Examples
 
@@ -272,6 +273,35 @@ class TestOperation:
         assert entra.person().visit(url + "/").text == "hello Ada Lovelace"
         sent = [call.form for call in entra.calls if call.kind == "token"]
         assert sent and all("client_assertion" in form for form in sent)
+
+    def test_encryption(
+        self, examples: Examples, entra: Emulator, tmp_path: Path
+    ) -> None:
+        """A key can be added and rotated; nobody is asked, and no token is readable."""
+        old, new = (Fernet.generate_key().decode() for _ in range(2))
+        person, asked = entra.person(), []
+        app = Relay()
+        url = examples.serve(app)
+        for keys in ([], [old], [old, new], [new, old], [new]):
+            examples.configure(MSAL_ENCRYPTION_KEYS=keys)
+            module = examples.load("graph_requests", GRAPH=entra.graph_url)
+            app.target = module.create_app()
+            before = entra.counters["authorize"]
+            assert person.visit(url + "/me").text == "Ada Lovelace"
+            asked.append(entra.counters["authorize"] - before)
+        assert asked == [1, 1, 0, 0, 1]
+        assert person.pages.count("pick") == 1
+        kept = [path.read_bytes() for path in (tmp_path / "flask_session").iterdir()]
+        assert any(b"sealed" in entry for entry in kept)
+
+
+class Relay:
+    """An address behind which one app takes another's place."""
+
+    target: t.Any = None
+
+    def __call__(self, environ: t.Any, start_response: t.Any) -> t.Any:
+        return self.target(environ, start_response)
 
 
 class TestAuthorities:
