@@ -15,6 +15,10 @@ import pytest
 from cryptography.fernet import Fernet
 from docexamples import EXAMPLES
 from docexamples import Examples
+from flask import Flask
+from flask import jsonify
+from flask import session
+from flask_session import Session
 
 from flask_msal_errors.testing import Emulator
 
@@ -289,10 +293,10 @@ class TestOperation:
             before = entra.counters["authorize"]
             assert person.visit(url + "/me").text == "Ada Lovelace"
             asked.append(entra.counters["authorize"] - before)
+            kept = [p.read_bytes() for p in (tmp_path / "flask_session").iterdir()]
+            assert any(b'"plain"' in entry for entry in kept) is not bool(keys)
         assert asked == [1, 1, 0, 0, 1]
         assert person.pages.count("pick") == 1
-        kept = [path.read_bytes() for path in (tmp_path / "flask_session").iterdir()]
-        assert any(b"sealed" in entry for entry in kept)
 
 
 class Relay:
@@ -399,6 +403,50 @@ class TestMoved:
         home = person.visit(url + "/")
         assert "Ada Lovelace: ada@contoso.example" in home.text
         assert person.visit(url + link(home.text)).url == url + "/auth/signed-out"
+
+    @pytest.mark.filterwarnings("ignore:.*[Ff]ile[Ss]ystem.*:DeprecationWarning")
+    def test_server_side_session(
+        self, examples: Examples, entra: Emulator, tmp_path: Path
+    ) -> None:
+        """What the app had in Flask-Session's session before is there afterwards."""
+        keys = {"SESSION_TYPE": "filesystem", "SESSION_FILE_DIR": str(tmp_path / "old")}
+        before = Flask("before", instance_path=str(tmp_path))
+        before.config.update(SECRET_KEY="before", **keys)
+        Session(before)
+        examples.configure(**keys)
+        kept = moved(examples, entra, before)
+        assert kept["basket"] == ["pear"] and "_msal" in kept
+
+    def test_cookie_session(
+        self, examples: Examples, entra: Emulator, tmp_path: Path
+    ) -> None:
+        """The cookie of a client-side session is in nobody's way; its content goes."""
+        before = Flask("before", instance_path=str(tmp_path))
+        before.config.update(SECRET_KEY="examples " * 8)
+        kept = moved(examples, entra, before)
+        assert "basket" not in kept and "_msal" in kept
+
+
+def moved(examples: Examples, entra: Emulator, before: Flask) -> dict[str, t.Any]:
+    """The session of a person who was there before and after the deploy."""
+
+    @before.get("/")
+    def fill() -> str:
+        session["basket"] = ["pear"]
+        session["_token_cache"] = "{}"
+        session["user"] = {"name": "Ada"}
+        return "filled"
+
+    after = examples.load("moved", GRAPH=entra.graph_url).create_app()
+    after.add_url_rule("/session", view_func=lambda: jsonify(dict(session)))
+    relay, person = Relay(), entra.person()
+    url = examples.serve(relay)
+    relay.target = before
+    assert person.visit(url + "/").text == "filled"
+    relay.target = after
+    assert "Ada Lovelace" in person.visit(url + "/").text
+    kept: dict[str, t.Any] = person.get(url + "/session").json()
+    return kept
 
 
 def link(page: str) -> str:
