@@ -1,7 +1,7 @@
 """The table of clients and refusals: each cell is what a real call shows.
 
 The page is the only place where it is written; here every client makes every refused
-call, once refused and refused for good, and the two answers name the cell.
+call, with one token refused and with all of them: the two answers name the cell.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import typing as t
 import urllib.error
 import urllib.request
+from urllib.parse import unquote_plus
 
 import httpx
 import pytest
@@ -139,37 +140,62 @@ COLUMNS: dict[str, tuple[cabc.Callable[[Caller], t.Any], ...]] = {
 }
 
 
-def refusals(entra: Emulator) -> dict[str, tuple[int, dict[str, str], str]]:
-    """The rows of the table: status, headers, and a scope that the token lacks."""
+class Row(t.NamedTuple):
+    """What the API answers, and what a sign-in for it must ask for."""
+
+    status: int
+    header: str = ""
+    asked: tuple[str, ...] = ()
+    #: Seconds.
+    retry_after: str = ""
+
+    def answer(self) -> Response:
+        given = {"WWW-Authenticate": self.header, "Retry-After": self.retry_after}
+        headers = {name: value for name, value in given.items() if value}
+        return Response("refused", self.status, headers)
+
+
+def rows(entra: Emulator) -> dict[str, Row]:
+    """The rows of the table; each scope is one that the token lacks."""
     names = ("Mail.Read", "Payroll.Read", "Busy.Read")
     mail, payroll, busy = map(entra.scope, names)
     wider = 'Bearer error="insufficient_scope", scope="{}"'.format
     step_up = 'Bearer error="insufficient_user_authentication", {}'.format
     stale = CHALLENGE.replace("insufficient_claims", "invalid_token")
     several = f'Basic realm="x", {wider(busy)}, {CHALLENGE}'
-    challenges = {
-        "401 ``insufficient_claims`` with claims": (401, CHALLENGE, ""),
-        "401 ``invalid_token`` with claims": (401, stale, ""),
-        "401 ``invalid_token`` alone": (401, STALE, ""),
-        "403 ``insufficient_scope``": (403, wider(mail), mail),
-        "401 ``insufficient_scope``": (401, wider(payroll), payroll),
-        "401 ``acr_values`` (RFC 9470)": (401, step_up('acr_values="c1"'), ""),
-        "401 ``max_age`` (RFC 9470)": (401, step_up("max_age=60"), ""),
-        "403 of a middle tier, raw JSON claims": (403, f'Bearer claims="{CLAIMS}"', ""),
-        "401 with several challenges": (401, several, busy),
-        "401 with another scheme only": (401, 'Basic realm="x"', ""),
-    }
     return {
-        row: (status, {"WWW-Authenticate": header}, scope)
-        for row, (status, header, scope) in challenges.items()
-    } | {
-        "429 with ``Retry-After``": (429, {"Retry-After": "9"}, ""),
-        "503 with ``Retry-After``": (503, {"Retry-After": "9"}, ""),
-        "429 without it": (429, {}, ""),
+        "401 ``insufficient_claims`` with claims": Row(401, CHALLENGE, ("nbf",)),
+        "401 ``invalid_token`` with claims": Row(401, stale, ("nbf",)),
+        "401 ``invalid_token`` alone": Row(401, STALE),
+        "403 ``insufficient_scope``": Row(403, wider(mail), (mail,)),
+        "401 ``insufficient_scope``": Row(401, wider(payroll), (payroll,)),
+        "401 ``acr_values`` (RFC 9470)": Row(401, step_up('acr_values="c1"'), ("c1",)),
+        "401 ``max_age`` (RFC 9470)": Row(401, step_up("max_age=60"), ("max_age=60",)),
+        "403 of a middle tier, raw JSON claims": Row(
+            403, f'Bearer claims="{CLAIMS}"', ("nbf",)
+        ),
+        "401 with several challenges": Row(401, several, (busy, "nbf")),
+        "401 with another scheme only": Row(401, 'Basic realm="x"'),
+        "429 with ``Retry-After``": Row(429, retry_after="9"),
+        "503 with ``Retry-After``": Row(503, retry_after="9"),
+        "429 without it": Row(429),
     }
 
 
-#: What the answers to one refusal and to refusals without end are called on the page.
+def refuse(entra: Emulator, row: Row, every_token: bool) -> None:
+    """Let the API refuse the token of the next call, or any token."""
+    first: list[str] = []
+
+    def answer(request: t.Any) -> Response | None:
+        token = request.headers["Authorization"]
+        first.append(token)
+        return row.answer() if every_token or token == first[0] else None
+
+    entra.clear_faults()
+    entra.fail_next(answer, "api", times=99)
+
+
+#: What it is called on the page when one token is refused, and when any is.
 CELLS = {
     ("answer", "sign-in"): "new token, else sign-in",
     ("answer", "stands"): "new token, else stands",
@@ -179,10 +205,11 @@ CELLS = {
 }
 
 
-def seen(answer: requests.Response) -> str:
+def seen(answer: requests.Response, row: Row) -> str:
     """What a person got: the API's answer, a sign-in, a pause, or the refusal."""
     if answer.status_code == 302:
-        return "sign-in"
+        asked = unquote_plus(answer.headers["Location"])
+        return "sign-in" if all(part in asked for part in row.asked) else "too little"
     if answer.headers.get("Retry-After") == "9":
         return "pause"
     if answer.status_code == 200 and "ada@" in answer.text:
@@ -193,10 +220,10 @@ def seen(answer: requests.Response) -> str:
 
 def written() -> dict[str, dict[str, str]]:
     """The page's table: by column and row."""
-    rows = re.findall(
+    lines = re.findall(
         r"^   \* - (.+)\n((?:     - .+\n)+)", PAGE.read_text("utf-8"), re.M
     )
-    cells = [(row, re.findall(r"- (.+)", texts)) for row, texts in rows[1:]]
+    cells = [(row, re.findall(r"- (.+)", texts)) for row, texts in lines[1:]]
     assert {len(texts) for _, texts in cells} == {len(COLUMNS)}
     return {
         column: {row: texts[place] for row, texts in cells}
@@ -209,16 +236,15 @@ def written() -> dict[str, dict[str, str]]:
     [(name, number) for name, calls in COLUMNS.items() for number in range(len(calls))],
 )
 def test_column(caller: Caller, entra: Emulator, column: str, number: int) -> None:
-    """Each cell says what the person gets, at one refusal and at many."""
+    """Each cell says what the person gets, when one token is refused, and when all."""
     client = COLUMNS[column][number]
     found = {}
-    for row, (status, headers, scope) in refusals(entra).items():
+    for name, row in rows(entra).items():
         answers = []
-        entra.users["ada"].consents.add(scope)
-        for times in (1, 99):
-            entra.clear_faults()
-            refusal = Response("refused", status, headers)
-            entra.fail_next(lambda request, r=refusal: r, "api", times=times)
-            answers.append(seen(caller.run(lambda: client(caller))))
-        found[row] = CELLS.get(tuple(answers), " then ".join(answers))
+        scopes = {part for part in row.asked if part.startswith("api:")}
+        entra.users["ada"].consents.update(scopes)
+        for every_token in (False, True):
+            refuse(entra, row, every_token)
+            answers.append(seen(caller.run(lambda: client(caller)), row))
+        found[name] = CELLS.get(tuple(answers), " then ".join(answers))
     assert found == written()[column]
