@@ -32,6 +32,7 @@ from flask import Response
 
 from flask_msal_errors.testing import Emulator
 
+pytestmark = pytest.mark.servers
 PAGE = EXAMPLES.parent / "guides" / "clients.rst"
 
 

@@ -21,6 +21,8 @@ from flask_session import Session
 
 from flask_msal_errors.testing import Emulator
 
+pytestmark = pytest.mark.servers
+
 
 def test_every_example_is_driven() -> None:
     """No example stands here untested: each name occurs in a ``load``."""
