@@ -137,7 +137,7 @@ COLUMNS: dict[str, tuple[cabc.Callable[[Caller], t.Any], ...]] = {
     "credential": (by_credential, by_credential_async),
     "raised": (raising(plain_requests), raising(plain_httpx), by_urllib),
     "returned": (plain_requests, plain_httpx, plain_urllib3),
-    "check": tuple(map(checking, (plain_requests, plain_httpx, plain_urllib3))),
+    "checked": tuple(map(checking, (plain_requests, plain_httpx, plain_urllib3))),
 }
 
 
@@ -225,6 +225,7 @@ def written() -> dict[str, dict[str, str]]:
         r"^   \* - (.+)\n((?:     - .+\n)+)", PAGE.read_text("utf-8"), re.M
     )
     cells = [(row, re.findall(r"- (.+)", texts)) for row, texts in lines[1:]]
+    assert re.findall(r"- (.+)", lines[0][1]) == list(COLUMNS)
     assert {len(texts) for _, texts in cells} == {len(COLUMNS)}
     return {
         column: {row: texts[place] for row, texts in cells}
