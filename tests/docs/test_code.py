@@ -1,0 +1,114 @@
+"""The code in the documentation's text: it compiles, and names what there is."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from docexamples import EXAMPLES
+
+import flask_msal_errors
+from flask_msal_errors import MsalAuth
+from flask_msal_errors import Settings
+from flask_msal_errors import errors
+
+DOCS = EXAMPLES.parent
+PAGES = sorted([*DOCS.glob("guides/*.rst"), *DOCS.glob("moving/*.rst")])
+_BLOCK = re.compile(
+    r"^( *)\.\. code-block:: python\n(?:\1 +:.*\n)*\n((?:(?:\1 +.*)?\n)+)", re.M
+)
+_SHOWN = re.compile(r"^ *\.\. literalinclude:: (.+)$", re.M)
+_KEY = re.compile(r"\bMSAL_[A-Z_]+\b")
+_ROLE = re.compile(r":(?:class|meth|exc|attr|func):`~?flask_msal_errors\.([\w.]+)`")
+_WITNESS = re.compile(r"``(tests/[\w/]+\.py)::(\w+)``")
+
+
+def page(path: Path) -> str:
+    return str(path.relative_to(DOCS))
+
+
+BLOCKS = [
+    pytest.param(textwrap.dedent(code), id=f"{page(path)}-{number}")
+    for path in sorted(DOCS.rglob("*.rst"))
+    for number, (_, code) in enumerate(_BLOCK.findall(path.read_text("utf-8")), 1)
+]
+
+
+def test_blocks_are_found() -> None:
+    """The search below finds the blocks that there are."""
+    marks = sum(
+        path.read_text("utf-8").count("code-block:: python")
+        for path in DOCS.rglob("*.rst")
+    )
+    assert marks == len(BLOCKS) > 0
+
+
+@pytest.mark.parametrize("code", BLOCKS)
+def test_compiles(code: str) -> None:
+    """Every piece of Python is Python; ``await`` may stand outside of functions."""
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    compile(code, "docs", "exec", flags, dont_inherit=True)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page)
+class TestPage:
+    def test_shows_what_exists(self, path: Path) -> None:
+        """Every file that a page shows is there."""
+        for shown in _SHOWN.findall(path.read_text("utf-8")):
+            assert (path.parent / shown).is_file(), shown
+
+    def test_keys(self, path: Path) -> None:
+        """Every ``MSAL_`` key that a page names is one."""
+        known = {f"MSAL_{field.name.upper()}" for field in dataclasses.fields(Settings)}
+        assert set(_KEY.findall(path.read_text("utf-8"))) <= known
+
+    def test_names(self, path: Path) -> None:
+        """Every name of the package that a page refers to exists."""
+        for name in _ROLE.findall(path.read_text("utf-8")):
+            found: object = flask_msal_errors
+            for part in name.split("."):
+                assert hasattr(found, part), name
+                found = getattr(found, part)
+
+    def test_tests(self, path: Path) -> None:
+        """Every test that a page calls as a witness exists."""
+        for file, name in _WITNESS.findall(path.read_text("utf-8")):
+            tree = ast.parse((DOCS.parent / file).read_text("utf-8"))
+            functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+            defined = {n.name for n in ast.walk(tree) if isinstance(n, functions)}
+            assert name in defined, f"{file}::{name}"
+
+    def test_listed(self, path: Path) -> None:
+        """The index of its folder lists every page."""
+        index = path.parent / "index.rst"
+        if path != index:
+            assert re.search(rf"^   {path.stem}$", index.read_text("utf-8"), re.M)
+
+
+def test_examples_are_shown() -> None:
+    """Every example is shown by a page."""
+    shown = {
+        (path.parent / name).resolve()
+        for path in PAGES
+        for name in _SHOWN.findall(path.read_text("utf-8"))
+    }
+    assert set(EXAMPLES.glob("*.py")) <= shown
+
+
+def test_methods_are_called_as_they_are() -> None:
+    """Whatever ``auth.name`` the pages mention is a member of ``MsalAuth``."""
+    text = "\n".join(path.read_text("utf-8") for path in PAGES)
+    named = set(re.findall(r"``(?:@)?auth\.(\w+)", text))
+    assert named
+    assert {name for name in named if not hasattr(MsalAuth, name)} == set()
+
+
+def test_errors_are_named_as_they_are() -> None:
+    """Whatever the pages say about classes of errors is about those there are."""
+    text = "\n".join(path.read_text("utf-8") for path in PAGES)
+    named = set(re.findall(r"``errors\.(\w+)``", text))
+    assert {name for name in named if not hasattr(errors, name)} == set()

@@ -1,0 +1,450 @@
+"""Every example of the guides does what its page says, against the emulator."""
+
+from __future__ import annotations
+
+import html
+import re
+import textwrap
+import typing as t
+from pathlib import Path
+from urllib.parse import parse_qsl
+from urllib.parse import urlsplit
+
+import pytest
+from cryptography.fernet import Fernet
+from docexamples import EXAMPLES
+from docexamples import Examples
+from flask import Flask
+from flask import jsonify
+from flask import session
+from flask_session import Session
+
+from flask_msal_errors.testing import Emulator
+
+pytestmark = pytest.mark.servers
+
+
+def test_every_example_is_driven() -> None:
+    """No example stands here untested: each name occurs in a ``load``."""
+    here = Path(__file__)
+    loaded: set[str] = set()
+    for path in (here, here.parents[1] / "clients" / here.name):
+        loaded |= set(re.findall(r"\.load\(\s*\"(\w+)\"", path.read_text("utf-8")))
+    assert loaded == {path.stem for path in EXAMPLES.glob("*.py")}
+
+
+#: What a browser says of a request of a script.
+FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+
+
+class TestProtect:
+    @pytest.mark.parametrize(
+        ("path", "text"),
+        [
+            ("/me", "it is Ada Lovelace, ada@contoso.example"),
+            ("/reports/", "reports of Ada Lovelace"),
+            ("/orders", "orders of Ada Lovelace"),
+        ],
+    )
+    def test_ways(
+        self, examples: Examples, entra: Emulator, path: str, text: str
+    ) -> None:
+        """A function, a blueprint and a class send strangers, and let users in."""
+        url = examples.serve(examples.load("protect").create_app())
+        person = entra.person()
+        assert person.get(url + "/").text == "hello stranger"
+        assert person.get(url + path).status_code == 302
+        assert person.visit(url + path).text == text
+
+    def test_whole_app(self, examples: Examples, entra: Emulator) -> None:
+        """Every page needs a user, but for the sign-in's own."""
+        url = examples.serve(examples.load("protect").create_private_app())
+        person = entra.person()
+        assert person.get(url + "/").status_code == 302
+        assert person.visit(url + "/").text == "hello Ada Lovelace"
+
+    def test_script(self, examples: Examples, entra: Emulator) -> None:
+        """What is no page view gets a 401 with the address to sign in at."""
+        url = examples.serve(examples.load("protect").create_app())
+        answer = entra.person().get(url + "/me", headers=FETCH)
+        assert answer.status_code == 401
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.json()["login_url"].startswith("/auth/login")
+
+    def test_form_of_a_stranger(self, examples: Examples, entra: Emulator) -> None:
+        """A form of who is not signed in is not kept, and the page says so."""
+        url = examples.serve(examples.load("protect").create_private_app())
+        answer = entra.person().post(url + "/", {"a": "b"})
+        assert answer.status_code == 401
+        assert "nobody was signed in" in answer.text
+        assert "/auth/login?" in answer.text
+
+
+class TestClients:
+    def test_requests(self, examples: Examples, entra: Emulator) -> None:
+        """A page with scopes of its own, and one that finds out what it may."""
+        module = examples.load("graph_requests", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        assert person.visit(url + "/me").text == "Ada Lovelace"
+        assert "Lecture on Thursday" in person.visit(url + "/mail").text
+        entra.revoke("ada")
+        assert person.visit(url + "/me").text == "Ada Lovelace"
+
+    @pytest.mark.parametrize("seconds", [9, 0])
+    def test_requests_pause(
+        self, examples: Examples, entra: Emulator, seconds: int
+    ) -> None:
+        """Graph's pause is the page's, and no pause is the view's own failure."""
+        module = examples.load("graph_requests", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        person.visit(url + "/me")
+        headers = {"Retry-After": str(seconds)} if seconds else {}
+        entra.fail_next({"error": {}}, "api", status=429, headers=headers)
+        answer = person.get(url + "/me")
+        assert answer.status_code == (429 if seconds else 500)
+        assert answer.headers.get("Retry-After") == headers.get("Retry-After")
+
+    def test_httpx(self, examples: Examples, entra: Emulator) -> None:
+        """The same by httpx."""
+        module = examples.load("httpx_client", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        assert person.visit(url + "/me").text == "Ada Lovelace"
+        entra.revoke("ada")
+        assert person.visit(url + "/me").text == "Ada Lovelace"
+
+    def test_async(self, examples: Examples, entra: Emulator) -> None:
+        """Two calls at the same time, and one refresh for both."""
+        module = examples.load("async_views", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        expected = {"name": "Ada Lovelace", "mails": 3}
+        assert person.visit(url + "/desk").json() == expected
+        before = entra.counters["token"]
+        entra.change_ip("ada")
+        assert person.get(url + "/desk").json() == expected
+        assert entra.counters["token"] - before == 1
+
+    def test_several_apis(self, examples: Examples, entra: Emulator) -> None:
+        """One sign-in asks for the consent to both APIs."""
+        module = examples.load(
+            "several_apis",
+            GRAPH=entra.graph_url,
+            ORDERS=entra.api_url,
+            READ_ORDERS=entra.scope("Mail.Read"),
+        )
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        answer = person.visit(url + "/").json()
+        assert answer == {"name": "Ada Lovelace", "orders": 3}
+        assert person.pages.count("consent") == 1
+        assert entra.counters["authorize"] == 1
+
+
+class TestStepUp:
+    def test_context(self, examples: Examples, entra: Emulator) -> None:
+        """The page wants the context once, and the proof lasts."""
+        url = examples.serve(examples.load("step_up").create_app())
+        person = entra.person()
+        assert person.visit(url + "/payroll").text == "payroll of Ada Lovelace"
+        assert person.pages.count("context") == 1
+        assert person.get(url + "/payroll").text == "payroll of Ada Lovelace"
+
+    def test_recent(self, examples: Examples, entra: Emulator) -> None:
+        """Who signed in long ago confirms, and the form goes on by itself."""
+        entra.id_token_hook = lambda claims, header: claims.update(
+            auth_time=claims["auth_time"] - 3600
+        )
+        url = examples.serve(examples.load("step_up").create_app())
+        person = entra.person()
+        person.visit(url + "/payroll")
+        entra.id_token_hook = None
+        before = entra.counters["authorize"]
+        sent = person.visit(url + "/transfer", {"amount": "100"})
+        assert sent.text == "100 sent"
+        assert entra.counters["authorize"] - before == 1
+        asked = [call.query for call in entra.calls if call.kind == "authorize"]
+        assert asked[-1]["max_age"] == "600"
+
+
+class TestFrontEnd:
+    def test_form(self, examples: Examples, entra: Emulator) -> None:
+        """Fields, file and CSRF token survive a revoked session."""
+        module = examples.load("forms", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        page = person.visit(url + "/expense")
+        entra.revoke("ada")
+        sent = person.submit(
+            page, what="train", files={"receipt": ("ticket.txt", b"x" * 50)}
+        )
+        assert sent.text == "Ada Lovelace: train, 50 bytes"
+
+    def test_fetch(self, examples: Examples, entra: Emulator) -> None:
+        """A script's 401 has a link that leads back to its page, signed in."""
+        module = examples.load("fetch", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        assert "/static/fetch.js" in person.get(url + "/").text
+        headers = {**FETCH, "Referer": url + "/"}
+        refusal = person.get(url + "/api/mail", headers=headers)
+        assert refusal.status_code == 401
+        link = refusal.json()["login_url"]
+        assert refusal.headers["HX-Redirect"] == link
+        assert person.visit(url + link).url == url + "/"
+        assert person.get(url + "/api/mail", headers=headers).json() == {"count": 3}
+
+    def test_script(self) -> None:
+        """The script is README's, which a browser test drives."""
+        readme = (EXAMPLES.parents[1] / "README.rst").read_text("utf-8")
+        (block,) = re.findall(
+            r"code-block:: javascript\n\n((?:(?: {4}.*)?\n)+)", readme
+        )
+        script = (EXAMPLES / "fetch.js").read_text("utf-8")
+        assert textwrap.dedent(block).strip() == script.strip()
+
+
+class TestOperation:
+    def test_workers(
+        self,
+        examples: Examples,
+        entra: Emulator,
+        redis_client: t.Any,
+        redis_server: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Who signed in at one worker is signed in at the other."""
+        monkeypatch.setenv("REDIS_URL", redis_server)
+        module = examples.load("workers")
+        apps = [module.create_app(), module.create_app()]
+        one, other = map(examples.serve, apps)
+        person = entra.person()
+        assert person.visit(one + "/").text == "hello Ada Lovelace"
+        assert person.get(other + "/").text == "hello Ada Lovelace"
+        for app in apps:
+            app.config["SESSION_REDIS"].close()
+
+    def test_proxy(self, examples: Examples) -> None:
+        """The redirect URI is the one that the proxy's visitors see."""
+        app = examples.load("proxy").create_app()
+        forwarded = {
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Host": "app.example",
+            "Accept": "text/html",
+        }
+        answer = app.test_client().get("/", headers=forwarded)
+        asked = dict(parse_qsl(urlsplit(answer.location).query))
+        assert asked["redirect_uri"] == "https://app.example/auth/callback"
+
+    def test_fixed_redirect_uri(self, examples: Examples) -> None:
+        """So it is if the setting says so."""
+        examples.configure(MSAL_REDIRECT_URI="https://app.example/auth/callback")
+        app = examples.load("proxy").create_app()
+        answer = app.test_client().get("/", headers={"Accept": "text/html"})
+        asked = dict(parse_qsl(urlsplit(answer.location).query))
+        assert asked["redirect_uri"] == "https://app.example/auth/callback"
+
+    def test_rotated_secret(
+        self,
+        examples: Examples,
+        entra: Emulator,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A new secret in the file is read when the old one is refused."""
+        file = tmp_path / "secret"
+        file.write_text(entra.client_secret + "\n")
+        monkeypatch.setenv("CLIENT_SECRET_FILE", str(file))
+        url = examples.serve(examples.load("rotated_secret").create_app())
+        assert entra.person().visit(url + "/").text == "hello Ada Lovelace"
+        file.write_text(entra.secret_rotated())
+        assert entra.person("grace").visit(url + "/").text == "hello Grace Hopper"
+
+    def test_managed_identity(
+        self, examples: Examples, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Sign-in without a secret, on a host that has an identity."""
+        for name, value in entra.managed_environment("app_service").items():
+            monkeypatch.setenv(name, value)
+        examples.configure(MSAL_CLIENT_CREDENTIAL=None)
+        url = examples.serve(examples.load("managed_identity").create_app())
+        assert entra.person().visit(url + "/").text == "hello Ada Lovelace"
+        sent = [call.form for call in entra.calls if call.kind == "token"]
+        assert sent and all("client_assertion" in form for form in sent)
+
+    def test_encryption(
+        self, examples: Examples, entra: Emulator, tmp_path: Path
+    ) -> None:
+        """A key can be added and rotated; nobody is asked, and no token is readable."""
+        old, new = (Fernet.generate_key().decode() for _ in range(2))
+        person, asked = entra.person(), []
+        app = Relay()
+        url = examples.serve(app)
+        for keys in ([], [old], [old, new], [new, old], [new]):
+            examples.configure(MSAL_ENCRYPTION_KEYS=keys)
+            module = examples.load("graph_requests", GRAPH=entra.graph_url)
+            app.target = module.create_app()
+            before = entra.counters["authorize"]
+            assert person.visit(url + "/me").text == "Ada Lovelace"
+            asked.append(entra.counters["authorize"] - before)
+            kept = [p.read_bytes() for p in (tmp_path / "flask_session").iterdir()]
+            assert any(b'"plain"' in entry for entry in kept) is not bool(keys)
+        assert asked == [1, 1, 0, 0, 1]
+        assert person.pages.count("pick") == 1
+
+
+class Relay:
+    """An address behind which one app takes another's place."""
+
+    target: t.Any = None
+
+    def __call__(self, environ: t.Any, start_response: t.Any) -> t.Any:
+        return self.target(environ, start_response)
+
+
+class TestAuthorities:
+    def test_b2c(self, examples: Examples, entra: Emulator) -> None:
+        """Sign-in, an edited name, a forgotten password, and a change of mind."""
+        examples.configure(**entra.config("b2c"))
+        url = examples.serve(examples.load("b2c").create_app())
+        person = entra.person()
+        page = person.visit(url + "/account", stop_at="pick")
+        account = person.submit(page, "forgot")
+        assert "<p>Ada Lovelace</p>" in account.text
+        link = re.findall(r'href="(/auth/login[^"]+)"', account.text)[0]
+        edited = person.visit(url + html.unescape(link))
+        assert edited.url == url + "/account"
+        assert "profile" in person.pages
+        assert entra.person(cancel=True).visit(url + "/account").text == "welcome"
+
+    def test_multi_tenant(self, examples: Examples, entra: Emulator) -> None:
+        """Data is found under the tenant of who asks, and nowhere else."""
+        authority = entra.authority.rpartition("/")[0] + "/organizations"
+        examples.configure(
+            MSAL_AUTHORITY=authority, MSAL_ALLOWED_TENANTS=entra.tenant_id
+        )
+        module = examples.load("multi_tenant")
+        module.documents[entra.tenant_id, "plan"] = "our plan"
+        module.documents["another", "secret"] = "their secret"
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        assert person.visit(url + "/documents/plan").text == "our plan"
+        assert person.get(url + "/documents/secret").status_code == 404
+
+
+class TestLeaving:
+    def test_links(self, examples: Examples, entra: Emulator) -> None:
+        """The link signs out, here and at Entra, and ends on the app's page."""
+        url = examples.serve(examples.load("sign_out").create_app())
+        person = entra.person()
+        shown = person.get(url + "/").text
+        home = person.visit(url + link(shown))
+        assert "Sign out Ada Lovelace" in home.text
+        assert person.visit(url + link(home.text)).url == url + "/bye"
+        assert "Sign in" in person.get(url + "/").text
+
+    def test_link_of_somebody_else(self, examples: Examples, entra: Emulator) -> None:
+        """A link without this session's token asks first."""
+        url = examples.serve(examples.load("sign_out").create_app())
+        person = entra.person()
+        person.visit(url + link(person.get(url + "/").text))
+        assert "button" in person.visit(url + "/auth/logout?token=x").text
+        assert "Sign out Ada Lovelace" in person.get(url + "/").text
+
+
+class TestOwnPages:
+    def test_pages(
+        self,
+        examples: Examples,
+        entra: Emulator,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """The app's pages in place of the extension's, and a line of the log."""
+        url = examples.serve(examples.load("own_pages").create_app())
+        declined = entra.person(decline_consent=True).visit(url + "/")
+        assert declined.status_code == 403
+        assert declined.text.startswith("Ask the help desk, reference ")
+        assert "sign-in failed: AccessDenied (65004,)" in caplog.text
+        person = entra.person()
+        assert person.visit(url + "/").text == "hello Ada Lovelace"
+        entra.throttle(30)
+        busy = person.get(url + "/")
+        assert busy.status_code == 429
+        assert busy.text.startswith("Busy.") and busy.headers["Retry-After"]
+
+    def test_challenge(
+        self,
+        examples: Examples,
+        entra: Emulator,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """A challenge that the user meets is in the log."""
+        caplog.set_level("INFO")
+        url = examples.serve(examples.load("own_pages").create_app())
+        person = entra.person()
+        person.visit(url + "/")
+        entra.revoke("ada")
+        assert person.visit(url + "/").text == "hello Ada Lovelace"
+        assert "is met by the user" in caplog.text
+
+
+class TestMoved:
+    def test_page(self, examples: Examples, entra: Emulator) -> None:
+        """What the pages about moving promise: sign-in, profile, sign-out."""
+        module = examples.load("moved", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        home = person.visit(url + "/")
+        assert "Ada Lovelace: ada@contoso.example" in home.text
+        assert person.visit(url + link(home.text)).url == url + "/auth/signed-out"
+
+    @pytest.mark.filterwarnings("ignore:.*[Ff]ile[Ss]ystem.*:DeprecationWarning")
+    def test_server_side_session(
+        self, examples: Examples, entra: Emulator, tmp_path: Path
+    ) -> None:
+        """What the app had in Flask-Session's session before is there afterwards."""
+        keys = {"SESSION_TYPE": "filesystem", "SESSION_FILE_DIR": str(tmp_path / "old")}
+        before = Flask("before", instance_path=str(tmp_path))
+        before.config.update(SECRET_KEY="before", **keys)
+        Session(before)
+        examples.configure(**keys)
+        kept = moved(examples, entra, before)
+        assert kept["basket"] == ["pear"] and "_msal" in kept
+
+    def test_cookie_session(
+        self, examples: Examples, entra: Emulator, tmp_path: Path
+    ) -> None:
+        """The cookie of a client-side session is in nobody's way; its content goes."""
+        before = Flask("before", instance_path=str(tmp_path))
+        before.config.update(SECRET_KEY="examples " * 8)
+        kept = moved(examples, entra, before)
+        assert "basket" not in kept and "_msal" in kept
+
+
+def moved(examples: Examples, entra: Emulator, before: Flask) -> dict[str, t.Any]:
+    """The session of a person who was there before and after the deploy."""
+
+    @before.get("/")
+    def fill() -> str:
+        session["basket"] = ["pear"]
+        session["_token_cache"] = "{}"
+        session["user"] = {"name": "Ada"}
+        return "filled"
+
+    after = examples.load("moved", GRAPH=entra.graph_url).create_app()
+    after.add_url_rule("/session", view_func=lambda: jsonify(dict(session)))
+    relay, person = Relay(), entra.person()
+    url = examples.serve(relay)
+    relay.target = before
+    assert person.visit(url + "/").text == "filled"
+    relay.target = after
+    assert "Ada Lovelace" in person.visit(url + "/").text
+    kept: dict[str, t.Any] = person.get(url + "/session").json()
+    return kept
+
+
+def link(page: str) -> str:
+    """The first link of a page."""
+    return html.unescape(re.findall(r'href="([^"]+)"', page)[0])
