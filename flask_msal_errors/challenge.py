@@ -36,9 +36,16 @@ _NAME = re.compile(r"[!#-\[\]-~]{1,256}")  # a scope, RFC 6749 §3.3
 _DECODER = json.JSONDecoder()
 _CLAIMS_ERRORS = frozenset({"insufficient_claims", "invalid_token"})
 
-# Microsoft Graph: its scopes need no prefix, and its application ID is one.
+# Microsoft Graph: its scopes need no prefix, and its application ID is one. An app is
+# in one cloud: https://learn.microsoft.com/graph/deployments
 _GRAPH = frozenset(
-    {"https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000"}
+    {
+        "https://graph.microsoft.com",
+        "https://graph.microsoft.us",
+        "https://dod-graph.microsoft.us",
+        "https://microsoftgraph.chinacloudapi.cn",
+        "00000003-0000-0000-c000-000000000000",
+    }
 )
 # MSAL adds these itself; .default cannot be asked for beside others (AADSTS70011).
 _NO_DEMANDS = frozenset({"openid", "profile", "offline_access", ".default", ""})
@@ -117,7 +124,7 @@ def resource(scope: str) -> str:
     """The resource of a scope in lower case; ``""`` for Microsoft Graph.
 
     ``"api://3f9a/Mail.Read"`` is of ``"api://3f9a"``. A scope without a prefix is
-    Graph's, and so is one with ``https://graph.microsoft.com``.
+    Graph's, and so is one with ``https://graph.microsoft.com`` or another cloud's.
     """
     name = _prefix(scope).rstrip("/").lower()
     return "" if name in _GRAPH else name

@@ -88,11 +88,11 @@ def demanded(
         token, called = tokens.lent(token)
         scopes = called or scopes
     demand = challenge_of(response, scopes)
-    if demand is None or is_only_stale(demand):
+    if demand is None:
         return None
     if tokens is not None and token:
         tokens.drop(token)
-    return required(demand, scopes)
+    return None if is_only_stale(demand) else required(demand, scopes)
 
 
 def paused(response: t.Any) -> Throttled | ServiceUnavailable | None:

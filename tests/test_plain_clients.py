@@ -13,6 +13,7 @@ import requests
 import urllib3
 from callers import CHALLENGE
 from callers import CLAIMS
+from callers import STALE
 from callers import Caller
 from callers import caller as caller
 from flask import Response
@@ -121,6 +122,23 @@ class TestPlainClients:
             return way(caller, caller.bearer())
 
         assert caller.run(work, at="/caught").status_code == 302
+        assert caller.run(lambda: seen.append(caller.token()) or "").status_code == 200
+        assert seen[0] != seen[1]
+
+    @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+    def test_stale_token_is_forgotten(
+        self, caller: Caller, entra: Emulator, way: Plain
+    ) -> None:
+        """A token that is only stale costs no sign-in, and is not handed out again."""
+        refusal = Response("", 401, {"WWW-Authenticate": STALE})
+        entra.fail_next(lambda request: refusal, "api")
+        seen = []
+
+        def work() -> t.Any:
+            seen.append(caller.token())
+            return way(caller, caller.bearer())
+
+        assert caller.run(work, at="/caught").status_code != 302
         assert caller.run(lambda: seen.append(caller.token()) or "").status_code == 200
         assert seen[0] != seen[1]
 
