@@ -15,15 +15,17 @@ if t.TYPE_CHECKING:
     from .model import User as User
     from .person import Answer as Answer
     from .person import Person as Person
+    from .stops import SignInStopped as SignInStopped
 
 _HOMES = {
     "Answer": "person",
     "Call": "model",
     "Emulator": "emulator",
     "Person": "person",
+    "SignInStopped": "stops",
     "User": "model",
 }
-__all__ = ["Answer", "Call", "Emulator", "Person", "User"]
+__all__ = ["Answer", "Call", "Emulator", "Person", "SignInStopped", "User"]
 
 
 def __getattr__(name: str) -> t.Any:

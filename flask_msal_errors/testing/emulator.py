@@ -19,13 +19,13 @@ from .pki import ServerFiles
 from .pki import write_server_files
 from .server import Server
 from .state import Tenant
-from .switches import Switches
+from .visits import Visits
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-class Emulator(Switches):
+class Emulator(Visits):
     """A local Microsoft Entra tenant with a Graph-like API, over real sockets.
 
     >>> with Emulator() as entra:
@@ -80,6 +80,8 @@ class Emulator(Switches):
             pages = Server(app.build(tenant, *app.PAGES), self._ports[1])
             self._servers.append(pages)
             tenant.pages_url = f"http://localhost:{pages.port}"
+        self._apps[tenant.pages_url] = self._servers[-1].app
+        self._apps[tenant.https_url] = https.app
         for server in self._servers:
             server.start()
 
@@ -88,6 +90,8 @@ class Emulator(Switches):
         for server in self._servers:
             server.stop()
         self._servers.clear()
+        self._apps.clear()
+        self._seats.clear()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = self._files = None
@@ -105,6 +109,7 @@ class Emulator(Switches):
 
     def reset(self) -> None:
         """Go back to the start: users, policies, faults, counters, sessions, tokens."""
+        self._seats.clear()
         self.tenant.reset()
 
     def config(self, kind: str = "entra", **overrides: t.Any) -> dict[str, t.Any]:

@@ -96,7 +96,12 @@ class Switches:
     )
 
     def _user(self, user: UserLike) -> User:
-        return user if isinstance(user, User) else self.tenant.users[user]
+        if isinstance(user, User):
+            return user
+        if user not in self.tenant.users:
+            people = ", ".join(sorted(self.tenant.users))
+            raise LookupError(f"The tenant has no user {user!r}, but {people}.")
+        return self.tenant.users[user]
 
     def require_mfa(
         self, scope: str | None = None, user: UserLike | None = None
