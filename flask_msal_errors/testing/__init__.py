@@ -10,6 +10,7 @@ import importlib
 import typing as t
 
 if t.TYPE_CHECKING:
+    from .asked import Asked as Asked
     from .emulator import Emulator as Emulator
     from .model import Call as Call
     from .model import User as User
@@ -19,13 +20,14 @@ if t.TYPE_CHECKING:
 
 _HOMES = {
     "Answer": "person",
+    "Asked": "asked",
     "Call": "model",
     "Emulator": "emulator",
     "Person": "person",
     "SignInStopped": "stops",
     "User": "model",
 }
-__all__ = ["Answer", "Call", "Emulator", "Person", "SignInStopped", "User"]
+__all__ = ["Answer", "Asked", "Call", "Emulator", "Person", "SignInStopped", "User"]
 
 
 def __getattr__(name: str) -> t.Any:

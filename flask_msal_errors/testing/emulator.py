@@ -13,6 +13,7 @@ import typing as t
 
 from . import app
 from . import authorities
+from .asked import Witness
 from .model import Call
 from .person import Person
 from .pki import ServerFiles
@@ -25,7 +26,7 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-class Emulator(Visits):
+class Emulator(Visits, Witness):
     """A local Microsoft Entra tenant with a Graph-like API, over real sockets.
 
     >>> with Emulator() as entra:
