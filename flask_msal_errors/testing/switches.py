@@ -153,6 +153,10 @@ class Switches:
         """Let the password expire: refresh meets 50055, sign-in asks for a new one."""
         self._user(user).password_expired = True
 
+    def give_consent(self, user: UserLike, scope: str) -> None:
+        """Give consent to one scope in advance, so that no page asks for it."""
+        self._user(user).consents.add(self.scope(scope))
+
     def withdraw_consent(self, user: UserLike, scope: str | None = None) -> None:
         """Take consent back, for one scope or all: refresh meets 65001."""
         consents = self._user(user).consents
