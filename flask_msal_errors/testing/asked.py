@@ -115,7 +115,7 @@ def _fits(asked: Asked, wanted: cabc.Mapping[str, t.Any]) -> bool:
         elif name == "acrs":
             fine = set(value) <= set(found)
         elif name == "claims":
-            fine = found is None if value is None else contains(found, value)
+            fine = contains(found, value)
         else:
             fine = found == value
         if not fine:

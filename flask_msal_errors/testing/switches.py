@@ -106,7 +106,11 @@ class Switches:
     def require_mfa(
         self, scope: str | None = None, user: UserLike | None = None
     ) -> None:
-        """Demand MFA for tokens of ``scope`` and ``user`` (``None``: of all)."""
+        """Demand MFA for tokens of ``scope`` and ``user`` (``None``: of all).
+
+        A refresh without it meets 50076, with claims; sign-in shows the page ``mfa``.
+        Tokens that were issued before stay good.
+        """
         key = self._user(user).key if user else None
         self.tenant.mfa.append(MfaPolicy(scope, key, str(uuid.uuid4())))
 
@@ -121,7 +125,11 @@ class Switches:
                 self.tenant.contexts[place] = value
 
     def block(self, scope: str | None = None, *, redirect: bool = False) -> None:
-        """Block tokens for ``scope``; at sign-in by a page, or back at the app."""
+        """Block tokens for ``scope`` (``None``: for any): a refresh meets 53003.
+
+        :param redirect: sign-in goes back to the app with the error; without it, it
+            ends on the page ``blocked``.
+        """
         policy = BlockPolicy(scope, redirect, str(uuid.uuid4()))
         self.tenant.blocks.append(policy)
 
@@ -137,7 +145,10 @@ class Switches:
         self._user(user).frequency_at = self.tenant.now()
 
     def revoke(self, user: UserLike) -> None:
-        """Revoke the user's sessions: tokens and sign-ins from before are void."""
+        """Revoke the user's sessions: tokens and sign-ins from before are void.
+
+        The API answers 401 with claims, a refresh meets 50173.
+        """
         self._user(user).revoked_at = self.tenant.now()
 
     def change_ip(self, user: UserLike) -> None:
@@ -175,7 +186,14 @@ class Switches:
         retry_after: RetryAfter = "seconds",
         target: str = "token",
     ) -> None:
-        """Answer 429; ``plain`` as text, which MSAL cannot parse, else as JSON."""
+        """Answer 429 from now on, for some seconds.
+
+        :param seconds: how long; ``Retry-After`` says what is left of them.
+        :param plain: as text, which is Entra's usual and no JSON, else as JSON.
+        :param retry_after: in ``seconds``, as a ``date``, or ``None`` for no header.
+        :param target: what answers so: ``token``, ``api``, ``discovery`` or ``jwks``.
+        :raises ValueError: there is no such target.
+        """
         self._outage(429, seconds, plain, retry_after, target)
 
     def unavailable(
@@ -185,7 +203,7 @@ class Switches:
         retry_after: RetryAfter = None,
         target: str = "token",
     ) -> None:
-        """Answer 503."""
+        """Answer 503 from now on, for some seconds; parameters as ``throttle`` has."""
         self._outage(503, seconds, False, retry_after, target)
 
     def _outage(
@@ -202,15 +220,20 @@ class Switches:
     def slow(
         self, delay: float = 1.0, target: str = "token", *, drip: bool = False
     ) -> None:
-        """Answer late; ``drip`` sends byte after byte over that time."""
+        """Answer late until ``clear_faults``.
+
+        :param delay: seconds.
+        :param target: as ``throttle`` has.
+        :param drip: send byte after byte over that time.
+        """
         self.tenant.faults.delays[_known(target)] = Delay(delay, drip)
 
     def broken(self, target: str = "token") -> None:
-        """Answer 200 with JSON that breaks off."""
+        """Answer 200 with JSON that breaks off, until ``clear_faults``."""
         self.tenant.faults.broken.add(_known(target))
 
     def loop(self) -> None:
-        """Answer every refresh with 50196, loop detected."""
+        """Answer every refresh with 50196, loop detected, until ``clear_faults``."""
         self.tenant.faults.loop = True
 
     def fail_next(
@@ -225,6 +248,10 @@ class Switches:
 
         :param answer: an error body, or a callable that gets the request and returns
             a body, a Flask response, or ``None`` to let the request through.
+        :param target: as ``throttle`` has.
+        :param status: of the answer.
+        :param times: how many requests get it.
+        :param headers: of the answer, beside its type.
         """
         script = Script(answer, status, times, headers or {})
         queue = self.tenant.faults.scripts.setdefault(

@@ -51,24 +51,24 @@ class TestLife:
 
     def test_given_host(self):
         """Another name is in the URLs and in the certificate, beside localhost."""
-        with Emulator(host="entra.test", listen="127.0.0.2") as entra:
+        with Emulator(host="entra.test", listen="0.0.0.0") as entra:
             port = int(entra.api_url.split(":")[2].split("/")[0])
             assert entra.authority.startswith(f"https://entra.test:{port}/")
             assert entra.panel_url.startswith("http://entra.test:")
             context = ssl.create_default_context(cafile=entra.ca_file)
             for name in ("entra.test", "localhost"):
                 with (
-                    socket.create_connection(("127.0.0.2", port), 5) as plain,
+                    socket.create_connection(("127.0.0.1", port), 5) as plain,
                     context.wrap_socket(plain, server_hostname=name) as tls,
                 ):
                     assert tls.version()
             with (
-                socket.create_connection(("127.0.0.2", port), 5) as plain,
+                socket.create_connection(("127.0.0.1", port), 5) as plain,
                 pytest.raises(ssl.SSLCertVerificationError),
             ):
                 context.wrap_socket(plain, server_hostname="other.test")
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", port), 5)
+            heard = {server.server_address[0] for server in entra._servers}
+            assert heard == {"0.0.0.0"}
 
     def test_given_people_and_redirects(self):
         """They are there from the start, and there again after a reset."""

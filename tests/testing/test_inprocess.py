@@ -55,6 +55,15 @@ class TestInProcess:
         assert entra.visit(client, "/mail").status_code == 200
         assert entra.counters["api.401"] == 2
 
+    @pytest.mark.usefixtures("no_sockets")
+    def test_any_name(self, entra_in_process: Emulator, tmp_path: Path) -> None:
+        """An app that goes by a name of the internet is signed in to here."""
+        app = Flask("named", instance_path=str(tmp_path))
+        config = entra_in_process.config(SERVER_NAME="app.example")
+        app.config.update(SECRET_KEY="named", **config)
+        MsalAuth(app)
+        entra_in_process.sign_in(app.test_client())
+
     @pytest.mark.parametrize("mode", ["sockets", "in process"])
     def test_same_answers(
         self, entra: Emulator, mode: str, request: pytest.FixtureRequest
