@@ -10,20 +10,24 @@ import importlib
 import typing as t
 
 if t.TYPE_CHECKING:
+    from .asked import Asked as Asked
     from .emulator import Emulator as Emulator
     from .model import Call as Call
     from .model import User as User
     from .person import Answer as Answer
     from .person import Person as Person
+    from .stops import SignInStopped as SignInStopped
 
 _HOMES = {
     "Answer": "person",
+    "Asked": "asked",
     "Call": "model",
     "Emulator": "emulator",
     "Person": "person",
+    "SignInStopped": "stops",
     "User": "model",
 }
-__all__ = ["Answer", "Call", "Emulator", "Person", "User"]
+__all__ = ["Answer", "Asked", "Call", "Emulator", "Person", "SignInStopped", "User"]
 
 
 def __getattr__(name: str) -> t.Any:

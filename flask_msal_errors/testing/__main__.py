@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import signal
 import threading
 import typing as t
 
 from . import Emulator
+from .control import FIELDS
 
 _TEXT = """\
 A local Microsoft Entra is running; Ctrl-C ends it.
 
 Control panel          {entra.panel_url}
+Health                 {entra.health_url}
 
 MSAL_AUTHORITY         {entra.authority}
 MSAL_CLIENT_ID         {entra.client_id}
@@ -23,22 +26,92 @@ MSAL_INSTANCE_DISCOVERY false
 MSAL_SCOPES            {scope}
 API                    {entra.api_url}/me"""
 
+_HELP = """\
+When it is ready, it prints what an app in any language needs: authority, client id,
+client secret, and the file of the CA that signed its certificate. It keeps nothing:
+a new start begins anew.
+
+A program flips a switch by JSON, and reads what is on and what was asked:
+
+  curl -H "Content-Type: application/json" -d '{"do": "revoke", "user": "ada"}' \\
+    http://localhost:8080/control
+  curl http://localhost:8080/control
+
+Switches, and the fields that they take:
+
+"""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run until Ctrl-C or SIGTERM, and print what an app needs to sign in here."""
-    parser = argparse.ArgumentParser(prog="python -m flask_msal_errors.testing")
-    parser.add_argument("--port", type=int, default=0, help="https; 0: any free")
-    parser.add_argument("--pages-port", type=int, default=0, help="http; 0: any free")
-    parser.add_argument("--https-pages", action="store_true", help="no plain http")
-    options = parser.parse_args(arguments)
+    options = vars(_parser().parse_args(arguments))
+    as_json = options.pop("json")
+    options["people"] = dict(options["people"]) if options["people"] else None
     signal.signal(signal.SIGTERM, _end)
     # Ignored by a shell that started this in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt), Emulator(**vars(options)) as entra:
-        print(_TEXT.format(entra=entra, scope=entra.scope("Profile.Read")), flush=True)
+    with contextlib.suppress(KeyboardInterrupt), Emulator(**options) as entra:
+        text = json.dumps(facts(entra)) if as_json else _TEXT
+        if not as_json:
+            text = _TEXT.format(entra=entra, scope=entra.scope("Profile.Read"))
+        print(text, flush=True)
         # Without a timeout, Ctrl-C does not end a wait on Windows.
         while not threading.Event().wait(1):
             pass
+
+
+def facts(entra: Emulator) -> dict[str, t.Any]:
+    """Return what ``--json`` prints."""
+    names = "authority issuer tenant_id client_id client_secret ca_file api_url"
+    names += " graph_url api_resource pages_url panel_url control_url health_url"
+    return {
+        **{name: getattr(entra, name) for name in names.split()},
+        "people": {key: user.username for key, user in entra.users.items()},
+        "scopes": entra.tenant.api_scopes(),
+        "settings": entra.config(),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    switches = "\n".join(
+        f"  {name:17} {', '.join(fields)}".rstrip() for name, fields in FIELDS.items()
+    )
+    parser = argparse.ArgumentParser(
+        prog="python -m flask_msal_errors.testing",
+        description="A local Microsoft Entra with an API: for tests only.",
+        epilog=_HELP + switches,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=0, help="of the https URLs; 0, the default: any")
+    words = "of the pages that a browser visits, on http; 0, the default: any"
+    add("--pages-port", type=int, default=0, help=words)
+    add("--https-pages", action="store_true", help="those pages on --port, by https")
+    words = "name in the URLs and the certificate; default: localhost"
+    add("--host", default="localhost", help=words)
+    words = "address to listen at; default: 127.0.0.1, for this machine only"
+    add("--listen", default="127.0.0.1", help=words)
+    add("--client-secret", help="of the app; default: a random one")
+    words = "somebody in the tenant, in place of the usual four; may be repeated"
+    add(
+        "--person",
+        dest="people",
+        action="append",
+        type=_person,
+        metavar="SHORT=NAME",
+        help=words,
+    )
+    words = "a registered one; may be repeated; default: any URL of this machine"
+    add("--redirect-uri", dest="redirect_uris", action="append", help=words)
+    add("--json", action="store_true", help="print JSON, on one line")
+    return parser
+
+
+def _person(text: str) -> tuple[str, str]:
+    short, _, name = text.partition("=")
+    if not short.isalnum():
+        raise argparse.ArgumentTypeError("is written as ada=Ada Lovelace")
+    return short.lower(), name or short.title()
 
 
 def _end(number: int, frame: t.Any) -> None:

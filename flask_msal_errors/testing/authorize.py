@@ -27,7 +27,7 @@ from .browsers import remember
 from .claims import parse_claims
 from .codes import KINDS
 from .errors import Refusal
-from .fetch import is_local
+from .inprocess import may_return_to
 from .model import B2C
 from .model import OIDC_SCOPES
 from .model import OPENID
@@ -92,7 +92,7 @@ def check_app(here: Tenant, params: dict[str, str]) -> None:
         raise Refusal(700016)
     target = params.get("redirect_uri", "")
     registered = here.settings.redirect_uris
-    if not (is_local(target) if registered is None else target in registered):
+    if not (may_return_to(target) if registered is None else target in registered):
         raise Refusal(50011)
 
 

@@ -19,7 +19,7 @@ from flask import request
 
 from . import authorities
 from . import rules
-from .fetch import is_local
+from .inprocess import may_return_to
 from .model import Browser
 from .state import Tenant
 from .state import tenant
@@ -80,7 +80,7 @@ def logout(name: str, policy: str = "") -> Response:
 def _way_back() -> str:
     """Return where the app wants the person next, if that is on this machine."""
     target = request.values.get("post_logout_redirect_uri", "")
-    if not is_local(target):
+    if not may_return_to(target):
         return ""
     state = request.values.get("state")
     mark = "&" if "?" in target else "?"

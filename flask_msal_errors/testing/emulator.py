@@ -13,19 +13,21 @@ import typing as t
 
 from . import app
 from . import authorities
+from .addresses import Addresses
+from .asked import Witness
 from .model import Call
 from .person import Person
 from .pki import ServerFiles
 from .pki import write_server_files
 from .server import Server
 from .state import Tenant
-from .switches import Switches
+from .visits import Visits
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-class Emulator(Switches):
+class Emulator(Visits, Witness, Addresses):
     """A local Microsoft Entra tenant with a Graph-like API, over real sockets.
 
     >>> with Emulator() as entra:
@@ -36,6 +38,12 @@ class Emulator(Switches):
     :param pages_port: of the pages a person visits (http); 0 takes a free one.
     :param https_pages: put the pages on https, on ``port``, too.
     :param client_secret: a fixed secret; a random one without it.
+    :param host: the name in its URLs and its certificate.
+    :param listen: the address to listen at; ``0.0.0.0`` lets other machines in.
+    :param people: who is in the tenant, full names by short ones; without it Ada,
+        Grace, Linus, and Mallory, who is not assigned to the app.
+    :param redirect_uris: the registered ones; without them any of this machine is.
+    :raises OSError: by ``start``, if a port is taken or there is no such address.
     """
 
     def __init__(
@@ -45,8 +53,13 @@ class Emulator(Switches):
         pages_port: int = 0,
         https_pages: bool = False,
         client_secret: str | None = None,
+        host: str = "localhost",
+        listen: str = "127.0.0.1",
+        people: cabc.Mapping[str, str] | None = None,
+        redirect_uris: cabc.Iterable[str] | None = None,
     ) -> None:
-        super().__init__(Tenant(client_secret))
+        super().__init__(Tenant(client_secret, people, redirect_uris))
+        self._host, self._address = host, listen
         self._ports = (port, pages_port)
         self._https_pages = https_pages
         self._servers: list[Server] = []
@@ -65,7 +78,7 @@ class Emulator(Switches):
 
     def _listen(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="entra-")
-        self._files = write_server_files(pathlib.Path(self._folder.name))
+        self._files = write_server_files(pathlib.Path(self._folder.name), self._host)
         tenant = self.tenant
         services = app.SERVICES + (app.PAGES if self._https_pages else ())
         https = Server(
@@ -73,13 +86,18 @@ class Emulator(Switches):
             self._ports[0],
             self._files.context(),
             lambda: tenant.count("tls"),
+            self._address,
         )
         self._servers.append(https)
-        tenant.https_url = tenant.pages_url = f"https://localhost:{https.port}"
+        tenant.https_url = tenant.pages_url = f"https://{self._host}:{https.port}"
         if not self._https_pages:
-            pages = Server(app.build(tenant, *app.PAGES), self._ports[1])
+            pages = Server(
+                app.build(tenant, *app.PAGES), self._ports[1], address=self._address
+            )
             self._servers.append(pages)
-            tenant.pages_url = f"http://localhost:{pages.port}"
+            tenant.pages_url = f"http://{self._host}:{pages.port}"
+        self._apps[tenant.pages_url] = self._servers[-1].app
+        self._apps[tenant.https_url] = https.app
         for server in self._servers:
             server.start()
 
@@ -88,6 +106,8 @@ class Emulator(Switches):
         for server in self._servers:
             server.stop()
         self._servers.clear()
+        self._apps.clear()
+        self._seats.clear()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = self._files = None
@@ -105,6 +125,7 @@ class Emulator(Switches):
 
     def reset(self) -> None:
         """Go back to the start: users, policies, faults, counters, sessions, tokens."""
+        self._seats.clear()
         self.tenant.reset()
 
     def config(self, kind: str = "entra", **overrides: t.Any) -> dict[str, t.Any]:
@@ -170,46 +191,6 @@ class Emulator(Switches):
     def ca_file(self) -> str:
         """The path of the CA's certificate, for ``verify=``."""
         return str(self._running().ca)
-
-    @property
-    def authority(self) -> str:
-        return f"{self.tenant.https_url}/{self.tenant.id}"
-
-    @property
-    def issuer(self) -> str:
-        return self.tenant.issuer
-
-    @property
-    def tenant_id(self) -> str:
-        return self.tenant.id
-
-    @property
-    def client_id(self) -> str:
-        return self.tenant.client_id
-
-    @property
-    def client_secret(self) -> str:
-        return self.tenant.client_secret
-
-    @property
-    def api_url(self) -> str:
-        return f"{self.tenant.https_url}/api"
-
-    @property
-    def graph_url(self) -> str:
-        return f"{self.tenant.https_url}/graph/v1.0"
-
-    @property
-    def api_resource(self) -> str:
-        return self.tenant.api_resource
-
-    @property
-    def pages_url(self) -> str:
-        return self.tenant.pages_url
-
-    @property
-    def panel_url(self) -> str:
-        return f"{self.tenant.pages_url}/panel"
 
     @property
     def counters(self) -> collections.Counter[str]:

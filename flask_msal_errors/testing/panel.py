@@ -21,8 +21,8 @@ from .model import User
 from .state import Tenant
 from .state import tenant
 from .switches import HEADER_FORMS
-from .switches import TARGETS
 from .switches import Switches
+from .troubles import TARGETS
 
 blueprint = Blueprint("panel", __name__)
 Form = cabc.Mapping[str, str]

@@ -48,30 +48,36 @@ class Person:
     """A user with a browser of their own.
 
     :param pages_url: the emulator's pages; what lies elsewhere is the app.
+    :param verify: the CA that signs for those pages, as requests takes it.
     :param name: the short name of the user they sign in as; may be changed.
     :param decline_consent: decline on the consent page.
     :param cancel: press Cancel on the first page that has it.
+    :param second_factor: can prove more than a password where a page asks for it.
+    :param http: the session of requests to go by; one of their own without it.
     """
 
     def __init__(
         self,
         pages_url: str,
-        ca_file: str,
+        verify: str | bool,
         name: str = "ada",
         *,
         decline_consent: bool = False,
         cancel: bool = False,
+        second_factor: bool = True,
+        http: requests.Session | None = None,
     ) -> None:
         self.name = name
         self.decline_consent = decline_consent
         self.cancel = cancel
+        self.second_factor = second_factor
         self.cookies = CookieJar()
         self.history: list[str] = []
         self.pages: list[str] = []
         self._pages_url = pages_url
-        self._http = requests.Session()
+        self._http = http or requests.Session()
         self._http.trust_env = False
-        self._http.verify = ca_file
+        self._http.verify = verify
 
     def get(self, url: str, **kwargs: t.Any) -> requests.Response:
         """Send one GET, as the address bar does; redirects are not followed."""
@@ -220,7 +226,8 @@ class Person:
         wanted = self.name if page.kind == "pick" else _BUTTONS.get(page.kind or "")
         if page.kind == "consent" and self.decline_consent:
             wanted = "decline"
-        if wanted is None:
+        stuck = page.kind in ("mfa", "context") and not self.second_factor
+        if wanted is None or (stuck and not self.cancel):
             return None
         cancelled = self.cancel and page.kind != "form_post"
         form, button = page.find("cancel" if cancelled else wanted)

@@ -43,10 +43,10 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    """Make the CA, limited to this machine's names and addresses."""
+def _authority(key: ec.EllipticCurvePrivateKey, host: str) -> x509.Certificate:
+    """Make the CA, limited to this machine's names and addresses, and to ``host``."""
     permitted: list[x509.GeneralName] = [
-        x509.DNSName("localhost"),
+        *(x509.DNSName(name) for name in dict.fromkeys(("localhost", host))),
         x509.IPAddress(ipaddress.ip_network("127.0.0.0/8")),
         x509.IPAddress(ipaddress.ip_network("::1/128")),
     ]
@@ -68,11 +68,12 @@ def _leaf(
     key: ec.EllipticCurvePrivateKey,
     authority: x509.Certificate,
     authority_key: ec.EllipticCurvePrivateKey,
+    host: str,
 ) -> x509.Certificate:
-    """Make the server certificate for localhost, 127.0.0.1 and ::1."""
+    """Make the server certificate for ``host``, localhost, 127.0.0.1 and ::1."""
     names = x509.SubjectAlternativeName(
         [
-            x509.DNSName("localhost"),
+            *(x509.DNSName(name) for name in dict.fromkeys(("localhost", host))),
             x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
             x509.IPAddress(ipaddress.ip_address("::1")),
         ]
@@ -107,14 +108,14 @@ class ServerFiles:
         return context
 
 
-def write_server_files(folder: Path) -> ServerFiles:
-    """Make a CA and a server certificate; the CA's key is forgotten at once."""
+def write_server_files(folder: Path, host: str = "localhost") -> ServerFiles:
+    """Make a CA and a certificate for ``host``; the CA's key is forgotten at once."""
     ca_key = ec.generate_private_key(ec.SECP256R1())
     key = ec.generate_private_key(ec.SECP256R1())
-    authority = _authority(ca_key)
+    authority = _authority(ca_key, host)
     files = ServerFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     files.ca.write_bytes(_pem(authority))
-    files.certificate.write_bytes(_pem(_leaf(key, authority, ca_key)))
+    files.certificate.write_bytes(_pem(_leaf(key, authority, ca_key, host)))
     files.key.touch(mode=0o600)
     files.key.write_bytes(
         key.private_bytes(

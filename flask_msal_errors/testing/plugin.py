@@ -13,6 +13,7 @@ import pytest
 
 if t.TYPE_CHECKING:
     from .emulator import Emulator
+    from .model import User
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,16 @@ def entra(entra_server: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     monkeypatch.setenv("no_proxy", f"{direct},localhost".strip(","))
     entra_server.reset()
     return entra_server
+
+
+@pytest.fixture
+def entra_in_process(entra: Emulator) -> cabc.Iterator[Emulator]:
+    """``entra``, which this process reaches without sockets where it uses requests."""
+    with entra.in_process():
+        yield entra
+
+
+@pytest.fixture
+def sign_in(entra: Emulator) -> cabc.Callable[..., User]:
+    """``sign_in(client, "ada", acrs=…, scopes=…)``: ``entra.sign_in``."""
+    return entra.sign_in

@@ -91,9 +91,10 @@ class _Handler(WSGIRequestHandler):
 
 
 class Server(ThreadedWSGIServer):
-    """A listener on 127.0.0.1 in a daemon thread of its own.
+    """A listener in a daemon thread of its own.
 
     :param port: 0 takes any free one; see ``port`` for which it was.
+    :param address: the address to listen at.
     :param on_connection: called for each new connection, after its handshake.
     """
 
@@ -103,10 +104,11 @@ class Server(ThreadedWSGIServer):
         port: int,
         tls: ssl.SSLContext | None = None,
         on_connection: t.Callable[[], None] = lambda: None,
+        address: str = "127.0.0.1",
     ) -> None:
         # With a port of its own choice, werkzeug ends the process when it is taken.
-        with socket.create_server(("127.0.0.1", port)) as listener:
-            super().__init__("127.0.0.1", port, app, _Handler, fd=listener.fileno())
+        with socket.create_server((address, port)) as listener:
+            super().__init__(address, port, app, _Handler, fd=listener.fileno())
         self.port = self.server_address[1]
         self.ssl_context = tls
         self._on_connection = on_connection

@@ -6,6 +6,7 @@ Data and look-ups under one lock; ``rules`` judges it, the blueprints speak for 
 from __future__ import annotations
 
 import collections
+import collections.abc as cabc
 import secrets
 import threading
 import time
@@ -36,6 +37,7 @@ _NAMES = {
     "linus": "Linus Torvalds",
     "mallory": "Mallory Outsider",
 }
+_UNASSIGNED = {"mallory"}
 
 
 def stable_id(name: str) -> str:
@@ -46,7 +48,14 @@ def stable_id(name: str) -> str:
 class Tenant:
     """Everything the emulator knows; hold ``lock`` while changing it."""
 
-    def __init__(self, client_secret: str | None = None) -> None:
+    def __init__(
+        self,
+        client_secret: str | None = None,
+        people: cabc.Mapping[str, str] | None = None,
+        redirect_uris: cabc.Iterable[str] | None = None,
+    ) -> None:
+        self._people = _NAMES if people is None else people
+        self._redirect_uris = redirect_uris and frozenset(redirect_uris)
         self.id = stable_id("tenant")
         self.client_id = stable_id("client")
         self.api_resource = f"api://{stable_id('api')}"
@@ -62,13 +71,15 @@ class Tenant:
         with self.lock:
             self.client_secret = self.first_secret
             self.certificates: dict[str, t.Any] = {}
-            self.settings = Settings()
+            uris = self._redirect_uris
+            self.settings = Settings(redirect_uris=set(uris) if uris else None)
             self.faults = Faults()
             self.users = {
                 key: User(key, name, f"{key}@contoso.example", stable_id(key))
-                for key, name in _NAMES.items()
+                for key, name in self._people.items()
             }
-            self.users["mallory"].assigned = False
+            for key in _UNASSIGNED & set(self.users):
+                self.users[key].assigned = False
             self.mfa: list[MfaPolicy] = []
             self.blocks: list[BlockPolicy] = []
             self.contexts = {"/payroll": "c1"}

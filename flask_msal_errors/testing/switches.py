@@ -5,30 +5,22 @@ Each is a method for tests and a button on the control panel.
 
 from __future__ import annotations
 
-import collections
 import collections.abc as cabc
 import secrets
-import time
 import typing as t
 import uuid
 
 from . import clientauth
 from . import managed
 from . import tokens
-from .faults import Delay
-from .faults import Outage
-from .faults import RetryAfter
-from .faults import Script
-from .faults import Scripted
 from .model import BlockPolicy
 from .model import MfaPolicy
 from .model import User
-from .state import Tenant
+from .troubles import Troubles
 
 UserLike = str | User
 HEADER_FORMS = ("graph_live", "graph_pop_bearer", "graph_doc", "arm")
 CONTEXT_FORMS = ("microsoft", "rfc9470", "middle_tier")
-TARGETS = ("token", "api", "discovery", "jwks")
 
 
 def _setting(name: str, doc: str, choices: cabc.Sequence[str] = ()) -> t.Any:
@@ -48,11 +40,8 @@ def _setting(name: str, doc: str, choices: cabc.Sequence[str] = ()) -> t.Any:
     return property(read, write, doc=doc)
 
 
-class Switches:
+class Switches(Troubles):
     """What can happen in the tenant; every user parameter takes ``"ada"`` or a user."""
-
-    def __init__(self, tenant: Tenant) -> None:
-        self.tenant = tenant
 
     token_lifetime = _setting("token_lifetime", "Seconds that tokens live.")
     refresh_in = _setting("refresh_in", "The ``refresh_in`` member, or ``None``.")
@@ -96,12 +85,21 @@ class Switches:
     )
 
     def _user(self, user: UserLike) -> User:
-        return user if isinstance(user, User) else self.tenant.users[user]
+        if isinstance(user, User):
+            return user
+        if user not in self.tenant.users:
+            people = ", ".join(sorted(self.tenant.users))
+            raise LookupError(f"The tenant has no user {user!r}, but {people}.")
+        return self.tenant.users[user]
 
     def require_mfa(
         self, scope: str | None = None, user: UserLike | None = None
     ) -> None:
-        """Demand MFA for tokens of ``scope`` and ``user`` (``None``: of all)."""
+        """Demand MFA for tokens of ``scope`` and ``user`` (``None``: of all).
+
+        A refresh without it meets 50076, with claims; sign-in shows the page ``mfa``.
+        Tokens that were issued before stay good.
+        """
         key = self._user(user).key if user else None
         self.tenant.mfa.append(MfaPolicy(scope, key, str(uuid.uuid4())))
 
@@ -116,7 +114,11 @@ class Switches:
                 self.tenant.contexts[place] = value
 
     def block(self, scope: str | None = None, *, redirect: bool = False) -> None:
-        """Block tokens for ``scope``; at sign-in by a page, or back at the app."""
+        """Block tokens for ``scope`` (``None``: for any): a refresh meets 53003.
+
+        :param redirect: sign-in goes back to the app with the error; without it, it
+            ends on the page ``blocked``.
+        """
         policy = BlockPolicy(scope, redirect, str(uuid.uuid4()))
         self.tenant.blocks.append(policy)
 
@@ -132,7 +134,10 @@ class Switches:
         self._user(user).frequency_at = self.tenant.now()
 
     def revoke(self, user: UserLike) -> None:
-        """Revoke the user's sessions: tokens and sign-ins from before are void."""
+        """Revoke the user's sessions: tokens and sign-ins from before are void.
+
+        The API answers 401 with claims, a refresh meets 50173.
+        """
         self._user(user).revoked_at = self.tenant.now()
 
     def change_ip(self, user: UserLike) -> None:
@@ -148,6 +153,10 @@ class Switches:
         """Let the password expire: refresh meets 50055, sign-in asks for a new one."""
         self._user(user).password_expired = True
 
+    def give_consent(self, user: UserLike, scope: str) -> None:
+        """Give consent to one scope in advance, so that no page asks for it."""
+        self._user(user).consents.add(self.scope(scope))
+
     def withdraw_consent(self, user: UserLike, scope: str | None = None) -> None:
         """Take consent back, for one scope or all: refresh meets 65001."""
         consents = self._user(user).consents
@@ -157,77 +166,6 @@ class Switches:
     def scope(self, name: str) -> str:
         """Return the full name of one of the API's scopes."""
         return name if "/" in name else f"{self.tenant.api_resource}/{name}"
-
-    def throttle(
-        self,
-        seconds: float = 30,
-        *,
-        plain: bool = True,
-        retry_after: RetryAfter = "seconds",
-        target: str = "token",
-    ) -> None:
-        """Answer 429; ``plain`` as text, which MSAL cannot parse, else as JSON."""
-        self._outage(429, seconds, plain, retry_after, target)
-
-    def unavailable(
-        self,
-        seconds: float = 30,
-        *,
-        retry_after: RetryAfter = None,
-        target: str = "token",
-    ) -> None:
-        """Answer 503."""
-        self._outage(503, seconds, False, retry_after, target)
-
-    def _outage(
-        self,
-        status: int,
-        seconds: float,
-        plain: bool,
-        retry_after: RetryAfter,
-        target: str,
-    ) -> None:
-        outage = Outage(status, time.time() + seconds, plain, retry_after)
-        self.tenant.faults.outages[_known(target)] = outage
-
-    def slow(
-        self, delay: float = 1.0, target: str = "token", *, drip: bool = False
-    ) -> None:
-        """Answer late; ``drip`` sends byte after byte over that time."""
-        self.tenant.faults.delays[_known(target)] = Delay(delay, drip)
-
-    def broken(self, target: str = "token") -> None:
-        """Answer 200 with JSON that breaks off."""
-        self.tenant.faults.broken.add(_known(target))
-
-    def loop(self) -> None:
-        """Answer every refresh with 50196, loop detected."""
-        self.tenant.faults.loop = True
-
-    def fail_next(
-        self,
-        answer: Scripted,
-        target: str = "token",
-        status: int = 400,
-        times: int = 1,
-        headers: cabc.Mapping[str, str] | None = None,
-    ) -> None:
-        """Give a scripted answer to the next requests.
-
-        :param answer: an error body, or a callable that gets the request and returns
-            a body, a Flask response, or ``None`` to let the request through.
-        """
-        script = Script(answer, status, times, headers or {})
-        queue = self.tenant.faults.scripts.setdefault(
-            _known(target), collections.deque()
-        )
-        queue.append(script)
-
-    def clear_faults(self) -> None:
-        """End every fault and forged ID token; policies and users stay."""
-        with self.tenant.lock:
-            self.tenant.faults.clear()
-            self.tenant.settings.id_token_hook = None
 
     def rotate_keys(self, keep_old: bool = True) -> None:
         """Sign with a new key from now on."""
@@ -270,9 +208,3 @@ class Switches:
     def users(self) -> dict[str, User]:
         """The tenant's people by short name; ``mallory`` is not assigned to the app."""
         return self.tenant.users
-
-
-def _known(target: str) -> str:
-    if target not in TARGETS:
-        raise ValueError(f"target is one of {', '.join(TARGETS)}")
-    return target

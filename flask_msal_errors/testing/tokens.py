@@ -55,7 +55,7 @@ def _proof(sign_in: SignIn) -> Claims:
     return claims
 
 
-def _subject(user: User, audience: str) -> str:
+def subject(user: User, audience: str) -> str:
     """Return the pairwise ``sub``: another one at every audience."""
     text = f"{user.object_id}|{audience}".encode()
     return _base64url(hashlib.sha256(text).digest())
@@ -95,7 +95,7 @@ def access_token(
         "preferred_username": user.username,
         "scp": " ".join(scopes),
         "sid": sign_in.sid,
-        "sub": _subject(user, resource),
+        "sub": subject(user, resource),
         "tid": tenant.id,
         "uti": uti,
         "ver": "2.0",
@@ -125,7 +125,7 @@ def id_token(
         "oid": user.object_id,
         "preferred_username": user.username,
         "sid": sign_in.sid,
-        "sub": _subject(user, tenant.client_id),
+        "sub": subject(user, tenant.client_id),
         "tid": tenant.id,
         "uti": uuid.uuid4().hex,
         "ver": "2.0",

@@ -18,6 +18,7 @@ from flask_msal_errors.testing import Person
 
 if "flask_msal_errors" not in importlib.metadata.entry_points(group="pytest11").names:
     from flask_msal_errors.testing.plugin import entra as entra
+    from flask_msal_errors.testing.plugin import entra_in_process as entra_in_process
     from flask_msal_errors.testing.plugin import entra_server as entra_server
 
 REDIRECT_URI = "http://localhost:5000/auth/callback"

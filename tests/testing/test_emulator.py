@@ -49,6 +49,37 @@ class TestLife:
         with Emulator(port=busy) as entra:
             assert entra.authority.startswith(f"https://localhost:{busy}/")
 
+    def test_given_host(self):
+        """Another name is in the URLs and in the certificate, beside localhost."""
+        with Emulator(host="entra.test", listen="0.0.0.0") as entra:
+            port = int(entra.api_url.split(":")[2].split("/")[0])
+            assert entra.authority.startswith(f"https://entra.test:{port}/")
+            assert entra.panel_url.startswith("http://entra.test:")
+            context = ssl.create_default_context(cafile=entra.ca_file)
+            for name in ("entra.test", "localhost"):
+                with (
+                    socket.create_connection(("127.0.0.1", port), 5) as plain,
+                    context.wrap_socket(plain, server_hostname=name) as tls,
+                ):
+                    assert tls.version()
+            with (
+                socket.create_connection(("127.0.0.1", port), 5) as plain,
+                pytest.raises(ssl.SSLCertVerificationError),
+            ):
+                context.wrap_socket(plain, server_hostname="other.test")
+            heard = {server.server_address[0] for server in entra._servers}
+            assert heard == {"0.0.0.0"}
+
+    def test_given_people_and_redirects(self):
+        """They are there from the start, and there again after a reset."""
+        with Emulator(people={"bob": "Bob"}, redirect_uris=["http://app/cb"]) as entra:
+            for _ in range(2):
+                assert [user.name for user in entra.users.values()] == ["Bob"]
+                assert entra.redirect_uris == {"http://app/cb"}
+                entra.redirect_uris.add("http://other/")
+                entra.users.clear()
+                entra.reset()
+
     def test_two_at_once(self):
         """Two emulators differ by port, and keep their users apart."""
         with Emulator() as one, Emulator(client_secret="known") as two:
@@ -180,6 +211,8 @@ def test_command_line():
 class TestPackage:
     def test_exports(self):
         """Everything that ``__all__`` names can be had; nothing else by accident."""
+        names = ["Answer", "Asked", "Call", "Emulator", "Person", "SignInStopped"]
+        assert flask_msal_errors.testing.__all__ == [*names, "User"]
         for name in flask_msal_errors.testing.__all__:
             assert getattr(flask_msal_errors.testing, name).__name__ == name
         with pytest.raises(AttributeError, match="Nothing"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import __main__ as program
+from flask_msal_errors.testing.control import FIELDS
 
 
 def run(folder: pathlib.Path, *arguments: str) -> subprocess.Popen[str]:
@@ -73,6 +75,49 @@ class TestProgram:
         assert (panel.status_code, api.status_code) == (200, 401)
         assert list(tmp_path.iterdir()) == []
 
+    def test_json(self, tmp_path):
+        """With ``--json`` one line says all: addresses, people, settings."""
+        people = ["--person", "bob=Bob Builder", "--person", "eve"]
+        secret = ["--client-secret", "known"]
+        with run(tmp_path, "--json", *people, *secret) as process:
+            try:
+                found = json.loads(process.stdout.readline())
+                health = requests.get(found["health_url"], timeout=10)
+                api = requests.get(
+                    f"{found['api_url']}/me", verify=found["ca_file"], timeout=10
+                )
+                asked = {"do": "revoke", "user": "bob"}
+                done = requests.post(found["control_url"], json=asked, timeout=10)
+            finally:
+                process.terminate()
+        assert (health.status_code, api.status_code, done.status_code) == (
+            200,
+            401,
+            200,
+        )
+        assert found["people"] == {
+            "bob": "bob@contoso.example",
+            "eve": "eve@contoso.example",
+        }
+        assert found["settings"]["MSAL_CLIENT_CREDENTIAL"] == "known"
+        assert found["settings"]["MSAL_AUTHORITY"] == found["authority"]
+
+    def test_curl(self, entra):
+        """The example in ``--help`` works as it stands, but for the port."""
+        text = program._parser().format_help()
+        kind, body = re.search(r"-H \"(.*)\" -d '(.*)'", text).groups()
+        headers = dict([kind.split(": ")])
+        reply = requests.post(entra.control_url, body, headers=headers, timeout=10)
+        assert reply.json() == {"done": "revoke", "result": None}
+        assert text.count("http://localhost:8080/control\n") == 2
+
+    @pytest.mark.parametrize("person", ["=Bob", "a b=Bob", ""])
+    def test_persons_without_a_name(self, capsys, person):
+        """A short name is one word, and the error shows how it is written."""
+        with pytest.raises(SystemExit):
+            program.main(["--person", person])
+        assert "ada=Ada Lovelace" in capsys.readouterr().err
+
     def test_a_second_signal_waits(self, monkeypatch):
         """While the first signal cleans up, the next one is ignored."""
         kept = []
@@ -82,11 +127,15 @@ class TestProgram:
         assert kept == [(signal.SIGTERM, signal.SIG_IGN)]
 
     def test_usage(self, capsys):
-        """``--help`` names the options."""
+        """``--help`` names the options, and the switches with their fields."""
         with pytest.raises(SystemExit):
             program.main(["--help"])
-        found = re.findall(r"--[a-z-]+", capsys.readouterr().out)
-        assert {"--port", "--pages-port", "--https-pages"} <= set(found)
+        text = capsys.readouterr().out
+        named = set(re.findall(r"--[a-z-]+", text))
+        assert {"--port", "--pages-port", "--https-pages", "--host"} <= named
+        assert {"--listen", "--person", "--redirect-uri", "--json"} <= named
+        for switch, fields in FIELDS.items():
+            assert re.search(rf"^  {switch} *{', '.join(fields)}$", text, re.M)
 
 
 class TestFolder:

@@ -80,8 +80,8 @@ class TestReach:
             assert 1 <= last <= 254
 
     def test_unknown_user(self, entra):
-        """A user that does not exist is a ``KeyError``."""
-        with pytest.raises(KeyError):
+        """A user that does not exist is a ``LookupError`` that names who does."""
+        with pytest.raises(LookupError, match="no user 'nobody', but ada, grace"):
             entra.revoke("nobody")
 
     def test_header_form_can_be_read(self, entra):
