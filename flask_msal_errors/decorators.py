@@ -19,15 +19,15 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from . import signals
+from .demands import Missing
 from .downstream import refusal
 from .downstream import refusal_in
 from .errors import InteractionRequired
 from .errors import TokenError
 from .errors import from_result
 from .errors import is_error
-from .flows import LOOPS
-from .flows import Missing
 from .id_token import LEEWAY
+from .limits import LOOPS
 from .navigation import current_target
 from .navigation import is_navigation
 from .pages import Pages

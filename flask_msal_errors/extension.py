@@ -30,6 +30,7 @@ from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .flows import Flows
 from .guard import guard
+from .limits import Limits
 from .links import Links
 from .live import Live
 from .navigation import current_target
@@ -289,10 +290,11 @@ def _rooms_of(app: Flask, settings: Settings, signer: Signer) -> _Rooms:
     client = Client(settings)
     cookies = Cookies(signer)
     flows = Flows(settings, cookies, store, records)
+    limits = Limits(settings, cookies)
     sids = Sids(store, app.permanent_session_lifetime)
-    signin = SignIn(settings, client, records, live, flows, sids)
+    signin = SignIn(settings, client, records, live, flows, limits, sids)
     resume = Resume(settings, signer, store, records)
-    signout = SignOut(settings, client, records, flows, sids, store)
+    signout = SignOut(settings, client, records, limits, sids, store)
     tokens = Tokens(client, records, live)
     links = Links(cookies)
     pages = Pages(links)

@@ -1,7 +1,7 @@
 """The state of sign-ins under way, kept in the browser that makes them.
 
-Owns the flow cookies (one per attempt), the loop counter and the *not before* mark.
-An anonymous visitor costs no server-side state, and tabs cannot overwrite each other.
+Owns the flow cookies, one per attempt: an anonymous visitor costs no server-side state,
+and tabs cannot overwrite each other.
 """
 
 from __future__ import annotations
@@ -18,14 +18,10 @@ from datetime import timedelta
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
-from .challenge import resource
-from .claims import claim_names
 from .cookies import Cookies
 from .cookies import Expired
 from .errors import FlowExpired
-from .errors import InteractionRequired
 from .errors import StateMismatch
-from .navigation import current_target
 from .navigation import home
 from .record import Records
 from .settings import Settings
@@ -38,10 +34,6 @@ _LONGEST = 740
 _MOST_BYTES = 4000
 #: Of ``__Host-msal_`` before a cookie's name, and what separates it from the next.
 _EXTRA = 15
-LOOPS = "loops"
-_MOST_LOOPS = 8
-_PAGE = "page "
-_NOT_BEFORE = "not_before"
 _HANDOVER = "answer"
 _HANDOVER_LIFETIME = 60
 #: Browsers take cookies of 4,096 bytes with name and attributes (RFC 6265 §6.1).
@@ -54,39 +46,6 @@ class FlowDone(Exception):
     def __init__(self, target: str) -> None:
         super().__init__("completed already")
         self.target = target
-
-
-@dataclasses.dataclass(frozen=True)
-class Missing:
-    """What is missing, and only the user can give."""
-
-    scopes: tuple[str, ...] = ()
-    claims: str | None = None
-    """Of the API or the token endpoint, as JSON text."""
-    acrs: str | None = None
-    """An authentication context that the app itself demands."""
-    max_age: int | None = None
-    """Seconds since which the user must have authenticated."""
-    reason: str = "not_signed_in"
-
-    @classmethod
-    def of(cls, error: InteractionRequired) -> Missing:
-        """What an error says is missing."""
-        return cls(
-            error.scopes, error.claims, max_age=error.max_age, reason=error.reason
-        )
-
-    def key(self, user: str) -> str:
-        """A short name for "the same demand of the same user".
-
-        By resource and claim *names*: values such as ``nbf`` change with every refusal.
-        Consent to another scope is another demand: it ends when all are given.
-        """
-        consent = self.reason == "consent_required"
-        about = {scope if consent else resource(scope) for scope in self.scopes}
-        names = claim_names(self.claims)
-        parts = [user, sorted(about), names, self.acrs, self.max_age]
-        return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,41 +160,6 @@ class Flows:
         """Drop a flow: its code is spent."""
         self._drop(request, response, _name(state))
 
-    def is_loop(self, request: Request, key: str, page: str) -> bool:
-        """Whether a demand was met, and came back, too often within the window.
-
-        A page has a limit of its own, twice as high: the names in a demand, by which
-        one is told from another, are an API's to choose.
-        """
-        limit = self._settings.reauth_limit
-        at_page = self.rounds(request, _PAGE + page)
-        return self.rounds(request, key) >= limit or at_page >= 2 * limit
-
-    def rounds(self, request: Request, key: str) -> int:
-        """How often a demand was met within the window and came back all the same."""
-        return len(self._loops(request).get(key, [""])) - 1
-
-    def count_round(self, request: Request, response: Response, flow: Flow) -> None:
-        """A sign-in was completed: if it helped, its page ends the count."""
-        loops = self._loops(request)
-        for key in (flow.demand_key, _PAGE + flow.page):
-            _, *times = loops.pop(key, [""])
-            most = 2 * self._settings.reauth_limit
-            loops[key] = [flow.page, *times[1 - most :], int(time.time())]
-        self._set_loops(request, response, dict([*loops.items()][-_MOST_LOOPS:]))
-
-    def settle(self, request: Request, response: Response) -> None:
-        """This request was served: what was demanded for it is met."""
-        loops = self._loops(request)
-        page = page_name(current_target(request))
-        left = {key: value for key, value in loops.items() if value[0] != page}
-        if left != loops:
-            self._set_loops(request, response, left)
-
-    def forget_rounds(self, request: Request, response: Response) -> None:
-        """The user signed out, or asked to try once more."""
-        self._cookies.delete(request, response, LOOPS)
-
     def hand_over(
         self, request: Request, response: Response, answer: dict[str, str]
     ) -> None:
@@ -265,24 +189,6 @@ class Flows:
         """Drop the answer that was handed over."""
         self._cookies.delete(request, response, _HANDOVER)
 
-    def pause(self, request: Request) -> tuple[int, int]:
-        """For how many seconds the token endpoint is to be left alone, and why.
-
-        :return: 0 if it is not, else the seconds; and the status of its answer.
-        """
-        try:
-            until, status = self._cookies.get(request, _NOT_BEFORE, 3600) or (0, 0)
-        except Expired:
-            return 0, 0
-        return max(0, until - int(time.time())), status
-
-    def set_pause(
-        self, request: Request, response: Response, seconds: int, status: int
-    ) -> None:
-        """Remember a 429 or 5xx of a sign-in, which has no record yet."""
-        until = [int(time.time()) + seconds, status]
-        self._cookies.set(request, response, _NOT_BEFORE, until, lifetime=seconds)
-
     def _flow(self, kept: t.Any) -> Flow | None:
         value = kept.get("flow") if isinstance(kept, dict) else None
         if isinstance(value, str):
@@ -309,28 +215,6 @@ class Flows:
             kept = error.value
         return kept if isinstance(kept, dict) else {}
 
-    def _loops(self, request: Request) -> dict[str, list[t.Any]]:
-        """By demand: the page that it was for, then when it was met (epoch seconds)."""
-        try:
-            loops = self._cookies.get(request, LOOPS, self._settings.reauth_window)
-        except Expired:
-            return {}
-        since = time.time() - self._settings.reauth_window
-        recent = {
-            key: [page, *(at for at in times if at > since)]
-            for key, (page, *times) in (loops or {}).items()
-        }
-        return {key: value for key, value in recent.items() if len(value) > 1}
-
-    def _set_loops(
-        self, request: Request, response: Response, loops: dict[str, list[t.Any]]
-    ) -> None:
-        window = self._settings.reauth_window
-        if loops:
-            self._cookies.set(request, response, LOOPS, loops, lifetime=window)
-        else:
-            self._cookies.delete(request, response, LOOPS)
-
     def _size(self, name: str, value: t.Any) -> int:
         return len(name) + len(self._cookies.encoded(name, _stamped(value)))
 
@@ -345,11 +229,6 @@ class Flows:
             taken += len(name) + size + 2 * _EXTRA
             if place >= MOST_FLOWS or taken > _MOST_BYTES:
                 self._drop(request, response, name)
-
-
-def page_name(target: str) -> str:
-    """A short name for the page at a path with query."""
-    return hashlib.sha256(target.encode()).hexdigest()[:8]
 
 
 def _stamped(value: t.Any) -> dict[str, t.Any]:

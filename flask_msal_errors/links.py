@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response
 
 from .cookies import Cookies
 from .cookies import Expired
-from .flows import Missing
+from .demands import Missing
 from .user import signed_in
 
 #: Seconds for which a login URL handed to a program is good.

@@ -20,6 +20,7 @@ from werkzeug.wrappers import Response
 from . import signals
 from .answers import UNMET
 from .answers import OtherAccount
+from .demands import Missing
 from .errors import AccessDenied
 from .errors import ConfigurationError
 from .errors import InteractionRequired
@@ -29,7 +30,6 @@ from .errors import ServiceUnavailable
 from .errors import SignInError
 from .errors import StateMismatch
 from .errors import Throttled
-from .flows import Missing
 from .links import Links
 from .navigation import current_target
 from .navigation import home

@@ -28,6 +28,7 @@ from .claims import acr_claims
 from .claims import id_token_claims
 from .claims import merge_claims
 from .client import Client
+from .demands import Missing
 from .errors import AccessDenied
 from .errors import MsalAuthError
 from .errors import ReauthenticationLoop
@@ -36,9 +37,9 @@ from .errors import Throttled
 from .errors import TokenError
 from .flows import Flow
 from .flows import Flows
-from .flows import Missing
-from .flows import page_name
 from .guard import lives
+from .limits import Limits
+from .limits import page_name
 from .live import Live
 from .navigation import home
 from .navigation import no_store
@@ -69,6 +70,7 @@ class SignIn:
         records: Records,
         live: Live,
         flows: Flows,
+        limits: Limits,
         sids: Sids,
     ) -> None:
         self._settings = settings
@@ -76,6 +78,7 @@ class SignIn:
         self._records = records
         self._live = live
         self._flows = flows
+        self._limits = limits
         self._sids = sids
         self._user_flows = userflows.clients(settings)
 
@@ -126,7 +129,7 @@ class SignIn:
     def begin_again(self, request: Request, target: str) -> Response:
         """Go back to where a loop was stopped, with a new count: a person asked to."""
         response = no_store(redirect(target))
-        self._flows.forget_rounds(request, response)
+        self._limits.forget_rounds(request, response)
         return response
 
     def complete(self, request: Request, answer: dict[str, str]) -> Response:
@@ -153,7 +156,7 @@ class SignIn:
         response = no_store(redirect(flow.target))
         # Whoever is signed in and signs in again without need does so on purpose.
         if flow.account is None or flow.reason not in _FREE:
-            self._flows.count_round(request, response, flow)
+            self._limits.count_round(request, response, flow.demand_key, flow.page)
         return response
 
     def _way_on(
@@ -216,7 +219,7 @@ class SignIn:
 
     def settle(self, request: Request) -> None:
         """A guarded page was served: whatever it demanded is met."""
-        _with_answer(lambda r: self._flows.settle(request, r))
+        _with_answer(lambda r: self._limits.settle(request, r))
 
     def renew(self) -> None:
         """Give record and session their full lifetime again."""
@@ -276,9 +279,9 @@ class SignIn:
         page: str,
         refused: TokenError | None,
     ) -> None:
-        if missing.reason == "message_only" and self._flows.rounds(request, key):
+        if missing.reason == "message_only" and self._limits.rounds(request, key):
             raise AccessDenied(result=refused.result if refused else None)
-        if self._flows.is_loop(request, key, page):
+        if self._limits.is_loop(request, key, page):
             raise ReauthenticationLoop(
                 party="API" if missing.reason == "challenge" else "identity provider",
                 codes=refused.codes if refused else (),
@@ -287,7 +290,7 @@ class SignIn:
 
     def _check_pause(self, request: Request) -> None:
         person = signed_in()
-        wait, status = self._flows.pause(request)
+        wait, status = self._limits.pause(request)
         if person is not None and not wait:
             wait, status = Caches(http=self._records.load(person.handle).http).pause()
         if wait:
@@ -299,7 +302,7 @@ class SignIn:
         signals.emit(signals.sign_in_failed, error=error)
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
             pause = error.retry_after, error.status
-            _with_answer(lambda r: self._flows.set_pause(request, r, *pause))
+            _with_answer(lambda r: self._limits.set_pause(request, r, *pause))
 
     def _announce(self, flow: Flow, user: User) -> None:
         logger.info("A sign-in was completed (%s).", flow.reason)

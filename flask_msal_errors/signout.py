@@ -18,7 +18,7 @@ from . import signals
 from .client import Client
 from .errors import ConfigurationError
 from .errors import ServiceUnavailable
-from .flows import Flows
+from .limits import Limits
 from .navigation import no_store
 from .record import Records
 from .settings import Settings
@@ -39,14 +39,14 @@ class SignOut:
         settings: Settings,
         client: Client,
         records: Records,
-        flows: Flows,
+        limits: Limits,
         sids: Sids,
         store: Store,
     ) -> None:
         self._settings = settings
         self._client = client
         self._records = records
-        self._flows = flows
+        self._limits = limits
         self._sids = sids
         self._store = store
 
@@ -57,7 +57,7 @@ class SignOut:
         user = person.user if person else None
         signals.emit(signals.signed_out, user=user)
         response = no_store(redirect(self._end_session_url(request, person), 303))
-        self._flows.forget_rounds(request, response)
+        self._limits.forget_rounds(request, response)
         logger.info("A user signed out.")
         return response
 

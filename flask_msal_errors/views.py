@@ -12,9 +12,9 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response
 
+from .demands import Missing
 from .errors import StateMismatch
 from .flows import FlowDone
-from .flows import Missing
 from .links import Links
 from .navigation import current_target
 from .navigation import home

@@ -1,113 +1,28 @@
-"""Sign-ins under way: their cookies, the loop counter and the pause."""
+"""Sign-ins under way: their cookies, and answers on their way to a page."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import secrets
-import types
 import typing as t
 import uuid
 from datetime import timedelta
-from http.cookies import SimpleCookie
 
 import pytest
 from flask import Flask
-from werkzeug.test import EnvironBuilder
-from werkzeug.wrappers import Request
-from werkzeug.wrappers import Response
+from jar import Browser
+from jar import clock as clock
 
-from flask_msal_errors import cookies
-from flask_msal_errors.cookies import Cookies
 from flask_msal_errors.cookies import Signer
 from flask_msal_errors.errors import FlowExpired
 from flask_msal_errors.errors import StateMismatch
 from flask_msal_errors.flows import MOST_FLOWS
 from flask_msal_errors.flows import Flow
-from flask_msal_errors.flows import Flows
-from flask_msal_errors.flows import Missing
-from flask_msal_errors.flows import page_name
-from flask_msal_errors.navigation import current_target
-from flask_msal_errors.settings import Settings
+from flask_msal_errors.limits import page_name
 
 HANDLE = "handle-of-a-record"
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
-
-
-class Entries:
-    """A store of entries that are forgotten with the test."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, dict[str, t.Any]] = {}
-        self.lifetimes: dict[str, timedelta] = {}
-
-    def read(self, key: str) -> dict[str, t.Any] | None:
-        return self.entries.get(key)
-
-    def write(self, key: str, value: dict[str, t.Any], lifetime: timedelta) -> None:
-        self.entries[key] = value
-        self.lifetimes[key] = lifetime
-
-    def delete(self, key: str) -> None:
-        self.entries.pop(key, None)
-
-
-class Browser:
-    """Cookies that go from response to request, for one origin."""
-
-    def __init__(self, base: str = "https://app.example", **config: t.Any) -> None:
-        app = Flask("flows")
-        app.secret_key = "0123456789abcdef"
-        self.signer = Signer(app)
-        self.store = Entries()
-        settings = Settings.from_mapping(
-            {
-                "MSAL_CLIENT_ID": "app",
-                "MSAL_CLIENT_CREDENTIAL": "secret",
-                "MSAL_AUTHORITY": "https://login.microsoftonline.com/contoso.example",
-                **config,
-            }
-        )
-        store: t.Any = self.store
-        self.records: t.Any = types.SimpleNamespace(attach=lambda *_: True)
-        self.flows = Flows(settings, Cookies(self.signer), store, self.records)
-        self.base = base
-        self.kept: dict[str, str] = {}
-        self.lines: list[str] = []
-
-    def request(self) -> Request:
-        header = "; ".join(f"{name}={value}" for name, value in self.kept.items())
-        headers = {"Cookie": header} if header else {}
-        return Request(
-            EnvironBuilder("/", base_url=self.base, headers=headers).get_environ()
-        )
-
-    def take(self, response: Response) -> None:
-        self.lines = response.headers.getlist("Set-Cookie")
-        for line in self.lines:
-            for name, morsel in SimpleCookie(line).items():
-                self.kept.pop(name, None)
-                if morsel["max-age"] != "0":
-                    self.kept[name] = morsel.coded_value
-
-    def do(self, act: t.Callable[[Request, Response], object]) -> None:
-        response = Response()
-        act(self.request(), response)
-        self.take(response)
-
-    def keep(self, flow: Flow, handle: str | None = None) -> None:
-        self.do(lambda request, r: self.flows.keep(request, r, flow, handle))
-
-    def find(self, flow: Flow) -> Flow:
-        return self.flows.find(self.request(), flow.msal["state"])
-
-    def names(self) -> list[str]:
-        return [name for name in self.kept if "msal_flow_" in name]
-
-    def size(self) -> int:
-        return len("; ".join(f"{name}={value}" for name, value in self.kept.items()))
-
-
 API = f"api://{uuid.uuid4()}"
 
 
@@ -125,33 +40,6 @@ def flow(target: str = "/mail?a=b", *, scopes: int = 4, **changes: t.Any) -> Flo
         msal, target, page_name(target), "0123456789ab", account="0123456789abcdef"
     )
     return dataclasses.replace(made, **changes)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[float], None]:
-    """Lets time pass."""
-    from itsdangerous import TimestampSigner
-
-    import flask_msal_errors.flows
-
-    start = cookies.time.time()
-    passed = [0.0]
-
-    class Clock:
-        @staticmethod
-        def time() -> float:
-            return start + passed[0]
-
-    monkeypatch.setattr(cookies, "time", Clock)
-    monkeypatch.setattr(flask_msal_errors.flows, "time", Clock)
-    monkeypatch.setattr(
-        TimestampSigner, "get_timestamp", lambda self: int(Clock.time())
-    )
-
-    def wait(seconds: float) -> None:
-        passed[0] += seconds
-
-    return wait
 
 
 class TestCookies:
@@ -399,120 +287,6 @@ class TestSize:
             browser.keep(attempt)
             assert browser.size() < 4096
         assert browser.find(attempts[-1]).msal == attempts[-1].msal
-
-
-class TestMissing:
-    NOTHING = Missing()
-
-    @pytest.mark.parametrize(
-        ("one", "other", "same"),
-        [
-            (Missing(), Missing(), True),
-            (Missing(("api://a/Read",)), Missing(("api://a/Write",)), True),
-            (Missing(("api://a/Read",)), Missing(("api://b/Read",)), False),
-            (Missing(("User.Read",)), Missing(("Mail.Read",)), True),
-            (
-                Missing(("api://a/Read",), reason="consent_required"),
-                Missing(("api://a/Write",), reason="consent_required"),
-                False,
-            ),
-            (
-                Missing(("api://a/Read", "b"), reason="consent_required"),
-                Missing(("b", "api://a/Read"), reason="consent_required"),
-                True,
-            ),
-            (Missing(claims=CLAIMS), Missing(claims=CLAIMS.replace("1", "2")), True),
-            (Missing(claims=CLAIMS), Missing(claims=CLAIMS.replace("nbf", "x")), False),
-            (Missing(claims=CLAIMS), Missing(), False),
-            (Missing(acrs="c1"), Missing(acrs="c2"), False),
-            (Missing(max_age=1), Missing(max_age=2), False),
-        ],
-    )
-    def test_key(self, one: Missing, other: Missing, same: bool) -> None:
-        """The same demand is known by resource and claim names, not by values."""
-        assert (one.key("ada") == other.key("ada")) is same
-        assert one.key("ada") != one.key("grace")
-
-
-def served(key: str, target: str = "/") -> Flow:
-    return Flow({}, target, page_name(target), key)
-
-
-class TestRounds:
-    def test_counts(self) -> None:
-        """Each completed sign-in for a demand counts for that demand only."""
-        browser = Browser()
-        for number in range(4):
-            assert browser.flows.rounds(browser.request(), "demand") == number
-            browser.do(lambda q, r: browser.flows.count_round(q, r, served("demand")))
-        assert browser.flows.rounds(browser.request(), "other") == 0
-
-    def test_forgets_after_the_window(self, clock: t.Callable[[float], None]) -> None:
-        """Rounds count within the window, each for itself."""
-        browser = Browser(MSAL_REAUTH_WINDOW=300)
-        browser.do(lambda q, r: browser.flows.count_round(q, r, served("demand")))
-        clock(200)
-        browser.do(lambda q, r: browser.flows.count_round(q, r, served("demand")))
-        clock(150)
-        assert browser.flows.rounds(browser.request(), "demand") == 1
-        clock(1000)
-        assert browser.flows.rounds(browser.request(), "demand") == 0
-
-    def test_stays_small(self) -> None:
-        """However many demands there are, the cookie holds the latest few."""
-        browser = Browser()
-        for number in range(100):
-            key = f"{number:012}"
-            browser.do(lambda q, r, k=key: browser.flows.count_round(q, r, served(k)))
-        assert browser.size() < 512
-        assert browser.flows.rounds(browser.request(), "000000000099") == 1
-        assert browser.flows.rounds(browser.request(), "000000000000") == 0
-
-    def test_forgotten(self) -> None:
-        """Signing out starts the count anew."""
-        browser = Browser()
-        browser.do(lambda q, r: browser.flows.count_round(q, r, served("demand")))
-        browser.do(browser.flows.forget_rounds)
-        assert browser.kept == {}
-
-    def test_settled(self) -> None:
-        """A page that was served ends the count of its own demands, of no other's."""
-        browser = Browser()
-        here = current_target(browser.request())
-        for key, target in (("one", here), ("two", "/elsewhere"), ("three", here)):
-            flow = served(key, target)
-            browser.do(lambda q, r, f=flow: browser.flows.count_round(q, r, f))
-        browser.do(browser.flows.settle)
-        counts = [browser.flows.rounds(browser.request(), k) for k in ("one", "two")]
-        assert counts == [0, 1]
-
-    def test_cannot_be_made_up(self) -> None:
-        """A count that we did not sign is no count."""
-        browser = Browser()
-        browser.kept["__Host-msal_loops"] = '{"demand":[9999999999]}'
-        assert browser.flows.rounds(browser.request(), "demand") == 0
-
-
-class TestPause:
-    def test_counts_down(self, clock: t.Callable[[float], None]) -> None:
-        """The pause that was asked for is known until it is over."""
-        browser = Browser()
-        assert browser.flows.pause(browser.request()) == (0, 0)
-        browser.do(lambda q, r: browser.flows.set_pause(q, r, 30, 503))
-        clock(10)
-        left, status = browser.flows.pause(browser.request())
-        assert 19 <= left <= 20
-        assert status == 503
-        clock(21)
-        assert browser.flows.pause(browser.request())[0] == 0
-        clock(5000)
-        assert browser.flows.pause(browser.request())[0] == 0
-
-    def test_cannot_be_made_up(self) -> None:
-        """Nobody can lock a browser out with a cookie that we did not sign."""
-        browser = Browser()
-        browser.kept["__Host-msal_not_before"] = "9999999999"
-        assert browser.flows.pause(browser.request()) == (0, 0)
 
 
 class TestHandOver:

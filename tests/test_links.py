@@ -10,7 +10,7 @@ from flask import Flask
 from flask import session
 
 from flask_msal_errors import MsalAuth
-from flask_msal_errors.flows import Missing
+from flask_msal_errors.demands import Missing
 from flask_msal_errors.links import Links
 from flask_msal_errors.links import Ticket
 from flask_msal_errors.user import remember
