@@ -1,0 +1,78 @@
+"""Writes tables of what the package has: its errors and its routes."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import inspect
+import typing as t
+
+from docutils import nodes
+from flask import Flask
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from flask_msal_errors import errors
+from flask_msal_errors import views
+
+
+def table(heads: cabc.Sequence[str], rows: cabc.Iterable[cabc.Sequence[str]]) -> str:
+    """The text of a table whose cells are texts of one line."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (heads, *rows):
+        marks = ("   * - ", *["     - "] * (len(row) - 1))
+        lines += [mark + cell for mark, cell in zip(marks, row, strict=True)]
+    return "\n".join([*lines, ""])
+
+
+def error_classes(
+    root: type[errors.MsalAuthError] = errors.MsalAuthError,
+) -> cabc.Iterator[type[errors.MsalAuthError]]:
+    """The classes of the tree, each before those below it."""
+    yield root
+    for kind in root.__subclasses__():
+        if kind.__module__ == errors.__name__:
+            yield from error_classes(kind)
+
+
+def error_rows() -> cabc.Iterator[tuple[str, ...]]:
+    for kind in error_classes():
+        summary = inspect.getdoc(kind) or ""
+        name = f":exc:`~flask_msal_errors.errors.{kind.__name__}`"
+        meaning = summary.partition("\n\n")[0].replace("\n", " ")
+        yield name, str(kind.status), kind.title, meaning
+
+
+def routes() -> cabc.Iterator[tuple[str, str, str]]:
+    """Path, methods and endpoint of each route of the blueprint."""
+    app = Flask("docs")
+
+    def rooms() -> t.NoReturn:
+        raise LookupError("nothing is served while the pages are built")
+
+    app.register_blueprint(views.blueprint("/auth", rooms))
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith("msal."):
+            methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+            yield rule.rule, ", ".join(methods), rule.endpoint
+
+
+class Errors(SphinxDirective):
+    """``.. msal-errors::``, the tree of errors as a table."""
+
+    def run(self) -> list[nodes.Node]:
+        heads = ("Class", "Status", "Heading of its page", "Meaning")
+        return self.parse_text_to_nodes(table(heads, error_rows()))
+
+
+class Routes(SphinxDirective):
+    """``.. msal-routes::``, the routes of the blueprint."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [(f"``{p}``", m, f"``{e}``") for p, m, e in routes()]
+        return self.parse_text_to_nodes(table(("Path", "Methods", "Endpoint"), rows))
+
+
+def setup(app: Sphinx) -> dict[str, t.Any]:
+    app.add_directive("msal-errors", Errors)
+    app.add_directive("msal-routes", Routes)
+    return {"parallel_read_safe": True}
