@@ -18,9 +18,12 @@ author = "the flask_msal_errors developers"
 copyright = author
 release = importlib.metadata.version("flask-msal-errors")
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest", "keys", "tables", "house"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
+extensions += ["house", "keys", "sequence", "tables"]
 exclude_patterns = ["_build", "_ext", "examples"]
 highlight_language = "python"
+# Quotes are part of what is to be typed.
+smartquotes = False
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 

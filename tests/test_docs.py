@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import ast
+import collections.abc as cabc
+import contextlib
 import dataclasses
 import inspect
 import re
+import subprocess
+import sys
 import textwrap
+import typing as t
+from http.cookies import SimpleCookie
 from pathlib import Path
 
+import certifi
 import pytest
+import requests
 from flask_session import defaults
+from liveapp import LiveApp
+from liveapp import Start
 
 from flask_msal_errors import Settings
 from flask_msal_errors import errors
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -96,3 +108,133 @@ class TestErrors:
         drawn = re.findall(r"[├└]── (\w+)", text_of("errors.rst"))
         assert drawn == re.findall(r"[├└]── (\w+)", str(errors.__doc__))
         assert {"MsalAuthError", *drawn} == classes()
+
+
+class TestSecurity:
+    def test_attacks_exist(self) -> None:
+        """Every test that a page names is there, and every threat names one."""
+        text = "".join(path.read_text("utf-8") for path in PAGES)
+        named = re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", text)
+        assert [n for n in named if n[1] not in functions(ROOT / n[0])] == []
+        threats = text_of("security.rst").partition("Headers of our")[0].split("~\n\n")
+        assert len(threats) > 15
+        assert all("``tests/" in threat for threat in threats[1:])
+
+    def test_cookies(self, start: Start, entra: Emulator) -> None:
+        """The table has the cookies that apps set, with their flags and lifetimes."""
+        told = cookie_rows(text_of("security.rst"))
+        seen: dict[str, t.Any] = {}
+        live = start(lambda made: watch(made, seen), tls=True)
+        posting = start(
+            lambda made: watch(made, seen), tls=True, MSAL_RESPONSE_MODE="form_post"
+        )
+        for app in (posting, live):
+            person = entra.person()
+            asks = {"Accept": "application/json"}
+            requests.get(
+                app.url + "/me", headers=asks, verify=entra.ca_file, timeout=20
+            )
+            person.visit(app.url + "/me")
+            entra.revoke("ada")
+            person.visit(app.url + "/profile")
+        entra.throttle(30)
+        entra.person().visit(live.url + "/me")
+        assert {name: flags(name, seen[name]) for name in seen} == {
+            name: row[:2] for name, row in told.items()
+        }
+
+
+def functions(path: Path) -> set[str]:
+    """The names of all functions of a file."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    tree = ast.parse(path.read_text("utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+
+
+def cookie_rows(text: str) -> dict[str, tuple[str, str]]:
+    """By cookie: its flags, and the number its lifetime begins with, if it has one."""
+    rows = re.findall(r"\* - ``(\S+)``\n +- (.*)\n +- (\d*)", text)
+    return {name: (said, seconds) for name, said, seconds in rows}
+
+
+def watch(live: LiveApp, seen: dict[str, t.Any]) -> None:
+    """Note the attributes of each cookie that an app sets; the last ones count."""
+    inner = live.app.wsgi_app
+
+    def outer(environ: t.Any, start_response: t.Any) -> t.Any:
+        def started(status: str, headers: t.Any, *rest: t.Any) -> t.Any:
+            for name, value in headers:
+                if name.lower() == "set-cookie":
+                    note(value, seen)
+            return start_response(status, headers, *rest)
+
+        return inner(environ, started)
+
+    live.app.wsgi_app = outer  # type: ignore[method-assign]
+
+
+def note(header: str, seen: dict[str, t.Any]) -> None:
+    for name, morsel in SimpleCookie(header).items():
+        if morsel["max-age"] != "0":
+            seen[re.sub(r"(_flow_)\w+", r"\1…", name)] = morsel
+
+
+def flags(name: str, morsel: t.Any) -> tuple[str, str]:
+    """A cookie's flags and lifetime, as the table has them."""
+    if name == "session":
+        return ", ".join(["HttpOnly"] * morsel["httponly"] + ["Path=/"]), ""
+    said = ["HttpOnly"] * morsel["httponly"] + ["Secure"] * morsel["secure"]
+    lifetime = "" if name.endswith("not_before") else morsel["max-age"]
+    return ", ".join([*said, f"SameSite={morsel['samesite']}"]), lifetime
+
+
+def shown_files(page: str) -> list[Path]:
+    """The files that a page shows whole."""
+    names = re.findall(r"literalinclude:: (\S+)\n(?!   :)", text_of(page))
+    return [DOCS / name for name in names]
+
+
+@pytest.mark.servers
+class TestQuickstart:
+    def test_as_a_user_does(self, tmp_path: Path) -> None:
+        """Its two files, pasted into a folder and run, greet, and survive a refusal."""
+        for path in shown_files("quickstart.rst"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        assert "   python emulated.py\n" in text_of("quickstart.rst")
+        with running("emulated.py", tmp_path) as process:
+            assert process.stdout is not None
+            url, panel = (process.stdout.readline().split()[-1] for _ in range(2))
+            story(url, panel)
+            _, log = process.communicate("\n", timeout=30)
+        assert process.returncode == 0
+        told = text_of("quickstart.rst").partition(".. code-block:: text\n\n")[2]
+        assert log == textwrap.dedent(told.partition("\n\nThe app has")[0]) + "\n"
+
+
+@contextlib.contextmanager
+def running(script: str, folder: Path) -> cabc.Iterator[subprocess.Popen[str]]:
+    """A script in a process of its own, which is gone in the end."""
+    with subprocess.Popen(
+        [sys.executable, script],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def story(url: str, panel: str) -> None:
+    """Sign in, revoke the session by the panel's button, and reload."""
+    person = Person(panel.removesuffix("/panel"), certifi.where())
+    assert "Hello Ada Lovelace" in person.visit(url).text
+    assert "Revoke Ada’s sessions" in person.get(panel).text
+    switch = {"do": "revoke", "user": "ada"}
+    origin = {"Origin": panel.removesuffix("/panel")}
+    reply = requests.post(panel, switch, headers=origin, timeout=20)
+    assert reply.ok
+    assert "Hello Ada Lovelace" in person.visit(url).text

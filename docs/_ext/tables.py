@@ -1,4 +1,4 @@
-"""Writes tables of what the package has: its errors and its routes."""
+"""Writes tables of what the package has: errors, routes and headers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import collections.abc as cabc
 import inspect
 import typing as t
 
+from cachelib import SimpleCache
 from docutils import nodes
 from flask import Flask
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from flask_msal_errors import MsalAuth
 from flask_msal_errors import errors
 from flask_msal_errors import views
 
@@ -56,6 +58,24 @@ def routes() -> cabc.Iterator[tuple[str, str, str]]:
             yield rule.rule, ", ".join(methods), rule.endpoint
 
 
+def header_rows() -> list[tuple[str, str]]:
+    """The headers that an error page adds, by asking for one."""
+    app = Flask("docs")
+    config = {
+        "SECRET_KEY": "docs",
+        "MSAL_CLIENT_ID": "docs",
+        "MSAL_CLIENT_CREDENTIAL": "docs",
+        "MSAL_AUTHORITY": "https://login.microsoftonline.com/contoso.example",
+        "SESSION_TYPE": "cachelib",
+        "SESSION_CACHELIB": SimpleCache(threshold=10_000),
+    }
+    app.config.update(config)
+    MsalAuth(app)
+    reply = app.test_client().get("/auth/callback", headers={"Accept": "text/html"})
+    plain = {"Content-Type", "Content-Length"}
+    return [(f"``{k}``", f"``{v}``") for k, v in reply.headers if k not in plain]
+
+
 class Errors(SphinxDirective):
     """``.. msal-errors::``, the tree of errors as a table."""
 
@@ -72,7 +92,15 @@ class Routes(SphinxDirective):
         return self.parse_text_to_nodes(table(("Path", "Methods", "Endpoint"), rows))
 
 
+class Headers(SphinxDirective):
+    """``.. msal-headers::``, the headers of the extension's pages."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(table(("Header", "Value"), header_rows()))
+
+
 def setup(app: Sphinx) -> dict[str, t.Any]:
     app.add_directive("msal-errors", Errors)
+    app.add_directive("msal-headers", Headers)
     app.add_directive("msal-routes", Routes)
     return {"parallel_read_safe": True}
