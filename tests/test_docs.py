@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import types
 import typing as t
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 import certifi
 import pytest
 import requests
+from flask import Flask
 from flask_session import defaults
 from liveapp import LiveApp
 from liveapp import Start
@@ -71,16 +73,40 @@ class TestNames:
         """Every key that a page names is one of ours or of Flask-Session's."""
         ours = {f"MSAL_{field.name.upper()}" for field in dataclasses.fields(Settings)}
         theirs = {name for name in vars(defaults.Defaults) if name.isupper()}
-        flask = {"SESSION_COOKIE_SECURE", "SESSION_COOKIE_SAMESITE"}
         text = path.read_text("utf-8")
         found = set(re.findall(r"\b(?:MSAL|SESSION)_[A-Z][A-Z_]+[A-Z]\b", text))
-        assert found <= ours | theirs | flask | {"SESSION_COOKIE_NAME"}
+        assert found <= ours | theirs | set(Flask("docs").config)
 
     def test_no_key_by_hand(self) -> None:
         """The reference of keys is written by a directive, and by nothing else."""
         text = text_of("configuration.rst")
         assert ".. msal-keys::" in text
         assert ".. setting::" not in text
+
+
+class TestTestKit:
+    def test_sample(
+        self, entra: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The sample test passes against an app that calls an API."""
+        app = types.ModuleType("yourapp")
+        monkeypatch.setitem(sys.modules, "yourapp", app)
+        monkeypatch.setattr(
+            app, "create_app", lambda config: LiveApp(entra, tmp_path).app, False
+        )
+        (block,) = _BLOCK.findall(text_of("testing.rst"))
+        names: dict[str, t.Any] = {"__name__": "docs"}
+        exec(compile(textwrap.dedent(block[1]), "testing.rst", "exec"), names)
+        urls = names["url"].__wrapped__(entra)
+        names["test_revoked_session"](entra, next(urls))
+        urls.close()
+
+    def test_switches(self) -> None:
+        """Every switch that the table names is one."""
+        table = text_of("testing.rst").partition("What can happen")[2]
+        named = re.findall(r"``(\w+)``", table.partition("All of them")[0])
+        assert len(named) > 10
+        assert [name for name in named if not hasattr(Emulator, name)] == []
 
 
 def classes() -> set[str]:
