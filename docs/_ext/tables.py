@@ -14,7 +14,6 @@ from sphinx.util.docutils import SphinxDirective
 
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import errors
-from flask_msal_errors import views
 
 
 def table(heads: cabc.Sequence[str], rows: cabc.Iterable[cabc.Sequence[str]]) -> str:
@@ -46,32 +45,31 @@ def error_rows() -> cabc.Iterator[tuple[str, ...]]:
 
 def routes() -> cabc.Iterator[tuple[str, str, str]]:
     """Path, methods and endpoint of each route of the blueprint."""
-    app = Flask("docs")
-
-    def rooms() -> t.NoReturn:
-        raise LookupError("nothing is served while the pages are built")
-
-    app.register_blueprint(views.blueprint("/auth", rooms))
-    for rule in app.url_map.iter_rules():
+    for rule in configured().url_map.iter_rules():
         if rule.endpoint.startswith("msal."):
             methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
             yield rule.rule, ", ".join(methods), rule.endpoint
 
 
+def configured() -> Flask:
+    """An app with the extension; none of its settings is real."""
+    app = Flask("docs")
+    app.config.update(
+        SECRET_KEY="docs",
+        MSAL_CLIENT_ID="docs",
+        MSAL_CLIENT_CREDENTIAL="docs",
+        MSAL_AUTHORITY="https://login.microsoftonline.com/contoso.example",
+        SESSION_TYPE="cachelib",
+        SESSION_CACHELIB=SimpleCache(threshold=10_000),
+    )
+    MsalAuth(app)
+    return app
+
+
 def header_rows() -> list[tuple[str, str]]:
     """The headers that an error page adds, by asking for one."""
-    app = Flask("docs")
-    config = {
-        "SECRET_KEY": "docs",
-        "MSAL_CLIENT_ID": "docs",
-        "MSAL_CLIENT_CREDENTIAL": "docs",
-        "MSAL_AUTHORITY": "https://login.microsoftonline.com/contoso.example",
-        "SESSION_TYPE": "cachelib",
-        "SESSION_CACHELIB": SimpleCache(threshold=10_000),
-    }
-    app.config.update(config)
-    MsalAuth(app)
-    reply = app.test_client().get("/auth/callback", headers={"Accept": "text/html"})
+    browser = configured().test_client()
+    reply = browser.get("/auth/callback", headers={"Accept": "text/html"})
     plain = {"Content-Type", "Content-Length"}
     return [(f"``{k}``", f"``{v}``") for k, v in reply.headers if k not in plain]
 
