@@ -222,8 +222,11 @@ def shown_files(page: str) -> list[Path]:
 
 @pytest.mark.servers
 class TestQuickstart:
-    def test_as_a_user_does(self, tmp_path: Path) -> None:
+    def test_as_a_user_does(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Its two files, pasted into a folder and run, greet, and survive a refusal."""
+        monkeypatch.setenv("no_proxy", "localhost")
         for path in shown_files("quickstart.rst"):
             (tmp_path / path.name).write_bytes(path.read_bytes())
         assert "   python emulated.py\n" in text_of("quickstart.rst")

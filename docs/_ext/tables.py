@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import importlib
 import inspect
 import typing as t
 
@@ -82,6 +83,23 @@ class Errors(SphinxDirective):
         return self.parse_text_to_nodes(table(heads, error_rows()))
 
 
+class Public(SphinxDirective):
+    """``.. msal-public:: package``, every name of its ``__all__`` by autodoc."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        package = importlib.import_module(name)
+        lines = []
+        for public in package.__all__:
+            failure = issubclass(getattr(package, public), Exception)
+            kind, more = ("exception", "") if failure else ("class", "inherited-")
+            lines += [f".. auto{kind}:: {name}.{public}", f"   :{more}members:"]
+            lines += ["   :members:"] * (not failure) + [""]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 class Routes(SphinxDirective):
     """``.. msal-routes::``, the routes of the blueprint."""
 
@@ -100,5 +118,6 @@ class Headers(SphinxDirective):
 def setup(app: Sphinx) -> dict[str, t.Any]:
     app.add_directive("msal-errors", Errors)
     app.add_directive("msal-headers", Headers)
+    app.add_directive("msal-public", Public)
     app.add_directive("msal-routes", Routes)
     return {"parallel_read_safe": True}
