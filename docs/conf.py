@@ -1,0 +1,60 @@
+"""How Sphinx builds these pages: without the network, every warning an error."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+# Directives of this folder that write pages from the package itself.
+sys.path.insert(0, str(DOCS / "_ext"))
+# requests reads it for every call; what doctests call is on this machine.
+os.environ["no_proxy"] = "localhost"
+
+project = "flask_msal_errors"
+author = "the flask_msal_errors developers"
+copyright = author
+release = importlib.metadata.version("flask-msal-errors")
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
+extensions += ["codes", "commands", "house", "keys", "sequence", "tables"]
+exclude_patterns = ["_build", "_ext", "examples"]
+highlight_language = "python"
+# Quotes are part of what is to be typed.
+smartquotes = False
+pygments_style = "friendly"
+pygments_dark_style = "monokai"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+# Written as in the source: cabc.Sequence[str], not collections.abc.Sequence.
+python_use_unqualified_type_names = True
+autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False
+
+html_theme = "furo"
+html_title = f"flask_msal_errors {release}"
+html_static_path = ["_static"]
+html_css_files = ["docs.css"]
+html_copy_source = False
+html_show_sphinx = False
+
+nitpicky = True
+# Classes of others, and private ones that a signature names. Nothing is fetched while
+# the pages are built, so they have no page to lead to.
+nitpick_ignore_regex = [
+    ("py:.*", r"(azure|blinker|cabc|collections|cryptography|flask|httpx)\..+"),
+    ("py:.*", r"(msal|requests|ssl|t|types|typing|werkzeug)\..+"),
+    ("py:class", r"_.+|Credential|Flask|HttpxAuth|View|WSGIApplication|dict\[str"),
+    # Of the errors' module, named in a docstring of another one.
+    ("py:(exc|attr)", r"(InteractionRequired|Throttled)(\.reason)?"),
+    ("py:.*", r"flask_msal_errors\.(\w+_client|decorators|testing\.\w+)\..+"),
+]
+
+doctest_global_setup = """
+import flask
+from flask_msal_errors.testing import Emulator
+"""
+doctest_test_doctest_blocks = "default"

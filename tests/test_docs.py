@@ -1,0 +1,269 @@
+"""The documentation: its code, its tables, and what it says of the package's tests."""
+
+from __future__ import annotations
+
+import ast
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import inspect
+import re
+import subprocess
+import sys
+import textwrap
+import types
+import typing as t
+from http.cookies import SimpleCookie
+from pathlib import Path
+
+import certifi
+import pytest
+import requests
+from flask import Flask
+from flask_session import defaults
+from liveapp import LiveApp
+from liveapp import Start
+
+from flask_msal_errors import Settings
+from flask_msal_errors import errors
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.rst"))
+_BLOCK = re.compile(
+    r"^( *)\.\. code-block:: python\n(?:\1 +:.*\n)*\n((?:(?:\1 +.*)?\n)+)", re.M
+)
+
+
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text("utf-8")
+
+
+def named(path: Path) -> str:
+    return path.relative_to(DOCS).as_posix()
+
+
+BLOCKS = [
+    pytest.param(textwrap.dedent(code), id=f"{named(path)}-{number}")
+    for path in PAGES
+    for number, (_, code) in enumerate(_BLOCK.findall(path.read_text("utf-8")), 1)
+]
+
+
+class TestCode:
+    def test_blocks_are_found(self) -> None:
+        """The search finds as many blocks as there are."""
+        marks = sum(
+            path.read_text("utf-8").count(".. code-block:: python") for path in PAGES
+        )
+        assert marks == len(BLOCKS) > 0
+
+    @pytest.mark.parametrize("code", BLOCKS)
+    def test_compiles(self, code: str) -> None:
+        """Every piece of Python is Python; ``await`` may stand outside of functions."""
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        compile(code, "docs", "exec", flags, dont_inherit=True)
+
+
+class TestNames:
+    @pytest.mark.parametrize("path", PAGES, ids=named)
+    def test_keys(self, path: Path) -> None:
+        """Every key that a page names is one of ours or of Flask-Session's."""
+        ours = {f"MSAL_{field.name.upper()}" for field in dataclasses.fields(Settings)}
+        theirs = {name for name in vars(defaults.Defaults) if name.isupper()}
+        text = path.read_text("utf-8")
+        found = set(re.findall(r"\b(?:MSAL|SESSION)_[A-Z][A-Z_]+[A-Z]\b", text))
+        assert found <= ours | theirs | set(Flask("docs").config)
+
+    def test_no_key_by_hand(self) -> None:
+        """The reference of keys is written by a directive, and by nothing else."""
+        text = text_of("configuration.rst")
+        assert ".. msal-keys::" in text
+        assert ".. setting::" not in text
+
+
+class TestTestKit:
+    def test_sample(
+        self, entra: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The sample test passes against an app that calls an API."""
+        app = types.ModuleType("yourapp")
+        monkeypatch.setitem(sys.modules, "yourapp", app)
+        monkeypatch.setattr(
+            app, "create_app", lambda config: LiveApp(entra, tmp_path).app, False
+        )
+        (block,) = _BLOCK.findall(text_of("testing.rst"))
+        names: dict[str, t.Any] = {"__name__": "docs"}
+        exec(compile(textwrap.dedent(block[1]), "testing.rst", "exec"), names)
+        urls = names["url"].__wrapped__(entra)
+        names["test_revoked_session"](entra, next(urls))
+        urls.close()
+
+    def test_switches(self) -> None:
+        """Every switch that the table names is one."""
+        table = text_of("testing.rst").partition("What can happen")[2]
+        named = re.findall(r"``(\w+)``", table.partition("All of them")[0])
+        assert len(named) > 10
+        assert [name for name in named if not hasattr(Emulator, name)] == []
+
+
+def classes() -> set[str]:
+    """The classes of the tree of errors."""
+    return {
+        name
+        for name, kind in vars(errors).items()
+        if inspect.isclass(kind) and issubclass(kind, errors.MsalAuthError)
+    }
+
+
+class TestErrors:
+    def test_remedies(self) -> None:
+        """The developer is told about every class, once."""
+        told = re.findall(r"^([A-Z]\w+)\n    \w", text_of("errors.rst"), re.M)
+        assert sorted(told) == sorted(classes())
+
+    def test_attributes(self) -> None:
+        """The attributes of every class are shown."""
+        shown = re.findall(r"autoexception:: (\w+)", text_of("errors.rst"))
+        assert sorted(shown) == sorted(classes())
+
+    def test_tree(self) -> None:
+        """The tree is the one of the module's own docstring."""
+        drawn = re.findall(r"[├└]── (\w+)", text_of("errors.rst"))
+        assert drawn == re.findall(r"[├└]── (\w+)", str(errors.__doc__))
+        assert {"MsalAuthError", *drawn} == classes()
+
+
+class TestSecurity:
+    def test_attacks_exist(self) -> None:
+        """Every test that a page names is there, and every threat names one."""
+        text = "".join(path.read_text("utf-8") for path in PAGES)
+        named = re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", text)
+        assert [n for n in named if n[1] not in functions(ROOT / n[0])] == []
+        threats = text_of("security.rst").partition("Headers of our")[0].split("~\n\n")
+        assert len(threats) > 15
+        assert all("``tests/" in threat for threat in threats[1:])
+
+    def test_cookies(self, start: Start, entra: Emulator) -> None:
+        """The table has the cookies that apps set, with their flags and lifetimes."""
+        told = cookie_rows(text_of("security.rst"))
+        seen: dict[str, t.Any] = {}
+        live = start(lambda made: watch(made, seen), tls=True)
+        posting = start(
+            lambda made: watch(made, seen), tls=True, MSAL_RESPONSE_MODE="form_post"
+        )
+        for app in (posting, live):
+            person = entra.person()
+            asks = {"Accept": "application/json"}
+            requests.get(
+                app.url + "/me", headers=asks, verify=entra.ca_file, timeout=20
+            )
+            person.visit(app.url + "/me")
+            entra.revoke("ada")
+            person.visit(app.url + "/profile")
+        entra.throttle(30)
+        entra.person().visit(live.url + "/me")
+        assert {name: flags(name, seen[name]) for name in seen} == {
+            name: row[:2] for name, row in told.items()
+        }
+
+
+def functions(path: Path) -> set[str]:
+    """The names of all functions of a file."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    tree = ast.parse(path.read_text("utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+
+
+def cookie_rows(text: str) -> dict[str, tuple[str, str]]:
+    """By cookie: its flags, and the number its lifetime begins with, if it has one."""
+    rows = re.findall(r"\* - ``(\S+)``\n +- (.*)\n +- (\d*)", text)
+    return {name: (said, seconds) for name, said, seconds in rows}
+
+
+def watch(live: LiveApp, seen: dict[str, t.Any]) -> None:
+    """Note the attributes of each cookie that an app sets; the last ones count."""
+    inner = live.app.wsgi_app
+
+    def outer(environ: t.Any, start_response: t.Any) -> t.Any:
+        def started(status: str, headers: t.Any, *rest: t.Any) -> t.Any:
+            for name, value in headers:
+                if name.lower() == "set-cookie":
+                    note(value, seen)
+            return start_response(status, headers, *rest)
+
+        return inner(environ, started)
+
+    live.app.wsgi_app = outer  # type: ignore[method-assign]
+
+
+def note(header: str, seen: dict[str, t.Any]) -> None:
+    for name, morsel in SimpleCookie(header).items():
+        if morsel["max-age"] != "0":
+            seen[re.sub(r"(_flow_)\w+", r"\1…", name)] = morsel
+
+
+def flags(name: str, morsel: t.Any) -> tuple[str, str]:
+    """A cookie's flags and lifetime, as the table has them."""
+    if name == "session":
+        return ", ".join(["HttpOnly"] * morsel["httponly"] + ["Path=/"]), ""
+    said = ["HttpOnly"] * morsel["httponly"] + ["Secure"] * morsel["secure"]
+    lifetime = "" if name.endswith("not_before") else morsel["max-age"]
+    return ", ".join([*said, f"SameSite={morsel['samesite']}"]), lifetime
+
+
+def shown_files(page: str) -> list[Path]:
+    """The files that a page shows whole."""
+    names = re.findall(r"literalinclude:: (\S+)\n(?!   :)", text_of(page))
+    return [DOCS / name for name in names]
+
+
+@pytest.mark.servers
+class TestQuickstart:
+    def test_as_a_user_does(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its two files, pasted into a folder and run, greet, and survive a refusal."""
+        monkeypatch.setenv("no_proxy", "localhost")
+        for path in shown_files("quickstart.rst"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+        assert "   python emulated.py\n" in text_of("quickstart.rst")
+        with running("emulated.py", tmp_path) as process:
+            assert process.stdout is not None
+            url, panel = (process.stdout.readline().split()[-1] for _ in range(2))
+            story(url, panel)
+            _, log = process.communicate("\n", timeout=30)
+        assert process.returncode == 0
+        told = text_of("quickstart.rst").partition(".. code-block:: text\n\n")[2]
+        assert log == textwrap.dedent(told.partition("\n\nThe app has")[0]) + "\n"
+
+
+@contextlib.contextmanager
+def running(script: str, folder: Path) -> cabc.Iterator[subprocess.Popen[str]]:
+    """A script in a process of its own, which is gone in the end."""
+    with subprocess.Popen(
+        [sys.executable, script],
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def story(url: str, panel: str) -> None:
+    """Sign in, revoke the session by the panel's button, and reload."""
+    person = Person(panel.removesuffix("/panel"), certifi.where())
+    assert "Hello Ada Lovelace" in person.visit(url).text
+    assert "Revoke Ada’s sessions" in person.get(panel).text
+    switch = {"do": "revoke", "user": "ada"}
+    origin = {"Origin": panel.removesuffix("/panel")}
+    reply = requests.post(panel, switch, headers=origin, timeout=20)
+    assert reply.ok
+    assert "Hello Ada Lovelace" in person.visit(url).text
