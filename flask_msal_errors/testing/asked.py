@@ -155,9 +155,11 @@ class Witness(Switches):
     ) -> Asked | None:
         """Assert that the app sent such a request, and return the latest.
 
-        >>> entra.assert_asked(acrs=["c1"], login_hint="ada@contoso.example").prompt
-        >>> entra.assert_asked("token", scopes=["Mail.Read"], times=1)
-        >>> entra.assert_asked("api", times=0)
+        ::
+
+            entra.assert_asked(acrs=["c1"], login_hint="ada@contoso.example")
+            entra.assert_asked("token", scopes=["Mail.Read"], times=1)
+            entra.assert_asked("api", times=0)
 
         :param endpoint: ``authorize``, ``token``, ``api`` or ``logout``.
         :param times: exactly so often; without it, at least once.

@@ -84,9 +84,10 @@ class Visits(Switches):
         given where they are asked for), and to the callback. Then its session is what
         a page with ``login_required(scopes=…, acrs=…, max_age=…)`` leaves.
 
-        >>> client = app.test_client()
-        >>> entra.sign_in(client, "ada", acrs="c1").username
-        'ada@contoso.example'
+        ::
+
+            client = app.test_client()
+            assert entra.sign_in(client, "ada", acrs="c1").name == "Ada Lovelace"
 
         :param client: ``app.test_client()``; it keeps the session's cookies.
         :param user: a short name, see ``users``.
@@ -136,8 +137,9 @@ class Visits(Switches):
         Unlike ``client.get``, it follows redirects, signs in where that is asked for,
         and sends an interrupted form again.
 
-        >>> entra.visit(client, "/mail").status_code
-        200
+        ::
+
+            assert entra.visit(client, "/mail").status_code == 200
 
         :param path: a path of the app, or a whole URL.
         :param data: post this form, from a page of the app, instead of a GET.
