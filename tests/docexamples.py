@@ -6,6 +6,7 @@ import collections.abc as cabc
 import contextlib
 import importlib.util
 import json
+import re
 import sys
 import types
 import typing as t
@@ -16,6 +17,10 @@ import pytest
 from flask_msal_errors.testing import Emulator
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+#: A block of Python in a page: what it is indented by, and its code.
+BLOCK = re.compile(
+    r"^( *)\.\. code-block:: python\n(?:\1 +:.*\n)*\n((?:(?:\1 +.*)?\n)+)", re.M
+)
 #: What the environment tells HTTP clients about certificates.
 _CA = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 

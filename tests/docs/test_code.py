@@ -9,7 +9,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from docexamples import BLOCK
 from docexamples import EXAMPLES
+from flask import Flask
+from flask_session.defaults import Defaults
 
 import flask_msal_errors
 from flask_msal_errors import MsalAuth
@@ -17,12 +20,9 @@ from flask_msal_errors import Settings
 from flask_msal_errors import errors
 
 DOCS = EXAMPLES.parent
-PAGES = sorted([*DOCS.glob("guides/*.rst"), *DOCS.glob("moving/*.rst")])
-_BLOCK = re.compile(
-    r"^( *)\.\. code-block:: python\n(?:\1 +:.*\n)*\n((?:(?:\1 +.*)?\n)+)", re.M
-)
+PAGES = sorted(DOCS.rglob("*.rst"))
 _SHOWN = re.compile(r"^ *\.\. literalinclude:: (.+)$", re.M)
-_KEY = re.compile(r"\bMSAL_[A-Z_]+\b")
+_KEY = re.compile(r"\b(?:MSAL|SESSION)_[A-Z][A-Z_]+[A-Z]\b")
 _ROLE = re.compile(r":(?:class|meth|exc|attr|func):`~?flask_msal_errors\.([\w.]+)`")
 _WITNESS = re.compile(r"``(tests/[\w/]+\.py)::(\w+)``")
 
@@ -34,7 +34,7 @@ def page(path: Path) -> str:
 BLOCKS = [
     pytest.param(textwrap.dedent(code), id=f"{page(path)}-{number}")
     for path in sorted(DOCS.rglob("*.rst"))
-    for number, (_, code) in enumerate(_BLOCK.findall(path.read_text("utf-8")), 1)
+    for number, (_, code) in enumerate(BLOCK.findall(path.read_text("utf-8")), 1)
 ]
 
 
@@ -62,9 +62,11 @@ class TestPage:
             assert (path.parent / shown).is_file(), shown
 
     def test_keys(self, path: Path) -> None:
-        """Every ``MSAL_`` key that a page names is one."""
-        known = {f"MSAL_{field.name.upper()}" for field in dataclasses.fields(Settings)}
-        assert set(_KEY.findall(path.read_text("utf-8"))) <= known
+        """Every key that a page names is one of ours, Flask-Session's or Flask's."""
+        ours = {f"MSAL_{field.name.upper()}" for field in dataclasses.fields(Settings)}
+        theirs = {name for name in vars(Defaults) if name.isupper()}
+        found = set(_KEY.findall(path.read_text("utf-8")))
+        assert found <= ours | theirs | set(Flask.default_config)
 
     def test_names(self, path: Path) -> None:
         """Every name of the package that a page refers to exists."""

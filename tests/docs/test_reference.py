@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import collections.abc as cabc
 import contextlib
-import dataclasses
 import inspect
 import re
 import subprocess
@@ -19,22 +18,17 @@ from pathlib import Path
 import certifi
 import pytest
 import requests
-from flask import Flask
-from flask_session import defaults
+from docexamples import BLOCK
 from liveapp import LiveApp
 from liveapp import Start
 
-from flask_msal_errors import Settings
 from flask_msal_errors import errors
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.rst"))
-_BLOCK = re.compile(
-    r"^( *)\.\. code-block:: python\n(?:\1 +:.*\n)*\n((?:(?:\1 +.*)?\n)+)", re.M
-)
 
 
 def text_of(name: str) -> str:
@@ -45,38 +39,7 @@ def named(path: Path) -> str:
     return path.relative_to(DOCS).as_posix()
 
 
-BLOCKS = [
-    pytest.param(textwrap.dedent(code), id=f"{named(path)}-{number}")
-    for path in PAGES
-    for number, (_, code) in enumerate(_BLOCK.findall(path.read_text("utf-8")), 1)
-]
-
-
-class TestCode:
-    def test_blocks_are_found(self) -> None:
-        """The search finds as many blocks as there are."""
-        marks = sum(
-            path.read_text("utf-8").count(".. code-block:: python") for path in PAGES
-        )
-        assert marks == len(BLOCKS) > 0
-
-    @pytest.mark.parametrize("code", BLOCKS)
-    def test_compiles(self, code: str) -> None:
-        """Every piece of Python is Python; ``await`` may stand outside of functions."""
-        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        compile(code, "docs", "exec", flags, dont_inherit=True)
-
-
 class TestNames:
-    @pytest.mark.parametrize("path", PAGES, ids=named)
-    def test_keys(self, path: Path) -> None:
-        """Every key that a page names is one of ours or of Flask-Session's."""
-        ours = {f"MSAL_{field.name.upper()}" for field in dataclasses.fields(Settings)}
-        theirs = {name for name in vars(defaults.Defaults) if name.isupper()}
-        text = path.read_text("utf-8")
-        found = set(re.findall(r"\b(?:MSAL|SESSION)_[A-Z][A-Z_]+[A-Z]\b", text))
-        assert found <= ours | theirs | set(Flask("any").config)
-
     def test_no_key_by_hand(self) -> None:
         """The reference of keys is written by a directive, and by nothing else."""
         text = text_of("configuration.rst")
@@ -94,7 +57,7 @@ class TestTestKit:
         monkeypatch.setattr(
             app, "create_app", lambda config: LiveApp(entra, tmp_path).app, False
         )
-        (block,) = _BLOCK.findall(text_of("testing.rst"))
+        (block,) = BLOCK.findall(text_of("testing.rst"))
         names: dict[str, t.Any] = {"__name__": "docs"}
         exec(compile(textwrap.dedent(block[1]), "testing.rst", "exec"), names)
         urls = names["url"].__wrapped__(entra)
