@@ -196,12 +196,18 @@ def _render(
         details=_details(error),
         party=PARTIES.get(getattr(error, "party", "")),
         names=(error.expected, error.came) if isinstance(error, OtherAccount) else (),
-        still=person.user if person and isinstance(error, SignInError) else None,
+        still=person.user if person and _is_harmless(error) else None,
         retry_after=getattr(error, "retry_after", None),
         retried=retried,
         actions=actions,
         lost=lost,
     )
+
+
+def _is_harmless(error: MsalAuthError) -> bool:
+    """Whether Back or a reload may be all that happened, if somebody is signed in."""
+    serious = isinstance(error, (OtherAccount, ReauthenticationLoop))
+    return isinstance(error, SignInError) and not serious
 
 
 def _template(name: str, **values: t.Any) -> str:

@@ -1,5 +1,5 @@
-// Counts the seconds down and opens the page again: once for each visit, which the
-// history's entry remembers, so that a second refusal leaves it to the person.
+// Counts the seconds down and opens the page again: once, which the entry of the
+// browser's history remembers, so that a second refusal leaves it to the person.
 const wait = document.getElementById("wait");
 const shown = document.getElementById("seconds");
 const end = Date.now() + Number(wait.dataset.seconds) * 1000;
