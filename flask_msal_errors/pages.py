@@ -6,11 +6,9 @@ problem details (RFC 9457) for anything else. Nothing secret is ever in them.
 
 from __future__ import annotations
 
-import json
 import logging
 import typing as t
 
-from flask import current_app
 from flask import make_response
 from flask import render_template
 from flask import request
@@ -36,6 +34,8 @@ from .navigation import home
 from .navigation import is_navigation
 from .navigation import same_origin_path
 from .navigation import wants_html
+from .problem import details_of
+from .problem import problem
 from .resume import FIELD
 from .resume import NotResumed
 from .texts import ADVICE
@@ -71,7 +71,7 @@ class Pages:
             page = _render(error, self._actions(error), retried=retried)
             response: Response = make_response(page)
         else:
-            response = _problem(_details(error))
+            response = problem(details_of(error))
         response.status_code = error.status
         _finished(response, getattr(error, "retry_after", None))
         return _scripted(response) if retried else response
@@ -95,7 +95,7 @@ class Pages:
             page = _render(error, [(label, link)], lost=lost)
             response: Response = make_response(page)
         else:
-            response = _problem({**_details(error), "login_url": link})
+            response = problem({**details_of(error), "login_url": link})
             # Followed by htmx whatever the status (https://htmx.org/reference/).
             response.headers["HX-Redirect"] = link
         response.status_code = error.status
@@ -111,18 +111,12 @@ class Pages:
         return _finished(make_response(_template("signed_out")), None)
 
     def kept(self, response: Response) -> Response:
-        """The way to the sign-in for who sent a form, in place of a redirect.
+        """The way to the sign-in for who sent a form, in place of a redirect."""
+        return _onward("kept", response, InteractionRequired.status)
 
-        The Content-Security-Policy of an app's page may forbid that its forms are
-        redirected to another origin (``form-action``, as Chromium reads it).
-        """
-        link = response.headers.pop("Location")
-        response.set_data(_template("kept", link=link))
-        response.mimetype = "text/html"
-        response.status_code = InteractionRequired.status
-        # Not a part of the page, whose frame may be the app's own template.
-        response.headers["Refresh"] = f"0; url={link}"
-        return _finished(response, None)
+    def leaving(self, response: Response) -> Response:
+        """The way to the provider's sign-out for who posted ours."""
+        return _onward("leaving", response, 200)
 
     def resume(self, url: str, ticket: str) -> Response:
         """The page that posts a kept form again, by script or by its button."""
@@ -193,7 +187,7 @@ def _render(
         error=error,
         title=title,
         advice=advice,
-        details=_details(error),
+        details=details_of(error),
         party=PARTIES.get(getattr(error, "party", "")),
         names=(error.expected, error.came) if isinstance(error, OtherAccount) else (),
         still=person.user if person and _is_harmless(error) else None,
@@ -225,32 +219,6 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
     return Text(error.title, {}), ADVICE.get(type(error).__name__)
 
 
-def _details(error: MsalAuthError) -> dict[str, t.Any]:
-    """Members of a problem details object, RFC 9457 §3."""
-    internal = isinstance(error, ConfigurationError) and not current_app.debug
-    details = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "detail": None if internal else str(error),
-        "error": getattr(error, "error", "") or _snake(type(error).__name__),
-        "codes": list(error.codes),
-        "correlation_id": error.correlation_id,
-        "retry_after": getattr(error, "retry_after", None),
-    }
-    return {
-        name: value for name, value in details.items() if value not in (None, "", [])
-    }
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-
-def _problem(details: dict[str, t.Any]) -> Response:
-    return Response(json.dumps(details), mimetype="application/problem+json")
-
-
 def _finished(response: Response, retry_after: int | None) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Security-Policy"] = _POLICY
@@ -262,6 +230,21 @@ def _finished(response: Response, retry_after: int | None) -> Response:
     if retry_after:
         response.headers["Retry-After"] = str(retry_after)
     return response
+
+
+def _onward(name: str, response: Response, status: int) -> Response:
+    """A page that goes on at once, in place of a redirect after a form.
+
+    The Content-Security-Policy of an app's page may forbid that its forms are
+    redirected to another origin (``form-action``, as Chromium reads it).
+    """
+    link = response.headers.pop("Location")
+    response.set_data(_template(name, link=link))
+    response.mimetype = "text/html"
+    response.status_code = status
+    # Not a part of the page, whose frame may be the app's own template.
+    response.headers["Refresh"] = f"0; url={link}"
+    return _finished(response, None)
 
 
 def _scripted(response: Response) -> Response:

@@ -66,10 +66,7 @@ def _filled(words: str, values: dict[str, object]) -> Markup:
 
 #: What an error means for the person, by the name of its class.
 ADVICE: dict[str, Text] = {
-    "ConfigurationError": N_(
-        "The application is not set up correctly. Its operator finds the cause and the"
-        " remedy in the log."
-    ),
+    "ConfigurationError": N_("Its operator finds the cause and the remedy in the log."),
     "InteractionRequired": N_(
         "Your organisation asks you to confirm that it is you before this can go on."
     ),

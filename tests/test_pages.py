@@ -230,6 +230,7 @@ class TestOverriding:
         with app.test_request_context("/"):
             plain = {
                 "kept": lambda: pages.kept(redirect("/sign-in")),
+                "leaving": lambda: pages.leaving(redirect("/sign-out")),
                 "resume": lambda: pages.resume("/form", "ticket"),
             }
             text = plain[name]().get_data(as_text=True) if name in plain else ""

@@ -55,6 +55,7 @@ ERRORS = {
 }
 PLAIN: dict[str, cabc.Callable[[t.Any], t.Any]] = {
     "kept": lambda pages: pages.kept(redirect("/sign-in")),
+    "leaving": lambda pages: pages.leaving(redirect("/away")),
     "logout": lambda pages: pages.ask_logout(),
     "lost": lambda pages: pages.interaction(
         Missing(), None, N_("It could not be kept, because nobody was signed in.")
@@ -100,10 +101,6 @@ def add_views(live: LiveApp) -> None:
             raise ERRORS[what]
         return PLAIN[what](live.app.extensions["flask_msal_errors"].pages)
 
-    @live.app.post("/nowhere")
-    def nowhere() -> tuple[str, int]:
-        return "", 204
-
     @live.app.after_request
     def with_policy(response: t.Any) -> t.Any:
         response.headers["Content-Security-Policy"] = STRICT
@@ -124,10 +121,14 @@ class TestExtension:
     def test_pages(self, page: Page, start: Start, who: str) -> None:
         """Each page passes, under a strict policy, of which none complains."""
         live = start(add_views)
+        # The page must stay, where it would post its form at once.
+        page.route("**/resume.js", lambda route: route.fulfill(body=""))
         complaints: list[str] = []
+        seen: set[str] = set()
         page.on("console", lambda message: complaints.append(message.text))
         for what in (*ERRORS, *PLAIN):
             page.goto(f"{live.url}/show/{who}/{what}")
+            seen.add(page.title())
             look(page)
             first = page.locator(".actions").locator("a, button").first
             page.locator("h1").click()
@@ -138,7 +139,22 @@ class TestExtension:
             else:
                 pytest.fail(f"{what}: Tab does not lead to its main action.")
             assert first.evaluate("it => getComputedStyle(it).outlineStyle") == "solid"
+        assert len(seen) == len(ERRORS) + len(PLAIN)
         assert [text for text in complaints if "status of" not in text] == []
+
+
+class TestSignOut:
+    def test_strict(self, page: Page, start: Start, entra: Emulator) -> None:
+        """The button signs out at the provider, whatever the policy on redirects."""
+        live = start(add_views)
+        page.goto(live.url + "/me")
+        press(page, "Ada Lovelace")
+        press(page, "Accept")
+        page.goto(live.url + "/auth/logout")
+        page.get_by_role("button", name="Sign out").press("Enter")
+        page.get_by_role("link", name="Continue").click()
+        page.wait_for_url(f"{live.url}/auth/signed-out")
+        assert entra.counters["logout"] == 1
 
 
 class TestExample:
