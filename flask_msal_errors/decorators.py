@@ -132,7 +132,7 @@ class Guardian:
         try:
             back = url_for("msal.resume", ticket=self._resume.keep(request))
         except NotKept as reason:
-            return self._pages.interaction(missing, error, lost=str(reason))
+            return self._pages.interaction(missing, error, lost=reason.words)
         way = self._signin.begin(request, missing, back, page=here, refused=error)
         return self._pages.kept(way)
 

@@ -6,11 +6,9 @@ problem details (RFC 9457) for anything else. Nothing secret is ever in them.
 
 from __future__ import annotations
 
-import json
 import logging
 import typing as t
 
-from flask import current_app
 from flask import make_response
 from flask import render_template
 from flask import request
@@ -36,39 +34,22 @@ from .navigation import home
 from .navigation import is_navigation
 from .navigation import same_origin_path
 from .navigation import wants_html
+from .problem import details_of
+from .problem import problem
 from .resume import FIELD
 from .resume import NotResumed
+from .texts import ADVICE
+from .texts import N_
+from .texts import PARTIES
+from .texts import STRANGER
+from .texts import UNPROVEN
+from .texts import Text
+from .texts import say
 from .user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
 
-_ADVICE: dict[str, str] = {
-    "ConfigurationError": "The application is not set up correctly. Its operator finds"
-    " the cause and the remedy in the log.",
-    "InteractionRequired": "Your organisation asks you to confirm that it is you before"
-    " this can go on.",
-    "AccessDenied": "Access was declined, or your organisation does not let you use"
-    " this. Signing in again does not change that; an administrator may.",
-    "Throttled": "The sign-in service asks for a pause. Please try again a little"
-    " later.",
-    "ServiceUnavailable": "A service that this page depends on does not answer. Please"
-    " try again in a moment.",
-    "TokenError": "The identity provider gave no token, for a reason that signing in"
-    " does not resolve. Trying again may help.",
-    "StateMismatch": "This answer belongs to no sign-in that was started in this"
-    " browser, or it was used already. Start again from here; if you come back to this"
-    " page, the browser keeps no cookies of this site: allow them, or use another.",
-    "FlowExpired": "The sign-in was left open for too long. One click starts it again.",
-    "InvalidIdToken": "The identity provider's answer could not be trusted, so you were"
-    " not signed in.",
-    "ReauthenticationLoop": "You signed in again, but the same was asked once more. It"
-    " was stopped here instead of going round in circles.",
-    "NotResumed": "Nothing was carried out now. Every interrupted form is sent once;"
-    " to send another, fill it in anew.",
-    UNMET: "You came back without the proof of who you are that this page demands. Try"
-    " again, or ask an administrator.",
-    "OtherAccount": "You were asked to confirm one account and came back with another.",
-}
+Actions = list[tuple[Text, str]]
 
 
 class Pages:
@@ -85,15 +66,21 @@ class Pages:
             signals.emit(signals.throttled, error=error)
         elif isinstance(error, InteractionRequired) and not _is_ours():
             return self.interaction(Missing.of(error), error)
+        retried = isinstance(error, Throttled) and _is_page()
         if wants_html(request):
-            response: Response = make_response(self._page(error))
+            page = _render(error, self._actions(error), retried=retried)
+            response: Response = make_response(page)
         else:
-            response = _problem(_details(error))
+            response = problem(details_of(error))
         response.status_code = error.status
-        return _finished(response, getattr(error, "retry_after", None))
+        _finished(response, getattr(error, "retry_after", None))
+        return _scripted(response) if retried else response
 
     def interaction(
-        self, missing: Missing, error: InteractionRequired | None, lost: str = ""
+        self,
+        missing: Missing,
+        error: InteractionRequired | None,
+        lost: Text | None = None,
     ) -> Response:
         """401 for a request that a redirect would not help, with a link that does.
 
@@ -104,11 +91,11 @@ class Pages:
         )
         link = self._links.login(missing, _place())
         if is_navigation(request):
-            label = "Continue in a new tab" if lost else "Continue"
+            label = N_("Continue in a new tab") if lost else N_("Continue")
             page = _render(error, [(label, link)], lost=lost)
             response: Response = make_response(page)
         else:
-            response = _problem({**_details(error), "login_url": link})
+            response = problem({**details_of(error), "login_url": link})
             # Followed by htmx whatever the status (https://htmx.org/reference/).
             response.headers["HX-Redirect"] = link
         response.status_code = error.status
@@ -116,53 +103,45 @@ class Pages:
 
     def ask_logout(self) -> Response:
         """The button that signs out, for who came by a link without a token."""
-        page = render_template("msal/logout.html", token=self._links.logout_token())
+        page = _template("logout", token=self._links.logout_token())
         return _finished(make_response(page), None)
 
     def signed_out(self) -> Response:
         """Good-bye."""
-        return _finished(make_response(render_template("msal/signed_out.html")), None)
+        return _finished(make_response(_template("signed_out")), None)
 
     def kept(self, response: Response) -> Response:
-        """The way to the sign-in for who sent a form, in place of a redirect.
+        """The way to the sign-in for who sent a form, in place of a redirect."""
+        return _onward("kept", response, InteractionRequired.status)
 
-        The Content-Security-Policy of an app's page may forbid that its forms are
-        redirected to another origin (``form-action``, as Chromium reads it).
-        """
-        link = response.headers.pop("Location")
-        response.set_data(render_template("msal/kept.html", link=link))
-        response.mimetype = "text/html"
-        response.status_code = InteractionRequired.status
-        # Not a part of the page, whose frame may be the app's own template.
-        response.headers["Refresh"] = f"0; url={link}"
-        return _finished(response, None)
+    def leaving(self, response: Response) -> Response:
+        """The way to the provider's sign-out for who posted ours."""
+        return _onward("leaving", response, 200)
 
     def resume(self, url: str, ticket: str) -> Response:
         """The page that posts a kept form again, by script or by its button."""
-        page = render_template("msal/resume.html", url=url, field=FIELD, ticket=ticket)
-        response = _finished(make_response(page), None)
-        response.content_security_policy.script_src = "'self'"
-        return response
+        page = _template("resume", url=url, field=FIELD, ticket=ticket)
+        return _scripted(_finished(make_response(page), None))
 
-    def _page(self, error: MsalAuthError) -> str:
-        return _render(error, self._actions(error))
-
-    def _actions(self, error: MsalAuthError) -> list[tuple[str, str]]:
+    def _actions(self, error: MsalAuthError) -> Actions:
         """What a person can do next, the best first."""
-        start = ("Start page", home(request))
+        start = (N_("Start page"), home(request))
         here = error.target if error.target != "/" else _place()
-        again = ("Sign in again", self._again(error, here))
+        again = (N_("Sign in again"), self._again(error, here))
         if isinstance(error, OtherAccount):
-            other = ("Continue as " + error.came, self._links.switch(error.came))
-            stay = [("Stay with " + error.expected, here)] if error.expected else []
-            return [*stay, other]
+            other = (
+                N_("Continue as %(user)s", user=error.came),
+                self._links.switch(error.came),
+            )
+            stay = (N_("Stay with %(user)s", user=error.expected), here)
+            return [stay, other] if error.expected else [other]
         if isinstance(error, NotResumed):
-            form = [("Open the form again", error.target)]
+            form = [(N_("Open the form again"), error.target)]
             return [*form, start] if error.target != "/" else [start]
         if isinstance(error, ReauthenticationLoop):
-            return [("Try again", url_for("msal.login", next=here, again=1)), start]
+            return [(N_("Try again"), url_for("msal.login", next=here, again=1)), start]
         if isinstance(error, (Throttled, ServiceUnavailable)):
-            return [("Try again", again[1] if _is_ours() else here), start]
+            return [(N_("Try again"), again[1] if _is_ours() else here), start]
         if isinstance(error, ConfigurationError):
             return [start]
         hopeless = isinstance(error, AccessDenied) and not _is_ours()
@@ -179,6 +158,11 @@ def _is_ours() -> bool:
     return request.blueprint == "msal"
 
 
+def _is_page() -> bool:
+    """Whether the error happened at a page of the app, which may be opened again."""
+    return is_navigation(request) and request.method == "GET" and not _is_ours()
+
+
 def _place() -> str:
     """Where the person is: this page, or the one that a script or form belongs to."""
     if _is_ours():
@@ -190,60 +174,49 @@ def _place() -> str:
 
 
 def _render(
-    error: MsalAuthError, actions: list[tuple[str, str]], *, lost: str = ""
+    error: MsalAuthError,
+    actions: Actions,
+    *,
+    lost: Text | None = None,
+    retried: bool = False,
 ) -> str:
     person = signed_in()
     title, advice = _words(error)
-    return render_template(
-        "msal/error.html",
+    return _template(
+        "error",
         error=error,
         title=title,
         advice=advice,
-        details=_details(error),
-        party=error.party if isinstance(error, ReauthenticationLoop) else "",
+        details=details_of(error),
+        party=PARTIES.get(getattr(error, "party", "")),
         names=(error.expected, error.came) if isinstance(error, OtherAccount) else (),
-        still=person.user if person and isinstance(error, SignInError) else None,
+        still=person.user if person and _is_harmless(error) else None,
         retry_after=getattr(error, "retry_after", None),
+        retried=retried,
         actions=actions,
         lost=lost,
     )
 
 
-def _words(error: MsalAuthError) -> tuple[str, str]:
+def _is_harmless(error: MsalAuthError) -> bool:
+    """Whether Back or a reload may be all that happened, if somebody is signed in."""
+    serious = isinstance(error, (OtherAccount, ReauthenticationLoop))
+    return isinstance(error, SignInError) and not serious
+
+
+def _template(name: str, **values: t.Any) -> str:
+    return render_template(f"msal/{name}.html", say=say, **values)
+
+
+def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
     """The heading and what it means for the person."""
     if isinstance(error, StateMismatch) and signed_in():
-        return "You are signed in already", ""
+        return N_("You are signed in already"), None
     if getattr(error, "error", "") == UNMET:
-        return "More proof is needed", _ADVICE[UNMET]
+        return UNPROVEN
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
-        return "You need to sign in", "This is for people who are signed in."
-    return error.title, _ADVICE.get(type(error).__name__, "")
-
-
-def _details(error: MsalAuthError) -> dict[str, t.Any]:
-    """Members of a problem details object, RFC 9457 §3."""
-    internal = isinstance(error, ConfigurationError) and not current_app.debug
-    details = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "detail": None if internal else str(error),
-        "error": getattr(error, "error", "") or _snake(type(error).__name__),
-        "codes": list(error.codes),
-        "correlation_id": error.correlation_id,
-        "retry_after": getattr(error, "retry_after", None),
-    }
-    return {
-        name: value for name, value in details.items() if value not in (None, "", [])
-    }
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-
-def _problem(details: dict[str, t.Any]) -> Response:
-    return Response(json.dumps(details), mimetype="application/problem+json")
+        return STRANGER
+    return Text(error.title, {}), ADVICE.get(type(error).__name__)
 
 
 def _finished(response: Response, retry_after: int | None) -> Response:
@@ -256,6 +229,27 @@ def _finished(response: Response, retry_after: int | None) -> Response:
     response.vary.update(["Accept", "Cookie"])
     if retry_after:
         response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _onward(name: str, response: Response, status: int) -> Response:
+    """A page that goes on at once, in place of a redirect after a form.
+
+    The Content-Security-Policy of an app's page may forbid that its forms are
+    redirected to another origin (``form-action``, as Chromium reads it).
+    """
+    link = response.headers.pop("Location")
+    response.set_data(_template(name, link=link))
+    response.mimetype = "text/html"
+    response.status_code = status
+    # Not a part of the page, whose frame may be the app's own template.
+    response.headers["Refresh"] = f"0; url={link}"
+    return _finished(response, None)
+
+
+def _scripted(response: Response) -> Response:
+    """The page, with leave for our own script."""
+    response.content_security_policy.script_src = "'self'"
     return response
 
 

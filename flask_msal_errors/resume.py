@@ -31,6 +31,8 @@ from .navigation import is_same_origin
 from .record import Records
 from .settings import Settings
 from .store import Store
+from .texts import N_
+from .texts import Text
 from .user import SignedIn
 from .user import digest
 from .user import signed_in
@@ -66,7 +68,11 @@ class NotResumed(SignInError):
 
 
 class NotKept(Exception):
-    """A refused form cannot be kept; says why, for people."""
+    """A refused form cannot be kept; ``words`` say why, for people."""
+
+    def __init__(self, words: Text) -> None:
+        super().__init__(words)
+        self.words = words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,17 +119,26 @@ class Resume:
         """
         person = signed_in()
         if person is None:
-            raise NotKept("It could not be kept, because nobody was signed in.")
+            raise NotKept(N_("It could not be kept, because nobody was signed in."))
         if not is_same_origin(request):
             raise NotKept(
-                "It was not kept, because it did not provably come from a page of "
-                "this site."
+                N_(
+                    "It was not kept, because it did not provably come from a page of "
+                    "this site."
+                )
             )
         body: _Body | None = g.get("_msal_form")
         if (request.content_length or 0) > self._limit:
-            raise NotKept(f"It was not kept: it is larger than {self._limit} bytes.")
+            raise NotKept(
+                N_(
+                    "It was not kept: it is larger than %(limit)s bytes.",
+                    limit=self._limit,
+                )
+            )
         if body is None:
-            raise NotKept("It was not kept, because it is no form of a known length.")
+            raise NotKept(
+                N_("It was not kept, because it is no form of a known length.")
+            )
         return self._kept(request, person, body)
 
     def url_of(self, ticket: str) -> str:
@@ -139,16 +154,18 @@ class Resume:
     def _kept(self, request: Request, person: SignedIn, body: _Body) -> str:
         key, url = f"form-{secrets.token_urlsafe(24)}", current_target(request)
         if len(url) > _LONGEST_URL:
-            raise NotKept("It was not kept: the address of its page is too long.")
+            raise NotKept(N_("It was not kept: the address of its page is too long."))
         text = json.dumps([body.content_type, base64.b64encode(body.data).decode()])
         try:
             if not self._records.attach(person.handle, key, MOST_FORMS):
-                raise NotKept("It could not be kept: your session is incomplete.")
+                raise NotKept(N_("It could not be kept: your session is incomplete."))
             entry = self._vault.seal(text)
             self._store.write(key, entry, timedelta(seconds=self._lifetime))
         except ServiceUnavailable as error:
             logger.warning("A form was not kept: %s", error)
-            raise NotKept("It could not be kept: the session store refused.") from error
+            raise NotKept(
+                N_("It could not be kept: the session store refused.")
+            ) from error
         form = {"key": key, "url": url, "for": digest(person.user)}
         return self._signer.dumps(_TICKET, form)
 

@@ -115,7 +115,8 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
             proven = known and (proven or request.method == "GET")
         if not proven:
             return rooms().pages.ask_logout()
-        return rooms().signout.end(request)
+        way = rooms().signout.end(request)
+        return rooms().pages.leaving(way) if request.method == "POST" else way
 
     @bp.get("/signed-out")
     def signed_out() -> Response:

@@ -228,7 +228,7 @@ class TestDefaultAnswers:
         assert error.correlation_id in answer.text
         if isinstance(error, (Throttled, ServiceUnavailable)):
             assert '<a href="/raise?a=b">Try again</a>' in answer.text
-            assert "17 seconds" in answer.text
+            assert 'Seconds to wait: <strong id="seconds">17<' in answer.text
 
     @pytest.mark.parametrize(("error", "status", "name"), ERRORS, ids=IDS)
     @pytest.mark.parametrize("accept", ["application/json", "*/*", None])

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from flask import redirect
 from flask import session
+from jinja2 import FileSystemLoader
 from liveapp import LiveApp
 
 import flask_msal_errors
 from flask_msal_errors import InteractionRequired
 from flask_msal_errors import MsalAuth
+from flask_msal_errors import MsalAuthError
 from flask_msal_errors import ReauthenticationLoop
+from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors.answers import OtherAccount
@@ -111,10 +115,11 @@ class TestEveryPage:
         assert not any("tabindex" in attrs for _, attrs in outline.tags)
 
     @pytest.mark.parametrize("what", PAGES)
-    def test_runs_no_script(self, app: Flask, pages: Pages, what: str) -> None:
-        """No page has a script or a style of its own, and none lets one in."""
+    def test_nothing_inline(self, app: Flask, pages: Pages, what: str) -> None:
+        """No page has a script or a style in it, and only the pause has a script."""
         outline = Outline(shown(app, pages, what))
-        assert not outline.all("script")
+        scripts = [{"src": "/auth/static/wait.js", "defer": None}]
+        assert outline.all("script") == (scripts if what == "throttled" else [])
         assert not outline.all("style")
         for _, attrs in outline.tags:
             assert "style" not in attrs
@@ -147,6 +152,117 @@ def luminance(color: str) -> float:
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts
     ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+class TestPause:
+    @pytest.mark.parametrize(
+        ("error", "method", "path", "headers", "retried"),
+        [
+            (Throttled(retry_after=30), "GET", "/mail", {}, True),
+            (Throttled(retry_after=30), "POST", "/mail", {}, False),
+            (Throttled(retry_after=30), "GET", "/auth/callback", {}, False),
+            (
+                Throttled(retry_after=30),
+                *("GET", "/mail"),
+                {"Sec-Fetch-Mode": "cors"},
+                False,
+            ),
+            (ServiceUnavailable(retry_after=30), "GET", "/mail", {}, False),
+            (ServiceUnavailable(), "GET", "/mail", {}, False),
+        ],
+    )
+    def test_script(
+        self,
+        app: Flask,
+        pages: Pages,
+        error: MsalAuthError,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        retried: bool,
+    ) -> None:
+        """Only a page of the app that is opened by GET is opened again by a script."""
+        headers = {"Accept": "text/html", **headers}
+        with app.test_request_context(path, method=method, headers=headers):
+            response = pages.error(error)
+        text = response.get_data(as_text=True)
+        assert ("wait.js" in text) is retried
+        assert ("script-src" in response.headers["Content-Security-Policy"]) is retried
+        assert "Refresh" not in response.headers
+        assert "http-equiv" not in text
+
+
+SHIPPED = PACKAGE / "templates/msal/shipped"
+BLOCK = re.compile(r"{% block (\w+) %}")
+BLOCKS = [
+    (path.stem, block)
+    for path in sorted(SHIPPED.glob("*.html"))
+    for block in BLOCK.findall(path.read_text("utf-8").rpartition("-#}")[2])
+    if (path.stem, block) not in {("base", "title"), ("base", "content")}
+]
+#: What each template's page is called above.
+SHOWN = {
+    "base": "logout",
+    "error": "throttled",
+    "logout": "logout",
+    "signed_out": "signed out",
+}
+
+
+class TestOverriding:
+    @pytest.fixture
+    def own(self, app: Flask, tmp_path: Path) -> Path:
+        """The folder of the app's own templates for these pages."""
+        folder = tmp_path / "templates" / "msal"
+        folder.mkdir(parents=True)
+        app.jinja_loader = FileSystemLoader(folder.parent)
+        return folder
+
+    @pytest.mark.parametrize(("name", "block"), BLOCKS)
+    def test_block(
+        self, app: Flask, pages: Pages, own: Path, name: str, block: str
+    ) -> None:
+        """An app replaces a single block of a page, or of the frame of all pages."""
+        (own / f"{name}.html").write_text(
+            f'{{% extends "msal/shipped/{name}.html" %}}'
+            f"{{% block {block} %}}data-own{{% endblock %}}"
+        )
+        with app.test_request_context("/"):
+            plain = {
+                "kept": lambda: pages.kept(redirect("/sign-in")),
+                "leaving": lambda: pages.leaving(redirect("/sign-out")),
+                "resume": lambda: pages.resume("/form", "ticket"),
+            }
+            text = plain[name]().get_data(as_text=True) if name in plain else ""
+        text = text or shown(app, pages, SHOWN[name])
+        assert "data-own" in text
+
+    def test_listed(self) -> None:
+        """The frame names every block there is."""
+        notes = (SHIPPED / "base.html").read_text("utf-8").partition("-#}")[0]
+        listed = set(re.findall(r"^ {2,4}(\w+)  +\w", notes, re.MULTILINE))
+        assert listed == {block for _, block in BLOCKS}
+
+    def test_every_page_can_be(self) -> None:
+        """Each shipped template stands below the name that an app replaces."""
+        names = {path.name for path in SHIPPED.iterdir()}
+        assert names == {path.name for path in SHIPPED.parent.glob("*.html")}
+
+
+class TestLanguage:
+    @pytest.mark.parametrize("what", PAGES)
+    def test_translated(self, app: Flask, pages: Pages, what: str) -> None:
+        """With Flask-Babel's kind of gettext, no word of a page stays English."""
+        tags = {"language:en": "language:de-AT"}
+        app.jinja_env.add_extension("jinja2.ext.i18n")
+        app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
+            lambda words: tags.get(words, f"«{words}»"), max, newstyle=True
+        )
+        text = shown(app, pages, what)
+        assert Outline(text).all("html") == [{"lang": "de-AT"}]
+        evidence = re.sub(r"<dd.*?</dd>|<!doctype html>", "", text, flags=re.DOTALL)
+        words = re.sub(r"<[^>]+>", " ", evidence)
+        assert re.sub("«[^»]*»", "", words).split() == []
 
 
 class TestWords:
