@@ -24,6 +24,7 @@ class CacheGuard(Guarded):
     """cachelib: failures are return values; a host's processes share file locks."""
 
     lock_directory = ""
+    lock_reach = locks.HOST_REACH
 
     @staticmethod
     def settle(interface: t.Any, app: Flask) -> None:
@@ -62,6 +63,8 @@ class Atomic(Guarded):
 
 class RedisGuard(Atomic):
     """Redis: ``SET … XX``, a transaction to take, locks across hosts."""
+
+    lock_reach = "all workers of all hosts"
 
     def read_entry(self, key: str) -> Entry | None:
         from redis.exceptions import ResponseError

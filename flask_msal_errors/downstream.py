@@ -129,6 +129,11 @@ def is_only_stale(demand: challenge.Demand) -> bool:
     return demand.error == "invalid_token" and demand.claims is None
 
 
+def needs_user(demand: challenge.Demand) -> bool:
+    """A proof of who sits there: no token endpoint gives it for a refresh token."""
+    return bool(demand.acr_values) or demand.max_age is not None
+
+
 class Refresher:
     """Answers an API's refusal: a new token without the user, or an error for them."""
 
@@ -161,7 +166,7 @@ class Refresher:
         """
         wanted = demand.scopes or self.scopes
         try:
-            if demand.acr_values or demand.max_age is not None:
+            if needs_user(demand):
                 raise required(demand, wanted)
             result = self._tokens.acquire(
                 wanted,

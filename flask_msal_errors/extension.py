@@ -17,6 +17,7 @@ from flask import url_for
 from . import downstream
 from . import signals
 from .backend import prepare
+from .cli import cli
 from .client import Client
 from .cookies import Cookies
 from .cookies import Signer
@@ -106,6 +107,7 @@ class MsalAuth:
         signals.session_id_changed.connect(_follow_session, app, weak=False)
         app.url_value_preprocessor(_exempt_from_csrf)
         app.context_processor(lambda: {"auth": self})
+        app.cli.add_command(cli)
         if MsalAuthError not in app.error_handler_spec[None][None]:
             app.register_error_handler(MsalAuthError, _answer_error)
 

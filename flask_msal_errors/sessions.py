@@ -43,6 +43,9 @@ def whole_seconds(lifetime: timedelta) -> int:
 class Guarded(ServerSideSessionInterface):
     """Mixed into the app's session interface; serves any backend with tombstones."""
 
+    #: Whom :meth:`lock_entry` excludes.
+    lock_reach = "the threads of one process"
+
     @staticmethod
     def settle(interface: t.Any, app: Flask) -> None:
         """Prepare an interface, before this class is mixed into it."""
