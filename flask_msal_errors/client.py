@@ -19,6 +19,7 @@ from msal.exceptions import MsalServiceError
 
 from . import caches
 from . import deadline
+from . import signals
 from .caches import Caches
 from .claims import essential_acrs
 from .claims import merge_claims
@@ -201,6 +202,7 @@ def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
         retry_after=wait or None,
     )
     if error is not None:
+        signals.announce(error)
         raise error
 
 

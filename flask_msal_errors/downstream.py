@@ -120,6 +120,7 @@ def check(
     error = from_result(value, scopes=scopes) if is_error(value) else None
     error = error or demanded(value, scopes, tokens)
     if error is not None:
+        signals.announce(error)
         raise error
     return value
 
