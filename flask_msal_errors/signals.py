@@ -3,8 +3,8 @@
 Each signal is sent with the Flask app as its sender. No argument holds a token.
 
 Each also has a line in the log ``flask_msal_errors``, with fields for JSON loggers
-(``extra``), which are empty if there is nothing to tell: ``msal_event``, the signal's name or
-``sign_in_begun``; ``msal_error``, Entra's ``error`` or the class; ``msal_codes``;
+(``extra``), which are empty if there is nothing to tell: ``msal_event``, the name of
+the signal, or ``sign_in_begun``; ``msal_error``, Entra's ``error`` or the class; ``msal_codes``;
 ``msal_correlation_id``; ``msal_reason``; ``msal_user``, a digest of the account.
 """
 
@@ -50,8 +50,8 @@ sign_in_failed = _signals.signal("sign_in_failed")
 
 _LINES = {
     "sign_in_begun": (logging.INFO, "A sign-in begins"),
-    "signed_in": (logging.INFO, "A user signed in"),
-    "reauthenticated": (logging.INFO, "A user signed in again"),
+    "signed_in": (logging.INFO, "A sign-in was completed"),
+    "reauthenticated": (logging.INFO, "A sign-in was completed"),
     "signed_out": (logging.INFO, "A user signed out"),
     "challenge_received": (logging.INFO, "A token was refused"),
     "request_resumed": (logging.INFO, "An interrupted form goes on"),

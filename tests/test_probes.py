@@ -50,6 +50,14 @@ class Forgetful(dict[str, t.Any]):
         pass
 
 
+class Mangling(dict[str, t.Any]):
+    """Keeps something else."""
+
+    def __setitem__(self, key: str, value: t.Any) -> None:
+        data, end = value
+        super().__setitem__(key, (data.replace(b"xx", b"xy"), end))
+
+
 class TestSessionStore:
     def test_backends(self, backend: tuple[str, Flask], entra: Emulator) -> None:
         """Entries come back, and it is said how far they and the locks reach."""
@@ -79,10 +87,11 @@ class TestSessionStore:
         app = rooms.session_app(tmp_path, "files")
         assert " encrypted," in next(probes.session_store(app, made)).text
 
-    def test_lost(self, tmp_path: Path, entra: Emulator) -> None:
-        """A store that takes entries and loses them is found out."""
+    @pytest.mark.parametrize("kept", [Forgetful(), Mangling()])
+    def test_lost(self, tmp_path: Path, entra: Emulator, kept: t.Any) -> None:
+        """A store that takes entries, and loses or changes them, is found out."""
         app = rooms.session_app(tmp_path, "other")
-        app.session_interface.kept = Forgetful()  # type: ignore[attr-defined]
+        app.session_interface.kept = kept  # type: ignore[attr-defined]
         (found,) = probes.session_store(app, rooms.settings(entra))
         assert (found.level, "lost or changed" in found.text) == (FIX, True)
 

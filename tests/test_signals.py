@@ -83,7 +83,7 @@ class TestLog:
         caplog.set_level(logging.INFO)
         signals.log("signed_in", user=ADA, reason="not_signed_in")
         (record,) = caplog.records
-        assert record.getMessage() == "A user signed in (not_signed_in)."
+        assert record.getMessage() == "A sign-in was completed (not_signed_in)."
         assert fields(record)[-1] == digest(ADA)
         assert "Ada" not in repr(vars(record))
 
