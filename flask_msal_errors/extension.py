@@ -84,7 +84,7 @@ class MsalAuth:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Read the config, and register routes, error handlers and template context.
+        """Read the config; register routes, error handlers, commands, template context.
 
         Reads all ``MSAL_*`` keys once, see :class:`~flask_msal_errors.Settings`. If the
         app has set up no Flask-Session, it is set up by the app's ``SESSION_*`` keys,

@@ -3,9 +3,12 @@
 Each signal is sent with the Flask app as its sender. No argument holds a token.
 
 Each also has a line in the log ``flask_msal_errors``, with fields for JSON loggers
-(``extra``), which are empty if there is nothing to tell: ``msal_event``, the name of
-the signal, or ``sign_in_begun``; ``msal_error``, Entra's ``error`` or the class; ``msal_codes``;
-``msal_correlation_id``; ``msal_reason``; ``msal_user``, a digest of the account.
+(``extra``), which are empty if there is nothing to tell:
+
+* ``msal_event``: the name of the signal, or ``sign_in_begun``;
+* ``msal_error``: Entra's ``error``, or the name of our class;
+* ``msal_codes``, ``msal_correlation_id``, ``msal_reason``: as the error has them;
+* ``msal_user``: a digest of the account, which names nobody.
 """
 
 from __future__ import annotations
