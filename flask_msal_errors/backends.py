@@ -25,6 +25,7 @@ class CacheGuard(Guarded):
     """cachelib: failures are return values; a host's processes share file locks."""
 
     lock_directory = ""
+    lock_reach = locks.HOST_REACH
 
     @staticmethod
     def settle(interface: t.Any, app: Flask) -> None:
@@ -63,6 +64,8 @@ class Atomic(Guarded):
 
 class RedisGuard(Atomic):
     """Redis: ``SET … XX``, a transaction to take, locks across hosts."""
+
+    lock_reach = "all workers of all hosts"
 
     def read_entry(self, key: str) -> Entry | None:
         try:

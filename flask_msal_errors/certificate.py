@@ -7,6 +7,7 @@ alone would parse and sign again at every refresh.
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import typing as t
 
 from cryptography import x509
@@ -34,14 +35,8 @@ class Signed:
         client_id: str,
         token_endpoint: cabc.Callable[[], str],
     ) -> None:
-        try:
+        with _readable():
             self._creator = _creator(credential)
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise ConfigurationError(
-                "MSAL_CLIENT_CREDENTIAL: the certificate or private key cannot be read "
-                f"({type(error).__name__}). It must be RSA; check path, PEM text, "
-                "thumbprint and passphrase."
-            ) from None
         self._client_id = client_id
         self._token_endpoint = token_endpoint
         self._refresher: cabc.Callable[[], bytes] | None = None
@@ -54,21 +49,56 @@ class Signed:
         return self._refresher()
 
 
+def loaded(
+    credential: dict[str, t.Any],
+) -> tuple[rsa.RSAPrivateKey, list[x509.Certificate]]:
+    """The private key, and the certificates that are known, its own first.
+
+    :param credential: MSAL's dict for a certificate; with a thumbprint alone no
+        certificate is known.
+    :raises ConfigurationError: the certificate or key cannot be read.
+    """
+    with _readable():
+        return _loaded(credential)
+
+
+@contextlib.contextmanager
+def _readable() -> cabc.Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(
+            "MSAL_CLIENT_CREDENTIAL: the certificate or private key cannot be read "
+            f"({type(error).__name__}). It must be RSA; check path, PEM text, "
+            "thumbprint and passphrase."
+        ) from None
+
+
+def _loaded(
+    credential: dict[str, t.Any],
+) -> tuple[rsa.RSAPrivateKey, list[x509.Certificate]]:
+    passphrase = _bytes(credential.get("passphrase"))
+    if credential.get("private_key_pfx_path"):
+        key, certificate = _pfx(credential["private_key_pfx_path"], passphrase)
+        return key, [certificate]
+    pem, public = (
+        _bytes(credential["private_key"]),
+        credential.get("public_certificate"),
+    )
+    key = _rsa(serialization.load_pem_private_key(pem or b"", passphrase))
+    return key, x509.load_pem_x509_certificates(_bytes(public) or b"") if public else []
+
+
 def _creator(credential: dict[str, t.Any]) -> JwtAssertionCreator:
     """MSAL's own choice of algorithm and headers, over a key that is loaded once.
 
     A thumbprint alone means RS256 and ``x5t``; a known certificate means PS256 and
     ``x5t#S256`` (https://learn.microsoft.com/entra/identity-platform/certificate-credentials).
     """
-    passphrase = _bytes(credential.get("passphrase"))
-    public = credential.get("public_certificate")
+    key, chain = _loaded(credential)
     if credential.get("private_key_pfx_path"):
-        key, certificate = _pfx(credential["private_key_pfx_path"], passphrase)
-        chain = [certificate] if public is True else []
-        return _with_certificate(key, certificate, chain)
-    pem = _bytes(credential["private_key"]) or b""
-    key = _rsa(serialization.load_pem_private_key(pem, passphrase))
-    chain = x509.load_pem_x509_certificates(_bytes(public) or b"") if public else []
+        sent = chain if credential.get("public_certificate") is True else []
+        return _with_certificate(key, chain[0], sent)
     if credential.get("thumbprint"):
         return JwtAssertionCreator(
             key,

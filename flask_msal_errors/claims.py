@@ -74,7 +74,7 @@ def acr_claims(value: str) -> str:
 
 def access_token_claims(value: str) -> str | None:
     """The part of an API's claims that speaks for its own token."""
-    text = _decoded(value)
+    text = decoded(value)
     is_short = len(text.encode(errors="replace")) <= LIMIT
     asked = _json_object(text).get("access_token") if is_short else None
     claims = _compact({"access_token": asked})
@@ -88,8 +88,11 @@ def access_token_claims(value: str) -> str | None:
     return None
 
 
-def _decoded(value: str) -> str:
-    """The JSON text in base64 or base64url, padded or not; JSON itself stays."""
+def decoded(value: str) -> str:
+    """The JSON text in base64 or base64url, padded or not; JSON itself stays.
+
+    :return: ``""`` for what cannot be decoded.
+    """
     if value.lstrip().startswith("{"):
         return value
     packed = value.strip().rstrip("=").replace("-", "+").replace("_", "/")

@@ -18,6 +18,7 @@ from msal.exceptions import MsalServiceError
 
 from . import caches
 from . import deadline
+from . import signals
 from .caches import Caches
 from .claims import essential_acrs
 from .claims import merge_claims
@@ -209,6 +210,7 @@ def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
         retry_after=wait or None,
     )
     if error is not None:
+        signals.announce(error)
         raise error
 
 

@@ -116,6 +116,7 @@ class Guardian:
 
     def _resolve(self, error: TokenError) -> t.Any:
         if not isinstance(error, InteractionRequired):
+            signals.announce(error)
             raise error
         signals.emit(signals.challenge_received, error=error, silent=False)
         return self._answer(Missing.of(error), error)

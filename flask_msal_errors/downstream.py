@@ -150,6 +150,7 @@ def check(
     error = from_result(value, scopes=scopes) if is_error(value) else None
     error = error or demanded(value, scopes, tokens)
     if error is not None:
+        signals.announce(error)
         raise error
     return value
 
@@ -157,6 +158,11 @@ def check(
 def is_only_stale(demand: challenge.Demand) -> bool:
     """``invalid_token`` without claims: a fresh token may help, a user cannot."""
     return demand.error == "invalid_token" and demand.claims is None
+
+
+def needs_user(demand: challenge.Demand) -> bool:
+    """A proof of who sits there: no token endpoint gives it for a refresh token."""
+    return bool(demand.acr_values) or demand.max_age is not None
 
 
 class Refresher:
@@ -191,7 +197,7 @@ class Refresher:
         """
         wanted = demand.scopes or self.scopes
         try:
-            if demand.acr_values or demand.max_age is not None:
+            if needs_user(demand):
                 raise required(demand, wanted)
             result = self._tokens.acquire(
                 wanted,

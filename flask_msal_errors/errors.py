@@ -224,6 +224,8 @@ class Throttled(TokenError):
     :param retry_after: seconds to wait.
     """
 
+    #: Whether the signal ``throttled`` was sent for it.
+    announced: bool = False
     status = 429
     title = "Too many requests"
 

@@ -18,6 +18,7 @@ from flask import url_for
 from . import downstream
 from . import signals
 from .backend import prepare
+from .cli import cli
 from .client import Client
 from .cookies import Cookies
 from .cookies import Signer
@@ -88,7 +89,7 @@ class MsalAuth:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Read the config, and register routes, error handlers and template context.
+        """Read the config; register routes, error handlers, commands, template context.
 
         Reads all ``MSAL_*`` keys once, see :class:`~flask_msal_errors.Settings`. If the
         app has set up no Flask-Session, it is set up by the app's ``SESSION_*`` keys,
@@ -110,6 +111,7 @@ class MsalAuth:
         request_started.connect(_begin_request, app, weak=False)
         signals.session_id_changed.connect(_follow_session, app, weak=False)
         app.context_processor(lambda: {"auth": self})
+        app.cli.add_command(cli)
         if MsalAuthError not in app.error_handler_spec[None][None]:
             app.register_error_handler(MsalAuthError, _answer_error)
 

@@ -128,7 +128,7 @@ class Validator:
         if time.monotonic() - self._fetched > _KEYS_LIFETIME:
             self._renew(uri, kid)
         if kid not in self._keys and time.monotonic() - self._missed > _REFETCH:
-            self._keys = _by_id(self._fetch(uri))
+            self._keys = signing_keys(self._fetch(uri))
             self._missed = time.monotonic()
         if kid not in self._keys:
             raise InvalidIdToken("The ID token is signed by an unknown key.")
@@ -144,7 +144,7 @@ class Validator:
         if known and time.monotonic() - self._failed <= _REFETCH:
             return
         try:
-            self._keys = _by_id(self._fetch(uri))
+            self._keys = signing_keys(self._fetch(uri))
             self._fetched = time.monotonic()
         except OSError as error:
             self._failed = time.monotonic()
@@ -162,7 +162,7 @@ def _policy(authority: str) -> str:
     return parts[1] if len(parts) == 2 and parts[1].startswith("b2c_1") else ""
 
 
-def _by_id(jwks: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+def signing_keys(jwks: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:
     """The keys of a JWKS that can sign tokens. Entra's have no ``alg``: RS256."""
     entries = jwks.get("keys")
     return {

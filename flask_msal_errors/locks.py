@@ -44,6 +44,7 @@ def of_threads(name: str, timeout: float) -> cabc.Iterator[None]:
 
 
 if sys.platform == "win32":  # pragma: no cover
+    HOST_REACH = "the threads of one process"
 
     def of_host(
         name: str, timeout: float, directory: str
@@ -52,6 +53,8 @@ if sys.platform == "win32":  # pragma: no cover
         return of_threads(name, timeout)
 
 else:
+    #: Whom :func:`of_host` excludes.
+    HOST_REACH = "all workers of this host"
 
     @contextlib.contextmanager
     def of_host(name: str, timeout: float, directory: str) -> cabc.Iterator[None]:

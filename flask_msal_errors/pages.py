@@ -62,9 +62,8 @@ class Pages:
         """The default response of any error of the tree."""
         if isinstance(error, ConfigurationError):
             logger.error("%s", error)
-        elif isinstance(error, Throttled):
-            signals.emit(signals.throttled, error=error)
-        elif isinstance(error, InteractionRequired) and not _is_ours():
+        signals.announce(error)
+        if isinstance(error, InteractionRequired) and not _is_ours():
             return self.interaction(Missing.of(error), error)
         retried = isinstance(error, Throttled) and _is_page()
         if wants_html(request):

@@ -183,7 +183,6 @@ class Resume:
         except (ValueError, TypeError, RecursionError) as error:
             raise _not_resumed("What was kept cannot be read.", here) from error
         signals.emit(signals.request_resumed, url=here)
-        logger.info("An interrupted form goes on.")
         return body
 
     def _form(self, ticket: str) -> dict[str, t.Any]:

@@ -45,6 +45,8 @@ class Guarded(ServerSideSessionInterface):
 
     #: What classes that are abstract take long to say.
     is_guarded = True
+    #: Whom :meth:`lock_entry` excludes.
+    lock_reach = "the threads of one process"
 
     @staticmethod
     def settle(interface: t.Any, app: Flask) -> None:

@@ -123,7 +123,7 @@ class SignIn:
         asked = (missing.acrs, missing.max_age, account, missing.reason)
         kept = Flow(flow, target, name, key, *asked)
         self._flows.keep(request, response, kept, person.handle if person else None)
-        logger.info("A sign-in begins (%s).", missing.reason)
+        signals.log("sign_in_begun", reason=missing.reason, error=refused)
         return response
 
     def begin_again(self, request: Request, target: str) -> Response:
@@ -295,21 +295,20 @@ class SignIn:
             wait, status = Caches(http=self._records.load(person.handle).http).pause()
         if wait:
             kind = Throttled if status == Throttled.status else ServiceUnavailable
-            raise kind("A pause was asked for.", retry_after=wait)
+            error = kind("A pause was asked for.", retry_after=wait)
+            signals.announce(error)
+            raise error
 
     def _after_failure(self, request: Request, error: MsalAuthError) -> None:
-        logger.warning("A sign-in failed: %s", error)
         signals.emit(signals.sign_in_failed, error=error)
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
             pause = error.retry_after, error.status
             _with_answer(lambda r: self._limits.set_pause(request, r, *pause))
 
     def _announce(self, flow: Flow, user: User) -> None:
-        logger.info("A sign-in was completed (%s).", flow.reason)
-        if flow.account is None:
-            signals.emit(signals.signed_in, user=user)
-        else:
-            signals.emit(signals.reauthenticated, user=user, reason=flow.reason)
+        first = flow.account is None
+        happened = signals.signed_in if first else signals.reauthenticated
+        signals.emit(happened, user=user, reason=flow.reason)
 
     def _keep(self, handle: str, scratch: Caches, proofs: dict[str, int]) -> None:
         with self._live.changing(handle) as record:

@@ -58,7 +58,6 @@ class SignOut:
         signals.emit(signals.signed_out, user=user)
         response = no_store(redirect(self._end_session_url(request, person), 303))
         self._limits.forget_rounds(request, response)
-        logger.info("A user signed out.")
         return response
 
     def forget(self) -> None:
@@ -82,8 +81,8 @@ class SignOut:
             if issuer in (None, place.issuer):
                 self._records.delete(place.handle)
                 self._store.end_session(place.session_id)
+                logger.info("The identity provider signs a user out.")
                 signals.emit(signals.signed_out, user=None)
-                logger.info("The identity provider signed a user out.")
 
     def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
         back = self._settings.post_logout or url_for("msal.signed_out", _external=True)

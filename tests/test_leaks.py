@@ -24,6 +24,14 @@ from flask_msal_errors.testing import Person
 from flask_msal_errors.testing import tokens
 
 
+class WithExtras(logging.Formatter):
+    """Lines with the fields that a JSON logger would write."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        extras = {k: v for k, v in vars(record).items() if k.startswith("msal_")}
+        return f"{super().format(record)} {extras or ''}"
+
+
 class Witness:
     """Sees all that is secret, and all that others get to see."""
 
@@ -106,6 +114,7 @@ class Witness:
 def witness(entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> cabc.Iterator[Witness]:
     made = Witness(entra, monkeypatch)
     handler = logging.StreamHandler(made.log)
+    handler.setFormatter(WithExtras())
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
@@ -205,6 +214,7 @@ class TestNoLeak:
             history = [url for url in history if "/auth/callback?" not in url]
             lines = [line for line in lines if '"GET /auth/callback?' not in line]
         assert len(lines) > 100
+        assert "'msal_user': '" in witness.log.getvalue()
         places = {
             "log": "\n".join(lines),
             "pages": "\n".join(witness.bodies),

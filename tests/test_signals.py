@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import typing as t
 
 import pytest
 from flask import Flask
+from flask import redirect
+from liveapp import LiveApp
+from liveapp import Start
 
+from flask_msal_errors import InteractionRequired
+from flask_msal_errors import Throttled
 from flask_msal_errors import signals
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.user import User
+from flask_msal_errors.user import digest
 
 NAMES = (
     *("signed_in", "reauthenticated", "signed_out"),
@@ -25,12 +34,159 @@ class TestEmit:
         listen: t.Any = lambda app, **data: heard.append((app, data))  # noqa: E731
         with signal.connected_to(listen, one):
             with one.app_context():
-                signals.emit(signal, user="ada")
+                signals.emit(signal, who="ada", error=Throttled())
             with other.app_context():
-                signals.emit(signal, user="grace")
-        assert heard == [(one, {"user": "ada"})]
+                signals.emit(signal, who="grace", error=Throttled())
+        assert [data["who"] for _, data in heard] == ["ada"]
         assert heard[0][0] is one
 
     def test_names(self) -> None:
         """Each signal goes by the name of its variable."""
         assert [getattr(signals, name).name for name in NAMES] == list(NAMES)
+
+
+ID = "01234567-89ab-cdef-0123-456789abcdef"
+FIELDS = ("event", "error", "codes", "correlation_id", "reason", "user")
+ADA = User({"iss": "https://issuer.example", "sub": "ada", "name": "Ada Lovelace"})
+
+
+def fields(record: logging.LogRecord) -> tuple[t.Any, ...]:
+    return tuple(getattr(record, f"msal_{name}") for name in FIELDS)
+
+
+class TestLog:
+    def test_error(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A line that people can read, and all that it says as fields."""
+        error = InteractionRequired(
+            result={
+                "error": "invalid_grant",
+                "suberror": "basic_action",
+                "error_description": "words of Entra",
+                "error_codes": [50076],
+                "correlation_id": ID,
+            },
+            reason="basic_action",
+        )
+        caplog.set_level(logging.INFO)
+        signals.log("sign_in_begun", error=error)
+        (record,) = caplog.records
+        assert record.getMessage() == (
+            "A sign-in begins (invalid_grant, basic_action, AADSTS50076,"
+            f" correlation id {ID})."
+        )
+        assert fields(record) == (
+            *("sign_in_begun", "invalid_grant", [50076], ID, "basic_action", ""),
+        )
+
+    def test_user(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A user is a digest, which names nobody."""
+        caplog.set_level(logging.INFO)
+        signals.log("signed_in", user=ADA, reason="not_signed_in")
+        (record,) = caplog.records
+        assert record.getMessage() == "A sign-in was completed (not_signed_in)."
+        assert fields(record)[-1] == digest(ADA)
+        assert "Ada" not in repr(vars(record))
+
+    def test_nothing_to_tell(self, caplog: pytest.LogCaptureFixture) -> None:
+        """All fields are there, if empty: formatters may name them."""
+        caplog.set_level(logging.INFO)
+        signals.log("signed_out")
+        assert fields(caplog.records[0]) == ("signed_out", "", [], "", "", "")
+
+
+def busy(live: LiveApp) -> None:
+    """Add a view that needs a new token each time, and one that signs out."""
+
+    @live.app.get("/busy")
+    @live.auth.login_required
+    def view() -> str:
+        scopes = [live.entra.scope("Profile.Read")]
+        return str(live.auth.acquire_token(scopes, force_refresh=True)["token_type"])
+
+    @live.app.get("/bye")
+    def bye() -> t.Any:
+        return redirect(live.auth.logout_url())
+
+    @live.app.post("/safe")
+    @live.auth.login_required(acrs="c1")
+    def safe() -> str:
+        return "kept safe"
+
+
+class TestThrottled:
+    @pytest.mark.parametrize("own", [False, True])
+    @pytest.mark.parametrize("plain", [False, True])
+    def test_once(self, start: Start, entra: Emulator, own: bool, plain: bool) -> None:
+        """It is sent once a refusal, also if the app answers the error itself."""
+        live = start(busy)
+        heard: list[Throttled] = []
+        if own:
+            live.app.register_error_handler(Throttled, lambda error: ("wait", 429))
+
+        def note(app: Flask, error: Throttled) -> None:
+            heard.append(error)
+
+        person = entra.person()
+        person.visit(live.url + "/me")
+        with signals.throttled.connected_to(note, live.app):
+            entra.throttle(30, plain=plain)
+            first = person.visit(live.url + "/busy")
+            assert (first.status_code, "wait" == first.text) == (429, own)
+            assert len(heard) == 1 and 0 < heard[0].retry_after <= 30
+            # A sign-in meanwhile is refused by us, without asking.
+            again = person.visit(live.url + "/auth/login?next=/me")
+            assert (again.status_code, len(heard)) == (429, 2)
+
+    def test_checked(self, start: Start, entra: Emulator) -> None:
+        """What an app has checked counts, too; outside an app nobody is told."""
+        live, heard = start(), []
+        loop = {"error": "invalid_grant", "error_codes": [50196]}
+
+        def note(app: Flask, error: Throttled) -> None:
+            heard.append(error)
+
+        with signals.throttled.connected_to(note):
+            with live.app.app_context(), pytest.raises(Throttled) as caught:
+                live.auth.check(loop)
+            signals.announce(Throttled())
+        assert heard == [caught.value]
+
+
+class TestStory:
+    def test_each_event(
+        self, start: Start, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Each event of the main story has its signal, its line and its fields."""
+        caplog.set_level(logging.DEBUG)
+        heard: list[str] = []
+        listeners = {
+            name: lambda app, _name=name, **data: heard.append(_name)
+            for name in (*NAMES, "request_resumed")
+        }
+        for name, listen in listeners.items():
+            getattr(signals, name).connect(listen)
+        live, person = start(busy), entra.person()
+        assert person.visit(live.url + "/me").status_code == 200
+        entra.require_mfa("Payroll.Read")
+        assert person.visit(live.url + "/payroll").status_code == 200
+        assert person.visit(live.url + "/safe", {"a": "b"}).text == "kept safe"
+        entra.throttle(30)
+        assert person.visit(live.url + "/busy").status_code == 429
+        entra.clear_faults()
+        person.visit(live.url + "/bye")
+        other = entra.person("grace", cancel=True)
+        assert other.visit(live.url + "/me").status_code == 403
+
+        assert {*heard} == {*listeners}
+        told = [r for r in caplog.records if hasattr(r, "msal_event")]
+        assert {r.msal_event for r in told} == {*listeners, "sign_in_begun"}  # type: ignore[attr-defined]
+        assert [r.msal_event for r in told if r.msal_event in heard] == heard  # type: ignore[attr-defined]
+        assert all(record.name == "flask_msal_errors" for record in told)
+        for record in told:
+            event, _, codes, id_, _, user = fields(record)
+            assert not id_ or id_ in record.getMessage()
+            assert all(f"AADSTS{code}" in record.getMessage() for code in codes)
+            signs = event in {"signed_in", "reauthenticated", "signed_out"}
+            assert bool(user) is signs
+        challenge = next(r for r in told if fields(r)[2] == [50076])
+        assert len(fields(challenge)[3]) == 36

@@ -1,0 +1,417 @@
+"""The AADSTS codes that matter to a web app: cause, who resolves it, what to do.
+
+Data for people: ``flask msal explain`` and the documentation. No behaviour depends on
+it, since Microsoft asks clients to branch on ``error``; what the extension does with an
+error is decided in ``errors`` alone. Names and meanings follow
+https://learn.microsoft.com/entra/identity-platform/reference-error-codes, the values of
+``error`` are those of answers that were published.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+#: Microsoft's own page about a code; :data:`LOOKUP` + ``"50076"``.
+LOOKUP = "https://login.microsoftonline.com/error?code="
+
+#: Who can resolve it, as :attr:`Code.who` says it.
+WHO = ("user", "administrator", "developer", "nobody")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Code:
+    """One AADSTS code.
+
+    ``name``: Microsoft's, ``""`` if it has none. ``cause``, ``remedy``: a sentence or
+    two for a developer. ``who``: one of :data:`WHO`; ``nobody`` means: wait.
+    ``error``, ``suberror``: what comes with it; ``error`` is ``""`` if Entra keeps the
+    person on a page of its own, or no answer with this code was published.
+    """
+
+    number: int
+    name: str
+    who: str
+    error: str
+    suberror: str
+    cause: str
+    remedy: str
+
+    @property
+    def url(self) -> str:
+        """Microsoft's page about this code."""
+        return f"{LOOKUP}{self.number}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Group:
+    """Codes that have the same way out: ``remedy``, unless a code has its own."""
+
+    title: str
+    remedy: str
+    codes: tuple[Code, ...]
+
+
+def find(number: int) -> Code | None:
+    """The code, if it is one of the table."""
+    return _BY_NUMBER.get(number)
+
+
+def _group(title: str, remedy: str, table: str) -> Group:
+    """Read lines of ``number name who error/suberror``, ``- cause``, ``= remedy``.
+
+    A ``.`` stands for what there is none of.
+    """
+    blocks = re.split(r"\n(?=[0-9])", table.strip())
+    return Group(title, remedy, tuple(_code(block, remedy) for block in blocks))
+
+
+def _code(block: str, remedy: str) -> Code:
+    head, *lines = block.splitlines()
+    number, name, who, wire = head.replace(" .", " ").split(" ")
+    error, _, suberror = wire.partition("/")
+    told = {line[:2]: line[2:] for line in lines}
+    own = told.get("= ", remedy)
+    return Code(int(number), name, who, error, suberror, told["- "], own)
+
+
+GROUPS = (
+    _group(
+        "Signing in again resolves it",
+        "Nothing: login_required and catch_challenges send the user to sign in.",
+        """
+16000 InteractionRequired user interaction_required
+- Entra has to ask which account is meant, or this one is not known in the tenant.
+= Let the user choose another account; a guest has to be invited first.
+16001 UserAccountSelectionInvalid user .
+- The account that was picked cannot be used for this sign-in.
+16002 AppSessionSelectionInvalid user .
+- The session that was asked for is not the one that the browser has.
+160021 AppSessionSelectionInvalidSessionNotExist user .
+- The session that was asked for is over.
+50055 InvalidPasswordExpiredPassword user user_password_expired/user_password_expired
+- The password has expired; Entra lets the user choose a new one.
+50058 UserInformationNotProvided user login_required
+- A sign-in without any page was tried, and nobody is signed in at Entra.
+50072 UserStrongAuthEnrollmentRequiredInterrupt user .
+- Multifactor authentication is required, and the user has not set it up.
+50074 UserStrongAuthClientAuthNRequiredInterrupt user .
+- Multifactor authentication is required, and was not passed.
+50076 UserStrongAuthClientAuthNRequired user invalid_grant/basic_action
+- A policy, or a new place, asks for multifactor authentication.
+50078 UserStrongAuthExpired user invalid_grant/basic_action
+- The last multifactor authentication is too old for the policy.
+50079 UserStrongAuthEnrollmentRequired user interaction_required
+- A policy asks for multifactor authentication, which is not set up for the user.
+50085 . user .
+- The refresh token of a social identity provider needs a fresh sign-in there.
+50089 . user .
+- The sign-in took too long, or was revoked in between.
+50125 PasswordResetRegistrationRequiredInterrupt user .
+- The user has to reset the password, or register how to do so.
+50132 SsoArtifactInvalidOrExpired user .
+- The session at Entra is over, mostly since the password was changed or expired.
+50133 SsoArtifactRevoked user .
+- The session at Entra was revoked, mostly since the password was changed.
+50135 PasswordChangeCompromisedPassword user .
+- The account is at risk, and the password must be changed.
+50139 SessionMissingMsaOAuth2RefreshToken user .
+- The session lacks the refresh token of a personal account.
+50140 KmsiInterrupt user .
+- Entra asks whether to stay signed in.
+50144 InvalidPasswordExpiredOnPremPassword user .
+- The password in the company's own Active Directory has expired.
+50158 ExternalSecurityChallenge user .
+- Another provider's check, such as its multifactor authentication, was not passed.
+50173 FreshTokenNeeded user invalid_grant/bad_token
+- The user's tokens were revoked: by them, an administrator or a new password.
+50199 CmsiInterrupt user .
+- Entra asks the user to confirm that this is the app they wanted.
+53004 ProofUpBlockedDueToRisk user .
+- Multifactor authentication has to be set up, which looked too risky just now.
+65001 DelegationDoesNotExist user invalid_grant/consent_required
+- Nobody has consented to these scopes yet.
+= Nothing, if users may consent; else an administrator consents for the tenant.
+70008 ExpiredOrRevokedGrant user invalid_grant
+- The code or refresh token has expired or was revoked.
+70043 BadTokenDueToSignInFrequency user invalid_grant/token_expired
+- A policy limits how long a sign-in lasts, and this one is older.
+70044 . user interaction_required
+- A policy limits how long a sign-in lasts, and the session at Entra is older.
+700020 InteractionRequired user .
+- Entra needs to show the user something.
+700082 ExpiredOrRevokedGrantInactiveToken user invalid_grant/bad_token
+- The refresh token was not used for so long that it expired.
+700084 . user invalid_grant
+- The refresh token of a single-page app has reached its fixed end.
+= Register the redirect URI under the platform 'Web', not 'Single-page application'.
+""",
+    ),
+    _group(
+        "Conditional Access and devices",
+        "Nothing in the code: the sign-in page says what the device or account lacks.",
+        """
+50005 DevicePolicyError administrator .
+- The policy does not admit devices of this platform.
+50097 DeviceAuthenticationRequired user .
+- The policy asks for a device that proves which one it is.
+50127 BrokerAppNotInstalled user .
+- The policy asks for an app, such as Authenticator, that the device lacks.
+50129 DeviceIsNotWorkplaceJoined user .
+- The policy asks for a device that is registered in the tenant.
+50131 ConditionalAccessFailed administrator .
+- A policy refuses: the state of the device, a suspicious request, or others.
+50155 DeviceAuthenticationFailed user .
+- The device could not prove which one it is.
+50187 DeviceInformationNotProvided user .
+- The browser told nothing that the device could be known by.
+53000 DeviceNotCompliant user .
+- The policy asks for a compliant device: the user has to enrol it.
+53001 DeviceNotDomainJoined administrator .
+- The policy asks for a device of the domain.
+53002 ApplicationUsedIsNotAnApprovedApp administrator .
+- The policy asks for an approved client app, which a website is not.
+53003 BlockedByConditionalAccess administrator invalid_grant/message_only
+- A policy blocks this access, for instance by place.
+= Look the correlation id up in the sign-in log: it names the policy.
+53010 ProofUpBlockedDueToSecurityInfoAcr administrator .
+- Multifactor authentication may only be set up in certain places or on some devices.
+53011 . administrator .
+- The account is at risk in its home tenant.
+530032 BlockedByConditionalAccessOnSecurityPolicy administrator .
+- A security policy of the tenant blocks this request.
+530035 BlockedBySecurityDefaults administrator .
+- The security defaults of the tenant block this request.
+700003 . administrator invalid_grant
+- The device was deleted from the tenant.
+""",
+    ),
+    _group(
+        "This account may not, or cannot, sign in",
+        "An administrator of the tenant decides; signing in again does not help.",
+        """
+50002 NotAllowedTenant administrator .
+- A proxy's tenant restrictions do not admit this tenant.
+50014 GuestUserInPendingState administrator .
+- The guest has not accepted the invitation, or is not in the tenant.
+50020 UserUnauthorized administrator access_denied
+- The account is of another tenant, and no guest of this one.
+= Invite the user as a guest, or let them sign in with another account.
+50034 UserAccountNotFound administrator .
+- There is no such account in the tenant.
+50053 IdsLocked administrator .
+- The account is locked, or the address that the sign-in came from is.
+50056 . user .
+- The account has no password in the directory.
+50057 UserDisabled administrator invalid_grant
+- The account is disabled.
+50105 EntitlementGrantsNotFound administrator interaction_required
+- The app needs an assignment, and the user has none.
+= Assign the user, or a group, under 'Enterprise applications', 'Users and groups'.
+50126 InvalidUserNameOrPassword user .
+- User name or password is wrong; Entra asks again.
+= Nothing: an app that signs in by redirect never sees this.
+50177 ExternalChallengeNotSupportedForPassthroughUsers administrator .
+- The policy asks another provider, which cannot check accounts of this kind.
+51004 UserAccountNotInDirectory administrator .
+- The account is not in this tenant.
+65004 UserDeclinedConsent user access_denied
+- The user said no to the scopes.
+= Ask for fewer scopes at first, and for others where a page needs them.
+90072 PassThroughUserMfaError administrator .
+- The account is of another tenant, so it cannot do the multifactor authentication.
+90123 IdentityProviderAccessDenied administrator .
+- The provider that the tenant trusts refused the sign-in.
+500021 . administrator .
+- Tenant restrictions of the network do not admit this tenant.
+500208 . administrator .
+- Accounts of this kind, such as personal ones, may not sign in here.
+500212 NotAllowedByOutboundPolicyTenant administrator .
+- The user's own tenant does not let them out to this one.
+500213 NotAllowedByInboundPolicyTenant administrator .
+- This tenant does not admit users of theirs.
+""",
+    ),
+    _group(
+        "Consent and the tenant",
+        "An administrator of the tenant consents, or sets up what is missing.",
+        """
+65005 MisconfiguredApplication developer .
+- The registration does not list the API that was asked for.
+= Add the API under 'API permissions', and have it consented to.
+90008 TokenForItselfRequiresGraphPermission administrator .
+- The app lacks the least permission: to sign users in and read their profile.
+90093 GraphUserUnauthorized administrator .
+- The user may not give the consent that the app asks for.
+90094 AdminConsentRequired administrator .
+- Only an administrator may consent to these scopes.
+= Send one to /adminconsent of the authority, or ask for fewer scopes.
+90095 AdminConsentRequiredRequestAccess administrator .
+- The user was told to ask an administrator for consent.
+90099 . administrator .
+- The app is not authorized in the customer's tenant.
+500011 InvalidResourceServicePrincipalNotFound administrator invalid_resource
+- The API is not in this tenant, or its identifier is misspelt.
+= Compare the scopes with 'Expose an API'; then have it consented to in this tenant.
+650052 . administrator .
+- The tenant has no service principal of the API, or no subscription to it.
+650054 . administrator .
+- The API that the app may call was removed.
+650056 . administrator .
+- The app lists no permission of the API, or nobody has consented.
+650057 . developer invalid_client
+- The registration does not list the API that was asked for.
+= Add the API under 'API permissions', and have it consented to.
+7000112 UnauthorizedClientApplicationDisabled administrator unauthorized_client
+- The app is disabled in the tenant.
+""",
+    ),
+    _group(
+        "Throttling and outages",
+        "Nothing: wait. Tokens in hand are used meanwhile.",
+        """
+50033 RetryableError nobody temporarily_unavailable
+- Entra had a short failure.
+50087 SasRetryableError nobody .
+- The multifactor service had a short failure.
+50088 . nobody .
+- Too many calls or messages for multifactor authentication.
+50166 ExternalClaimsProviderThrottled nobody .
+- A provider that Entra asks for claims is throttled.
+50196 LoopDetected developer invalid_grant
+- The same request came too often in a short time.
+= Look for a script or page that repeats a refused request; see MSAL_REAUTH_LIMIT.
+80002 OnPremisePasswordValidatorRequestTimedout administrator .
+- The company's own Active Directory did not answer in time.
+90006 ExternalServerRetryableError nobody .
+- A service that Entra depends on is not available.
+90012 RequestTimeout nobody .
+- Entra took too long.
+90024 RequestBudgetExceededError nobody .
+- Entra had a short failure.
+90033 MsodsServiceUnavailable nobody temporarily_unavailable
+- Entra's directory is not available.
+90055 TenantThrottlingError nobody .
+- The whole tenant is throttled.
+90090 GraphRetryableError nobody .
+- A service that Entra depends on is not available.
+""",
+    ),
+    _group(
+        "Settings and the app registration",
+        "Correct the setting or the registration; flask msal check looks at both.",
+        """
+50011 InvalidReplyTo developer .
+- The redirect URI is not registered for this app.
+50012 AuthenticationFailed developer invalid_client
+- The certificate or its signature is not accepted.
+50048 SubjectMismatchesIssuer developer invalid_client
+- The client assertion names two parties: subject and issuer must be the client ID.
+50049 NoSuchInstanceForDiscovery developer invalid_instance
+- Microsoft does not know the host of the authority.
+= Correct MSAL_AUTHORITY; for a private cloud set MSAL_INSTANCE_DISCOVERY to false.
+50194 . developer .
+- The app is of one tenant, but the authority is for all of them.
+= Put the tenant ID into MSAL_AUTHORITY, or make the app multitenant.
+70001 UnauthorizedClient developer unauthorized_client
+- The app is disabled, or not in this tenant.
+70002 InvalidClient developer invalid_client
+- The client secret is wrong.
+90002 InvalidTenantName developer invalid_request
+- There is no such tenant in this cloud.
+= Correct the tenant ID in MSAL_AUTHORITY, or the cloud's host.
+90019 MissingTenantRealm developer .
+- The authority names no tenant.
+90130 NonConvergedAppV2GlobalEndpointNotSupported developer .
+- The app cannot be used with /common or /consumers.
+= Put the tenant ID into MSAL_AUTHORITY.
+500112 . developer invalid_client
+- The code is redeemed for another redirect URI than it was asked for.
+= Set MSAL_REDIRECT_URI, so that all workers and hosts name the same.
+500113 . developer .
+- The registration has no redirect URI.
+650053 . developer invalid_client
+- The API does not have a scope of this name.
+700016 UnauthorizedClient_DoesNotMatchRequest developer unauthorized_client
+- The tenant does not know this client ID.
+700024 . developer invalid_client
+- The client assertion is not valid yet, or not any more.
+= Set the clock of this host (NTP); an assertion of your own must be renewed.
+700025 InvalidClientPublicClientWithCredential developer invalid_client
+- The app is registered as a public client, but sends a credential.
+= Register the redirect URI under the platform 'Web'.
+700027 . developer invalid_client
+- The certificate that signed the client assertion is not registered.
+700030 . developer .
+- The subject of the certificate is not authorized.
+700054 . developer .
+- An ID token was asked for at the authorize endpoint, which is not enabled.
+7000215 . developer invalid_client
+- The client secret is wrong; often its ID was taken for its value.
+7000218 . developer invalid_client
+- The token request came without a credential.
+7000222 InvalidClientSecretExpiredKeysProvided developer invalid_client
+- The client secret has expired.
+9002327 . developer invalid_request
+- The redirect URI is registered for a single-page app, not for a server.
+= Register the redirect URI under the platform 'Web', and delete the other.
+9002332 . developer .
+- The app is for Entra accounts, but the authority is the one of personal accounts.
+""",
+    ),
+    _group(
+        "Tokens, codes and requests",
+        "Seldom: a sign-in was interrupted. If it stays, look at what sits in between.",
+        """
+28002 . developer invalid_scope
+- A scope is not valid for this token request.
+= Ask for the scopes of one API at a time, by their full names.
+50001 InvalidResource developer invalid_resource
+- The API does not exist, or is disabled in the tenant.
+= Compare the scopes with 'Expose an API' of that API.
+50013 InvalidAssertion developer .
+- The assertion is not acceptable: expired, malformed, or of another issuer.
+= Get a new token for the user, and do not keep tokens for later.
+50027 InvalidJwtToken developer .
+- A token in the request is not acceptable.
+50147 MissingCodeChallenge developer .
+- The PKCE challenge has a wrong size.
+54005 . user invalid_grant
+- The code was redeemed before: a page was reloaded, or something opened the link.
+500133 . developer invalid_grant
+- The assertion is not valid at this time.
+= Set the clock of this host, and do not keep tokens for later.
+501481 . user invalid_grant
+- The PKCE verifier is not the one of this sign-in.
+70000 InvalidGrant user invalid_grant
+- The code or refresh token is not valid.
+70003 UnsupportedGrantType developer unsupported_grant_type
+- The token endpoint does not know this kind of request.
+70005 UnsupportedResponseType developer unsupported_response_type
+- The app is not enabled for what the authorize endpoint was asked for.
+70007 UnsupportedResponseMode developer .
+- The response mode is not supported.
+70011 InvalidScope developer invalid_scope
+- A scope is misspelt, or scopes of several APIs were asked for at once.
+= Ask for the scopes of one API at a time, by their full names.
+700005 InvalidGrantRedeemAgainstWrongTenant developer invalid_grant
+- The code is of another tenant than the one it is redeemed at.
+= Keep MSAL_AUTHORITY the same on all workers and hosts.
+700022 InvalidMultipleResourcesScope developer invalid_scope
+- Scopes of several APIs were asked for at once.
+= Ask for the scopes of one API at a time.
+90013 InvalidUserInput developer invalid_request
+- Something in the request is not valid.
+90014 MissingRequiredField developer invalid_request
+- A field of the request is missing.
+90015 QueryStringTooLong developer .
+- The address of the sign-in is too long; mostly the claims or scopes are.
+900144 . developer invalid_request
+- A parameter of the request is missing.
+9002313 InvalidRequest developer invalid_grant
+- The request is malformed; mostly the code or refresh token is cut off.
+""",
+    ),
+)
+
+_BY_NUMBER = {code.number: code for group in GROUPS for code in group.codes}
