@@ -104,7 +104,7 @@ def check_sdist(sdist: Path) -> None:
         names = {m.name.partition("/")[2] for m in archive.getmembers() if m.isfile()}
     names = {n for n in names if n.partition("/")[0] not in GENERATED}
     top = {p.name for p in ROOT.iterdir() if p.is_file() and p.name in names}
-    folders = files_under(PACKAGE, "tests", "example_app", "docs", ".ci")
+    folders = files_under(PACKAGE, "benchmarks", "docs", "tests", "example_app", ".ci")
     same_files("sdist", names, folders | top | tracked_files())
     check("sdist lacks", sorted(NEEDED_TO_TEST - names), [])
 

@@ -4,7 +4,7 @@ Data for people: ``flask msal explain`` and the documentation. No behaviour depe
 it, since Microsoft asks clients to branch on ``error``; what the extension does with an
 error is decided in ``errors`` alone. Names and meanings follow
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes, the values of
-``error`` are those of answers that were published.
+``error`` those of published answers where there are any, and else of their kind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Code:
     ``name``: Microsoft's, ``""`` if it has none. ``cause``, ``remedy``: a sentence or
     two for a developer. ``who``: one of :data:`WHO`; ``nobody`` means: wait.
     ``error``, ``suberror``: what comes with it; ``error`` is ``""`` if Entra keeps the
-    person on a page of its own, or no answer with this code was published.
+    person on a page of its own, or where it is not known.
     """
 
     number: int
@@ -391,6 +391,9 @@ GROUPS = (
 - The app is not enabled for what the authorize endpoint was asked for.
 70007 UnsupportedResponseMode developer .
 - The response mode is not supported.
+28000 . developer invalid_request
+- A token was asked for with scopes of several APIs.
+= Acquire a token for each API; login_required takes all their scopes together.
 70011 InvalidScope developer invalid_scope
 - A scope is misspelt, or scopes of several APIs were asked for at once.
 = Ask for the scopes of one API at a time, by their full names.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
-import importlib.util
 import typing as t
 
 from docutils import nodes
@@ -11,18 +9,12 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
+from flask_msal_errors import aadsts
+
 HEADS = ("Code", "Who resolves it", "Cause", "What to do")
-MODULE = "flask_msal_errors.aadsts"
 
 
-def groups() -> cabc.Sequence[t.Any]:
-    """The groups of codes, each with a title and codes; none if there is no table."""
-    if importlib.util.find_spec(MODULE) is None:
-        return ()
-    return t.cast("cabc.Sequence[t.Any]", importlib.import_module(MODULE).GROUPS)
-
-
-def row(code: t.Any) -> tuple[str, ...]:
+def row(code: aadsts.Code) -> tuple[str, ...]:
     link = f"`{code.number} <{code.url}>`__"
     name = f" ``{code.name}``" if code.name else ""
     return link + name, code.who, plain(code.cause), plain(code.remedy)
@@ -38,7 +30,7 @@ class Codes(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         parts = []
-        for group in groups():
+        for group in aadsts.GROUPS:
             parts += [group.title, "~" * len(group.title), ""]
             parts += [table(HEADS, map(row, group.codes))]
         return self.parse_text_to_nodes("\n".join(parts), allow_section_headings=True)

@@ -17,9 +17,7 @@ _WIDTH = 84
 
 def helps(app: Flask) -> cabc.Iterator[tuple[str, str]]:
     """Each command of the group, and what its ``--help`` prints."""
-    group = app.cli.commands.get("msal")
-    if not isinstance(group, click.Group):
-        return
+    group = t.cast(click.Group, app.cli.commands["msal"])
     for name in sorted(group.commands):
         path = f"flask msal {name}"
         context = click.Context(

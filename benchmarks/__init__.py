@@ -1,0 +1,30 @@
+"""What the extension costs, measured against a floor and against a peer.
+
+``tox -e benchmark`` runs all questions in some minutes, ``python -m benchmarks --only
+views,load`` some of them, ``--quick`` tells only whether they run. Needs Linux,
+``redis-server`` and, for ``load``, ``wrk`` on PATH; starts servers of its own.
+
+The floor is a bare Flask app with Flask-Session on the same store: F1 reads a user from
+the session, F2 an access token, too. It checks nothing and cannot refresh, so a ratio
+of 1 is out of reach. The peer is the package identity.
+
+Questions, a module each:
+
+``views``      time of a view with 1, 5 and 20 cached tokens, to the floor's
+``refresh``    time of a silent refresh, to the peer's; connections
+``signin``     HTTP calls and connections of a sign-in
+``challenge``  time from a refused API call to the redirect
+``traffic``    commands and bytes to and from Redis
+``memory``     Redis a session, a worker's growth a user
+``imports``    time to import the package
+``load``       throughput behind gunicorn, to the floor's
+
+How to read them. Rounds take each case once, in shuffled order; a figure is the median
+of the rounds, with its quartiles, and a ratio is that of two turns of one round: other
+programs slow both alike. Compare ratios across machines, never times. ``views`` counts
+the thread's processor time on a stand-in for Redis in memory, where nothing hides the
+extension's own work; beside that it uses a Redis server and the clock. Tokens are the
+emulator's, of about 1.2 KB, one for each API unless a line says otherwise; the emulator
+runs in a process of its own, and both it and the peer trust the bundle of certifi plus
+one CA, as they would in production.
+"""

@@ -1,0 +1,47 @@
+"""How fast a refused API call becomes the ``Location`` of a sign-in that meets it."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+
+from . import apps
+from .lab import Lab
+from .measure import Call
+from .measure import Figure
+from .measure import quartiles
+from .waiting import own_and_all
+
+#: Milliseconds of our own, over the calls of the API and the token endpoint.
+_TARGET = 2.0
+
+
+def measure(lab: Lab) -> cabc.Iterator[Figure]:
+    """A step-up that the API demands, its token live in each round."""
+    app = apps.ours(lab, lab.store)
+    cookie = lab.sign_in(app, "/token")
+    token = Call(app, "/token", cookie, says="Ada")
+    called = Call(app, "/api/me", cookie)
+    refused = Call(app, "/api/me", cookie, status=302)
+    rounds = 3 if lab.quick else 60
+    plain = []
+    for _ in range(rounds):
+        token()
+        plain.append(own_and_all(called))
+    lab.entra.ask("require_context", "/me", "c9")
+    try:
+        taken = []
+        for _ in range(rounds):
+            token()
+            taken.append(own_and_all(refused))
+    finally:
+        lab.entra.ask("clear_policies")
+    yield _figure("a call that succeeds, own work", [own for own, _, _ in plain])
+    yield _figure("refused call, own work", [own for own, _, _ in taken], _TARGET)
+    yield _figure("refused call, with waiting", [whole for _, whole, _ in taken])
+    calls = max(calls for _, _, calls in taken)
+    yield Figure("challenge", "HTTP calls at most: API, token endpoint", calls, "")
+
+
+def _figure(name: str, seconds: list[float], target: float | None = None) -> Figure:
+    middle, low, high = (value * 1e3 for value in quartiles(seconds))
+    return Figure("challenge", name, middle, "ms", low, high, target)

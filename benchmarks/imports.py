@@ -1,0 +1,43 @@
+"""What importing the package adds, and what requests import."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import subprocess
+import sys
+
+from . import apps
+from .lab import Lab
+from .measure import Call
+from .measure import Figure
+from .measure import quartiles
+
+#: Milliseconds.
+_TARGET = 60
+
+_TIMED = """\
+import time
+import flask, flask_session, flask_session.redis, msal
+start = time.perf_counter()
+import flask_msal_errors
+print(time.perf_counter() - start)
+"""
+
+
+def measure(lab: Lab) -> cabc.Iterator[Figure]:
+    """In fresh interpreters, after Flask, MSAL and Flask-Session with its backend."""
+    rounds = 3 if lab.quick else 15
+    taken = []
+    for _ in range(rounds):
+        command = [sys.executable, "-c", _TIMED]
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        taken.append(float(done.stdout) * 1e3)
+    middle, low, high = quartiles(taken)
+    yield Figure("imports", "the package", middle, "ms", low, high, _TARGET)
+    app = apps.ours(lab, lab.store)
+    cookie = lab.sign_in(apps.ours(lab, lab.store), "/token")
+    before = set(sys.modules)
+    for page in ("/user", "/token"):
+        Call(app, page, cookie, says="Ada")()
+    late = len(set(sys.modules) - before)
+    yield Figure("imports", "modules on the path of a request", late, "", target=0)

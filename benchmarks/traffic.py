@@ -1,0 +1,81 @@
+"""What a request asks of Redis, counted by the Redis server itself."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+from . import views
+from .lab import Lab
+from .measure import Case
+from .measure import Figure
+
+_READS = ("cmdstat_get", "cmdstat_mget")
+_WRITES = ("cmdstat_set", "cmdstat_setex", "cmdstat_del")
+#: Reads over those of Flask-Session's one session.
+_MORE = {"user": 0, "token": 1}
+#: Bytes of a session's record with usual claims.
+_RECORD = 1024
+
+
+def measure(lab: Lab) -> cabc.Iterator[Figure]:
+    """Commands and bytes of one request, and the size of the session."""
+    people = views.signed_in(lab)
+    cases = views.cases_on(lab, lab.store, people)
+    record = _session(lab, people["1"])
+    yield Figure("traffic", "session record", len(record), "bytes", target=_RECORD)
+    hold = float(b"eyJ" in record)
+    yield Figure("traffic", "tokens in the session record", hold, "", target=0)
+    idle = _counted(lab, lambda: None, 1)
+    times = 5 if lab.quick else 50
+    for name, case in cases.items():
+        found = _counted(lab, case, times)
+        used = {kind: (found[kind] - idle[kind]) / times for kind in found}
+        yield from _figures(name, used)
+
+
+def _session(lab: Lab, cookie: str) -> bytes:
+    found: t.Any = lab.store.get(f"session:{cookie.partition('=')[2]}")
+    return bytes(found)
+
+
+def _figures(name: str, used: dict[str, float]) -> cabc.Iterator[Figure]:
+    kind, _, count = name.partition(" ")
+    title = f"{kind} view, {count} cached" if count else kind
+    most = 1 + _MORE[kind] if kind in _MORE else None
+    yield Figure("traffic", f"{title}, reads", used["reads"], "", target=most)
+    writes = used["writes"]
+    yield Figure("traffic", f"{title}, writes", writes, "", target=1 if most else None)
+    series = f"{kind} view" if count else ""
+    x = float(count) if count else None
+    for way in ("to", "from"):
+        figure = Figure("traffic", f"{title}, {way} Redis", used[way], "bytes")
+        yield figure
+    yield Figure(
+        *("traffic", f"{title}, to and from Redis", used["to"] + used["from"], "bytes"),
+        series=series,
+        x=x,
+    )
+
+
+def _counted(lab: Lab, case: Case, times: int) -> dict[str, float]:
+    before = _now(lab)
+    for _ in range(times):
+        case()
+    now = _now(lab)
+    return {kind: now[kind] - before[kind] for kind in now}
+
+
+def _now(lab: Lab) -> dict[str, float]:
+    stats: t.Any = lab.store.info("commandstats")
+    network: t.Any = lab.store.info("stats")
+
+    def calls(kinds: cabc.Iterable[str]) -> float:
+        return sum(stats.get(kind, {}).get("calls", 0) for kind in kinds)
+
+    return {
+        "reads": calls(_READS),
+        "writes": calls(_WRITES),
+        "to": network["total_net_input_bytes"],
+        "from": network["total_net_output_bytes"],
+    }

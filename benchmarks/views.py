@@ -1,0 +1,127 @@
+"""What a view costs that needs a user, or a live token, over one that reads a session.
+
+Direct WSGI calls, processor time of the thread, on the stand-in for Redis and, by the
+clock, on a real Redis server.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import time
+import typing as t
+
+from cryptography.fernet import Fernet
+
+from . import apps
+from .lab import Lab
+from .measure import Call
+from .measure import Case
+from .measure import Figure
+from .measure import Rounds
+from .measure import alternate
+from .measure import quartiles
+from .measure import ratio
+from .stores import MemoryRedis
+
+#: Cached tokens of a session, one of them the API's that is measured.
+TOKENS = (1, 5, 20)
+_TARGETS = {1: 1.15, 5: 1.20, 20: 1.20}
+
+
+def measure(lab: Lab) -> cabc.Iterator[Figure]:
+    """Ratios to the floor with both stores, and the price of encryption."""
+    rounds, calls = (3, 3) if lab.quick else (300, 20)
+    people = signed_in(lab)
+    memory = MemoryRedis(lab.store)
+    cases = cases_on(lab, memory, people)
+    taken = alternate(cases, rounds=rounds, calls=calls, clock=time.thread_time_ns)
+    yield from _figures("memory", taken, targets=True)
+    taken = alternate(cases_on(lab, lab.store, people), rounds=rounds // 3, calls=calls)
+    yield from _figures("Redis", taken, targets=False)
+    yield from _encrypted(lab, rounds, calls)
+
+
+def signed_in(lab: Lab, **config: t.Any) -> dict[str, str]:
+    """Cookies of users, by what they have; all is in the real Redis."""
+    app = apps.ours(lab, lab.store, **config)
+    floor = apps.floor(lab.config(), lab.store)
+    people = {}
+    lab.sign_in(app, "/consent")
+    for count in TOKENS:
+        people[f"{count}"] = cookie = lab.sign_in(app, "/token")
+        Call(app, f"/more/{count - 1}", cookie)()
+    size = int(Call(app, "/token", cookie)().split()[-1])
+    for name, kept in {"F1": 0, "F2": size}.items():
+        with floor.test_client() as client:
+            client.get(f"/fill/{kept}")
+            session = client.get_cookie("session")
+            assert session is not None
+            people[name] = f"session={session.value}"
+    return people
+
+
+def cases_on(lab: Lab, store: t.Any, people: dict[str, str]) -> dict[str, Case]:
+    """All views, on one store."""
+    floor, app = apps.floor(lab.config(), store), apps.ours(lab, store)
+    cases: dict[str, Case] = {
+        "F1": Call(floor, "/user", people["F1"]),
+        "F2": Call(floor, "/token", people["F2"]),
+    }
+    for count in TOKENS:
+        cases[f"user {count}"] = Call(app, "/user", people[f"{count}"])
+        cases[f"token {count}"] = Call(app, "/token", people[f"{count}"])
+    cases["twins 20"] = Call(app, "/twin", people["20"])
+    return cases
+
+
+def _figures(store: str, taken: Rounds, *, targets: bool) -> cabc.Iterator[Figure]:
+    for name, base in (("F1", "F1"), ("F2", "F2")):
+        yield _microseconds(f"{name}, {store}", taken[base])
+    for count in TOKENS:
+        for kind, base in (("user", "F1"), ("token", "F2")):
+            case, title = f"{kind} {count}", f"{kind} view, {count} cached, {store}"
+            target = 1.05 if kind == "user" else _TARGETS[count]
+            yield Figure(
+                "views",
+                title,
+                *_swapped(ratio(taken, case, base), f"x {base}"),
+                target=target if targets else None,
+                series=f"{kind} view, {store}",
+                x=count,
+            )
+            yield _microseconds(title, taken[case])
+    twins = f"token view, 19 cached for the same API, {store}"
+    yield Figure("views", twins, *_swapped(ratio(taken, "twins 20", "F2"), "x F2"))
+
+
+def _swapped(
+    found: tuple[float, float, float], unit: str
+) -> tuple[float, str, float, float]:
+    middle, low, high = found
+    return middle, unit, low, high
+
+
+def _microseconds(name: str, seconds: list[float]) -> Figure:
+    middle, low, high = (value * 1e6 for value in quartiles(seconds))
+    return Figure("views", name, middle, "µs", low, high)
+
+
+def _encrypted(lab: Lab, rounds: int, calls: int) -> cabc.Iterator[Figure]:
+    keys = {"MSAL_ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
+    app = apps.ours(lab, lab.store, **keys)
+    people = signed_in(lab, **keys)
+    memory = MemoryRedis(lab.store)
+    app, floor = apps.ours(lab, memory, **keys), apps.floor(lab.config(), memory)
+    cases: dict[str, Case] = {"F2": Call(floor, "/token", people["F2"])}
+    for count in TOKENS:
+        cases[f"{count}"] = Call(app, "/token", people[f"{count}"])
+    taken = alternate(cases, rounds=rounds, calls=calls, clock=time.thread_time_ns)
+    for count in TOKENS:
+        title = f"token view, {count} cached, encrypted, memory"
+        yield Figure(
+            "views",
+            title,
+            *_swapped(ratio(taken, f"{count}", "F2"), "x F2"),
+            series="token view, encrypted",
+            x=count,
+        )
