@@ -233,6 +233,9 @@ class TestDecode:
     def test_status(self, run: Run) -> None:
         """A 403 with invalid_token asks for no new token; a 401 does."""
         value = 'Bearer error="invalid_token"'
+        for status, words in (("403", "Nothing:"), ("401", "renewed without")):
+            piped = f"HTTP/2 {status}\r\nwww-authenticate: {value}\r\n\r\n"
+            assert words in run("decode", input=piped).stdout
         assert "renewed without the user" in run("decode", value).stdout
         assert "Nothing:" in run("decode", "--status", "403", value).stdout
 

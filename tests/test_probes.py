@@ -231,12 +231,20 @@ class TestTls:
         )
         assert (found.level, "SSLError" in found.text) == (WARNING, True)
 
-    def test_silent(self, entra: Emulator) -> None:
+    def test_silent(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that says nothing is waited for as long as for any call."""
+        connect, timeouts = socket.create_connection, []
+
+        def connecting(address: t.Any, timeout: float) -> socket.socket:
+            timeouts.append(timeout)
+            return connect(address, timeout)
+
+        monkeypatch.setattr(socket, "create_connection", connecting)
         with rooms.silent_listener() as url:
             made = rooms.settings(entra, MSAL_HTTP_TIMEOUT=0.2)
             found = probes.tls(url.replace("http:", "https:"), made)
         assert (found.level, "TimeoutError" in found.text) == (WARNING, True)
+        assert timeouts == [0.2]
 
     def test_proxy(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         """Past a proxy nobody is connected to directly."""
