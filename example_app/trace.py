@@ -78,7 +78,7 @@ def answered() -> None:
         _tell("done", f"The {again}, and the API answered.", ends=True)
 
 
-def _signed_in(app: Flask, *, user: User) -> None:
+def _signed_in(app: Flask, *, user: User, **_: t.Any) -> None:
     _close()
     _tell("done", "You signed in.", ends=True)
 

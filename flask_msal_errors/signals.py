@@ -1,6 +1,7 @@
 """What happens to a sign-in: signals (https://blinker.readthedocs.io) and log lines.
 
-Each signal is sent with the Flask app as its sender. No argument holds a token.
+Each signal is sent with the Flask app as its sender. No argument holds a token. Later
+versions may send more: a receiver takes ``**extra``.
 
 Each also has a line in the log ``flask_msal_errors``, with fields for JSON loggers
 (``extra``), which are empty if there is nothing to tell:

@@ -701,7 +701,7 @@ class TestUnsafeMethods:
         )
         assert answer.status_code == 401
         assert answer.mimetype == "text/html"
-        assert "<strong>not</strong> carried out" in answer.text
+        assert "What you just sent was not carried out." in answer.text
         assert 'target="_blank" rel="noopener">Continue in a new tab<' in answer.text
 
     def test_head(self, offline: Offline) -> None:

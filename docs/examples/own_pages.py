@@ -25,11 +25,11 @@ def create_app():
         return f"Busy. Try again in {error.retry_after} s.", error.status, wait
 
     @signals.sign_in_failed.connect_via(app)
-    def note_failure(sender, error):
+    def note_failure(sender, error, **extra):
         app.logger.warning("sign-in failed: %s %s", type(error).__name__, error.codes)
 
     @signals.challenge_received.connect_via(app)
-    def note_challenge(sender, error, silent):
+    def note_challenge(sender, error, silent, **extra):
         met = "silently" if silent else "by the user"
         app.logger.info("a challenge (%s) is met %s", error.reason, met)
 
