@@ -102,18 +102,18 @@ class Caches:
         )
         return found
 
-    def drop(self, refused: str) -> bool:
+    def drop(self, refused: str, scopes: cabc.Iterable[str] = ()) -> None:
         """Forget a refused access token and its twins for the same resource.
 
-        :return: whether the refused token was here.
+        :param scopes: what it was got for, in case it is not here any more.
         """
         entries = list(self.tokens.search(_Kind.ACCESS_TOKEN))
         found = [entry for entry in entries if entry["secret"] == refused]
-        resources = {name for entry in found for name in _resources(entry)}
+        resources = {name for entry in found for name in _resources(entry["target"])}
+        resources |= _resources(" ".join(scopes))
         for entry in entries:
-            if entry in found or resources & _resources(entry):
+            if entry in found or resources & _resources(entry["target"]):
                 self.tokens.remove_at(entry)
-        return bool(found)
 
     def pause(self) -> tuple[int, int]:
         """For how many seconds the token endpoint is to be left alone, and why.
@@ -143,8 +143,8 @@ def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _resources(entry: dict[str, t.Any]) -> set[str]:
-    return {resource(group[0]) for group in by_resource(entry["target"].split())}
+def _resources(target: str) -> set[str]:
+    return {resource(group[0]) for group in by_resource(target.split())}
 
 
 def _is_token_cache(text: str) -> bool:

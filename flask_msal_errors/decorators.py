@@ -20,10 +20,14 @@ from werkzeug.wrappers import Response
 
 from . import signals
 from .demands import Missing
-from .downstream import refusal
-from .downstream import refusal_in
+from .downstream import demanded
+from .downstream import demanded_in
+from .downstream import paused
+from .downstream import paused_in
 from .errors import InteractionRequired
-from .errors import TokenError
+from .errors import MsalAuthError
+from .errors import ServiceUnavailable
+from .errors import Throttled
 from .errors import from_result
 from .errors import is_error
 from .id_token import LEEWAY
@@ -94,30 +98,31 @@ class Guardian:
         :raises Throttled: the API named a time to come back, and so does the answer.
         :raises ServiceUnavailable: the same, of an API that does not work.
         """
-        found = refusal_in(error, scopes, self._tokens)
+        found = demanded_in(error, scopes, self._tokens)
+        if found is None and not _has_handler(error):
+            _give_back(paused_in(error))
         if found is None:
             raise
         return self._resolve(found)
 
     def after_value(self, value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
         """The answer in place of a returned error value, or the value itself."""
-        found: TokenError | None = None
-        if not isinstance(value, _ANSWERS):
-            found = refusal(value, scopes, self._tokens)
-        elif type(value) is dict and is_error(value):
-            returned = from_result(value, scopes=scopes)
-            found = returned if isinstance(returned, InteractionRequired) else None
-        if found is not None:
+        found: MsalAuthError | None = None
+        if isinstance(value, _ANSWERS):
+            if type(value) is dict and is_error(value):
+                found = from_result(value, scopes=scopes)
+        # Flask takes any WSGI application, too.
+        elif not callable(value):
+            found = demanded(value, scopes, self._tokens)
+            _give_back(None if found else paused(value))
+        if isinstance(found, InteractionRequired):
             return self._resolve(found)
         asked: Request = request._get_current_object()  # type: ignore[attr-defined]
         if LOOPS in asked.environ.get("HTTP_COOKIE", ""):
             self._signin.settle(asked)
         return value
 
-    def _resolve(self, error: TokenError) -> t.Any:
-        if not isinstance(error, InteractionRequired):
-            signals.announce(error)
-            raise error
+    def _resolve(self, error: InteractionRequired) -> t.Any:
         signals.emit(signals.challenge_received, error=error, silent=False)
         return self._answer(Missing.of(error), error)
 
@@ -136,6 +141,19 @@ class Guardian:
             return self._pages.interaction(missing, error, lost=reason.words)
         way = self._signin.begin(request, missing, back, page=here, refused=error)
         return self._pages.kept(way)
+
+
+def _give_back(pause: Throttled | ServiceUnavailable | None) -> None:
+    """Answer with the pause that an API asked for."""
+    if pause is not None:
+        signals.announce(pause)
+        raise pause
+
+
+def _has_handler(error: Exception) -> bool:
+    """Whether the app answers this exception itself."""
+    find = current_app._find_error_handler
+    return find(error, request.blueprints) is not None
 
 
 def guarding(

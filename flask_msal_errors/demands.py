@@ -40,7 +40,8 @@ class Missing:
         Consent to another scope is another demand: it ends when all are given.
         """
         consent = self.reason == "consent_required"
-        about = {scope if consent else resource(scope) for scope in self.scopes}
+        # Of several APIs the one that refuses comes first: the next is another demand.
+        about = set(self.scopes) if consent else set(map(resource, self.scopes[:1]))
         names = claim_names(self.claims)
         parts = [user, sorted(about), names, self.acrs, self.max_age]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]

@@ -22,7 +22,6 @@ from .errors import InteractionRequired
 from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .errors import Throttled
-from .errors import TokenError
 from .errors import from_result
 from .errors import is_error
 from .errors import parse_retry_after
@@ -84,15 +83,26 @@ def demanded(
     if responses.status_of(response) not in (401, 403):
         return None
     token = responses.refused_token(response)
+    called: tuple[str, ...] = ()
     if tokens is not None:
         token, called = tokens.lent(token)
         scopes = called or scopes
     demand = challenge_of(response, scopes)
     if demand is None:
         return None
+    if is_only_stale(demand):
+        if tokens is not None and token and called:
+            _forget_stale(tokens, token)
+        return None
     if tokens is not None and token:
         tokens.drop(token)
-    return None if is_only_stale(demand) else required(demand, scopes)
+    return required(demand, scopes)
+
+
+def _forget_stale(tokens: Tokens, token: str) -> None:
+    """Nobody is asked, so nobody waits: the next refusal will do it otherwise."""
+    with contextlib.suppress(ServiceUnavailable):
+        tokens.drop(token, wait=0)
 
 
 def paused(response: t.Any) -> Throttled | ServiceUnavailable | None:
@@ -111,20 +121,10 @@ def paused(response: t.Any) -> Throttled | ServiceUnavailable | None:
     return ServiceUnavailable(message, error="api_unavailable", retry_after=seconds)
 
 
-def refusal(
-    response: t.Any, scopes: cabc.Sequence[str], tokens: Tokens
-) -> TokenError | None:
-    """What keeps an API from answering, if it is the user's part or passes by itself.
-
-    Anything else of a response, or of another value, is the view's to judge.
-    """
-    return demanded(response, scopes, tokens) or paused(response)
-
-
-def refusal_in(
+def demanded_in(
     error: BaseException, scopes: cabc.Sequence[str], tokens: Tokens
-) -> TokenError | None:
-    """The same for an exception: it or what it was raised from may be a refusal.
+) -> InteractionRequired | None:
+    """The same as :func:`demanded`, of an exception or what it was raised from.
 
     What the app itself aborts with is its own answer.
     """
@@ -134,10 +134,22 @@ def refusal_in(
         if isinstance(cause, (MsalAuthError, HTTPException)):
             continue
         for response in responses.responses_in(cause):
-            found = refusal(response, scopes, tokens)
+            found = demanded(response, scopes, tokens)
             if found is not None:
                 return found
     return None
+
+
+def paused_in(error: BaseException) -> Throttled | ServiceUnavailable | None:
+    """The same as :func:`paused`, of an exception or a member of its group.
+
+    Not of what it was raised from: an app that wraps an error says what it means.
+    """
+    if isinstance(error, (MsalAuthError, HTTPException)):
+        return None
+    own = [paused(response) for response in responses.responses_in(error)]
+    members = [paused_in(member) for member in responses.members_of(error)]
+    return next((found for found in own + members if found is not None), None)
 
 
 def check(

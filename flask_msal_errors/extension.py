@@ -329,6 +329,10 @@ def _begin_request(app: Flask, **_: t.Any) -> None:
     # The callback of form_post comes without the session's cookie.
     elif is_due(current):
         _rooms().signin.renew()
+    else:
+        # Flask notes that this looked at the session, and would tell every cache of
+        # every public page that it varies by the cookie.
+        current.accessed = False
     if asked.method == "POST":
         _rooms().resume.receive(asked)
 

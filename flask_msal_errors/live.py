@@ -1,15 +1,13 @@
-"""Living access tokens, those of each API in an entry of their own.
+"""The living access tokens of a session, in an entry of their own.
 
-Owns these entries: a hit takes one small read, neither MSAL nor the record. They follow
-the record's token cache, and end before their tokens do.
+Owns that entry: a hit takes one small read, neither MSAL nor the record. It follows the
+record's token cache, and ends before the last of its tokens, and with the session.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import functools
-import hashlib
 import logging
 import time
 import typing as t
@@ -18,10 +16,9 @@ from datetime import timedelta
 import msgspec
 
 from .caches import Caches
-from .caches import by_resource
-from .challenge import resource
 from .record import Record
 from .record import Records
+from .record import live_key
 from .store import Store
 from .vault import Vault
 
@@ -29,8 +26,6 @@ logger = logging.getLogger("flask_msal_errors")
 
 #: MSAL takes a token for expired this early (seconds), and so do we.
 EARLY = 300
-
-_KIND = "live-"
 
 
 class Token(msgspec.Struct, array_like=True, frozen=True):
@@ -69,9 +64,6 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
         }
 
 
-Entries: t.TypeAlias = dict[str, list[Token]]
-
-
 class Live:
     """The living tokens of all sessions, under the handles of their records."""
 
@@ -83,63 +75,50 @@ class Live:
         self._vault = vault
         self._client_id = client_id
 
-    def tokens(self, handle: str, scope: str) -> list[Token]:
-        """The tokens for the API of a scope; none if their entry cannot be read."""
-        entry = self._store.read(self._key(handle, scope))
+    def tokens(self, handle: str) -> list[Token]:
+        """The tokens of a session; none if their entry cannot be read."""
+        entry = self._store.read(live_key(handle))
         if entry is None:
             return []
         try:
             return _decoded(self._vault.open(entry))
-        except (ValueError, msgspec.MsgspecError) as error:
+        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
             logger.warning("Tokens were unreadable (%s).", type(error).__name__)
             return []
 
     @contextlib.contextmanager
-    def changing(self, handle: str, wait: float | None = None) -> cabc.Iterator[Record]:
-        """A record, alone, as :meth:`.Records.changing` has it; the entries follow.
+    def changing(
+        self, handle: str, wait: float | None = None, *, always: bool = False
+    ) -> cabc.Iterator[Record]:
+        """A record, alone, as :meth:`.Records.changing` has it; the entry follows.
 
-        They come first: a token that is dropped is nowhere else when it is gone there.
+        It comes first: a token that is dropped is nowhere else when it is gone there.
+
+        :param always: write the entry though the record's tokens did not change.
         """
         with self._records.changing(handle, wait) as record:
             text = record.tokens
             try:
                 yield record
             finally:
-                if record.tokens != text:
-                    self._follow(handle, text, record)
+                if always or record.tokens != text:
+                    self._follow(handle, record)
 
-    def _follow(self, handle: str, before: str, record: Record) -> None:
-        old, new = self._entries(handle, before), self._entries(handle, record.tokens)
-        for key in old.keys() - new.keys():
-            self._store.delete(key)
-        for key, tokens in new.items():
-            if tokens != old.get(key):
-                left = max(token.expires for token in tokens) - EARLY - time.time()
-                entry = self._vault.seal(msgspec.json.encode(tokens).decode())
-                self._store.write(key, entry, timedelta(seconds=max(1, left)))
-        others = [key for key in record.entries if not key.startswith(_KIND)]
-        record.entries = [*others, *new]
+    def _follow(self, handle: str, record: Record) -> None:
+        tokens = self._living(record)
+        if not tokens:
+            self._store.delete(live_key(handle))
+            return
+        left = max(token.expires for token in tokens) - EARLY - time.time()
+        lifetime = min(max(1.0, left), self._records.lifetime.total_seconds())
+        entry = self._vault.seal(msgspec.json.encode(tokens).decode())
+        self._store.write(live_key(handle), entry, timedelta(seconds=lifetime))
 
-    def _entries(self, handle: str, text: str) -> Entries:
-        """The living tokens of a token cache, by the keys of their entries."""
-        found: Entries = {}
-        for entry in Caches.of(Record(text)).access_tokens(self._client_id):
-            token = Token.of(entry)
-            if token.expires - time.time() > EARLY:
-                for group in by_resource(token.scopes.split()):
-                    key = self._key(handle, group[0])
-                    found.setdefault(key, []).append(token)
-        return found
-
-    def _key(self, handle: str, scope: str) -> str:
-        return f"{_KIND}{handle}-{_place(self._client_id, scope)}"
+    def _living(self, record: Record) -> list[Token]:
+        entries = Caches.of(record).access_tokens(self._client_id)
+        now = time.time()
+        found = [Token.of(entry) for entry in entries]
+        return [token for token in found if token.expires - now > EARLY]
 
 
 _decoded = msgspec.json.Decoder(list[Token]).decode
-
-
-@functools.lru_cache(maxsize=1024)
-def _place(client_id: str, scope: str) -> str:
-    """A name for an API, as the app of a client ID knows it."""
-    name = f"{client_id} {resource(scope)}"
-    return hashlib.sha256(name.encode()).hexdigest()[:32]

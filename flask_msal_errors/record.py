@@ -114,13 +114,13 @@ class Records:
         """
         self._store = store
         self._codec = codec
-        self._lifetime = lifetime
+        self.lifetime = lifetime
         self._patience = patience
 
     def create(self, record: Record) -> str:
         """Keep a new record; returns its handle, a secret of 256 bits."""
         handle = secrets.token_urlsafe(32)
-        self._store.write(_key(handle), self._codec.encode(record), self._lifetime)
+        self._store.write(_key(handle), self._codec.encode(record), self.lifetime)
         return handle
 
     def load(self, handle: str) -> Record:
@@ -149,9 +149,9 @@ class Records:
 
     def _save(self, handle: str, record: Record) -> None:
         entry = self._codec.encode(record)
-        if not self._store.replace(_key(handle), entry, self._lifetime):
-            # Signed out meanwhile: whoever did it may not know of the newest entries.
-            self._delete_entries(record)
+        if not self._store.replace(_key(handle), entry, self.lifetime):
+            # Signed out meanwhile: whoever did it may not know of the newest.
+            self._delete_entries(handle, record)
 
     def renew(self, handle: str) -> bool:
         """Give the record its full lifetime again.
@@ -163,7 +163,7 @@ class Records:
             with self._store.lock(_key(handle), timeout=5, wait=0):
                 entry = self._store.read(_key(handle))
                 if entry is not None:
-                    self._store.replace(_key(handle), entry, self._lifetime)
+                    self._store.replace(_key(handle), entry, self.lifetime)
         except ServiceUnavailable:
             return False
         return True
@@ -189,13 +189,19 @@ class Records:
 
     def delete(self, handle: str) -> None:
         """Forget the record for good, and what is attached to it."""
-        record = self.load(handle)
+        self._delete_entries(handle, self.load(handle))
         self._store.delete(_key(handle))
-        self._delete_entries(record)
+        # A change that came in between wrote it before its record failed.
+        self._store.delete(live_key(handle))
 
-    def _delete_entries(self, record: Record) -> None:
-        for key in record.entries:
+    def _delete_entries(self, handle: str, record: Record) -> None:
+        for key in (live_key(handle), *record.entries):
             self._store.delete(key)
+
+
+def live_key(handle: str) -> str:
+    """Where a session's living tokens are: it ends with the record, or without it."""
+    return f"live-{handle}"
 
 
 def _key(handle: str) -> str:

@@ -69,10 +69,15 @@ def causes_of(error: BaseException) -> cabc.Iterator[BaseException]:
             continue
         seen.add(id(cause))
         yield cause
-        members = getattr(cause, "exceptions", ())
-        waiting.extend(members if isinstance(members, tuple) else ())
+        waiting.extend(members_of(cause))
         if cause.__cause__ is not None:
             waiting.append(cause.__cause__)
+
+
+def members_of(error: BaseException) -> tuple[BaseException, ...]:
+    """The members of an exception group; none of any other exception."""
+    members = getattr(error, "exceptions", ())
+    return members if isinstance(members, tuple) else ()
 
 
 def _texts(value: t.Any) -> list[str]:

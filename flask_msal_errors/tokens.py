@@ -6,6 +6,7 @@ Owns the path record → caches → MSAL → record, one refresh at a time per s
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import json
 import time
 import typing as t
@@ -91,15 +92,22 @@ class Tokens:
             token = next(reversed(lent), None)
         return token, lent.get(token or "", ())
 
-    def drop(self, refused: str) -> None:
-        """Forget a refused access token and its twins, or MSAL hands them out again."""
+    def drop(self, refused: str, wait: float | None = None) -> None:
+        """Forget a refused access token and its twins, or MSAL hands them out again.
+
+        Wherever it still lies: the store may have lost the record, or the other entry.
+
+        :param wait: seconds for whoever changes the record now; enough by default.
+        """
         person = signed_in()
-        if person is None:
+        if person is None or refused in _here().dropped:
             return
-        with self._live.changing(person.handle) as record:
+        scopes = self.lent(refused)[1]
+        alive = any(x.secret == refused for x in self._live.tokens(person.handle))
+        with self._live.changing(person.handle, wait, always=alive) as record:
             user = Caches.of(record)
-            if user.drop(refused):
-                user.save(record)
+            user.drop(refused, scopes)
+            user.save(record)
         _here().forget()
 
     def proofs(self) -> dict[str, int]:
@@ -113,10 +121,10 @@ class Tokens:
 
     def _alive(self, person: SignedIn, scopes: list[str]) -> dict[str, t.Any] | None:
         """A living token, its entry read from the store once per request."""
-        kept, key = _here().live, (person.handle, scopes[0])
-        if key not in kept:
-            kept[key] = self._live.tokens(*key)
-        for token in kept[key]:
+        kept = _here().live
+        if person.handle not in kept:
+            kept[person.handle] = self._live.tokens(person.handle)
+        for token in kept[person.handle]:
             if token.serves(scopes):
                 return token.result()
         return None
@@ -136,13 +144,32 @@ class Tokens:
         forced: bool,
         refused: str | None,
     ) -> dict[str, t.Any]:
-        """A token by way of the record, and of the identity provider if need be."""
-        found = None if forced else self._client.cached(self._caches(person), scopes)
-        found = found or self._while_away(person, scopes, forced)
-        if found is None:
-            due = None if forced else self._due(person, scopes)
-            found = self._refresh(person, scopes, claims, forced, refused, due)
-        return found
+        """A token by way of the record, and of the identity provider if need be.
+
+        One that is due for renewal will do if the provider cannot be found.
+        """
+        due = None
+        if not forced:
+            user = Caches.of(self._record(person))
+            found = self._client.cached(user, scopes)
+            if found is not None:
+                self._refill(person)
+                return found
+            due = self._client.cached(user, scopes, due=True)
+        try:
+            # Discovery comes before the lock, which would have to outlive it otherwise.
+            self._client.ready()
+        except ServiceUnavailable:
+            if due is None:
+                raise
+            return due
+        return self._refresh(person, scopes, claims, forced, refused, due)
+
+    def _refill(self, person: SignedIn) -> None:
+        """Put the living tokens back, which the store lost; if not now, then later."""
+        with contextlib.suppress(ServiceUnavailable):
+            with self._live.changing(person.handle, 0, always=True):
+                pass
 
     def _refresh(
         self,
@@ -182,47 +209,31 @@ class Tokens:
             return self._client.silent(
                 user, scopes, claims=claims, force_refresh=forced
             )
+        except InteractionRequired:
+            if refused is not None:
+                user.drop(refused, scopes)
+                _here().dropped.add(refused)
+            raise
         finally:
             user.save(record)
 
-    def _while_away(
-        self, person: SignedIn, scopes: list[str], forced: bool
-    ) -> dict[str, t.Any] | None:
-        """A token that is due for renewal, if the identity provider cannot be found.
-
-        Discovery comes before the lock, which would have to outlive it otherwise.
-        """
-        try:
-            self._client.ready()
-        except ServiceUnavailable:
-            found = None if forced else self._due(person, scopes)
-            if found is None:
-                raise
-            return found
-        return None
-
-    def _due(self, person: SignedIn, scopes: list[str]) -> dict[str, t.Any] | None:
-        """A living token, whether it is due for renewal or not."""
-        return self._client.cached(self._caches(person), scopes, due=True)
-
-    def _caches(self, person: SignedIn) -> Caches:
-        return Caches.of(self._record(person))
-
     def _record(self, person: SignedIn) -> Record:
         """The record, read from the store once per request."""
-        here = _here()
-        if here.record is None or here.record[0] != person.handle:
-            here.record = (person.handle, self._records.load(person.handle))
-        return here.record[1]
+        kept = _here().record
+        if kept is None or kept[0] != person.handle:
+            kept = person.handle, self._records.load(person.handle)
+            _here().record = kept
+        return kept[1]
 
 
 class _Here:
     """What a request knows of its user's tokens."""
 
     def __init__(self) -> None:
-        self.live: dict[tuple[str, str], list[Token]] = {}
+        self.live: dict[str, list[Token]] = {}
         self.record: tuple[str, Record] | None = None
         self.lent: dict[str, tuple[str, ...]] = {}
+        self.dropped: set[str] = set()
 
     def lend(self, token: str, scopes: tuple[str, ...]) -> None:
         """Note that a token is handed out, and for which scopes it was got."""
@@ -259,6 +270,11 @@ def checked(scopes: cabc.Sequence[str]) -> list[str]:
     # The characters of a text are texts, too.
     if listed is None or isinstance(scopes, (str, bytes)):
         raise ConfigurationError('scopes must be a list of texts: ["Mail.Read"].')
+    if len(listed) > 1 and any(scope.endswith("/.default") for scope in listed):
+        raise ConfigurationError(
+            f"scopes are {listed!r}, but Entra takes /.default alone (AADSTS70011): "
+            "name the scopes instead."
+        )
     if not _REFUSED.isdisjoint(listed):
         raise ConfigurationError(
             f"scopes hold {', '.join(sorted(_REFUSED.intersection(listed)))}, which "

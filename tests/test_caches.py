@@ -123,10 +123,12 @@ class TestTokens:
                 for at, scope in several.items()
             )
         )
-        assert not caches.drop("unknown")
+        caches.drop("unknown")
         assert secrets(caches) == set(several)
-        assert caches.drop("AT1")
+        caches.drop("AT1")
         assert secrets(caches) == {"AT3", "AT4"}
+        caches.drop("unknown", ["https://graph.microsoft.com/Mail.Read"])
+        assert secrets(caches) == {"AT3"}
 
 
 class TestBroken:

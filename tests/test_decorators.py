@@ -30,6 +30,7 @@ from flask.views import MethodView
 from flask.views import View
 from liveapp import LiveApp
 from liveapp import Start
+from werkzeug.exceptions import BadGateway
 from werkzeug.exceptions import Unauthorized
 
 from flask_msal_errors import AccessDenied
@@ -61,6 +62,13 @@ def requests_response(status: int = 401, header: str = CHALLENGE) -> requests.Re
     response.headers["WWW-Authenticate"] = header
     response.request = requests.Request("GET", "https://api.example/").prepare()
     return response
+
+
+def pausing() -> requests.HTTPError:
+    """What requests raises for an API that asks for half a minute."""
+    response = requests_response(429)
+    response.headers["Retry-After"] = "30"
+    return requests.HTTPError(response=response)
 
 
 def httpx_response(status: int = 401, header: str = CHALLENGE) -> httpx.Response:
@@ -262,16 +270,44 @@ class TestRaised:
 
     def test_pause_of_an_api(self, offline: Offline) -> None:
         """An app answers an API's pause by the handler it has for throttling."""
-        paused = requests_response(429)
-        paused.headers["Retry-After"] = "30"
-        view = mock.Mock(
-            __name__="view", side_effect=requests.HTTPError(response=paused)
-        )
+        view = mock.Mock(__name__="view", side_effect=pausing())
         offline.app.register_error_handler(
             Throttled, lambda error: (f"in {error.retry_after} s", 429)
         )
         offline.route(offline.auth.catch_challenges(view))
         assert offline.client().get("/view").text == "in 30 s"
+
+    @pytest.mark.parametrize("kind", [requests.HTTPError, OSError, Exception])
+    def test_pause_that_the_app_handles(
+        self, offline: Offline, kind: type[Exception]
+    ) -> None:
+        """What the app has a handler for goes there, whatever the API asked for."""
+        view = mock.Mock(__name__="view", side_effect=pausing())
+        offline.app.register_error_handler(kind, lambda error: "a stale copy")
+        offline.route(offline.auth.catch_challenges(view))
+        assert offline.client().get("/view").text == "a stale copy"
+
+    @pytest.mark.parametrize("outer", [ValueError("own"), BadGateway("own")])
+    def test_pause_behind_an_own_error(
+        self, offline: Offline, outer: Exception
+    ) -> None:
+        """An error of the app's own, raised from an API's, says what it means."""
+        outer.__cause__ = pausing()
+        offline.app.config["PROPAGATE_EXCEPTIONS"] = False
+        offline.route(offline.auth.catch_challenges(mock.Mock(side_effect=outer)))
+        answer = offline.client().get("/view")
+        assert answer.status_code in (500, 502)
+        assert "Retry-After" not in answer.headers
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups are newer")
+    @pytest.mark.parametrize("turn", [1, -1])
+    def test_pause_beside_a_challenge(self, offline: Offline, turn: int) -> None:
+        """What the user can resolve comes first, in whichever order."""
+        members = [pausing(), requests.HTTPError(response=requests_response())][::turn]
+        group = builtins.ExceptionGroup("both", members)  # type: ignore[attr-defined]
+        offline.route(offline.auth.catch_challenges(mock.Mock(side_effect=group)))
+        answer = offline.client().get("/view", headers=HTML)
+        assert answer.status_code == 302
 
     def test_scopes_for_who_names_none(self, offline: Offline) -> None:
         """The decorator's scopes are asked for if the error has none of its own."""
@@ -384,6 +420,20 @@ class TestReturned:
         answer = offline.client().get("/view", headers=HTML)
         assert answer.status_code == status
         assert text in (None, answer.text)
+
+    def test_wsgi_application(self, offline: Offline) -> None:
+        """Another framework's answer, which Flask takes as it is, is the app's own."""
+
+        class Foreign:
+            status_code = 503
+            headers: t.ClassVar = {"Retry-After": "9"}
+
+            def __call__(self, environ: t.Any, start_response: t.Any) -> list[bytes]:
+                start_response("503 Own", [])
+                return [b"own"]
+
+        offline.route(offline.auth.catch_challenges(Foreign))
+        assert offline.client().get("/view").text == "own"
 
     def test_other_client_response(self, offline: Offline) -> None:
         """A client's response without a challenge is returned as it is."""

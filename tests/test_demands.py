@@ -20,6 +20,11 @@ class TestMissing:
             (Missing(("api://a/Read",)), Missing(("api://b/Read",)), False),
             (Missing(("User.Read",)), Missing(("Mail.Read",)), True),
             (
+                Missing(("api://a/Read", "api://b/Read")),
+                Missing(("api://b/Read", "api://a/Read")),
+                False,
+            ),
+            (
                 Missing(("api://a/Read",), reason="consent_required"),
                 Missing(("api://a/Write",), reason="consent_required"),
                 False,

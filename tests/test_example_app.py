@@ -278,15 +278,12 @@ class TestStories:
 
 
 class TestOtherAnswers:
-    def test_api_pauses(self, ada: Person, example: str, entra: Emulator) -> None:
-        """An API that names a time to come back is obeyed by the browser."""
-        entra.throttle(3000, target="api")
-        reply = ada.visit(f"{example}/profile")
-        assert (reply.status_code, reply.headers["Retry-After"]) == (429, "3000")
-
-    def test_api_fails(self, ada: Person, example: str, entra: Emulator) -> None:
+    @pytest.mark.parametrize("switch", ["throttle", "unavailable"])
+    def test_api_fails(
+        self, ada: Person, example: str, entra: Emulator, switch: str
+    ) -> None:
         """An API that fails is named as the cause, and nobody has to sign in."""
-        entra.unavailable(target="api")
+        getattr(entra, switch)(target="api")
         ada.pages.clear()
         reply = ada.visit(f"{example}/profile")
         assert reply.status_code == 502

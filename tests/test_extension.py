@@ -257,6 +257,16 @@ class TestDefaultAnswers:
         )
         assert problem.get("retry_after") == getattr(error, "retry_after", None)
 
+    @pytest.mark.parametrize("path", ["/public", "/static/rooms.py"])
+    def test_public_pages_vary_by_nothing(self, make: Make, path: str) -> None:
+        """A page that does not look at the session may be kept by any cache."""
+        app = make()
+        MsalAuth(app)
+        app.static_folder = str(Path(__file__).parent)
+        app.add_url_rule("/public", "public", lambda: "public")
+        with app.test_client().get(path) as answer:
+            assert answer.status_code == 200 and not answer.vary
+
     @pytest.mark.parametrize("headers", [HTML, JSON])
     def test_headers(self, make: Make, headers: dict[str, str]) -> None:
         """No answer is stored, framed, sniffed, or lets a script run."""

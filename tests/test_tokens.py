@@ -23,6 +23,7 @@ from flask_msal_errors.errors import Throttled
 from flask_msal_errors.record import Codec
 from flask_msal_errors.record import Record
 from flask_msal_errors.record import Records
+from flask_msal_errors.record import live_key
 from flask_msal_errors.store import Store
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.tokens import Tokens
@@ -120,6 +121,13 @@ class TestAcquire:
             first = files.tokens.acquire(files.scopes)
             assert files.tokens.acquire(files.scopes) == first
         assert len(reads) == 1 and files.calls == 0
+
+    def test_lost_entry_is_written_again(self, house: House) -> None:
+        """An entry that the store lost costs one slower request."""
+        old = house.acquire()
+        house.records._store.delete(live_key(house.handle))
+        assert house.acquire() == old
+        assert [token.secret for token in house.live.tokens(house.handle)] == [old]
 
     def test_renewed(self, house: House) -> None:
         """An expired one is renewed and kept for the next request."""
@@ -412,6 +420,51 @@ class TestDrop:
             assert files.tokens.acquire([names[1]])["access_token"] != twin
             assert files.tokens.acquire(kept)["access_token"] == other
 
+    def test_record_is_lost(self, house: House) -> None:
+        """A store that dropped the record hands out no refused token either."""
+        old = house.acquire()
+        house.records._store.delete(f"record-{house.handle}")
+        with house.request():
+            assert house.tokens.acquire(house.scopes)["access_token"] == old
+            house.tokens.drop(old)
+            with pytest.raises(InteractionRequired):
+                house.tokens.acquire(house.scopes)
+
+    def test_store_fails(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What could not be dropped once is dropped the next time."""
+        old = house.acquire()
+
+        def fail(store: Store, key: str) -> t.NoReturn:
+            monkeypatch.undo()
+            raise ServiceUnavailable("blip")
+
+        monkeypatch.setattr(Store, "delete", fail)
+        with house.request(), pytest.raises(ServiceUnavailable):
+            house.tokens.drop(old)
+        with house.request():
+            house.tokens.drop(old)
+        assert house.acquire() != old
+
+    def test_worker_died_before_the_record_was_saved(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Neither the new token nor the one before it comes back from such a gap."""
+        old = house.acquire()
+        monkeypatch.setattr(house.records, "_save", lambda *_: None)
+        new = house.acquire(force_refresh=True)
+        monkeypatch.undo()
+        with house.request():
+            assert house.tokens.acquire(house.scopes)["access_token"] == new
+            house.tokens.drop(new)
+        assert house.acquire() not in (old, new)
+
+    def test_lock_is_held(self, files: House) -> None:
+        """Who drops without waiting does not wait."""
+        old = files.acquire()
+        with files.records.changing(files.handle):
+            with files.request(), pytest.raises(ServiceUnavailable):
+                files.tokens.drop(old, wait=0)
+
     def test_unknown(self, files: House) -> None:
         """A token that is not ours changes nothing."""
         old = files.acquire()
@@ -446,6 +499,11 @@ class TestChecked:
         """A text in place of a list is a mistake that MSAL would misread."""
         with pytest.raises(ConfigurationError, match="list of texts"):
             checked(scopes)
+
+    def test_default_beside_others(self) -> None:
+        """Entra refuses /.default beside other scopes, of whichever API."""
+        with pytest.raises(ConfigurationError, match="AADSTS70011"):
+            checked(["api://x/.default", "User.Read"])
 
     @pytest.mark.parametrize("scope", ["openid", "profile", "offline_access"])
     def test_reserved(self, scope: str) -> None:

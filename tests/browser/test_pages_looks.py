@@ -20,7 +20,7 @@ from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors.answers import OtherAccount
-from flask_msal_errors.flows import Missing
+from flask_msal_errors.demands import Missing
 from flask_msal_errors.resume import NotResumed
 from flask_msal_errors.texts import N_
 
