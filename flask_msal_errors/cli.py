@@ -11,20 +11,22 @@ import json
 import re
 import sys
 import textwrap
+import typing as t
 
 import click
 from flask import Flask
 from flask import current_app
 from flask.cli import ScriptInfo
 
-from . import checks
-from . import explain
-from . import probes
-from .checks import Result
 from .errors import ConfigurationError
 from .settings import Settings
 
-_COLOURS = {checks.OK: "green", checks.WARNING: "yellow", checks.FIX: "red"}
+if t.TYPE_CHECKING:
+    from .checks import Result
+    from .explain import Section
+
+# What the commands use is imported when they run: every app imports this module.
+_COLOURS = {"ok": "green", "warning": "yellow", "fix": "red"}
 _WIDTH = 78
 
 
@@ -41,6 +43,8 @@ def check(context: click.Context, as_json: bool) -> None:
 
     Exits with 1 if something must be fixed, else with 0. Needs the network.
     """
+    from . import checks
+
     found = []
     for result in _results(context):
         found.append(result)
@@ -61,6 +65,8 @@ def explain_(errors: tuple[str, ...]) -> None:
     CODE is such as AADSTS50076 or 50076. Without arguments, an error as JSON, or a
     text with codes, is read from standard input.
     """
+    from . import explain
+
     for text in errors or (sys.stdin.read(),):
         try:
             results = explain.read(text)
@@ -82,6 +88,8 @@ def decode(
     Without arguments they are read from standard input, one a line; what `curl -i`
     prints will do.
     """
+    from . import explain
+
     lines = headers or tuple(sys.stdin.read().splitlines())
     told = [m[1] for line in lines if (m := re.match(r"HTTP/\S+ (401|403)\b", line))]
     named = [m[1] for line in lines if (m := _HEADER.match(line))]
@@ -97,13 +105,16 @@ _HEADER = re.compile(r"\s*www-authenticate\s*:\s*(.*)", re.IGNORECASE)
 
 def _results(context: click.Context) -> cabc.Iterator[Result]:
     """One result after the other; what needs an app, only if there is one."""
+    from . import checks
+    from . import probes
+
     try:
         app = _app(context)
         settings = _settings(app)
     except ConfigurationError as error:
-        yield Result("settings", checks.FIX, str(error))
+        yield checks.Result("settings", checks.FIX, str(error))
         return
-    yield Result("settings", checks.OK, "All MSAL_* keys can be used.")
+    yield checks.Result("settings", checks.OK, "All MSAL_* keys can be used.")
     with app.app_context():
         yield from checks.of_app(app, settings)
         yield from probes.session_store(app, settings)
@@ -134,7 +145,7 @@ def _show(result: Result) -> None:
         click.echo(line)
 
 
-def _print(sections: cabc.Iterable[explain.Section]) -> None:
+def _print(sections: cabc.Iterable[Section]) -> None:
     for section in sections:
         click.secho(section.heading, bold=True)
         for label, text in section.rows:
