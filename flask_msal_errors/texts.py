@@ -75,7 +75,8 @@ ADVICE: dict[str, Text] = {
         " in again does not change that; an administrator may."
     ),
     "Throttled": N_(
-        "The sign-in service asks for a pause. Please try again a little later."
+        "A service that this page depends on asks for a pause. Please try again a"
+        " little later."
     ),
     "ServiceUnavailable": N_(
         "A service that this page depends on does not answer. Please try again in a"
