@@ -157,7 +157,7 @@ class MsalAuth:
 
         def decorate(view: View) -> View:
             return guarding(
-                lambda: _rooms().guardian,
+                _guardian,
                 view,
                 wanted,
                 lambda keeper: keeper.before(wanted, acrs, max_age),
@@ -185,9 +185,7 @@ class MsalAuth:
         wanted = checked(scopes) if scopes is not None else None
 
         def decorate(view: View) -> View:
-            return guarding(
-                lambda: _rooms().guardian, view, wanted, lambda keeper: None
-            )
+            return guarding(_guardian, view, wanted, lambda keeper: None)
 
         return decorate if view is None else decorate(view)
 
@@ -335,6 +333,10 @@ def _begin_request(app: Flask, **_: t.Any) -> None:
         current.accessed = False
     if asked.method == "POST":
         _rooms().resume.receive(asked)
+
+
+def _guardian() -> Guardian:
+    return _rooms().guardian
 
 
 def _refuse_without_session(asked: Request) -> None:
