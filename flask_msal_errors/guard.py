@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+import msgspec
 from flask import Flask
 from flask_session.base import MsgSpecSerializer
 from flask_session.base import ServerSideSessionInterface
@@ -30,14 +31,18 @@ _GUARDS: dict[str, type[Guarded]] = {
 }
 
 
+#: What decoding foreign bytes raises; which of them, differs by msgspec's version.
+_UNREADABLE = (ValueError, TypeError, RecursionError, msgspec.MsgspecError)
+
+
 class _PlainSerializer(MsgSpecSerializer):
     """Flask-Session's serializer without its fall-back to pickle."""
 
     def decode(self, serialized_data: bytes) -> Entry | None:
         try:
             return t.cast(Entry, self.decoder.decode(serialized_data))
-        except (ValueError, TypeError, RecursionError):
-            with contextlib.suppress(ValueError, TypeError, RecursionError):
+        except _UNREADABLE:
+            with contextlib.suppress(*_UNREADABLE):
                 return t.cast(Entry, self.alternate_decoder.decode(serialized_data))
         return None
 
