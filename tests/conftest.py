@@ -23,8 +23,13 @@ if t.TYPE_CHECKING:
     import redis
 
 ROOT = Path(__file__).parent.parent
-#: Modules whose tests run for long, in processes of their own.
-_SERVERS = {"test_bogus_callbacks", "test_hosts", "test_outages", "test_workers"}
+#: What runs for long, in processes of its own, or says the same on any interpreter:
+#: modules, and folders with all that is in them.
+_ONCE = {
+    *("test_bogus_callbacks", "test_hosts", "test_outages", "test_workers"),
+    *("test_authorities", "test_example_app", "test_probes", "test_userflows"),
+    *("docs", "testing"),
+}
 
 # At the end: what is tested is the installed package, not the checkout beside it.
 sys.path.append(str(ROOT))
@@ -42,12 +47,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses Chromium is marked ``browser``, some modules ``servers``."""
+    """What uses Chromium is marked ``browser``, and some modules ``once``."""
     for item in items:
         if "chromium_executable" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        if item.path.stem in _SERVERS:
-            item.add_marker("servers")
+        if _ONCE.intersection((item.path.stem, item.path.parent.name)):
+            item.add_marker("once")
 
 
 def _find(program: str) -> str:

@@ -29,7 +29,7 @@ print(json.dumps([{**dataclasses.asdict(f), "met": f.met} for f in figures]))
 """
 
 
-@pytest.mark.servers
+@pytest.mark.once
 class TestRun:
     def test_promised_counts(self, redis_server: str, tmp_path: Path) -> None:
         """All runs, and every promise about calls, commands and bytes is kept."""

@@ -387,7 +387,7 @@ for scope in scopes:
 
 
 @pytest.mark.parametrize("kind", ["redis", "files"])
-@pytest.mark.servers
+@pytest.mark.once
 def test_throttled_in_another_worker(
     request: pytest.FixtureRequest,
     entra: Emulator,

@@ -228,7 +228,7 @@ class TestRecords:
         assert records.load(handle).proofs == {"n": 200}
 
 
-@pytest.mark.servers
+@pytest.mark.once
 def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
     """200 throttle entries and 200 tokens, added while slow views write back: all stay.
 
@@ -296,7 +296,7 @@ print("done", flush=True)
 
 
 @pytest.mark.parametrize("kind", ["redis", "files"])
-@pytest.mark.servers
+@pytest.mark.once
 def test_changing_by_processes(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:

@@ -131,7 +131,7 @@ class TestSessions:
         assert "Set-Cookie" not in answers[0].headers
         assert kept(app, sid) is None
 
-    @pytest.mark.servers
+    @pytest.mark.once
     def test_trap_10_and_15_hammered(self, app: Flask) -> None:
         """400 sign-outs against 4 threads of slow views each: none comes back."""
         together = threading.Barrier(5)

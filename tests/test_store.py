@@ -67,7 +67,7 @@ class TestEntries:
         assert store.take("a") is None and store.read("a") is None
         assert not store.replace("a", {"new": 1}, HOUR)
 
-    @pytest.mark.servers
+    @pytest.mark.once
     def test_taken_once(self, store: Store) -> None:
         """Of eight threads that take an entry at once, exactly one gets it."""
         wins: dict[str, int] = dict.fromkeys((f"key-{n}" for n in range(50)), 0)
@@ -85,7 +85,7 @@ class TestEntries:
         rooms.in_threads(8, take)
         assert set(wins.values()) == {1}
 
-    @pytest.mark.servers
+    @pytest.mark.once
     def test_lifetime(self, store: Store) -> None:
         """An entry ends with its lifetime, and so does one that was replaced."""
         store.write("a", {"a": 1}, timedelta(seconds=1))
@@ -193,7 +193,7 @@ class TestOtherProcesses:
         app = rooms.session_app(tmp_path, "redis", client)
         return Store(app), (str(tmp_path), "redis", url)
 
-    @pytest.mark.servers
+    @pytest.mark.once
     def test_excluded(self, place: tuple[Store, tuple[str, ...]]) -> None:
         """What another process holds is free again as soon as it lets go."""
         store, arguments = place
@@ -207,7 +207,7 @@ class TestOtherProcesses:
             with store.lock("a", timeout=20):
                 pass
 
-    @pytest.mark.servers
+    @pytest.mark.once
     def test_dead_holder(self, place: tuple[Store, tuple[str, ...]]) -> None:
         """A killed holder blocks nobody for longer than its lock's lifetime."""
         store, arguments = place

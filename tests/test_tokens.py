@@ -360,7 +360,7 @@ print(*set(found), flush=True)
 """
 
 
-@pytest.mark.servers
+@pytest.mark.once
 def test_single_flight_across_processes(house: House) -> None:
     """Two processes of two threads, one-time refresh tokens: one call, no failure."""
     import json

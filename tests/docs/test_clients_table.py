@@ -32,7 +32,7 @@ from flask import Response
 
 from flask_msal_errors.testing import Emulator
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.once
 PAGE = EXAMPLES.parent / "guides" / "clients.rst"
 
 

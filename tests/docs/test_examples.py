@@ -21,7 +21,7 @@ from flask_session import Session
 
 from flask_msal_errors.testing import Emulator
 
-pytestmark = pytest.mark.servers
+pytestmark = pytest.mark.once
 
 
 def test_every_example_is_driven() -> None:

@@ -183,7 +183,7 @@ def shown_files(page: str) -> list[Path]:
     return [DOCS / name for name in names]
 
 
-@pytest.mark.servers
+@pytest.mark.once
 class TestQuickstart:
     def test_as_a_user_does(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
