@@ -20,7 +20,7 @@ release = importlib.metadata.version("flask-msal-errors")
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
 extensions += ["codes", "commands", "house", "keys", "sequence", "tables"]
-exclude_patterns = ["_build", "_ext", "examples"]
+exclude_patterns = ["_build", "_ext", "benchmarks", "examples"]
 highlight_language = "python"
 # Quotes are part of what is to be typed.
 smartquotes = False
