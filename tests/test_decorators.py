@@ -1001,11 +1001,14 @@ class TestLoops:
         assert entra.counters["authorize"] == 2
 
     def test_lost_sessions_are_counted(self, start: Start, entra: Emulator) -> None:
-        """A browser that never sends its session is stopped all the same."""
+        """A browser that never sends its session is stopped, and told that."""
         live = start(SESSION_COOKIE_PATH="/elsewhere")
         page = entra.person().visit(live.url + "/me")
         assert page.status_code == 400
         assert "Signing in again did not help" in page.text
+        assert "This site lost your session." in page.text
+        assert "SESSION_COOKIE_DOMAIN" in page.text
+        assert "still refuses" not in page.text
         assert entra.counters["authorize"] == 3
 
     def test_what_helped_is_no_loop(self, live: LiveApp, entra: Emulator) -> None:
