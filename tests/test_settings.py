@@ -446,7 +446,7 @@ class TestTogether:
         ("config", "found"),
         [
             ({"MSAL_AUTHORITY": None}, "neither"),
-            ({"MSAL_OIDC_AUTHORITY": "https://idp.example"}, "both"),
+            ({"MSAL_OIDC_AUTHORITY": "https://idp.example"}, "both are set"),
         ],
     )
     def test_one_authority(self, config: dict[str, t.Any], found: str) -> None:
