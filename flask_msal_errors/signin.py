@@ -285,11 +285,13 @@ class SignIn:
         if missing.reason == "message_only" and self._limits.rounds(request, key):
             raise AccessDenied(result=refused.result if refused else None)
         if self._limits.is_loop(request, key, page):
-            raise ReauthenticationLoop(
+            error = ReauthenticationLoop(
                 party=_PARTIES.get(missing.reason, "identity provider"),
                 codes=refused.codes if refused else (),
                 correlation_id=refused.correlation_id if refused else "",
             )
+            signals.log("sign_in_failed", error=error)
+            raise error
 
     def _check_pause(self, request: Request) -> None:
         person = signed_in()
