@@ -293,7 +293,8 @@ class InvalidIdToken(SignInError):
 class ReauthenticationLoop(SignInError):
     """The same demand came back again and again, so it is no longer followed.
 
-    :param party: who refuses, ``"identity provider"`` or ``"API"``.
+    :param party: who refuses, ``"identity provider"`` or ``"API"``; ``"session"`` if
+        nobody does, but who signed in is a stranger again.
     """
 
     title = "Signing in again did not help"
@@ -307,8 +308,14 @@ class ReauthenticationLoop(SignInError):
         correlation_id: str = "",
     ) -> None:
         self.party = party
+        cause = f"the {party} still refuses"
+        if party == "session":
+            cause = (
+                "the session was lost each time; see SESSION_COOKIE_SECURE (needs"
+                " https), SESSION_COOKIE_DOMAIN and SESSION_TYPE (shared by all hosts)"
+            )
         super().__init__(
-            message or f"{self.title}: the {party} still refuses",
+            message or f"{self.title}: {cause}",
             codes=codes,
             correlation_id=correlation_id,
         )

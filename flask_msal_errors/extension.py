@@ -258,6 +258,7 @@ class MsalAuth:
     def login_url(self, next: str | None = None, *, policy: str | None = None) -> str:
         """Where a visitor signs in, and comes back from to ``next`` (or to here).
 
+        :param next: a path of this app; needed in a view that only redirects there.
         :param policy: ``"edit_profile"`` or ``"reset_password"``: the user flow of B2C
             that ``MSAL_EDIT_PROFILE_AUTHORITY`` or ``MSAL_RESET_PASSWORD_AUTHORITY``
             names, in place of a sign-in. It never signs anybody in. After an edit the

@@ -183,9 +183,9 @@ class Settings:
     def __post_init__(self) -> None:
         """Refuse settings that are fine one by one, but not together."""
         if bool(self.authority) is bool(self.oidc_authority):
-            found = "both" if self.authority else "neither"
+            found = "both are" if self.authority else "neither is"
             raise ConfigurationError(
-                f"Of MSAL_AUTHORITY and MSAL_OIDC_AUTHORITY {found} is set; set exactly"
+                f"Of MSAL_AUTHORITY and MSAL_OIDC_AUTHORITY {found} set; set exactly"
                 " one: MSAL_AUTHORITY for Entra, the other for any other provider."
             )
         path = urllib.parse.urlsplit(self.authority or self.oidc_authority or "").path

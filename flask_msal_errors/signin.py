@@ -59,6 +59,9 @@ logger = logging.getLogger("flask_msal_errors")
 #: Reasons of sign-ins that no page demanded.
 _FREE = ("not_signed_in", userflows.PROFILE_EDITED)
 
+#: Who refuses in a loop, by the reason that came back; else the identity provider.
+_PARTIES = {"challenge": "API", "not_signed_in": "session"}
+
 
 class SignIn:
     """Sends people to the identity provider and takes them back."""
@@ -282,11 +285,13 @@ class SignIn:
         if missing.reason == "message_only" and self._limits.rounds(request, key):
             raise AccessDenied(result=refused.result if refused else None)
         if self._limits.is_loop(request, key, page):
-            raise ReauthenticationLoop(
-                party="API" if missing.reason == "challenge" else "identity provider",
+            error = ReauthenticationLoop(
+                party=_PARTIES.get(missing.reason, "identity provider"),
                 codes=refused.codes if refused else (),
                 correlation_id=refused.correlation_id if refused else "",
             )
+            signals.log("sign_in_failed", error=error)
+            raise error
 
     def _check_pause(self, request: Request) -> None:
         person = signed_in()

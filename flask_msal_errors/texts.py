@@ -126,4 +126,5 @@ STRANGER = (
 PARTIES = {
     "API": N_("It is the API that still refuses."),
     "identity provider": N_("It is the identity provider that still refuses."),
+    "session": N_("This site lost your session. See that your browser keeps cookies."),
 }

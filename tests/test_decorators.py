@@ -1000,12 +1000,18 @@ class TestLoops:
         assert "AADSTS53003" in page.text
         assert entra.counters["authorize"] == 2
 
-    def test_lost_sessions_are_counted(self, start: Start, entra: Emulator) -> None:
-        """A browser that never sends its session is stopped all the same."""
+    def test_lost_sessions_are_counted(
+        self, start: Start, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A browser that never sends its session is stopped; page and log say why."""
         live = start(SESSION_COOKIE_PATH="/elsewhere")
         page = entra.person().visit(live.url + "/me")
         assert page.status_code == 400
         assert "Signing in again did not help" in page.text
+        assert "This site lost your session." in page.text
+        assert "SESSION_COOKIE_DOMAIN" in page.text
+        assert "A sign-in failed: Signing in again did not help" in caplog.text
+        assert "still refuses" not in page.text
         assert entra.counters["authorize"] == 3
 
     def test_what_helped_is_no_loop(self, live: LiveApp, entra: Emulator) -> None:

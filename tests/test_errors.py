@@ -555,6 +555,7 @@ class TestTree:
         assert "the API still refuses (AADSTS50076, correlation id c-1)" in str(error)
         assert "identity provider" in str(ReauthenticationLoop())
         assert str(ReauthenticationLoop("Own words.")) == "Own words."
+        assert "still refuses" not in str(ReauthenticationLoop(party="session"))
 
 
 class TestIsError:

@@ -445,14 +445,14 @@ class TestTogether:
     @pytest.mark.parametrize(
         ("config", "found"),
         [
-            ({"MSAL_AUTHORITY": None}, "neither"),
-            ({"MSAL_OIDC_AUTHORITY": "https://idp.example"}, "both"),
+            ({"MSAL_AUTHORITY": None}, "neither is"),
+            ({"MSAL_OIDC_AUTHORITY": "https://idp.example"}, "both are"),
         ],
     )
     def test_one_authority(self, config: dict[str, t.Any], found: str) -> None:
         """There is exactly one authority."""
         text = refusal(**config)
-        assert f"MSAL_AUTHORITY and MSAL_OIDC_AUTHORITY {found} is set" in text
+        assert f"MSAL_AUTHORITY and MSAL_OIDC_AUTHORITY {found} set" in text
         assert "set exactly one" in text
 
     def test_oidc_authority(self) -> None:

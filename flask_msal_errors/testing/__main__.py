@@ -24,7 +24,8 @@ MSAL_CLIENT_CREDENTIAL {entra.client_secret}
 MSAL_VERIFY            {entra.ca_file}
 MSAL_INSTANCE_DISCOVERY false
 MSAL_SCOPES            {scope}
-API                    {entra.api_url}/me"""
+API                    {entra.api_url}/me
+Graph                  {entra.graph_url}"""
 
 _HELP = """\
 When it is ready, it prints what an app in any language needs: authority, client id,

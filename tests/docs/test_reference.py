@@ -60,7 +60,7 @@ class TestTestKit:
         (block,) = BLOCK.findall(text_of("testing.rst"))
         names: dict[str, t.Any] = {"__name__": "docs"}
         exec(compile(textwrap.dedent(block[1]), "testing.rst", "exec"), names)
-        urls = names["url"].__wrapped__(entra)
+        urls = names["url"].__wrapped__(entra, monkeypatch)
         names["test_revoked_session"](entra, next(urls))
         urls.close()
 

@@ -37,7 +37,7 @@ def printed(process: subprocess.Popen[str]) -> dict[str, str]:
     for line in process.stdout:
         name, _, value = line.strip().rpartition(" ")
         found[name.strip()] = value
-        if name.strip() == "API":
+        if name.strip() == "Graph":
             break
     return found
 
@@ -68,11 +68,15 @@ class TestProgram:
                 api = requests.get(
                     found["API"], verify=found["MSAL_VERIFY"], timeout=10
                 )
+                graph = requests.get(
+                    found["Graph"] + "/me", verify=found["MSAL_VERIFY"], timeout=10
+                )
             finally:
                 process.terminate()
         assert found["Control panel"] == f"https://localhost:{port}/panel"
         assert found["MSAL_SCOPES"].endswith("/Profile.Read")
         assert (panel.status_code, api.status_code) == (200, 401)
+        assert graph.status_code == 401
         assert list(tmp_path.iterdir()) == []
 
     def test_json(self, tmp_path):
