@@ -47,7 +47,7 @@ def write(figures: cabc.Sequence[Figure], folder: Path) -> None:
     plain = [{**dataclasses.asdict(figure), "met": figure.met} for figure in figures]
     text = json.dumps({"machine": about, "figures": plain}, indent=1)
     (folder / "results.json").write_text(text + "\n", "utf-8")
-    (folder / "results.rst").write_text(table(figures, about), "utf-8")
+    (folder / "results.txt").write_text(table(figures, about), "utf-8")
     for name, stores, title in (
         ("tokens", ("memory", "Redis", "encrypted"), "time, times the floor's"),
         ("bytes", ("user view", "token view"), "bytes to and from Redis a request"),

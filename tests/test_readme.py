@@ -29,19 +29,18 @@ def defined_by(block: str) -> dict[str, t.Any]:
 
 
 def create_app(config: dict[str, t.Any], folder: Path) -> Flask:
-    """An app as README's test has one: its page /mail calls the emulator's API."""
+    """An app as README's test has one: its page /mail calls the Graph at GRAPH_URL."""
     app = Flask("live", instance_path=str(folder))
-    app.config.update(SECRET_KEY="readme", **config)
+    app.config.update(config)
     auth = MsalAuth(app)
-    authority = config["MSAL_AUTHORITY"].rpartition("/")[0]
-    scopes = [config["MSAL_SCOPES"][0].replace("Profile", "Mail")]
 
     @app.get("/mail")
     @auth.login_required
     def mail() -> t.Any:
-        with auth.requests_session(scopes) as api:
-            api.verify = config["MSAL_VERIFY"]
-            return api.get(f"{authority}/api/mail").json()
+        with auth.requests_session(["Mail.Read"]) as graph:
+            reply = graph.get(app.config["GRAPH_URL"] + "/me/messages")
+        reply.raise_for_status()
+        return reply.json()
 
     return app
 
@@ -61,11 +60,13 @@ class TestCode:
         assert reply.location.startswith(f"{entra.pages_url}/{entra.tenant_id}/")
         assert "Mail.Read" in reply.location
 
-    def test_sample_test(self, entra: t.Any, tmp_path: Path) -> None:
+    def test_sample_test(
+        self, entra: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The sample test passes against an app that calls an API."""
         names = defined_by(code_blocks()[1])
         names["create_app"] = lambda config: create_app(config, tmp_path)
-        url = names["url"].__wrapped__(entra)
+        url = names["url"].__wrapped__(entra, monkeypatch)
         names["test_revoked_session"](entra, next(url))
         url.close()
 
