@@ -153,7 +153,8 @@ class Tokens:
             user = Caches.of(self._record(person))
             found = self._client.cached(user, scopes)
             if found is not None:
-                self._refill(person)
+                if not _here().live.get(person.handle):
+                    self._refill(person)
                 return found
             due = self._client.cached(user, scopes, due=True)
         try:

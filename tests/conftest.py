@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "chromium_executable" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        if _ONCE.intersection((item.path.stem, item.path.parent.name)):
+        elif _ONCE.intersection((item.path.stem, item.path.parent.name)):
             item.add_marker("once")
 
 
