@@ -145,9 +145,15 @@ class Guardian:
 
 def _give_back(pause: Throttled | ServiceUnavailable | None) -> None:
     """Answer with the pause that an API asked for."""
-    if pause is not None:
-        signals.announce(pause)
+    if pause is None:
+        return
+    signals.announce(pause)
+    try:
         raise pause
+    finally:
+        # A frame and the error that it holds would keep the API's connection open
+        # until the next garbage collection.
+        del pause
 
 
 def _has_handler(error: Exception) -> bool:

@@ -285,13 +285,7 @@ class SignIn:
         if missing.reason == "message_only" and self._limits.rounds(request, key):
             raise AccessDenied(result=refused.result if refused else None)
         if self._limits.is_loop(request, key, page):
-            error = ReauthenticationLoop(
-                party=_PARTIES.get(missing.reason, "identity provider"),
-                codes=refused.codes if refused else (),
-                correlation_id=refused.correlation_id if refused else "",
-            )
-            signals.log("sign_in_failed", error=error)
-            raise error
+            raise _loop(missing, refused)
 
     def _check_pause(self, request: Request) -> None:
         person = signed_in()
@@ -341,6 +335,17 @@ class SignIn:
             self._sids.forget(person)
         remember(handle, claims, _lifetime())
         renew_id()
+
+
+def _loop(missing: Missing, refused: TokenError | None) -> ReauthenticationLoop:
+    """The error for a demand that comes back, which is in the log."""
+    error = ReauthenticationLoop(
+        party=_PARTIES.get(missing.reason, "identity provider"),
+        codes=refused.codes if refused else (),
+        correlation_id=refused.correlation_id if refused else "",
+    )
+    signals.log("sign_in_failed", error=error)
+    return error
 
 
 def _lifetime() -> float:
