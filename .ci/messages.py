@@ -1,4 +1,4 @@
-"""Writes the catalogue of the pages' words, ``flask_msal_errors/messages.pot``.
+"""Writes the catalogue of the pages' words, ``flask_msal_errors/web/messages.pot``.
 
 ``messages.py`` writes it, ``messages.py check`` fails if it is not up to date. Words
 are what templates say by ``say("…")``, what Python marks by ``N_("…")``, and the
@@ -17,7 +17,7 @@ from jinja2.ext import babel_extract
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "flask_msal_errors"
-CATALOGUE = PACKAGE / "messages.pot"
+CATALOGUE = PACKAGE / "web" / "messages.pot"
 HEADER = r"""# The words of the pages of flask_msal_errors.
 msgid ""
 msgstr ""
@@ -66,7 +66,7 @@ def titles(node: ast.ClassDef) -> cabc.Iterator[str]:
 def found() -> dict[str, list[str]]:
     """All words, each with the files that have them."""
     words: dict[str, list[str]] = {}
-    files = [*PACKAGE.glob("*.py"), *(PACKAGE / "templates").rglob("*.html")]
+    files = [*PACKAGE.rglob("*.py"), *(PACKAGE / "web").rglob("*.html")]
     for path in sorted(files):
         name = path.relative_to(ROOT).as_posix()
         for message in (in_module if path.suffix == ".py" else in_template)(path):

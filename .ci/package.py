@@ -93,7 +93,7 @@ def check_wheel(wheel: Path) -> None:
         check_metadata(email.message_from_bytes(archive.read(f"{info}/METADATA")))
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
     check("pytest plugin", f"{PACKAGE}.testing.plugin" in entry_points, True)
-    check("flask command", f"{PACKAGE}.cli:cli" in entry_points, True)
+    check("flask command", f"{PACKAGE}.diagnostics.cli:cli" in entry_points, True)
     contents = {name for name in names if not name.startswith(f"{info}/")}
     same_files("wheel", contents, files_under(PACKAGE))
     check("wheel: py.typed", f"{PACKAGE}/py.typed" in contents, True)

@@ -50,7 +50,7 @@ nitpick_ignore_regex = [
     ("py:class", r"_.+|Credential|Flask|HttpxAuth|View|WSGIApplication|dict\[str"),
     # Of the errors' module, named in a docstring of another one.
     ("py:(exc|attr)", r"(InteractionRequired|Throttled)(\.reason)?"),
-    ("py:.*", r"flask_msal_errors\.(\w+_client|decorators|testing\.\w+)\..+"),
+    ("py:.*", r"flask_msal_errors\.(clients|storage|web|testing)\.\w+\..+"),
 ]
 
 doctest_global_setup = """

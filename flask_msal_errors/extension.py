@@ -15,48 +15,48 @@ from flask import request_started
 from flask import session
 from flask import url_for
 
-from . import downstream
 from . import signals
-from .backend import prepare
-from .cli import cli
-from .client import Client
-from .cookies import Cookies
-from .cookies import Signer
-from .decorators import Guardian
-from .decorators import View
-from .decorators import guarding
-from .downstream import Refresher
+from .clients import refusals
+from .clients.refusals import Refresher
+from .clients.requests import RequestsAuth
+from .clients.requests import RequestsSession
+from .clients.tokens import Tokens
+from .clients.tokens import checked
+from .diagnostics.cli import cli
 from .errors import ConfigurationError
 from .errors import MsalAuthError
 from .errors import ServiceUnavailable
-from .flows import Flows
-from .guard import guard
-from .limits import Limits
-from .links import Links
-from .live import Live
-from .navigation import current_target
-from .pages import Pages
-from .record import Codec
-from .record import Records
-from .requests_client import RequestsAuth
-from .requests_client import RequestsSession
-from .resume import Resume
+from .http.cookies import Cookies
+from .http.cookies import Signer
+from .http.navigation import current_target
+from .provider.client import Client
+from .session.access_tokens import Live
+from .session.record import Codec
+from .session.record import Records
+from .session.sid_index import Sids
 from .settings import Settings
-from .sids import Sids
-from .signin import SignIn
-from .signout import SignOut
-from .store import Store
-from .tokens import Tokens
-from .tokens import checked
+from .signin.flow_cookies import Flows
+from .signin.loops import Limits
+from .signin.sign_out import SignOut
+from .signin.signin import SignIn
+from .storage.encryption import Vault
+from .storage.interface import guard
+from .storage.setup import prepare
+from .storage.store import Store
 from .user import User
 from .user import is_due
 from .user import signed_in
-from .vault import Vault
-from .views import blueprint
+from .web.decorators import Guardian
+from .web.decorators import View
+from .web.decorators import guarding
+from .web.forms import Resume
+from .web.links import Links
+from .web.pages import Pages
+from .web.views import blueprint
 
 if t.TYPE_CHECKING:
-    from .azure_client import Credential
-    from .httpx_client import HttpxAuth
+    from .clients.azure import Credential
+    from .clients.httpx import HttpxAuth
 
 _KEY = "flask_msal_errors"
 
@@ -224,7 +224,7 @@ class MsalAuth:
             user can meet. A 404, or a 401 without such a challenge, is returned.
         """
         tokens = _rooms().tokens if has_request_context() else None
-        return downstream.check(result_or_response, tuple(scopes or ()), tokens)
+        return refusals.check(result_or_response, tuple(scopes or ()), tokens)
 
     def requests_auth(self, scopes: cabc.Sequence[str]) -> RequestsAuth:
         """The user's token for ``requests``: ``requests.get(url, auth=…)``."""
@@ -237,8 +237,8 @@ class MsalAuth:
     def httpx_auth(self, scopes: cabc.Sequence[str]) -> HttpxAuth:
         """The user's token for httpx, sync and async: ``httpx.get(url, auth=…)``."""
         wanted = checked(scopes)
-        with downstream.needing("httpx"):
-            from .httpx_client import HttpxAuth
+        with refusals.needing("httpx"):
+            from .clients.httpx import HttpxAuth
         return HttpxAuth(Refresher(_rooms().tokens, wanted))
 
     def credential(self, *, scopes: cabc.Sequence[str] | None = None) -> Credential:
@@ -251,8 +251,8 @@ class MsalAuth:
             if they are of the same resource.
         """
         wanted = checked(scopes or ())
-        with downstream.needing("azure"):
-            from .azure_client import Credential
+        with refusals.needing("azure"):
+            from .clients.azure import Credential
         return Credential(_rooms().tokens, wanted)
 
     def login_url(self, next: str | None = None, *, policy: str | None = None) -> str:

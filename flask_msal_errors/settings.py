@@ -11,14 +11,14 @@ import difflib
 import typing as t
 import urllib.parse
 
-from . import readers
+from . import parsers
 from .errors import ConfigurationError
 
 PREFIX = "MSAL_"
 
 
 def _key(
-    read: readers.Reader,
+    read: parsers.Reader,
     doc: str,
     default: t.Any = dataclasses.MISSING,
     *,
@@ -54,59 +54,59 @@ class Settings:
     """
 
     client_id: str = _key(
-        readers.as_text, "Application (client) ID of the app registration."
+        parsers.as_text, "Application (client) ID of the app registration."
     )
     client_credential: str | dict[str, t.Any] | cabc.Callable[[], t.Any] = _key(
-        readers.as_credential,
+        parsers.as_credential,
         "Client secret; MSAL's dict (in the environment: JSON) for a certificate, an"
         " assertion or a managed identity; or a function that returns one of them.",
         secret=True,
     )
     authority: str | None = _key(
-        readers.as_authority,
+        parsers.as_authority,
         "Entra authority, e.g. https://login.microsoftonline.com/<tenant ID>; this or"
         " MSAL_OIDC_AUTHORITY.",
         None,
     )
     oidc_authority: str | None = _key(
-        readers.as_oidc_authority,
+        parsers.as_oidc_authority,
         "Issuer of another OpenID Connect provider, or of a custom domain.",
         None,
     )
     scopes: tuple[str, ...] = _key(
-        readers.as_scopes,
+        parsers.as_scopes,
         "Scopes of a sign-in that no page asks other scopes for.",
         (),
     )
     client_capabilities: tuple[str, ...] = _key(
-        readers.as_words,
+        parsers.as_words,
         "Capabilities told to Entra; CP1 says that claims challenges are handled."
         " Default CP1, with MSAL_OIDC_AUTHORITY none.",
         ("CP1",),
     )
     redirect_uri: str | None = _key(
-        readers.as_browser_url,
+        parsers.as_browser_url,
         "Redirect URI as registered; by default the callback's URL as Flask sees it.",
         None,
     )
     reset_password_authority: str | None = _key(
-        readers.as_authority,
+        parsers.as_authority,
         "B2C: authority of the password reset policy, for who forgot theirs.",
         None,
     )
     edit_profile_authority: str | None = _key(
-        readers.as_authority,
+        parsers.as_authority,
         "B2C: authority of the profile editing policy, for"
         " login_url(policy='edit_profile').",
         None,
     )
     response_mode: str = _key(
-        readers.one_of("query", "form_post"),
+        parsers.one_of("query", "form_post"),
         "How the code comes back: query or form_post (never in a URL or log).",
         "query",
     )
     prompt: str | None = _key(
-        readers.one_of(
+        parsers.one_of(
             "login",
             "select_account",
             "consent",
@@ -117,67 +117,67 @@ class Settings:
         None,
     )
     domain_hint: str | None = _key(
-        readers.as_text, "Domain whose sign-in page is shown at once.", None
+        parsers.as_text, "Domain whose sign-in page is shown at once.", None
     )
     allowed_tenants: tuple[str, ...] = _key(
-        readers.as_tenants,
+        parsers.as_tenants,
         "Tenant IDs that may sign in; * for all. Needed with an authority of common or"
         " organizations.",
         (),
     )
     post_logout: str | None = _key(
-        readers.as_path_or_url,
+        parsers.as_path_or_url,
         "Path or URL that a browser ends on after sign-out.",
         None,
     )
     http_timeout: float = _key(
-        readers.as_seconds,
+        parsers.as_seconds,
         "Seconds that a call of the identity provider may take.",
         10.0,
     )
     http_retries: int = _key(
-        readers.as_count, "How often a failed connect is repeated.", 1
+        parsers.as_count, "How often a failed connect is repeated.", 1
     )
     http_client: object | None = _key(
-        readers.as_http_client,
+        parsers.as_http_client,
         "Own HTTP client; any but a requests.Session needs timeouts of its own.",
         None,
     )
     verify: bool | str = _key(
-        readers.as_verify,
+        parsers.as_verify,
         "Check TLS certificates: true, false or the path of a CA bundle.",
         True,
     )
     instance_discovery: bool | None = _key(
-        readers.as_flag,
+        parsers.as_flag,
         "Let Microsoft vouch for the authority; false for private clouds.",
         None,
     )
     flow_lifetime: int = _key(
-        readers.as_whole_seconds, "Seconds that a person has for signing in.", 3600
+        parsers.as_whole_seconds, "Seconds that a person has for signing in.", 3600
     )
     reauth_limit: int = _key(
-        readers.as_limit,
+        parsers.as_limit,
         "How often the same demand may come back before it counts as a loop.",
         3,
     )
     reauth_window: int = _key(
-        readers.as_whole_seconds, "Seconds within which MSAL_REAUTH_LIMIT counts.", 300
+        parsers.as_whole_seconds, "Seconds within which MSAL_REAUTH_LIMIT counts.", 300
     )
     replay_limit: int = _key(
-        readers.as_count,
+        parsers.as_count,
         "Largest interrupted form that is kept, in bytes; 0 keeps none.",
         1_048_576,
     )
     encryption_keys: tuple[str, ...] = _key(
-        readers.as_encryption_keys,
+        parsers.as_encryption_keys,
         "Fernet keys for records in the session store, newest first; none, no"
         " encryption.",
         (),
         secret=True,
     )
     url_prefix: str = _key(
-        readers.as_url_prefix, "Path of the sign-in routes.", "/auth"
+        parsers.as_url_prefix, "Path of the sign-in routes.", "/auth"
     )
 
     def __post_init__(self) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from liveapp import live as live
-from liveapp import start as start
 
-import provision
-import servers
+from support import provision
+from support import servers
+from support.liveapp import live as live
+from support.liveapp import start as start
 
 if t.TYPE_CHECKING:
     import playwright.sync_api
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 #: modules, and folders with all that is in them.
 _ONCE = {
     *("test_bogus_callbacks", "test_hosts", "test_outages", "test_workers"),
-    *("test_authorities", "test_example_app", "test_probes", "test_userflows"),
+    *("test_authorities", "test_example_app", "test_probes", "test_b2c"),
     *("docs", "testing"),
 }
 

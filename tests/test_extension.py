@@ -32,9 +32,9 @@ from flask_msal_errors import SignInError
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors import TokenError
-from flask_msal_errors.answers import OtherAccount
-from flask_msal_errors.resume import NotResumed
+from flask_msal_errors.signin.response import OtherAccount
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.web.forms import NotResumed
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
 JSON = {"Accept": "application/json"}
@@ -257,7 +257,7 @@ class TestDefaultAnswers:
         )
         assert problem.get("retry_after") == getattr(error, "retry_after", None)
 
-    @pytest.mark.parametrize("path", ["/public", "/static/rooms.py"])
+    @pytest.mark.parametrize("path", ["/public", "/static/conftest.py"])
     def test_public_pages_vary_by_nothing(self, make: Make, path: str) -> None:
         """A page that does not look at the session may be kept by any cache."""
         app = make()

@@ -8,8 +8,6 @@ import typing as t
 import pytest
 from flask import Flask
 from flask import redirect
-from liveapp import LiveApp
-from liveapp import Start
 
 from flask_msal_errors import InteractionRequired
 from flask_msal_errors import Throttled
@@ -17,6 +15,8 @@ from flask_msal_errors import signals
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.user import User
 from flask_msal_errors.user import digest
+from support.liveapp import LiveApp
+from support.liveapp import Start
 
 NAMES = (
     *("signed_in", "reauthenticated", "signed_out"),

@@ -7,7 +7,6 @@ import typing as t
 from pathlib import Path
 
 import pytest
-import rooms
 from flask import Flask
 from flask import session
 
@@ -17,6 +16,7 @@ from flask_msal_errors.user import digest
 from flask_msal_errors.user import remember
 from flask_msal_errors.user import renew_id
 from flask_msal_errors.user import signed_in
+from support import fixtures
 
 CLAIMS = {"iss": "https://issuer", "sub": "subject"}
 
@@ -48,7 +48,7 @@ class TestSignedIn:
 
     def test_renewed_id(self, tmp_path: Path) -> None:
         """Who signs in gets a new session id: a planted one is worth nothing."""
-        app = rooms.session_app(tmp_path, "memory")
+        app = fixtures.session_app(tmp_path, "memory")
 
         @app.get("/sign-in")
         def sign_in() -> str:
@@ -58,9 +58,9 @@ class TestSignedIn:
 
         browser = app.test_client()
         browser.get("/set/1")
-        planted = rooms.session_id(browser)
+        planted = fixtures.session_id(browser)
         browser.get("/sign-in")
-        assert rooms.session_id(browser) not in ("", planted)
+        assert fixtures.session_id(browser) not in ("", planted)
         assert browser.get("/get").text == "1"
         other = app.test_client()
         other.set_cookie("session", planted)

@@ -1,4 +1,4 @@
-"""Writes the tables of AADSTS codes from ``flask_msal_errors.aadsts``."""
+"""Writes the tables of AADSTS codes from ``flask_msal_errors.entra.codes``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from tables import table
 
-from flask_msal_errors import aadsts
+from flask_msal_errors.entra import codes
 
 HEADS = ("Code", "Who resolves it", "Cause", "What to do")
 
 
-def row(code: aadsts.Code) -> tuple[str, ...]:
+def row(code: codes.Code) -> tuple[str, ...]:
     link = f"`{code.number} <{code.url}>`__"
     name = f" ``{code.name}``" if code.name else ""
     return link + name, code.who, plain(code.cause), plain(code.remedy)
@@ -30,7 +30,7 @@ class Codes(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         parts = []
-        for group in aadsts.GROUPS:
+        for group in codes.GROUPS:
             parts += [group.title, "~" * len(group.title), ""]
             parts += [table(HEADS, map(row, group.codes))]
         return self.parse_text_to_nodes("\n".join(parts), allow_section_headings=True)

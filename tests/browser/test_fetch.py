@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from flask import request
-from liveapp import LiveApp
-from liveapp import Start
+
+from support.liveapp import LiveApp
+from support.liveapp import Start
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -9,8 +9,9 @@ import pytest
 from flask import request
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
-from liveapp import LiveApp
-from liveapp import Start
+
+from support.liveapp import LiveApp
+from support.liveapp import Start
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -9,8 +9,6 @@ from urllib.parse import urlencode
 import pytest
 from flask import redirect
 from flask import session
-from liveapp import LiveApp
-from liveapp import Start
 
 from flask_msal_errors import AccessDenied
 from flask_msal_errors import ConfigurationError
@@ -19,10 +17,12 @@ from flask_msal_errors import ReauthenticationLoop
 from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
-from flask_msal_errors.answers import OtherAccount
-from flask_msal_errors.demands import Missing
-from flask_msal_errors.resume import NotResumed
-from flask_msal_errors.texts import N_
+from flask_msal_errors.protocol.demand import Missing
+from flask_msal_errors.signin.response import OtherAccount
+from flask_msal_errors.web.forms import NotResumed
+from flask_msal_errors.web.texts import N_
+from support.liveapp import LiveApp
+from support.liveapp import Start
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser

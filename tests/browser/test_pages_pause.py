@@ -7,10 +7,10 @@ import time
 import typing as t
 
 import pytest
-from liveapp import LiveApp
-from liveapp import Start
 
 from flask_msal_errors import Throttled
+from support.liveapp import LiveApp
+from support.liveapp import Start
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-from callers import caller as caller
-from docexamples import examples as examples
+from support.callers import caller as caller
+from support.docexamples import examples as examples

@@ -23,14 +23,14 @@ from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy
 from azure.core.pipeline.transport import AsyncioRequestsTransport
 from azure.core.rest import HttpRequest
-from callers import CHALLENGE
-from callers import CLAIMS
-from callers import STALE
-from callers import Caller
-from docexamples import EXAMPLES
 from flask import Response
 
 from flask_msal_errors.testing import Emulator
+from support.callers import CHALLENGE
+from support.callers import CLAIMS
+from support.callers import STALE
+from support.callers import Caller
+from support.docexamples import EXAMPLES
 
 pytestmark = pytest.mark.once
 PAGE = EXAMPLES.parent / "guides" / "clients.rst"

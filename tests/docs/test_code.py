@@ -9,8 +9,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from docexamples import BLOCK
-from docexamples import EXAMPLES
 from flask import Flask
 from flask_session.defaults import Defaults
 
@@ -18,6 +16,8 @@ import flask_msal_errors
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import Settings
 from flask_msal_errors import errors
+from support.docexamples import BLOCK
+from support.docexamples import EXAMPLES
 
 DOCS = EXAMPLES.parent
 PAGES = sorted(DOCS.rglob("*.rst"))

@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from cryptography.fernet import Fernet
-from docexamples import EXAMPLES
-from docexamples import Examples
 from flask import Flask
 from flask import jsonify
 from flask import session
 from flask_session import Session
 
 from flask_msal_errors.testing import Emulator
+from support.docexamples import EXAMPLES
+from support.docexamples import Examples
 
 pytestmark = pytest.mark.once
 
@@ -28,7 +28,7 @@ def test_every_example_is_driven() -> None:
     """No example stands here untested: each name occurs in a ``load``."""
     here = Path(__file__)
     loaded: set[str] = set()
-    for path in (here, here.parents[1] / "clients" / here.name):
+    for path in (here, here.parents[1] / "sdks" / here.name):
         loaded |= set(re.findall(r"\.load\(\s*\"(\w+)\"", path.read_text("utf-8")))
     assert loaded == {path.stem for path in EXAMPLES.glob("*.py")}
 

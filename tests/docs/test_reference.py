@@ -18,13 +18,13 @@ from pathlib import Path
 import certifi
 import pytest
 import requests
-from docexamples import BLOCK
-from liveapp import LiveApp
-from liveapp import Start
 
 from flask_msal_errors import errors
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support.docexamples import BLOCK
+from support.liveapp import LiveApp
+from support.liveapp import Start
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

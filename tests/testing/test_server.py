@@ -11,9 +11,9 @@ import time
 import flask
 import pytest
 import requests
-import rooms
 
 from flask_msal_errors.testing import server
+from support import fixtures
 
 
 def exchange(url: str, *lines: str) -> bytes:
@@ -123,7 +123,7 @@ class TestApplications:
             with pytest.raises(requests.exceptions.ChunkedEncodingError):
                 requests.get(url, timeout=10)
             # The client hears of it first.
-            rooms.until(lambda: "a connection ended with an error" in caplog.text)
+            fixtures.until(lambda: "a connection ended with an error" in caplog.text)
 
 
 class TestClients:
@@ -213,7 +213,7 @@ class TestLife:
             gone.set()
             assert ended.wait(10)
             # What is left is the socket that listens.
-            rooms.until(lambda: len(connections(port)) == 1)
+            fixtures.until(lambda: len(connections(port)) == 1)
 
     def test_https_needs_a_running_emulator(self):
         """Without a CA there is no https, and the error says what to do."""

@@ -1,0 +1,1 @@
+"""The user's tokens, and HTTP clients that act for the user."""

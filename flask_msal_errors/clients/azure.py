@@ -1,0 +1,186 @@
+"""The user's token for clients of the Azure SDK and the Microsoft Graph SDK.
+
+Owns azure-core's credential protocols. The SDKs make the second try themselves: with
+the claims of a challenge they ask for another token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc as cabc
+import time
+import typing as t
+
+from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessTokenInfo
+from azure.core.credentials import TokenRequestOptions
+from flask import has_request_context
+
+from ..errors import ConfigurationError
+from ..protocol.challenge import Demand
+from ..protocol.challenge import resource
+from ..protocol.claims import access_token_claims
+from ..user import signed_in
+from .refusals import Refresher
+from .tokens import Tokens
+
+#: Long past (epoch seconds). azure-core's policies keep a token in their client until
+#: its ``refresh_on``; with this one they ask at each call whose it is.
+_AT_ONCE = 1
+#: What stands for a tenant where none is meant.
+_ANY_TENANT = ("common", "organizations")
+
+
+class _Acting:
+    """Tokens for one user, who is the one of the request that this was made in."""
+
+    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
+        if not has_request_context():
+            raise ConfigurationError(
+                "credential() was called outside a request: nobody is signed in. Make "
+                "the credential and its client in the view."
+            )
+        self._tokens = tokens
+        self._scopes = tuple(scopes)
+        self._account = _account()
+        self._last: dict[tuple[str, ...], str] = {}
+
+    def acquire(
+        self, asked: tuple[str, ...], claims: str | None, tenant_id: str | None
+    ) -> AccessTokenInfo:
+        """A token of the user, for the scopes that a client asks for.
+
+        :param claims: of a challenge, which refused the token given out before.
+        """
+        self._check(tenant_id)
+        scopes = self._wanted(asked)
+        demanded = access_token_claims(claims) if claims else None
+        if demanded:
+            demand = Demand("insufficient_claims", demanded)
+            refresher = Refresher(self._tokens, scopes)
+            result = refresher.renewed(demand, self._last.get(scopes))
+        else:
+            result = self._tokens.acquire(scopes)
+        token = self._last[scopes] = result["access_token"]
+        expires_on = int(time.time()) + int(result["expires_in"])
+        return AccessTokenInfo(token, expires_on, refresh_on=_AT_ONCE)
+
+    def _wanted(self, asked: tuple[str, ...]) -> tuple[str, ...]:
+        """The app's scopes of the same resource, in place of the client's."""
+        homes = {resource(scope) for scope in asked}
+        own = tuple(scope for scope in self._scopes if resource(scope) in homes)
+        return own or asked
+
+    def _check(self, tenant_id: str | None) -> None:
+        if _account() != self._account:
+            raise ConfigurationError(
+                "A credential was made for another user than the one of this request. "
+                "Make it and its client in the view, not once for the application."
+            )
+        person = signed_in()
+        if person is None or not tenant_id:
+            return
+        home = str(person.user.tenant_id)
+        if tenant_id.lower() not in (home.lower(), *_ANY_TENANT):
+            raise ConfigurationError(
+                f"A client asked for a token of tenant {tenant_id}, but the user is "
+                f"signed in to {home}: set its tenant, or sign in there "
+                "(MSAL_AUTHORITY)."
+            )
+
+
+def _account() -> tuple[str, str] | None:
+    person = signed_in() if has_request_context() else None
+    return person.user.account if person else None
+
+
+class Credential:
+    """azure-core's ``TokenCredential`` and ``SupportsTokenInfo`` of the user."""
+
+    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str] = ()) -> None:
+        self._acting = _Acting(tokens, scopes)
+
+    @property
+    def aio(self) -> AsyncCredential:
+        """The same for asynchronous clients."""
+        return AsyncCredential(self._acting)
+
+    def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,
+        **kwargs: t.Any,
+    ) -> AccessToken:
+        """The user's access token.
+
+        :param claims: a claims challenge as JSON text.
+        :param tenant_id: the user's own; a token of another cannot be had.
+        :param enable_cae: changes nothing: ``MSAL_CLIENT_CAPABILITIES`` decides.
+        :raises MsalAuthError: no token; ``catch_challenges`` resolves what it can.
+        """
+        info = self._acting.acquire(scopes, claims, tenant_id)
+        return AccessToken(info.token, info.expires_on)
+
+    def get_token_info(
+        self, *scopes: str, options: TokenRequestOptions | None = None
+    ) -> AccessTokenInfo:
+        """The same, in azure-core's other form."""
+        return self._acting.acquire(scopes, *_of(options))
+
+    def close(self) -> None:
+        """Nothing is held that would have to be released."""
+
+    def __enter__(self) -> Credential:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncCredential:
+    """azure-core's ``AsyncTokenCredential`` and ``AsyncSupportsTokenInfo``.
+
+    What may block runs in a thread, with this request's context.
+    """
+
+    def __init__(self, acting: _Acting) -> None:
+        self._acting = acting
+
+    async def get_token(
+        self,
+        *scopes: str,
+        claims: str | None = None,
+        tenant_id: str | None = None,
+        enable_cae: bool = False,
+        **kwargs: t.Any,
+    ) -> AccessToken:
+        """As :meth:`Credential.get_token`."""
+        info = await self._acquire(scopes, claims, tenant_id)
+        return AccessToken(info.token, info.expires_on)
+
+    async def get_token_info(
+        self, *scopes: str, options: TokenRequestOptions | None = None
+    ) -> AccessTokenInfo:
+        """As :meth:`Credential.get_token_info`."""
+        return await self._acquire(scopes, *_of(options))
+
+    async def _acquire(
+        self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None
+    ) -> AccessTokenInfo:
+        return await asyncio.to_thread(self._acting.acquire, scopes, claims, tenant_id)
+
+    async def close(self) -> None:
+        """Nothing is held that would have to be released."""
+
+    async def __aenter__(self) -> AsyncCredential:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def _of(options: TokenRequestOptions | None) -> tuple[str | None, str | None]:
+    given = options or {}
+    return given.get("claims"), given.get("tenant_id")

@@ -1,0 +1,79 @@
+"""The user's token on httpx, sync and async.
+
+Owns what is particular to httpx: its auth flow, and which bodies can be sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc as cabc
+
+import httpx
+
+from . import responses
+from .refusals import Refresher
+
+#: A body of a known length up to this (bytes) is kept, so that it can be sent again.
+_KEPT_BODY = 4 * 1024 * 1024
+
+_Flow = cabc.Generator[httpx.Request, httpx.Response, None]
+
+
+class HttpxAuth(httpx.Auth):
+    """The user's token on httpx calls, with one silent second try.
+
+    A redirect to another origin does not get the token: httpx strips it. A streamed
+    body is sent once: if the API wants another token, the user is asked at once.
+    """
+
+    def __init__(self, refresher: Refresher) -> None:
+        self._refresher = refresher
+
+    def sync_auth_flow(self, request: httpx.Request) -> _Flow:
+        if _is_short(request) and isinstance(request.stream, httpx.SyncByteStream):
+            request.read()
+        yield from self.auth_flow(request)
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> cabc.AsyncGenerator[httpx.Request, httpx.Response]:
+        """The same; what may block runs in a thread, with this request's context."""
+        if _is_short(request) and isinstance(request.stream, httpx.AsyncByteStream):
+            await request.aread()
+        flow = self.auth_flow(request)
+        following = await asyncio.to_thread(next, flow, None)
+        while following is not None:
+            response = yield following
+            following = await asyncio.to_thread(_answered, flow, response)
+
+    def auth_flow(self, request: httpx.Request) -> _Flow:
+        token = self._refresher.token()
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = yield request
+        # A redirect's answer may belong to a request without our token.
+        if responses.refused_token(response) != token:
+            return
+        fresh = self._refresher.retry_token(response, token)
+        if fresh is None:
+            return
+        again = response.request
+        if not isinstance(again.stream, httpx.ByteStream):
+            self._refresher.give_up(response, token)
+            return
+        again.headers["Authorization"] = f"Bearer {fresh}"
+        response = yield again
+        if responses.refused_token(response) == fresh:
+            self._refresher.give_up(response, fresh)
+
+
+def _answered(flow: _Flow, response: httpx.Response) -> httpx.Request | None:
+    """What follows a response; ``StopIteration`` cannot leave a thread (PEP 479)."""
+    try:
+        return flow.send(response)
+    except StopIteration:
+        return None
+
+
+def _is_short(request: httpx.Request) -> bool:
+    length = request.headers.get("Content-Length", "")
+    return length.isdecimal() and int(length) <= _KEPT_BODY

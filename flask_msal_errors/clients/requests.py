@@ -1,0 +1,139 @@
+"""The user's token on requests, and one pool of connections for all users.
+
+Owns what is particular to requests: hooks, bodies that were sent, sessions.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import typing as t
+
+import requests
+import requests.adapters
+import requests.auth
+from urllib3.connection import HTTPConnection
+
+from . import responses
+from .refusals import Refresher
+
+#: Seconds to wait for an API to connect, and for each read.
+_TIMEOUT = (10.0, 60.0)
+#: Connections kept open to each of so many hosts, for all users of a process.
+_POOL = 32
+#: Azure's load balancers forget a connection after 4 idle minutes, without a word to
+#: either end (https://learn.microsoft.com/azure/load-balancer/load-balancer-tcp-reset).
+_KEEPALIVE = [*HTTPConnection.default_socket_options]
+_KEEPALIVE += [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+if hasattr(socket, "TCP_KEEPIDLE"):
+    _KEEPALIVE += [(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)]
+
+
+class RequestsAuth(requests.auth.AuthBase):
+    """The user's token on a requests call, with one silent second try.
+
+    A redirect to another host does not get the token: requests strips it.
+    """
+
+    def __init__(self, refresher: Refresher) -> None:
+        self._refresher = refresher
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        token = self._refresher.token()
+        request.headers["Authorization"] = f"Bearer {token}"
+        place = _place(request)
+
+        def answer(response: requests.Response, **kwargs: t.Any) -> requests.Response:
+            # A redirect's answer belongs to a request without our token.
+            if responses.refused_token(response) != token:
+                return response
+            if response.status_code in (401, 403):
+                response.content  # noqa: B018 (the connection goes back to its pool)
+            return self._answer(response, token, place, kwargs)
+
+        request.hooks["response"].append(answer)
+        return request
+
+    def _answer(
+        self,
+        response: requests.Response,
+        token: str,
+        place: int | None,
+        kwargs: dict[str, t.Any],
+    ) -> requests.Response:
+        fresh = self._refresher.retry_token(response, token)
+        if fresh is None:
+            return response
+        again = response.request.copy()
+        if not _rewound(again, place):
+            self._refresher.give_up(response, token)
+            return response
+        # The copy shares its hooks with the original, which a redirect goes on with.
+        again.hooks = requests.hooks.default_hooks()
+        again.headers["Authorization"] = f"Bearer {fresh}"
+        repeated = response.connection.send(again, **kwargs)
+        repeated.history.append(response)
+        repeated.request = again
+        self._refresher.give_up(repeated, fresh)
+        return repeated
+
+
+def _place(request: requests.PreparedRequest) -> int | None:
+    """Where in a file the body starts, or ``None`` for what is no file."""
+    body: t.Any = request.body
+    try:
+        return int(body.tell())
+    except (AttributeError, OSError):
+        return None
+
+
+def _rewound(request: requests.PreparedRequest, place: int | None) -> bool:
+    """Whether the body can be sent once more."""
+    body: t.Any = request.body
+    if body is None or isinstance(body, (str, bytes)):
+        return True
+    if place is None:
+        return False
+    try:
+        body.seek(place)
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+class _SharedAdapter(requests.adapters.HTTPAdapter):
+    """Connections of this process, which a session's end leaves open for the next."""
+
+    def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().init_poolmanager(*args, **kwargs, socket_options=_KEEPALIVE)
+
+    def close(self) -> None:
+        pass
+
+
+@functools.lru_cache(maxsize=1)
+def _shared_adapter(process: int) -> _SharedAdapter:
+    """One per process: a forked worker must not write to its parent's sockets."""
+    return _SharedAdapter(pool_connections=_POOL, pool_maxsize=_POOL)
+
+
+class RequestsSession(requests.Session):
+    """A session that acts for the signed-in user, with timeouts by default.
+
+    Its connections are those of all sessions of the process; its cookies, headers and
+    its token are its own.
+    """
+
+    def __init__(self, auth: RequestsAuth) -> None:
+        super().__init__()
+        self.auth = auth
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, _shared_adapter(os.getpid()))
+
+    def request(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
+        kwargs.setdefault("timeout", _TIMEOUT)
+        if self.verify is not True:
+            # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
+            kwargs.setdefault("verify", self.verify)
+        return super().request(*args, **kwargs)

@@ -1,0 +1,308 @@
+"""Access tokens for the user of this request.
+
+Owns the path record → caches → MSAL → record, one refresh at a time per session.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import json
+import time
+import typing as t
+
+from flask import has_request_context
+from flask import session
+
+from ..errors import ConfigurationError
+from ..errors import InteractionRequired
+from ..errors import ServiceUnavailable
+from ..provider.client import Client
+from ..session.access_tokens import Live
+from ..session.access_tokens import Token
+from ..session.msal_caches import RESERVED_SCOPES
+from ..session.msal_caches import Caches
+from ..session.record import Record
+from ..session.record import Records
+from ..user import SignedIn
+from ..user import signed_in
+
+#: Scopes that MSAL adds itself and refuses to be given.
+_REFUSED = RESERVED_SCOPES - {"email"}
+
+
+class Tokens:
+    """Acquires tokens, and forgets those that an API refused."""
+
+    def __init__(self, client: Client, records: Records, live: Live) -> None:
+        self._client = client
+        self._records = records
+        self._live = live
+
+    def acquire(
+        self,
+        scopes: cabc.Sequence[str],
+        *,
+        claims: str | None = None,
+        force_refresh: bool = False,
+        refused: str | None = None,
+    ) -> dict[str, t.Any]:
+        """MSAL's success dict for the signed-in user.
+
+        :param claims: a claims challenge as JSON text; forces a token request.
+        :param refused: the access token that an API refused. A different one, that
+            another request got meanwhile, is taken instead of asking again.
+        :raises InteractionRequired: only the user can help, or nobody is signed in.
+        :raises TokenError: any other refusal.
+        """
+        wanted = checked(scopes)
+        person = _person(wanted)
+        forced = bool(claims or force_refresh)
+        found = None if forced or not wanted else self._alive(person, wanted)
+        if found is None:
+            self._check_api(wanted)
+            _check_claims(claims)
+            found = self._renew(person, wanted, claims, forced, refused)
+        _here().lend(found["access_token"], tuple(wanted))
+        return found
+
+    def require(self, scopes: cabc.Sequence[str]) -> None:
+        """See that a token of each resource can be had without the user.
+
+        :raises InteractionRequired: one cannot. It asks for all scopes, that resource's
+            first, so that one sign-in serves all.
+        """
+        for group in self._client.tokens_for(scopes):
+            try:
+                self.acquire(group)
+            except InteractionRequired as error:
+                others = [scope for scope in scopes if scope not in error.scopes]
+                error.scopes = (*error.scopes, *others)
+                raise
+
+    def lent(self, token: str | None) -> tuple[str | None, tuple[str, ...]]:
+        """A token that was handed out in this request, and the scopes it was got for.
+
+        :param token: ``None`` for the last one: not every response of an HTTP client
+            knows the request that it answers.
+        :return: the token itself; no scopes if it is not of this request.
+        """
+        lent = _here().lent
+        if token is None:
+            token = next(reversed(lent), None)
+        return token, lent.get(token or "", ())
+
+    def drop(self, refused: str, wait: float | None = None) -> None:
+        """Forget a refused access token and its twins, or MSAL hands them out again.
+
+        Wherever it still lies: the store may have lost the record, or the other entry.
+
+        :param wait: seconds for whoever changes the record now; enough by default.
+        """
+        person = signed_in()
+        if person is None or refused in _here().dropped:
+            return
+        scopes = self.lent(refused)[1]
+        alive = any(x.secret == refused for x in self._live.tokens(person.handle))
+        with self._live.changing(person.handle, wait, always=alive) as record:
+            user = Caches.of(record)
+            user.drop(refused, scopes)
+            user.save(record)
+        _here().forget()
+
+    def proofs(self) -> dict[str, int]:
+        """Authentication contexts that the user proved, with their expiries."""
+        person = signed_in()
+        if person is None:
+            return {}
+        now = time.time()
+        proofs = self._record(person).proofs
+        return {acr: expiry for acr, expiry in proofs.items() if expiry > now}
+
+    def _alive(self, person: SignedIn, scopes: list[str]) -> dict[str, t.Any] | None:
+        """A living token, its entry read from the store once per request."""
+        kept = _here().live
+        if person.handle not in kept:
+            kept[person.handle] = self._live.tokens(person.handle)
+        for token in kept[person.handle]:
+            if token.serves(scopes):
+                return token.result()
+        return None
+
+    def _check_api(self, scopes: list[str]) -> None:
+        if len(self._client.tokens_for(scopes)) != 1:
+            raise ConfigurationError(
+                "An access token serves one API, but scopes name none or several: "
+                f"{scopes!r}. Acquire one for each; login_required takes them together."
+            )
+
+    def _renew(
+        self,
+        person: SignedIn,
+        scopes: list[str],
+        claims: str | None,
+        forced: bool,
+        refused: str | None,
+    ) -> dict[str, t.Any]:
+        """A token by way of the record, and of the identity provider if need be.
+
+        One that is due for renewal will do if the provider cannot be found.
+        """
+        due = None
+        if not forced:
+            user = Caches.of(self._record(person))
+            found = self._client.cached(user, scopes)
+            if found is not None:
+                if not _here().live.get(person.handle):
+                    self._refill(person)
+                return found
+            due = self._client.cached(user, scopes, due=True)
+        try:
+            # Discovery comes before the lock, which would have to outlive it otherwise.
+            self._client.ready()
+        except ServiceUnavailable:
+            if due is None:
+                raise
+            return due
+        return self._refresh(person, scopes, claims, forced, refused, due)
+
+    def _refill(self, person: SignedIn) -> None:
+        """Put the living tokens back, which the store lost; if not now, then later."""
+        with contextlib.suppress(ServiceUnavailable):
+            with self._live.changing(person.handle, 0, always=True):
+                pass
+
+    def _refresh(
+        self,
+        person: SignedIn,
+        scopes: list[str],
+        claims: str | None,
+        forced: bool,
+        refused: str | None,
+        due: dict[str, t.Any] | None,
+    ) -> dict[str, t.Any]:
+        """A new token; ``due`` if another request is getting it, or none can be had."""
+        _here().forget()
+        try:
+            wait = None if due is None else 0
+            with self._live.changing(person.handle, wait) as record:
+                return self._renewed(record, scopes, claims, forced, refused)
+        except ServiceUnavailable:
+            if due is None:
+                raise
+            return due
+
+    def _renewed(
+        self,
+        record: Record,
+        scopes: list[str],
+        claims: str | None,
+        forced: bool,
+        refused: str | None,
+    ) -> dict[str, t.Any]:
+        user = Caches.of(record)
+        found = self._client.cached(user, scopes)
+        if found is not None:
+            other = refused and found["access_token"] != refused
+            if other or not forced:
+                return found
+        try:
+            return self._client.silent(
+                user, scopes, claims=claims, force_refresh=forced
+            )
+        except InteractionRequired:
+            if refused is not None:
+                user.drop(refused, scopes)
+                _here().dropped.add(refused)
+            raise
+        finally:
+            user.save(record)
+
+    def _record(self, person: SignedIn) -> Record:
+        """The record, read from the store once per request."""
+        kept = _here().record
+        if kept is None or kept[0] != person.handle:
+            kept = person.handle, self._records.load(person.handle)
+            _here().record = kept
+        return kept[1]
+
+
+class _Here:
+    """What a request knows of its user's tokens."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, list[Token]] = {}
+        self.record: tuple[str, Record] | None = None
+        self.lent: dict[str, tuple[str, ...]] = {}
+        self.dropped: set[str] = set()
+
+    def lend(self, token: str, scopes: tuple[str, ...]) -> None:
+        """Note that a token is handed out, and for which scopes it was got."""
+        self.lent.pop(token, None)
+        self.lent[token] = scopes
+
+    def forget(self) -> None:
+        """The store is about to know better."""
+        self.live, self.record = {}, None
+
+
+def _here() -> _Here:
+    """Kept on the session, which is this request's alone."""
+    current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
+    try:
+        return current.msal_here  # type: ignore[no-any-return]
+    except AttributeError:
+        current.msal_here = here = _Here()
+        return here
+
+
+def checked(scopes: cabc.Sequence[str]) -> list[str]:
+    """Scopes as MSAL takes them.
+
+    :raises ConfigurationError: a text in place of a list, or a scope that MSAL adds
+        itself and refuses to be given.
+    """
+    listed: list[str] | None
+    try:
+        listed = list(scopes)
+        " ".join(listed)
+    except TypeError:
+        listed = None
+    # The characters of a text are texts, too.
+    if listed is None or isinstance(scopes, (str, bytes)):
+        raise ConfigurationError('scopes must be a list of texts: ["Mail.Read"].')
+    if len(listed) > 1 and any(scope.endswith("/.default") for scope in listed):
+        raise ConfigurationError(
+            f"scopes are {listed!r}, but Entra takes /.default alone (AADSTS70011): "
+            "name the scopes instead."
+        )
+    if not _REFUSED.isdisjoint(listed):
+        raise ConfigurationError(
+            f"scopes hold {', '.join(sorted(_REFUSED.intersection(listed)))}, which "
+            "MSAL always adds itself: name only the scopes of the API."
+        )
+    return listed
+
+
+def _check_claims(claims: str | None) -> None:
+    try:
+        good = not claims or isinstance(json.loads(claims), dict)
+    except (ValueError, TypeError, RecursionError):
+        good = False
+    if not good:
+        raise ConfigurationError(
+            "claims must be the JSON text of an object. Those of a WWW-Authenticate "
+            "header are base64: decode them first."
+        )
+
+
+def _person(scopes: cabc.Sequence[str]) -> SignedIn:
+    if not has_request_context():
+        raise ConfigurationError(
+            "A user's token was asked for outside a request: nobody is signed in. "
+            "Acquire it in the view and hand it to the background work."
+        )
+    person = signed_in()
+    if person is None:
+        raise InteractionRequired(scopes=scopes, reason="not_signed_in")
+    return person

@@ -1,0 +1,1 @@
+"""The ``flask msal`` commands: checks, probes, explanations."""

@@ -1,0 +1,172 @@
+"""What can be seen of an app's settings: redirect URI, cookies, credential.
+
+Returns results and prints nothing. Asks nobody; what is tried for real is in
+``probes``.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import datetime
+import re
+import typing as t
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from flask import Flask
+from msal import SystemAssignedManagedIdentity
+
+from ..errors import ConfigurationError
+from ..provider.credentials import certificate
+from ..provider.credentials.loading import held
+from ..settings import Settings
+
+OK, WARNING, FIX = "ok", "warning", "fix"
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+#: Bytes of SECRET_KEY: below the first it can be guessed, the second is recommended.
+_LEAST_KEY, _GOOD_KEY = 16, 32
+#: A client certificate is renewed by hand.
+_SOON = timedelta(days=30)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """A thing that was looked at, how it is, and what to do.
+
+    ``level``: :data:`OK`, :data:`WARNING` or :data:`FIX`. ``text`` holds no secret.
+    """
+
+    about: str
+    level: str
+    text: str
+
+
+def of_app(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
+    """All checks of this module, one after the other."""
+    yield redirect_uri(app, settings)
+    yield from cookies(app, settings)
+    yield from credential(settings)
+
+
+def redirect_uri(app: Flask, settings: Settings) -> Result:
+    """Whether the redirect URI leads to the callback, and what to register."""
+    about, path = "redirect URI", f"{settings.url_prefix}/callback"
+    uri = settings.redirect_uri
+    if uri is None:
+        root = str(app.config.get("APPLICATION_ROOT") or "").rstrip("/")
+        return Result(
+            about,
+            WARNING,
+            "MSAL_REDIRECT_URI is not set: it is taken from each request, so behind a"
+            " proxy the app needs werkzeug's ProxyFix. Register"
+            f" https://<host>{root}{path}, or set MSAL_REDIRECT_URI.",
+        )
+    if not urlsplit(uri).path.endswith(path):
+        return Result(
+            about,
+            FIX,
+            f"MSAL_REDIRECT_URI is {uri}, but the callback is at {path}: nobody would"
+            " come back. Correct it, or MSAL_URL_PREFIX.",
+        )
+    return Result(
+        about, OK, f"Exactly {uri} must be registered, under the platform 'Web'."
+    )
+
+
+def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
+    """The session cookie's attributes, and the key that our own are signed with."""
+    config = app.config
+    if not config["SESSION_COOKIE_SECURE"]:
+        https = (settings.redirect_uri or "").startswith("https:")
+        text = "SESSION_COOKIE_SECURE is off: the session goes over plain http, too."
+        yield Result("cookies", FIX if https else WARNING, f"{text} Set it to true.")
+    if not config["SESSION_COOKIE_HTTPONLY"]:
+        text = "SESSION_COOKIE_HTTPONLY is off: scripts can read it. Leave it out."
+        yield Result("cookies", FIX, text)
+    yield from _same_site(config)
+    keys = [app.secret_key or b"", *(config.get("SECRET_KEY_FALLBACKS") or ())]
+    size = min(len(key.encode() if isinstance(key, str) else key) for key in keys)
+    if size < _GOOD_KEY:
+        text = f"SECRET_KEY has {size} bytes. Take {_GOOD_KEY}: secrets.token_hex()."
+        yield Result("cookies", FIX if size < _LEAST_KEY else WARNING, text)
+    else:
+        yield Result("cookies", OK, "SECRET_KEY is long enough.")
+
+
+def _same_site(config: cabc.Mapping[str, t.Any]) -> cabc.Iterator[Result]:
+    same_site = str(config["SESSION_COOKIE_SAMESITE"] or "").lower()
+    if same_site == "none" and not config["SESSION_COOKIE_SECURE"]:
+        text = "SESSION_COOKIE_SAMESITE is None without SESSION_COOKIE_SECURE: browsers"
+        yield Result("cookies", FIX, f"{text} drop the cookie. Set it to 'Lax'.")
+    elif same_site != "lax":
+        text = "SESSION_COOKIE_SAMESITE is not 'Lax': other sites' requests may carry"
+        yield Result("cookies", WARNING, f"{text} the session. Set it to 'Lax'.")
+
+
+def credential(settings: Settings) -> cabc.Iterator[Result]:
+    """What the app proves itself with, and until when, as far as can be seen."""
+    about = "credential"
+    try:
+        value = held(settings.client_credential).value
+        if isinstance(value, str):
+            yield _secret(value)
+        elif SystemAssignedManagedIdentity.is_managed_identity(value):
+            yield Result(about, OK, "A managed identity: nothing here expires.")
+        elif value.get("client_assertion"):
+            yield Result(about, OK, "An assertion of the app's own.")
+        else:
+            key, found = certificate.loaded(value)
+            yield from _certificate(key, found, value.get("thumbprint"))
+    except ConfigurationError as error:
+        yield Result(about, FIX, str(error))
+
+
+def _secret(value: str) -> Result:
+    if _GUID.fullmatch(value):
+        text = "MSAL_CLIENT_CREDENTIAL looks like the ID of a secret: set its value."
+        return Result("credential", FIX, text)
+    return Result(
+        "credential",
+        OK,
+        "A client secret. When it expires cannot be seen from here: look under"
+        " 'Certificates & secrets' of the app registration.",
+    )
+
+
+def _certificate(
+    key: t.Any, found: list[x509.Certificate], thumbprint: str | None
+) -> cabc.Iterator[Result]:
+    about = "credential"
+    if not found:
+        text = (
+            "A key with a thumbprint; without public_certificate its end is not seen."
+        )
+        yield Result(about, WARNING, text)
+        return
+    own = found[0]
+    if own.public_key() != key.public_key():
+        text = (
+            "The private key is not the certificate's: Entra would refuse it (700027)."
+        )
+        yield Result(about, FIX, text)
+    print_ = own.fingerprint(hashes.SHA1()).hex()
+    if thumbprint and thumbprint.replace(":", "").lower() != print_:
+        text = f"thumbprint is not the certificate's, which is {print_}. Correct it."
+        yield Result(about, FIX, text)
+    yield validity(about, own, f"The certificate {print_[:8]}…", _SOON)
+
+
+def validity(about: str, found: x509.Certificate, name: str, soon: timedelta) -> Result:
+    """Whether a certificate is good now, and for longer than ``soon``."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    start, end = found.not_valid_before_utc, found.not_valid_after_utc
+    if not start <= now <= end:
+        text = f"{name} is good from {start:%Y-%m-%d} to {end:%Y-%m-%d} only: renew it."
+        return Result(about, FIX, text)
+    level = OK if end - now > soon else WARNING
+    text = f"{name} is good until {end:%Y-%m-%d}, {(end - now).days} days."
+    return Result(about, level, text)

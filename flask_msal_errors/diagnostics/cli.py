@@ -1,0 +1,172 @@
+"""``flask msal``: look at an app's settings, and explain errors and challenges.
+
+Reads arguments and prints; what is printed comes from the rooms below.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import json
+import re
+import sys
+import textwrap
+import typing as t
+
+import click
+from flask import Flask
+from flask import current_app
+from flask.cli import ScriptInfo
+
+from ..errors import ConfigurationError
+from ..settings import Settings
+
+if t.TYPE_CHECKING:
+    from .checks import Result
+    from .explain import Section
+
+# What the commands use is imported when they run: every app imports this module.
+_COLOURS = {"ok": "green", "warning": "yellow", "fix": "red"}
+_WIDTH = 78
+
+
+@click.group("msal")
+def cli() -> None:
+    """Check the sign-in with Microsoft Entra, and explain its errors."""
+
+
+@cli.command("check")
+@click.option("as_json", "--json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def check(context: click.Context, as_json: bool) -> None:
+    """Check settings, identity provider, cookies, sessions and credential.
+
+    Exits with 1 if something must be fixed, else with 0. Needs the network.
+    """
+    from . import checks
+
+    found = []
+    for result in _results(context):
+        found.append(result)
+        if not as_json:
+            _show(result)
+    bad = any(result.level == checks.FIX for result in found)
+    if as_json:
+        listed = [dataclasses.asdict(result) for result in found]
+        click.echo(json.dumps({"ok": not bad, "results": listed}, indent=2))
+    context.exit(1 if bad else 0)
+
+
+@cli.command("explain")
+@click.argument("errors", nargs=-1, metavar="[CODE|JSON]...")
+def explain_(errors: tuple[str, ...]) -> None:
+    """Explain AADSTS codes, or an error as MSAL or Entra returns it.
+
+    CODE is such as AADSTS50076 or 50076. Without arguments, an error as JSON, or a
+    text with codes, is read from standard input.
+    """
+    from . import explain
+
+    for text in errors or (sys.stdin.read(),):
+        try:
+            results = explain.read(text)
+        except ValueError as error:
+            raise click.UsageError(f"Nothing to explain: {error}.") from None
+        for result in results:
+            _print(explain.error(result))
+
+
+@cli.command("decode")
+@click.argument("headers", nargs=-1, metavar="[HEADER]...")
+@click.option("--status", type=click.Choice(["401", "403"]), help="Of the response.")
+@click.option("scopes", "--scope", multiple=True, help="That the call was made for.")
+def decode(
+    headers: tuple[str, ...], status: str | None, scopes: tuple[str, ...]
+) -> None:
+    """Decode WWW-Authenticate headers, and say what they lead to.
+
+    Without arguments they are read from standard input, one a line; what `curl -i`
+    prints will do.
+    """
+    from . import explain
+
+    lines = headers or tuple(sys.stdin.read().splitlines())
+    told = [m[1] for line in lines if (m := re.match(r"HTTP/\S+ (401|403)\b", line))]
+    named = [m[1] for line in lines if (m := _HEADER.match(line))]
+    values = named or [line for line in lines if line.strip()]
+    if not values:
+        raise click.UsageError("Nothing to decode: no WWW-Authenticate came.")
+    code = int(status or (told[-1] if told else "401"))
+    _print(explain.challenges(values, code, scopes))
+
+
+_HEADER = re.compile(r"\s*www-authenticate\s*:\s*(.*)", re.IGNORECASE)
+
+
+def _results(context: click.Context) -> cabc.Iterator[Result]:
+    """One result after the other; what needs an app, only if there is one."""
+    from . import checks
+    from . import probes
+
+    try:
+        app = _app(context)
+        settings = _settings(app)
+    except ConfigurationError as error:
+        yield checks.Result("settings", checks.FIX, str(error))
+        return
+    yield checks.Result("settings", checks.OK, "All MSAL_* keys can be used.")
+    with app.app_context():
+        yield from checks.of_app(app, settings)
+        yield from probes.session_store(app, settings)
+    yield from probes.of_provider(settings)
+
+
+def _app(context: click.Context) -> Flask:
+    """The app of ``--app``; its factory runs init_app, which may refuse."""
+    if current_app:
+        return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]
+    return context.ensure_object(ScriptInfo).load_app()
+
+
+def _settings(app: Flask) -> Settings:
+    if "msal" not in app.blueprints:
+        raise ConfigurationError(
+            f"MsalAuth is not set up for the app {app.name!r}. Call "
+            "auth.init_app(app) in its factory."
+        )
+    return Settings.from_mapping(app.config)
+
+
+def _show(result: Result) -> None:
+    level = click.style(f"{result.level:8}", fg=_COLOURS[result.level])
+    first, *rest = _wrapped(result.text, f"{result.about}: ", 9)
+    click.echo(f"{level} {first.lstrip()}")
+    for line in rest:
+        click.echo(line)
+
+
+def _print(sections: cabc.Iterable[Section]) -> None:
+    for section in sections:
+        click.secho(section.heading, bold=True)
+        for label, text in section.rows:
+            for line in _wrapped(text, f"{label + ':':13} ", 2):
+                click.echo(line)
+        click.echo()
+
+
+def _wrapped(text: str, label: str, indent: int) -> list[str]:
+    """Lines of 78 columns at most, unless a word is longer; its own breaks stay."""
+    blanks = " " * (indent + (len(label) if indent == 2 else 0))
+    lines: list[str] = []
+    for part in text.splitlines() or [""]:
+        start = blanks + part[: len(part) - len(part.lstrip())]
+        first = " " * indent + label if not lines else start
+        lines += textwrap.wrap(
+            part.lstrip() if not lines else part.strip(),
+            _WIDTH,
+            initial_indent=first,
+            subsequent_indent=start,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines

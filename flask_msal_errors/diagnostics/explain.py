@@ -1,0 +1,210 @@
+"""Errors and challenges in words: what they mean, and what the extension does.
+
+Decides nothing: it asks ``errors``, ``challenge`` and ``downstream``, and knows a
+sentence for each of their answers.
+"""
+
+from __future__ import annotations
+
+import ast
+import collections.abc as cabc
+import dataclasses
+import json
+import re
+import typing as t
+
+from ..clients.refusals import is_only_stale
+from ..clients.refusals import needs_user
+from ..entra import codes
+from ..errors import AccessDenied
+from ..errors import ConfigurationError
+from ..errors import InteractionRequired
+from ..errors import MsalAuthError
+from ..errors import ServiceUnavailable
+from ..errors import Throttled
+from ..errors import TokenError
+from ..errors import from_result
+from ..errors import printable
+from ..protocol import challenge
+from ..protocol.claims import claim_names
+from ..protocol.claims import decoded
+
+_DOES: dict[type[MsalAuthError], str] = {
+    InteractionRequired: "The user is sent to sign in, with the claims and scopes that"
+    " are missing, and comes back to the same page.",
+    AccessDenied: "The user sees a page that says so; nobody is sent to sign in, since"
+    " that would not help.",
+    Throttled: "No token is asked for before the time is over; the user sees a page"
+    " that says how long.",
+    ServiceUnavailable: "The user sees a page that asks them to try again; tokens in"
+    " hand are used meanwhile.",
+    ConfigurationError: "The user sees a page without details; the log says what to"
+    " correct:",
+    TokenError: "The user sees a page with codes and correlation id; nobody is sent to"
+    " sign in.",
+}
+#: An API or Entra tells that nothing but a message would be shown.
+_ONCE = " Once for each demand; if it comes back, they see a page that says so."
+_WHO = {
+    "user": "the user",
+    "administrator": "an administrator of the tenant",
+    "developer": "the developer",
+    "nobody": "nobody: wait",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading, and rows of a label with a text; a text may have several lines."""
+
+    heading: str
+    rows: tuple[tuple[str, str], ...]
+
+
+def read(text: str) -> list[dict[str, t.Any]]:
+    """The errors that a text holds: codes, a log line, or an error dict.
+
+    :param text: ``50076``, ``AADSTS50076``, a text with such codes, the JSON of an
+        answer, or what Python prints of MSAL's dict.
+    :raises ValueError: none of these is in it.
+    """
+    found = _mapping(text)
+    if found is not None:
+        return [found]
+    numbers = re.findall(r"AADSTS([0-9]{4,9})\b", text, re.IGNORECASE)
+    if re.fullmatch(r"\s*[0-9]{4,9}\s*", text):
+        numbers = [text.strip()]
+    if not numbers:
+        raise ValueError("no AADSTS code and no error of MSAL is in it")
+    return [_of_code(int(number)) for number in dict.fromkeys(numbers)]
+
+
+def error(result: cabc.Mapping[str, t.Any]) -> list[Section]:
+    """What an error means, and what the extension does with it.
+
+    :param result: MSAL's error dict, or one of :func:`read`.
+    """
+    seen = TokenError(result=result)
+    sections = [_of_number(number) for number in seen.codes]
+    rows = [("Error", " / ".join(filter(None, (seen.error, seen.suberror))))]
+    rows += [("Claims", "\n".join(claim_names(seen.claims)))]
+    rows += [("Extension", decision(result))]
+    id_ = printable(seen.correlation_id)
+    rows += [("Look up", f"{id_}, in the tenant's sign-in log" if id_ else "")]
+    return [*sections, Section("Decision", tuple(row for row in rows if row[1]))]
+
+
+def decision(result: cabc.Mapping[str, t.Any]) -> str:
+    """What the extension does with an error of MSAL, in words."""
+    found = from_result(result)
+    if found is None:
+        return "Nothing: a token came, and no error."
+    if type(found) is TokenError and not found.error:
+        return (
+            "It depends on the error that comes with the code: explain the whole"
+            " answer, as JSON, to know."
+        )
+    text = _DOES[type(found)]
+    if isinstance(found, ConfigurationError):
+        text += f" {printable(str(found), 900)}"
+    once = isinstance(found, InteractionRequired) and found.reason == "message_only"
+    return f"{type(found).__name__}, HTTP {found.status}. {text}{_ONCE if once else ''}"
+
+
+def challenges(
+    values: cabc.Sequence[str], status: int = 401, scopes: cabc.Sequence[str] = ()
+) -> list[Section]:
+    """What ``WWW-Authenticate`` values say, what of it counts, and what is done.
+
+    :param status: of the response, 401 or 403.
+    :param scopes: that the refused call had its token for.
+    """
+    found = [
+        Section(f"Challenge: {printable(each.scheme)}", tuple(_params(each.params)))
+        for each in challenge.parse(values)
+    ]
+    demand = challenge.demand(status, values, scopes=scopes)
+    rows = _taken(demand) if demand else []
+    return [*found, Section("Decision", (*rows, ("Extension", _demanded(demand))))]
+
+
+def _mapping(text: str) -> dict[str, t.Any] | None:
+    if not text.lstrip().startswith("{"):
+        return None
+    for reader in (json.loads, ast.literal_eval):
+        try:
+            value = reader(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(value, dict):
+            return value
+    return None
+
+
+def _of_code(number: int) -> dict[str, t.Any]:
+    known = codes.find(number)
+    error, suberror = (known.error, known.suberror) if known else ("", "")
+    return {"error_codes": [number], "error": error, "suberror": suberror}
+
+
+def _of_number(number: int) -> Section:
+    known = codes.find(number)
+    if known is None:
+        text = "This code is not in the table of this extension."
+        rows = (("Cause", text), ("More", f"{codes.LOOKUP}{number}"))
+        return Section(f"AADSTS{number}", rows)
+    return Section(
+        f"AADSTS{number} {known.name}".strip(),
+        (
+            ("Cause", known.cause),
+            ("Resolved by", _WHO[known.who]),
+            ("To do", known.remedy),
+            ("More", known.url),
+        ),
+    )
+
+
+def _params(params: cabc.Mapping[str, str]) -> cabc.Iterator[tuple[str, str]]:
+    for name, value in params.items():
+        text = _pretty(value) if name == "claims" else printable(value)
+        yield printable(name, 40), text
+
+
+def _pretty(claims: str) -> str:
+    try:
+        text = json.dumps(json.loads(decoded(claims)), indent=2)
+    except (ValueError, RecursionError):
+        return "(no JSON, nor JSON in base64)"
+    return text
+
+
+def _taken(demand: challenge.Demand) -> list[tuple[str, str]]:
+    age = "" if demand.max_age is None else f"{demand.max_age} seconds"
+    rows = (
+        ("Error", printable(demand.error)),
+        ("Claims", demand.claims or ""),
+        ("Scopes", " ".join(demand.scopes)),
+        ("ACR values", " ".join(demand.acr_values)),
+        ("Max. age", age),
+    )
+    return [row for row in rows if row[1]]
+
+
+def _demanded(demand: challenge.Demand | None) -> str:
+    if demand is None:
+        return (
+            "Nothing: no user could meet this, or it names scopes and the scopes of the"
+            " call are not known (--scope). The answer goes on to the view."
+        )
+    if is_only_stale(demand):
+        return (
+            "The token is renewed without the user, and the call repeated once; a"
+            " second refusal goes on to the view."
+        )
+    if needs_user(demand):
+        return f"At once: {_DOES[InteractionRequired]}"
+    return (
+        "First a new token is asked for without the user, with the claims or scopes"
+        " above, and the call repeated once. Only if that is refused:"
+        f" {_DOES[InteractionRequired]}"
+    )

@@ -1,0 +1,207 @@
+"""What is tried for real: the session store, and the identity provider by network.
+
+Returns results and prints nothing; changes nothing but an entry that it takes away
+again.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import email.utils
+import secrets
+import socket
+import ssl
+import time
+import typing as t
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import requests
+from cachelib import FileSystemCache
+from cachelib import SimpleCache
+from cryptography import x509
+from flask import Flask
+
+from ..errors import MsalAuthError
+from ..errors import ServiceUnavailable
+from ..provider.application import Parts
+from ..provider.application import Provider
+from ..provider.id_token import LEEWAY
+from ..provider.id_token import signing_keys
+from ..provider.transport import Reply
+from ..provider.transport import json_object
+from ..settings import Settings
+from ..storage.encryption import Vault
+from ..storage.store import Store
+from .checks import FIX
+from .checks import OK
+from .checks import WARNING
+from .checks import Result
+from .checks import validity
+
+_ENTRY_LIFETIME = timedelta(minutes=1)
+#: Seconds to wait for the lock of an entry that nobody else knows.
+_PATIENCE = 5.0
+#: Seconds that clocks may differ before somebody should look at NTP.
+_DRIFT = 30
+#: A provider renews the certificate of its host by itself, mostly 30 days ahead.
+_SOON = timedelta(days=7)
+
+
+def session_store(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
+    """Whether entries come back from the sessions' backend, and how far it reaches."""
+    store, vault = Store(app), Vault(settings.encryption_keys)
+    try:
+        _round_trip(store, vault, "x" * 1000)
+    except ServiceUnavailable as error:
+        yield Result("sessions", FIX, str(error))
+        return
+    sealed = "encrypted" if settings.encryption_keys else "not encrypted"
+    interface: t.Any = app.session_interface
+    yield Result(
+        "sessions",
+        OK,
+        f"{_backend(interface)} keeps entries, {sealed}, for"
+        f" {_hours(app)} hours. {interface.lock_reach.capitalize()} wait for one"
+        " another's token requests.",
+    )
+    yield _sharing(interface)
+    yield from _forms(store, vault, settings)
+
+
+def of_provider(settings: Settings) -> cabc.Iterator[Result]:
+    """Whether the identity provider answers, with keys, and tells the same time."""
+    if settings.verify is False:
+        text = "MSAL_VERIFY is false: anybody in between can read secrets and tokens."
+        yield Result("TLS", FIX, f"{text} Point it to the CA's bundle instead.")
+    try:
+        parts = Provider(settings).parts()
+    except MsalAuthError as error:
+        yield Result("authority", FIX, str(error))
+        return
+    with contextlib.closing(parts.transport):
+        text = f"It answers, as the issuer {parts.metadata['issuer']}."
+        yield Result("authority", OK, text)
+        yield from _keys_and_clock(parts)
+    yield tls(parts.metadata["token_endpoint"], settings)
+
+
+def _round_trip(store: Store, vault: Vault, text: str) -> None:
+    """Write, lock, read and take an entry, as sign-ins and forms do."""
+    key = f"check-{secrets.token_urlsafe(16)}"
+    with store.lock(key, _PATIENCE):
+        store.write(key, vault.seal(text), _ENTRY_LIFETIME)
+        kept = store.read(key)
+    taken = store.take(key)
+    good = kept is not None and kept == taken and vault.open(kept) == text
+    if not good or store.read(key) is not None:
+        raise ServiceUnavailable(
+            f"The session store lost or changed an entry of {len(text)} characters. See"
+            " its limits of size and number.",
+            error="session_store_unavailable",
+        )
+
+
+def _forms(store: Store, vault: Vault, settings: Settings) -> cabc.Iterator[Result]:
+    """Whether the largest interrupted form fits: base64 makes 4 bytes of 3."""
+    size = settings.replay_limit
+    try:
+        _round_trip(store, vault, "x" * (size * 4 // 3))
+    except ServiceUnavailable as error:
+        text = f"An interrupted form of {size} bytes (MSAL_REPLAY_LIMIT) is not kept:"
+        yield Result("sessions", WARNING, f"{text} {error}")
+
+
+def _backend(interface: t.Any) -> str:
+    """The class that the guard is mixed into, and its cache."""
+    name = type(interface).__bases__[-1].__name__.removesuffix("SessionInterface")
+    cache = getattr(interface, "cache", None)
+    return f"{name} ({type(cache).__name__})" if cache is not None else name
+
+
+def _hours(app: Flask) -> str:
+    return f"{app.permanent_session_lifetime / timedelta(hours=1):g}"
+
+
+def _sharing(interface: t.Any) -> Result:
+    cache = getattr(interface, "cache", None)
+    engine = getattr(interface, "engine", None)
+    if isinstance(cache, SimpleCache):
+        text = "Entries are this process's: another worker does not know its sign-ins."
+        return Result("sessions", WARNING, f"{text} Use a server, such as Redis.")
+    sqlite = engine is not None and engine.dialect.name == "sqlite"
+    if isinstance(cache, FileSystemCache) or sqlite:
+        return Result("sessions", OK, "Entries are this host's: good for one host.")
+    return Result("sessions", OK, "All hosts that use this backend share its entries.")
+
+
+def _keys_and_clock(parts: Parts) -> cabc.Iterator[Result]:
+    uri, asked = parts.metadata["jwks_uri"], time.time()
+    try:
+        reply = parts.transport.get(uri)
+        found = signing_keys(json_object(reply.text) or {})
+    except OSError as error:
+        text = f"{uri} gives no keys ({type(error).__name__}): nobody can sign in."
+        yield Result("signing keys", FIX, text)
+        return
+    if reply.status_code != 200 or not found:
+        text = f"{uri} answers {reply.status_code} without keys that sign ID tokens."
+        yield Result("signing keys", FIX, text)
+        return
+    yield Result("signing keys", OK, f"Keys that can sign ID tokens: {len(found)}.")
+    yield clock(reply, asked, time.time())
+
+
+def clock(reply: Reply, asked: float, answered: float) -> Result:
+    """Whether our clock is the provider's, by the ``Date`` of an answer.
+
+    :param asked: Unix time when it was asked, by our clock.
+    :param answered: Unix time when the answer was there.
+    """
+    try:
+        date = email.utils.parsedate_to_datetime(reply.headers.get("date", ""))
+    except (ValueError, TypeError):
+        return Result("clock", WARNING, "The provider does not say what time it is.")
+    age = reply.headers.get("age", "")
+    theirs = date.timestamp() + (int(age) if age.isascii() and age.isdigit() else 0)
+    # Date has whole seconds.
+    off = max(asked - theirs - 1, theirs - answered, 0)
+    if off <= _DRIFT:
+        return Result("clock", OK, "It agrees with the identity provider's.")
+    level = FIX if off > LEEWAY else WARNING
+    side = "behind" if theirs > answered else "ahead"
+    text = f"It is {off:.0f} seconds {side} of the identity provider's: set it by NTP."
+    return Result(
+        "clock", level, f"{text} ID tokens are refused past {LEEWAY} seconds."
+    )
+
+
+def tls(url: str, settings: Settings) -> Result:
+    """Until when the certificate of a URL's host is good.
+
+    It is read by a connection of our own, which checks nothing: whether it is trusted,
+    discovery has shown.
+    """
+    host, port = str(urlsplit(url).hostname), urlsplit(url).port or 443
+    proxies = requests.utils.get_environ_proxies(url)
+    if settings.http_client or requests.utils.select_proxy(url, proxies):
+        text = f"{host} is behind a proxy or MSAL_HTTP_CLIENT: certificate not seen."
+        return Result("TLS", OK, text)
+    try:
+        found = _certificate_of(host, port, settings.http_timeout)
+    except (OSError, ValueError) as error:
+        text = f"The certificate of {host} cannot be seen ({type(error).__name__})."
+        return Result("TLS", WARNING, text)
+    return validity("TLS", found, f"The certificate of {host}", _SOON)
+
+
+def _certificate_of(host: str, port: int, timeout: float) -> x509.Certificate:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection((host, port), timeout) as connection,
+        context.wrap_socket(connection, server_hostname=host) as secured,
+    ):
+        der = secured.getpeercert(binary_form=True)
+    return x509.load_der_x509_certificate(der or b"")

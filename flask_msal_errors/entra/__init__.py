@@ -1,0 +1,1 @@
+"""What the error values of Microsoft Entra mean."""

@@ -1,0 +1,169 @@
+"""Our own cookies: signed, timed, for this host only.
+
+Owns the cookie attributes and the secrets. Knows nothing of what is kept in them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+import typing as t
+
+from cryptography.fernet import Fernet
+from cryptography.fernet import InvalidToken
+from cryptography.fernet import MultiFernet
+from flask import Flask
+from itsdangerous import BadData
+from itsdangerous import URLSafeTimedSerializer
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from ..errors import ConfigurationError
+
+_PREFIX = "msal_"
+#: Hosts that share the secret may differ in their clocks by this much (seconds).
+_SKEW = 120
+
+
+class Expired(Exception):
+    """A genuine value that is too old; :attr:`value` is what it said."""
+
+    def __init__(self, value: t.Any) -> None:
+        super().__init__("expired")
+        self.value = value
+
+
+def _secrets(app: Flask) -> list[bytes]:
+    if not app.secret_key:
+        raise ConfigurationError(
+            "SECRET_KEY is missing: the cookies of a sign-in are signed with it. Set "
+            "it to a long random value, the same for all workers, for example from "
+            "`python -c 'import secrets; print(secrets.token_hex())'`."
+        )
+    keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
+    return [key.encode() if isinstance(key, str) else key for key in keys]
+
+
+class Signer:
+    """Signed and timed values, each kind under its own salt."""
+
+    def __init__(self, app: Flask) -> None:
+        self._keys = _secrets(app)
+
+    def _serializer(self, kind: str) -> URLSafeTimedSerializer:
+        return URLSafeTimedSerializer(self._keys, salt=f"flask_msal_errors.{kind}")
+
+    def dumps(self, kind: str, value: t.Any) -> str:
+        """A URL-safe text that :meth:`loads` takes back."""
+        return self._serializer(kind).dumps(value)
+
+    def loads(self, kind: str, text: str, lifetime: float) -> t.Any:
+        """The value, or ``None`` if it is not of our making or of another kind.
+
+        :raises Expired: it is older than ``lifetime`` seconds.
+        """
+        try:
+            value, made = self._serializer(kind).loads(text, return_timestamp=True)
+        except (BadData, UnicodeError):
+            return None
+        if not -_SKEW <= time.time() - made.timestamp() <= lifetime + _SKEW:
+            raise Expired(value)
+        return value
+
+    def seal(self, value: t.Any) -> str:
+        """An encrypted text, for what must not lie about in a browser."""
+        return self._fernet().encrypt(json.dumps(value).encode()).decode()
+
+    def unseal(self, text: str, lifetime: int) -> t.Any:
+        """The value of :meth:`seal`, or ``None`` if it is foreign or too old."""
+        # Fernet itself takes only a minute from the future.
+        age, now = lifetime + 2 * _SKEW, int(time.time()) + _SKEW
+        try:
+            return json.loads(self._fernet().decrypt_at_time(text, age, now))
+        except (InvalidToken, ValueError):
+            return None
+
+    def _fernet(self) -> MultiFernet:
+        return MultiFernet([Fernet(_fernet_key(key)) for key in reversed(self._keys)])
+
+
+def _fernet_key(secret: bytes) -> bytes:
+    digest = hashlib.sha256(b"flask_msal_errors" + secret).digest()
+    return base64.urlsafe_b64encode(digest)
+
+
+class Cookies:
+    """Cookies named ``msal_…``, on https with the ``__Host-`` prefix.
+
+    The prefix keeps a sibling subdomain from planting one
+    (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis).
+    """
+
+    def __init__(self, signer: Signer) -> None:
+        self.signer = signer
+
+    def get(self, request: Request, name: str, lifetime: float) -> t.Any:
+        """The value of a cookie, or ``None``.
+
+        :raises Expired: it is genuine but older than ``lifetime`` seconds.
+        """
+        text = request.cookies.get(self._full(request, name))
+        return self.signer.loads(name, text, lifetime) if text else None
+
+    def encoded(self, name: str, value: t.Any) -> str:
+        """The text that :meth:`set` would store, to know its length."""
+        return self.signer.dumps(name, value)
+
+    def set(
+        self,
+        request: Request,
+        response: Response,
+        name: str,
+        value: t.Any,
+        *,
+        lifetime: float,
+        cross_site: bool = False,
+    ) -> None:
+        """Store a value for ``lifetime`` seconds.
+
+        :param cross_site: let another site's post carry it (``SameSite=None``), which
+            browsers allow over https or on localhost only.
+        """
+        response.set_cookie(
+            self._full(request, name),
+            self.encoded(name, value),
+            max_age=int(lifetime),
+            path="/",
+            httponly=True,
+            secure=cross_site or request.is_secure,
+            samesite="None" if cross_site else "Lax",
+        )
+
+    def delete(
+        self,
+        request: Request,
+        response: Response,
+        name: str,
+        *,
+        cross_site: bool = False,
+    ) -> None:
+        """Make the browser forget a cookie."""
+        # Chromium lets only a Secure cookie replace a Secure one, on localhost too.
+        response.delete_cookie(
+            self._full(request, name),
+            path="/",
+            httponly=True,
+            secure=cross_site or request.is_secure,
+        )
+
+    def names(self, request: Request, prefix: str) -> list[str]:
+        """The names of the request's cookies that start with ``prefix``."""
+        start = self._full(request, prefix)
+        skip = len(start) - len(prefix)
+        return [name[skip:] for name in request.cookies if name.startswith(start)]
+
+    @staticmethod
+    def _full(request: Request, name: str) -> str:
+        return ("__Host-" if request.is_secure else "") + _PREFIX + name

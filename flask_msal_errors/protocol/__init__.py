@@ -1,0 +1,1 @@
+"""Reading and writing what the protocols say: pure functions and values."""

@@ -1,0 +1,1 @@
+"""The identity provider: discovery, keys, credentials and MSAL's application."""

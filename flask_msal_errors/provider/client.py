@@ -1,0 +1,223 @@
+"""The one MSAL application of this process: values in, values or our errors out.
+
+Owns building it lazily and translating whatever MSAL returns or raises. Knows caches,
+no sessions and no requests of browsers.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import logging
+import typing as t
+import warnings
+from urllib.parse import urlencode
+
+import msal
+from msal.exceptions import MsalServiceError
+
+from .. import signals
+from ..errors import InvalidIdToken
+from ..errors import MsalAuthError
+from ..errors import ServiceUnavailable
+from ..errors import TokenError
+from ..errors import from_result
+from ..protocol.claims import essential_acrs
+from ..protocol.claims import merge_claims
+from ..session import msal_caches
+from ..session.access_tokens import Token
+from ..session.msal_caches import Caches
+from ..settings import Settings
+from . import deadline
+from .application import MALFORMED
+from .application import Provider
+from .credentials.loading import is_refused
+
+logger = logging.getLogger("flask_msal_errors")
+
+
+class Client:
+    """Signs in and acquires tokens for any user, whose caches each call is given.
+
+    Safe for threads. A forked worker builds its own application and connections.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._provider = Provider(settings)
+
+    def begin(
+        self, scopes: cabc.Sequence[str], **parameters: t.Any
+    ) -> dict[str, t.Any]:
+        """MSAL's authorization code flow: ``auth_uri`` and what redeeming it needs.
+
+        :param parameters: of ``initiate_auth_code_flow``; ``claims_challenge`` is JSON.
+        """
+        parts = self._provider.parts()
+        claims = parameters.get("claims_challenge")
+        if not parts.takes_claims:
+            parameters["claims_challenge"] = None
+        # MSAL recommends form_post at every call; the app chose MSAL_RESPONSE_MODE.
+        warnings.filterwarnings("ignore", message="response_mode='form_post'")
+        flow = parts.app.initiate_auth_code_flow(list(scopes), **parameters)
+        flow["claims_challenge"] = claims
+        # MSAL's are in no order; the first says what the code is redeemed for.
+        flow["scope"] = [*scopes, *(set(flow["scope"]) - set(scopes))]
+        levels = essential_acrs(claims)
+        if levels:
+            # Providers know this parameter rather than a claims request.
+            flow["auth_uri"] += "&" + urlencode({"acr_values": " ".join(levels)})
+        return t.cast("dict[str, t.Any]", flow)
+
+    def redeem(
+        self, flow: dict[str, t.Any], response: dict[str, str]
+    ) -> tuple[dict[str, t.Any], dict[str, t.Any], Caches]:
+        """Redeem an authorization code into scratch caches.
+
+        The user consented to all scopes of the flow; the token is one for those of the
+        first resource.
+
+        :return: MSAL's result, the validated claims of its ID token, and the caches.
+            Nothing else was changed: the caller decides whether to keep them.
+        :raises InvalidIdToken: it is missing or not acceptable.
+        """
+        parts, scratch = self._provider.parts(), Caches()
+        sent = flow if parts.takes_claims else {**flow, "claims_challenge": None}
+        first, *others = self.tokens_for(flow["scope"]) or [[]]
+        result = self._asked(
+            scratch,
+            lambda app: app.acquire_token_by_auth_code_flow(
+                dict(sent), response, scopes=first if others else None
+            ),
+        )
+        _raise_for(result, scratch, flow["scope"])
+        try:
+            claims = parts.validator.validate(
+                result.get("id_token"), metadata=parts.metadata, nonce=flow["nonce"]
+            )
+        except OSError as error:
+            raise self._provider.unreachable(error) from error
+        return result, claims, scratch
+
+    def cached(
+        self, user: Caches, scopes: cabc.Sequence[str], *, due: bool = False
+    ) -> dict[str, t.Any] | None:
+        """A living access token out of the caches, without any network.
+
+        :param due: take one that is due for renewal (``refresh_on``), too.
+        """
+        due = due or self._provider.unwell
+        for entry in user.access_tokens(self._settings.client_id, scopes):
+            token = Token.of(entry)
+            if token.serves(scopes, due=due):
+                return token.result()
+        return None
+
+    def silent(
+        self,
+        user: Caches,
+        scopes: cabc.Sequence[str],
+        *,
+        claims: str | None = None,
+        force_refresh: bool = False,
+    ) -> dict[str, t.Any]:
+        """MSAL's result for the account in the caches, from them or the token endpoint.
+
+        It ends after ``MSAL_HTTP_TIMEOUT`` seconds, however many calls MSAL makes.
+
+        :param claims: a claims challenge as JSON text; it forces a token request.
+        :raises TokenError: what the token endpoint or the network said.
+        """
+        account = next(iter(_accounts(user)), None)
+        self.ready()
+
+        def ask(app: t.Any) -> t.Any:
+            return account and app.acquire_token_silent_with_error(
+                list(scopes),
+                account,
+                claims_challenge=merge_claims(claims),
+                force_refresh=force_refresh or claims is not None,
+                # A token that is due for renewal but alive outlasts a failing server.
+                http_exceptions=(OSError, MsalServiceError),
+            )
+
+        with deadline.within(self._settings.http_timeout):
+            result = self._asked(user, ask)
+        _raise_for(result, user, scopes)
+        return t.cast("dict[str, t.Any]", result)
+
+    def tokens_for(self, scopes: cabc.Sequence[str]) -> list[list[str]]:
+        """The scopes of each token that it takes to have them all.
+
+        Entra's tokens serve one resource each, those of other providers any scopes.
+        """
+        if self._settings.oidc_authority:
+            return [list(scopes)] if scopes else []
+        return msal_caches.by_resource(scopes)
+
+    def end_session_endpoint(self) -> str | None:
+        """Where the identity provider signs a user out, if it has such a place."""
+        return self._provider.parts().metadata.get("end_session_endpoint")
+
+    def ready(self) -> None:
+        """Build the application now, if this process has none.
+
+        :raises ServiceUnavailable: discovery fails; the next call tries again.
+        """
+        self._provider.parts()
+
+    def _asked(self, user: Caches, ask: cabc.Callable[[t.Any], t.Any]) -> t.Any:
+        """MSAL's result; asked again, once, if the credential was renewed meanwhile."""
+        parts = self._provider.parts()
+        with msal_caches.bound(user), self._translated(user):
+            result = ask(parts.app)
+            if is_refused(result) and self._provider.has_another_credential(parts):
+                logger.info("The credential was renewed.")
+                result = ask(self._provider.parts().app)
+        return result
+
+    @contextlib.contextmanager
+    def _translated(self, user: Caches) -> cabc.Iterator[None]:
+        """MSAL's exceptions as ours; their texts can hold states: never shown."""
+        try:
+            yield
+        except MsalAuthError:
+            raise
+        except OSError as error:
+            raise self._provider.unreachable(error) from error
+        except MsalServiceError:
+            raise ServiceUnavailable(
+                "The token endpoint failed.",
+                error="temporarily_unavailable",
+                retry_after=user.pause()[0] or None,
+            ) from None
+        except RuntimeError:
+            raise InvalidIdToken("The ID token is not this sign-in's.") from None
+        except MALFORMED as error:
+            # Only its kind: the text can hold what came.
+            logger.warning("MSAL could not read an answer: %s", type(error).__name__)
+            raise TokenError(
+                "The token endpoint's answer is unreadable.", error="invalid_response"
+            ) from None
+
+
+def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
+    wait, status = user.pause() if result and "error" in result else (0, 0)
+    error = from_result(
+        result,
+        scopes=_own(scopes),
+        status=status or None,
+        retry_after=wait or None,
+    )
+    if error is not None:
+        signals.announce(error)
+        raise error
+
+
+def _accounts(user: Caches) -> list[dict[str, t.Any]]:
+    kind = msal.TokenCache.CredentialType.ACCOUNT
+    return list(user.tokens.search(kind))
+
+
+def _own(scopes: cabc.Sequence[str]) -> list[str]:
+    return [scope for scope in scopes if scope not in msal_caches.RESERVED_SCOPES]

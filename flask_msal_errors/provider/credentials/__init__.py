@@ -1,0 +1,1 @@
+"""The forms that ``MSAL_CLIENT_CREDENTIAL`` may have."""

@@ -1,0 +1,132 @@
+"""How the app proves to the identity provider that it is the app.
+
+Owns where a credential comes from, and whether that place has another one by now: a
+certificate or secret is renewed while the app runs.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import functools
+import hashlib
+import threading
+import typing as t
+
+from msal import SystemAssignedManagedIdentity
+
+from ...errors import ConfigurationError
+from ...parsers import as_credential
+from .certificate import Signed
+from .managed_identity import FromManagedIdentity
+
+Credential = str | dict[str, t.Any]
+
+#: Entra: an invalid secret, an expired one, an unknown certificate.
+_REFUSED = frozenset({7000215, 7000222, 700027})
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """A credential as its source had it when it was asked."""
+
+    value: Credential = dataclasses.field(repr=False)
+    mark: str = dataclasses.field(repr=False)
+    """A digest: the same source with another credential has another one."""
+
+
+def held(setting: Credential | cabc.Callable[[], t.Any]) -> Held:
+    """What a setting's source has now: a file is read, a function called.
+
+    :param setting: a secret, MSAL's dict, or a function that returns one of them.
+    :raises ConfigurationError: the source fails, or has something else.
+    """
+    value = _asked(setting) if callable(setting) else setting
+    parts = [repr(value).encode()]
+    path = value.get("private_key_pfx_path") if isinstance(value, dict) else None
+    if path:
+        parts.append(_content(path))
+    return Held(value, hashlib.sha256(b"".join(parts)).hexdigest())
+
+
+def prepared(
+    credential: Credential, client_id: str, token_endpoint: cabc.Callable[[], str]
+) -> Credential:
+    """The credential in the form that costs MSAL least.
+
+    :param credential: a secret, or MSAL's dict for a certificate, an assertion or a
+        managed identity.
+    :param token_endpoint: told only when the first assertion is made.
+    :raises ConfigurationError: the certificate or key cannot be read.
+    """
+    if isinstance(credential, str):
+        return credential
+    if SystemAssignedManagedIdentity.is_managed_identity(credential):
+        return {"client_assertion": FromManagedIdentity(credential, token_endpoint)}
+    assertion = credential.get("client_assertion")
+    if assertion:
+        return {"client_assertion": Supplied(assertion)}
+    return {"client_assertion": Signed(credential, client_id, token_endpoint)}
+
+
+def is_refused(result: t.Any) -> bool:
+    """Whether a token endpoint's answer is about the credential, and nothing else."""
+    if not isinstance(result, dict) or result.get("error") != "invalid_client":
+        return False
+    codes = result.get("error_codes")
+    # Only Entra has codes.
+    return not isinstance(codes, list) or not _REFUSED.isdisjoint(codes)
+
+
+class Supplied:
+    """The app's own assertion; what it raises is not taken for MSAL's errors.
+
+    :param assertion: a text, or a function that returns one.
+    """
+
+    def __init__(self, assertion: t.Any) -> None:
+        own = assertion if callable(assertion) else lambda: assertion
+        # MSAL looks at its parameters: it may want a context.
+        functools.update_wrapper(self, own, updated=())
+        self._own = own
+        self._given = threading.local()
+
+    def __call__(self, *context: t.Any) -> t.Any:
+        try:
+            given = self._own(*context)
+        except Exception as error:
+            raise ConfigurationError(
+                "MSAL_CLIENT_CREDENTIAL: client_assertion, a function of the app, "
+                f"failed with {type(error).__name__}. See that it returns an assertion."
+            ) from error
+        self._given.last, self._given.context = given, context
+        return given
+
+    def has_another(self) -> bool:
+        """Whether it returns another assertion than the last of this thread."""
+        last = self._given.last
+        return bool(self(*self._given.context) != last)
+
+
+def _asked(source: cabc.Callable[[], t.Any]) -> Credential:
+    try:
+        value = as_credential(source())
+        if callable(value):
+            raise TypeError("one function too many")
+        return value
+    except Exception as error:
+        raise ConfigurationError(
+            "MSAL_CLIENT_CREDENTIAL, a function of the app, failed with "
+            f"{type(error).__name__}. See that it returns a secret or MSAL's dict."
+        ) from error
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigurationError(
+            "MSAL_CLIENT_CREDENTIAL: the file of private_key_pfx_path cannot be read "
+            f"({type(error).__name__}). Check its path and permissions."
+        ) from None

@@ -1,0 +1,1 @@
+"""What is kept of one signed-in session, beside the Flask session."""

@@ -1,0 +1,284 @@
+"""MSAL's token cache and http cache as views on whatever record is in use now.
+
+Owns every private name of MSAL's caches that we depend on. One MSAL application serves
+all users: before each call the caller binds the caches of one user.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import contextvars
+import dataclasses
+import json
+import logging
+import re
+import time
+import typing as t
+
+import msal
+from msal.throttled_http_client import NormalizedResponse
+
+from ..errors import MAX_RETRY_AFTER
+from ..protocol.challenge import resource
+from .record import HttpEntry
+from .record import Record
+
+logger = logging.getLogger("flask_msal_errors")
+
+#: MSAL corrupts a mapping of more than 1,024 living entries; one session needs few.
+MOST_ENTRIES = 64
+
+#: Scopes that MSAL adds itself; no API is called with them.
+RESERVED_SCOPES = frozenset({"openid", "profile", "offline_access", "email"})
+
+_SECRETS = frozenset({"code", "code_verifier", "client_assertion", "client_secret"})
+#: Of an answer that is kept: no cookies, nothing that only describes the connection.
+_KEPT_HEADERS = frozenset({"retry-after", "www-authenticate"})
+
+_Kind = msal.TokenCache.CredentialType
+#: What MSAL reads of an entry without asking whether it is there.
+_NEEDED = {
+    _Kind.ACCESS_TOKEN: frozenset(
+        {"credential_type", "secret", "target", "expires_on"}
+    ),
+    _Kind.REFRESH_TOKEN: frozenset({"credential_type", "secret"}),
+    _Kind.ACCOUNT: frozenset({"home_account_id", "environment"}),
+    _Kind.ID_TOKEN: frozenset[str](),
+    _Kind.APP_METADATA: frozenset[str](),
+}
+_CREDENTIALS = frozenset({_Kind.ACCESS_TOKEN, _Kind.REFRESH_TOKEN})
+_EPOCH = re.compile("[0-9]{1,18}")
+_TIMES = frozenset(
+    {
+        *("expires_on", "cached_at", "extended_expires_on", "refresh_on"),
+        "last_modification_time",
+    }
+)
+
+
+@dataclasses.dataclass
+class Caches:
+    """One user's caches, out of their record, for the length of one call."""
+
+    tokens: msal.SerializableTokenCache = dataclasses.field(
+        default_factory=msal.SerializableTokenCache
+    )
+    http: dict[str, HttpEntry] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, record: Record) -> Caches:
+        """The caches a record holds; the http cache is shared with it, not copied."""
+        caches = cls(http=record.http)
+        if record.tokens and _is_token_cache(record.tokens):
+            caches.tokens.deserialize(record.tokens)
+        return caches
+
+    def save(self, record: Record) -> None:
+        """Put the token cache back into its record if MSAL changed it."""
+        if self.tokens.has_state_changed:
+            record.tokens = self.tokens.serialize()
+
+    def merge_into(self, record: Record) -> None:
+        """Add what a sign-in brought to what the record holds of the same user.
+
+        A new refresh token replaces the old ones, which may be revoked: MSAL would try
+        each of them in turn.
+        """
+        brought = json.loads(self.tokens.serialize())
+        kept = json.loads(Caches.of(record).tokens.serialize())
+        if brought.get(_Kind.REFRESH_TOKEN):
+            kept.pop(_Kind.REFRESH_TOKEN, None)
+        for section, entries in brought.items():
+            kept.setdefault(section, {}).update(entries)
+        record.tokens = json.dumps(kept)
+
+    def access_tokens(
+        self, client_id: str, scopes: cabc.Sequence[str] = ()
+    ) -> cabc.Iterator[dict[str, t.Any]]:
+        """MSAL's entries of the access tokens that are good for these scopes."""
+        found: cabc.Iterator[dict[str, t.Any]] = self.tokens.search(
+            _Kind.ACCESS_TOKEN, target=list(scopes), query={"client_id": client_id}
+        )
+        return found
+
+    def drop(self, refused: str, scopes: cabc.Iterable[str] = ()) -> None:
+        """Forget a refused access token and its twins for the same resource.
+
+        :param scopes: what it was got for, in case it is not here any more.
+        """
+        entries = list(self.tokens.search(_Kind.ACCESS_TOKEN))
+        found = [entry for entry in entries if entry["secret"] == refused]
+        resources = {name for entry in found for name in _resources(entry["target"])}
+        resources |= _resources(" ".join(scopes))
+        for entry in entries:
+            if entry in found or resources & _resources(entry["target"]):
+                self.tokens.remove_at(entry)
+
+    def pause(self) -> tuple[int, int]:
+        """For how many seconds the token endpoint is to be left alone, and why.
+
+        :return: 0 if it is not, else the seconds; and the status of its answer.
+        """
+        now = int(time.time())
+        pauses = (
+            (expires - now, status)
+            for status, _, _, expires, created in self.http.values()
+            if (status == 429 or status >= 500) and expires - created <= MAX_RETRY_AFTER
+        )
+        living = [pause for pause in pauses if 0 < pause[0] <= MAX_RETRY_AFTER]
+        return max(living, default=(0, 0))
+
+
+def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
+    """Scopes grouped by their resources, in the order of their first ones.
+
+    An access token of Entra's serves one resource (AADSTS28000). What MSAL adds itself
+    belongs to none.
+    """
+    groups: dict[str, list[str]] = {}
+    for scope in scopes:
+        if scope not in RESERVED_SCOPES:
+            groups.setdefault(resource(scope), []).append(scope)
+    return list(groups.values())
+
+
+def _resources(target: str) -> set[str]:
+    return {resource(group[0]) for group in by_resource(target.split())}
+
+
+def _is_token_cache(text: str) -> bool:
+    """Whether stored text has the shape of MSAL's unified cache schema."""
+    try:
+        good = all(
+            _is_cache_entry(kind, entry)
+            for kind, section in json.loads(text).items()
+            for entry in section.values()
+        )
+    except (ValueError, AttributeError, RecursionError):
+        good = False
+    if not good:
+        logger.warning("A token cache was unreadable: empty.")
+    return good
+
+
+def _is_cache_entry(kind: str, entry: dict[str, t.Any]) -> bool:
+    texts = {name for name, value in entry.items() if isinstance(value, str)}
+    nulls = {name for name, value in entry.items() if value is None}
+    return (
+        _NEEDED.get(kind, frozenset()) <= texts
+        and texts | nulls == entry.keys()
+        and all(_EPOCH.fullmatch(entry[name]) for name in _TIMES & texts)
+        and not _TIMES & nulls
+        and "target" not in nulls
+        and (kind not in _CREDENTIALS or entry["credential_type"] == kind)
+    )
+
+
+_bound: contextvars.ContextVar[Caches] = contextvars.ContextVar("msal_caches")
+
+
+@contextlib.contextmanager
+def bound(caches: Caches) -> cabc.Iterator[Caches]:
+    """Let MSAL work on these caches, in this thread or task only."""
+    token = _bound.set(caches)
+    try:
+        yield caches
+    finally:
+        _bound.reset(token)
+
+
+def current() -> Caches:
+    """The caches bound now; unbound work (building the application) gets empty ones."""
+    return _bound.get(None) or Caches()
+
+
+class BoundTokenCache(msal.TokenCache):
+    """The token cache that MSAL's application is given: the bound one's stand-in."""
+
+    def search(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        return current().tokens.search(*args, **kwargs)
+
+    def add(self, event: dict[str, t.Any], **kwargs: t.Any) -> None:
+        """Keep new tokens; MSAL logs an event with its code and verifier otherwise."""
+        data = {k: v for k, v in event.get("data", {}).items() if k not in _SECRETS}
+        response = _with_account(event.get("response", {}))
+        current().tokens.add(dict(event, data=data, response=response), **kwargs)
+
+    def modify(self, *args: t.Any, **kwargs: t.Any) -> None:
+        current().tokens.modify(*args, **kwargs)
+
+    def _get_app_metadata(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        return current().tokens._get_app_metadata(*args, **kwargs)
+
+
+def _with_account(response: dict[str, t.Any]) -> dict[str, t.Any]:
+    """A refresh's answer that tells MSAL whose it is.
+
+    Only Entra sends ``client_info``, and an ID token need not come at a refresh (OpenID
+    Connect Core §12.2): MSAL would not find the new token by its account.
+    """
+    if "client_info" in response or "id_token" in response:
+        return response
+    account = next(iter(current().tokens.search(_Kind.ACCOUNT)), None)
+    if account is None:
+        return response
+    return {**response, "id_token_claims": {"sub": account["home_account_id"]}}
+
+
+class BoundHttpCache:
+    """The ``http_cache`` that MSAL is given: plain data in the bound record.
+
+    MSAL keeps an index of expiries under ``_index_``. It is derived from the entries at
+    every read and never stored, so it cannot drift from them. Discovery documents are
+    the transport's to keep: a ``GET`` is never stored here.
+    """
+
+    _INDEX = "_index_"
+
+    def get(self, key: str, default: t.Any = None) -> t.Any:
+        if key == self._INDEX:
+            return self._index()
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def __getitem__(self, key: str) -> NormalizedResponse:
+        status, text, headers, _, _ = current().http[key]
+        return NormalizedResponse(_Answer(status, text, headers))
+
+    def __setitem__(self, key: str, value: t.Any) -> None:
+        http = current().http
+        if key == self._INDEX:
+            self._take_expiries(value[1])
+        elif not key.startswith("GET "):
+            now = int(time.time())
+            headers = {k: v for k, v in value.headers.items() if k in _KEPT_HEADERS}
+            http[key] = (value.status_code, value.text, headers, now, now)
+
+    def __delitem__(self, key: str) -> None:
+        del current().http[key]
+
+    def pop(self, key: str, default: t.Any = None) -> t.Any:
+        return current().http.pop(key, default)
+
+    def _index(self) -> tuple[list[list[t.Any]], dict[str, list[int]]]:
+        times = {key: [e[3], e[4]] for key, e in current().http.items()}
+        return sorted([*pair, key] for key, pair in times.items()), times
+
+    def _take_expiries(self, times: dict[str, list[int]]) -> None:
+        http = current().http
+        for key in http.keys() & times.keys():
+            status, text, headers, _, _ = http[key]
+            expires, created = times[key]
+            http[key] = (status, text, headers, expires, created)
+        for key in sorted(http, key=lambda name: http[name][3])[:-MOST_ENTRIES]:
+            del http[key]
+
+
+@dataclasses.dataclass
+class _Answer:
+    status_code: int
+    text: str
+    headers: dict[str, str]

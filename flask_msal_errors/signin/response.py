@@ -1,0 +1,109 @@
+"""What an answer of the identity provider says, and whether it is what was asked for.
+
+Pure of everything but who is signed in: it changes neither session nor record.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..errors import AccessDenied
+from ..errors import ConfigurationError
+from ..errors import MsalAuthError
+from ..errors import SignInError
+from ..errors import TokenError
+from ..errors import from_result
+from ..protocol.claims import essential_acrs
+from ..provider.id_token import LEEWAY
+from ..session.msal_caches import RESERVED_SCOPES
+from ..user import User
+from ..user import digest
+from ..user import signed_in
+from .flow_cookies import Flow
+
+#: The error of a provider that could not authenticate the user as demanded
+#: (OpenID Connect Core Error Code unmet_authentication_requirements 1.0).
+UNMET = "unmet_authentication_requirements"
+
+
+class OtherAccount(SignInError):
+    """A re-authentication came back with another account than the one signed in.
+
+    :param expected: user name of who is signed in.
+    :param came: user name of who came back.
+    """
+
+    title = "Another account came back"
+
+    def __init__(self, expected: str, came: str) -> None:
+        super().__init__("A re-authentication came back with another account.")
+        self.expected = expected
+        self.came = came
+
+
+def refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
+    """The error at the redirect URI, with the fields that MSAL leaves out."""
+    names = ("error", "error_description", "error_uri", "suberror", "claims")
+    result: dict[str, t.Any] = {k: answer[k] for k in names if k in answer}
+    result.setdefault("suberror", answer.get("error_subcode", ""))
+    error = from_result(result, scopes=scopes_of(flow))
+    return error or TokenError(result=result)
+
+
+def scopes_of(flow: Flow) -> tuple[str, ...]:
+    """The scopes that a sign-in was for, without those that MSAL adds."""
+    return tuple(s for s in flow.msal["scope"] if s not in RESERVED_SCOPES)
+
+
+def check_account(flow: Flow, came: User) -> None:
+    """See that whoever came back is who was expected.
+
+    :raises OtherAccount: another account is signed in, or was to come back.
+    """
+    person = signed_in()
+    expected = digest(person.user) if person else flow.account
+    if expected is not None and expected != digest(came):
+        name = _shown(person.user) if person else ""
+        raise OtherAccount(name, _shown(came))
+
+
+def check_demands(flow: Flow, claims: dict[str, t.Any]) -> None:
+    """See that the user authenticated as was demanded (RFC 9470 §5).
+
+    :raises AccessDenied: the provider let them in with less.
+    :raises ConfigurationError: the ID token does not say when they authenticated.
+    """
+    acrs = essential_acrs(flow.msal.get("claims_challenge"))
+    unmet = acrs and claims.get("acr") not in acrs
+    if flow.max_age is not None and "auth_time" not in claims:
+        raise ConfigurationError(
+            "login_required(max_age=…) needs the claim auth_time, which the ID "
+            "token lacks. Add it to the optional claims of the ID token in the app "
+            "registration ('Token configuration')."
+        )
+    if unmet or not User(claims).authenticated_within(flow.max_age, LEEWAY):
+        raise AccessDenied(
+            "The identity provider let the user in without the authentication that "
+            "was demanded.",
+            error=UNMET,
+        )
+
+
+def proofs_of(flow: Flow, claims: dict[str, t.Any], name: str) -> dict[str, int]:
+    """The authentication context that was demanded and is proved, with its expiry.
+
+    :param name: of the claim that says so: Entra's ``acrs`` or OpenID's ``acr``.
+    """
+    proved = flow.acrs is not None and flow.acrs in _listed(claims.get(name))
+    return {str(flow.acrs): int(claims["exp"])} if proved else {}
+
+
+def _shown(user: User) -> str:
+    """What tells two accounts apart on a page."""
+    return user.username or user.name
+
+
+def _listed(acrs: t.Any) -> list[str]:
+    if isinstance(acrs, str):
+        return [acrs]
+    return [str(acr) for acr in acrs] if isinstance(acrs, list) else []

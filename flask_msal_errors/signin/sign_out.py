@@ -1,0 +1,104 @@
+"""Ending a sign-in, here and at the identity provider.
+
+Owns that nothing of a session is left: neither its content, nor its record, nor its id.
+"""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlencode
+
+from flask import redirect
+from flask import session
+from flask import url_for
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from .. import signals
+from ..errors import ConfigurationError
+from ..errors import ServiceUnavailable
+from ..http.navigation import no_store
+from ..provider.client import Client
+from ..session.record import Records
+from ..session.sid_index import Sids
+from ..settings import Settings
+from ..storage.store import Store
+from ..user import SignedIn
+from ..user import renew_id
+from ..user import signed_in
+from .loops import Limits
+
+logger = logging.getLogger("flask_msal_errors")
+
+
+class SignOut:
+    """Takes people's leave."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        records: Records,
+        limits: Limits,
+        sids: Sids,
+        store: Store,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._records = records
+        self._limits = limits
+        self._sids = sids
+        self._store = store
+
+    def end(self, request: Request) -> Response:
+        """Sign the user out here and at the identity provider."""
+        person = signed_in()
+        self.forget()
+        user = person.user if person else None
+        signals.emit(signals.signed_out, user=user)
+        response = no_store(redirect(self._end_session_url(request, person), 303))
+        self._limits.forget_rounds(request, response)
+        return response
+
+    def forget(self) -> None:
+        """Drop the session and its record, and abandon the session's id."""
+        person = signed_in()
+        if person is not None:
+            self._records.delete(person.handle)
+        renew_id()
+        session.clear()
+        if person is not None:
+            self._sids.forget(person)
+
+    def end_elsewhere(self, sid: str, issuer: str | None) -> None:
+        """End the sessions of a provider's session: front-channel logout.
+
+        :param sid: the claim of the ID token; only the provider and we know it.
+        :param issuer: which has to be the session's, if the provider sends it
+            (https://openid.net/specs/openid-connect-frontchannel-1_0.html).
+        """
+        for place in self._sids.find(sid):
+            if issuer in (None, place.issuer):
+                self._records.delete(place.handle)
+                self._store.end_session(place.session_id)
+                logger.info("The identity provider signs a user out.")
+                signals.emit(signals.signed_out, user=None)
+
+    def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
+        back = self._settings.post_logout or url_for("msal.signed_out", _external=True)
+        if back.startswith("/"):
+            back = request.url_root.rstrip("/") + back
+        try:
+            endpoint = self._client.end_session_endpoint()
+        except (ServiceUnavailable, ConfigurationError) as error:
+            logger.warning("Signed out here only: %s", error)
+            endpoint = None
+        if endpoint is None:
+            return back
+        hint = person.user.claims.get("login_hint") if person else None
+        query = {
+            "client_id": self._settings.client_id,
+            "post_logout_redirect_uri": back,
+            **({"logout_hint": hint} if hint else {}),
+        }
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"

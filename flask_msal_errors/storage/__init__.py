@@ -1,0 +1,1 @@
+"""Server-side entries in the app's own Flask-Session backend."""

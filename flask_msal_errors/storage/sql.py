@@ -1,0 +1,113 @@
+"""Sessions in SQL: row counts tell who replaced and who took.
+
+On connections of its own, so that the app's ``db.session`` is neither committed nor
+rolled back by a session or a record.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+from datetime import datetime
+from datetime import timedelta
+from datetime import timezone
+
+from flask import Flask
+
+from .backends import Atomic
+from .base import Entry
+
+
+class SqlGuard(Atomic):
+    """Flask-SQLAlchemy's engine and Flask-Session's table, with Core statements."""
+
+    engine: t.Any = None
+
+    @staticmethod
+    def settle(interface: t.Any, app: Flask) -> None:
+        bind = interface.sql_session_model.__bind_key__
+        with app.app_context():
+            # The same pool, but no error or log of it shows what is in a session.
+            interface.engine = interface.client.engines[bind].execution_options()
+        interface.engine.hide_parameters = True
+
+    def read_entry(self, key: str) -> Entry | None:
+        table, living = self._table(), self._living(key)
+        query = table.select().with_only_columns(table.c.data).where(living)
+        return self.decoded(self._run(lambda sql: sql.execute(query).scalar()))
+
+    def write_entry(self, key: str, value: Entry, lifetime: timedelta) -> None:
+        from sqlalchemy.exc import IntegrityError
+
+        try:
+            self._run(lambda sql: self._upsert(sql, key, value, lifetime))
+        except IntegrityError:
+            # Another request created it between our UPDATE and our INSERT.
+            self._run(lambda sql: self._upsert(sql, key, value, lifetime))
+
+    def replace_entry(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+        row = self._row(value, lifetime)
+        change = self._table().update().where(self._living(key)).values(row)
+        return bool(self._run(lambda sql: sql.execute(change).rowcount))
+
+    def remove_entry(self, key: str) -> None:
+        table = self._table()
+        removal = table.delete().where(table.c.session_id == key)
+        self._run(lambda sql: sql.execute(removal))
+
+    def take_entry(self, key: str) -> Entry | None:
+        table, living = self._table(), self._living(key)
+        query = table.select().with_only_columns(table.c.data).where(living)
+        removal = table.delete().where(living)
+
+        def take(sql: t.Any) -> bytes | None:
+            data = sql.execute(query.with_for_update()).scalar()
+            return data if data and sql.execute(removal).rowcount else None
+
+        return self.decoded(self._run(take))
+
+    def _table(self) -> t.Any:
+        return self.sql_session_model.__table__
+
+    def _living(self, key: str) -> t.Any:
+        columns = self._table().c
+        return (columns.session_id == key) & (columns.expiry > _utc_now())
+
+    def _row(self, value: Entry, lifetime: timedelta) -> dict[str, t.Any]:
+        expiry = _utc_now() + lifetime
+        return {"data": self.serializer.encode(value), "expiry": expiry}
+
+    def _upsert(self, sql: t.Any, key: str, value: Entry, lifetime: timedelta) -> None:
+        table, row = self._table(), self._row(value, lifetime)
+        change = table.update().where(table.c.session_id == key).values(row)
+        if not sql.execute(change).rowcount:
+            sql.execute(table.insert().values(session_id=key, **row))
+
+    def _run(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
+        """Do it in a transaction; once more if its pooled connection was dead."""
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            return self._attempt(work)
+        except ConnectionError:
+            return self._attempt(work)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return self._attempt(work)
+
+    def _attempt(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
+        with self.engine.connect() as connection:
+            try:
+                with connection.begin():
+                    return work(connection)
+            except OSError:
+                # A driver's own, such as pg8000's time-out: SQLAlchemy does not know
+                # that the connection is lost, and would use it again.
+                connection.invalidate()
+                raise
+
+
+def _utc_now() -> datetime:
+    # As Flask-Session's column has it: UTC, without saying so.
+    return datetime.now(timezone.utc).replace(tzinfo=None)

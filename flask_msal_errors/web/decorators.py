@@ -1,0 +1,209 @@
+"""The decorators: what a view lacks or runs into becomes a sign-in and a way back.
+
+Owns the decision which exceptions and values of a view are meant for us; everything
+else passes through untouched.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import functools
+import inspect
+import typing as t
+
+from flask import current_app
+from flask import request
+from flask import url_for
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from .. import signals
+from ..clients.refusals import demanded
+from ..clients.refusals import demanded_in
+from ..clients.refusals import paused
+from ..clients.refusals import paused_in
+from ..clients.tokens import Tokens
+from ..errors import InteractionRequired
+from ..errors import MsalAuthError
+from ..errors import ServiceUnavailable
+from ..errors import Throttled
+from ..errors import from_result
+from ..errors import is_error
+from ..http.navigation import current_target
+from ..http.navigation import is_navigation
+from ..protocol.demand import Missing
+from ..provider.id_token import LEEWAY
+from ..signin.loops import LOOPS
+from ..signin.signin import SignIn
+from ..user import signed_in
+from .forms import NotKept
+from .forms import Resume
+from .pages import Pages
+
+#: What Flask takes as an answer, and no client returns as one.
+_ANSWERS = (str, Response, tuple, dict)
+
+View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
+
+
+class Guardian:
+    """Runs views, and answers in their place when the user is needed."""
+
+    def __init__(
+        self, signin: SignIn, tokens: Tokens, resume: Resume, pages: Pages
+    ) -> None:
+        self._signin = signin
+        self._tokens = tokens
+        self._resume = resume
+        self._pages = pages
+
+    def before(
+        self,
+        scopes: cabc.Sequence[str] | None = None,
+        acrs: str | None = None,
+        max_age: int | None = None,
+    ) -> t.Any:
+        """The answer for a user who lacks something, or ``None``."""
+        person = signed_in()
+        if person is not None and not scopes and not acrs and max_age is None:
+            return None
+        missing = Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
+        if person is None:
+            return self._to_stranger(missing)
+        if acrs and acrs not in self._tokens.proofs():
+            return self._answer(dataclasses.replace(missing, reason="step_up"))
+        if not person.user.authenticated_within(max_age, LEEWAY):
+            missing = dataclasses.replace(missing, acrs=None, reason="max_age")
+            return self._answer(missing)
+        if scopes:
+            try:
+                self._tokens.require(scopes)
+            except InteractionRequired as error:
+                return self._resolve(error)
+        return None
+
+    def _to_stranger(self, missing: Missing) -> t.Any:
+        # A CORS preflight never carries a cookie (Fetch standard, §4.8), and the view
+        # behind may not expect strangers.
+        if request.method == "OPTIONS":
+            return current_app.make_default_options_response()
+        return self._answer(missing)
+
+    def after_error(self, error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
+        """The answer for an exception that the user can resolve.
+
+        Called where it is handled: any other goes on its way.
+
+        :raises Throttled: the API named a time to come back, and so does the answer.
+        :raises ServiceUnavailable: the same, of an API that does not work.
+        """
+        found = demanded_in(error, scopes, self._tokens)
+        if found is None and not _has_handler(error):
+            _give_back(paused_in(error))
+        if found is None:
+            raise
+        return self._resolve(found)
+
+    def after_value(self, value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
+        """The answer in place of a returned error value, or the value itself."""
+        found: MsalAuthError | None = None
+        if isinstance(value, _ANSWERS):
+            if type(value) is dict and is_error(value):
+                found = from_result(value, scopes=scopes)
+        # Flask takes any WSGI application, too.
+        elif not callable(value):
+            found = demanded(value, scopes, self._tokens)
+            _give_back(None if found else paused(value))
+        if isinstance(found, InteractionRequired):
+            return self._resolve(found)
+        asked: Request = request._get_current_object()  # type: ignore[attr-defined]
+        if LOOPS in asked.environ.get("HTTP_COOKIE", ""):
+            self._signin.settle(asked)
+        return value
+
+    def _resolve(self, error: InteractionRequired) -> t.Any:
+        signals.emit(signals.challenge_received, error=error, silent=False)
+        return self._answer(Missing.of(error), error)
+
+    def _answer(
+        self, missing: Missing, error: InteractionRequired | None = None
+    ) -> t.Any:
+        """A redirect for a page view; what the person can act on for anything else."""
+        here = current_target(request)
+        if not is_navigation(request):
+            return self._pages.interaction(missing, error)
+        if request.method in ("GET", "HEAD"):
+            return self._signin.begin(request, missing, here, refused=error)
+        try:
+            back = url_for("msal.resume", ticket=self._resume.keep(request))
+        except NotKept as reason:
+            return self._pages.interaction(missing, error, lost=reason.words)
+        way = self._signin.begin(request, missing, back, page=here, refused=error)
+        return self._pages.kept(way)
+
+
+def _give_back(pause: Throttled | ServiceUnavailable | None) -> None:
+    """Answer with the pause that an API asked for."""
+    if pause is None:
+        return
+    signals.announce(pause)
+    try:
+        raise pause
+    finally:
+        # A frame and the error that it holds would keep the API's connection open
+        # until the next garbage collection.
+        del pause
+
+
+def _has_handler(error: Exception) -> bool:
+    """Whether the app answers this exception itself."""
+    find = current_app._find_error_handler
+    return find(error, request.blueprints) is not None
+
+
+def guarding(
+    guardian: cabc.Callable[[], Guardian],
+    view: View,
+    scopes: cabc.Sequence[str] | None,
+    before: cabc.Callable[[Guardian], t.Any],
+) -> View:
+    """Wrap a view, async or not.
+
+    :param guardian: finds the current app's guardian.
+    :param before: runs first; what it returns, unless ``None``, is the answer.
+    """
+    catching = tuple(scopes or ())
+
+    @functools.wraps(view)
+    def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        keeper = guardian()
+        answer = before(keeper)
+        if answer is not None:
+            return answer
+        try:
+            value = view(*args, **kwargs)
+            if not isinstance(value, _ANSWERS) and inspect.isawaitable(value):
+                value = current_app.async_to_sync(_awaited)(value)
+        except Exception as error:
+            return keeper.after_error(error, catching)
+        return keeper.after_value(value, catching)
+
+    @functools.wraps(view)
+    async def async_wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        keeper = guardian()
+        answer = before(keeper)
+        if answer is not None:
+            return answer
+        try:
+            value = await view(*args, **kwargs)
+        except Exception as error:
+            return keeper.after_error(error, catching)
+        return keeper.after_value(value, catching)
+
+    chosen = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
+    return t.cast(View, chosen)
+
+
+async def _awaited(value: t.Any) -> t.Any:
+    return await value

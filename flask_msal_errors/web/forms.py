@@ -1,0 +1,219 @@
+"""Interrupted forms: kept beside the session, and posted again exactly once.
+
+Owns capturing a form before anything reads it, and putting it back in the place of the
+one-time ticket that the browser posts to the same URL after signing in again.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import json
+import logging
+import secrets
+import typing as t
+from datetime import timedelta
+
+from flask import g
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.utils import get_content_length
+from werkzeug.wrappers import Request
+from werkzeug.wsgi import get_input_stream
+
+from .. import signals
+from ..errors import ServiceUnavailable
+from ..errors import SignInError
+from ..http.cookies import Expired
+from ..http.cookies import Signer
+from ..http.navigation import current_target
+from ..http.navigation import is_same_origin
+from ..session.record import Records
+from ..settings import Settings
+from ..storage.encryption import Vault
+from ..storage.store import Store
+from ..user import SignedIn
+from ..user import digest
+from ..user import signed_in
+from .texts import N_
+from .texts import Text
+
+logger = logging.getLogger("flask_msal_errors")
+
+#: The one field that the resuming page posts.
+FIELD = "_msal_resume"
+#: Forms of one session that wait at the same time; the oldest makes room.
+MOST_FORMS = 5
+
+_MARK = f"{FIELD}=".encode()
+#: More than any ticket; a form of this length is read even where none are kept.
+_LONGEST_MARK = 16 * 1024
+#: gunicorn takes request lines of 4,094 bytes, and a ticket holds a URL in base64.
+_LONGEST_URL = 2000
+#: What werkzeug remembers of the headers of a body.
+_REMEMBERED = ("content_length", "_parsed_content_type")
+_GONE = (
+    "It was sent already, or is no longer kept. See whether it arrived before you send"
+    " it again."
+)
+_KINDS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_TICKET = "form"
+
+
+class NotResumed(SignInError):
+    """A kept form is not posted again: nothing was carried out."""
+
+    status = 410
+    title = "This form was not sent again"
+
+
+class NotKept(Exception):
+    """A refused form cannot be kept; ``words`` say why, for people."""
+
+    def __init__(self, words: Text) -> None:
+        super().__init__(words)
+        self.words = words
+
+
+@dataclasses.dataclass(frozen=True)
+class _Body:
+    content_type: str
+    data: bytes
+
+
+class Resume:
+    """Keeps refused forms of signed-in users, each for its user, its URL and once."""
+
+    def __init__(
+        self, settings: Settings, signer: Signer, store: Store, records: Records
+    ) -> None:
+        self._limit = settings.replay_limit
+        self._lifetime = settings.flow_lifetime
+        self._vault = Vault(settings.encryption_keys)
+        self._signer = signer
+        self._store = store
+        self._records = records
+
+    def receive(self, request: Request) -> None:
+        """Capture a form before anything reads it, or put the kept one in its place.
+
+        :raises NotResumed: the ticket is used, expired, or not this user's and URL's.
+        """
+        body = _read(request, max(self._limit, _LONGEST_MARK))
+        if body is None:
+            return
+        if body.data.startswith(_MARK):
+            body = self._taken(request, body.data[len(_MARK) :].decode("latin-1"))
+            request.environ["CONTENT_TYPE"] = body.content_type
+            request.environ["CONTENT_LENGTH"] = str(len(body.data))
+            request.environ["wsgi.input"] = io.BytesIO(body.data)
+            for name in _REMEMBERED:
+                vars(request).pop(name, None)
+        g._msal_form = body
+
+    def keep(self, request: Request) -> str:
+        """Keep the form of a refused request.
+
+        :return: its ticket, which is good for this user and URL, once.
+        :raises NotKept: no form was captured that may be posted again.
+        """
+        person = signed_in()
+        if person is None:
+            raise NotKept(N_("It could not be kept, because nobody was signed in."))
+        if not is_same_origin(request):
+            raise NotKept(
+                N_(
+                    "It was not kept, because it did not provably come from a page of "
+                    "this site."
+                )
+            )
+        body: _Body | None = g.get("_msal_form")
+        if (request.content_length or 0) > self._limit:
+            raise NotKept(
+                N_(
+                    "It was not kept: it is larger than %(limit)s bytes.",
+                    limit=self._limit,
+                )
+            )
+        if body is None:
+            raise NotKept(
+                N_("It was not kept, because it is no form of a known length.")
+            )
+        return self._kept(request, person, body)
+
+    def url_of(self, ticket: str) -> str:
+        """The URL that the kept form of a ticket goes to.
+
+        :raises NotResumed: it was posted already or has expired, or is not this user's.
+        """
+        form = self._form(ticket)
+        if self._store.read(form["key"]) is None:
+            raise _not_resumed(_GONE, form["url"])
+        return t.cast(str, form["url"])
+
+    def _kept(self, request: Request, person: SignedIn, body: _Body) -> str:
+        key, url = f"form-{secrets.token_urlsafe(24)}", current_target(request)
+        if len(url) > _LONGEST_URL:
+            raise NotKept(N_("It was not kept: the address of its page is too long."))
+        text = json.dumps([body.content_type, base64.b64encode(body.data).decode()])
+        try:
+            if not self._records.attach(person.handle, key, MOST_FORMS):
+                raise NotKept(N_("It could not be kept: your session is incomplete."))
+            entry = self._vault.seal(text)
+            self._store.write(key, entry, timedelta(seconds=self._lifetime))
+        except ServiceUnavailable as error:
+            logger.warning("A form was not kept: %s", error)
+            raise NotKept(
+                N_("It could not be kept: the session store refused.")
+            ) from error
+        form = {"key": key, "url": url, "for": digest(person.user)}
+        return self._signer.dumps(_TICKET, form)
+
+    def _taken(self, request: Request, ticket: str) -> _Body:
+        """The kept form, whose user, URL and origin are checked before it is spent."""
+        form, here = self._form(ticket), current_target(request)
+        if not is_same_origin(request) or form["url"] != here:
+            raise _not_resumed("It belongs to another page.", here)
+        entry = self._store.take(form["key"])
+        if entry is None:
+            raise _not_resumed(_GONE, here)
+        try:
+            content_type, text = json.loads(self._vault.open(entry))
+            body = _Body(str(content_type), base64.b64decode(text, validate=True))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise _not_resumed("What was kept cannot be read.", here) from error
+        signals.emit(signals.request_resumed, url=here)
+        return body
+
+    def _form(self, ticket: str) -> dict[str, t.Any]:
+        person = signed_in()
+        try:
+            form = self._signer.loads(_TICKET, ticket, self._lifetime)
+            expired = False
+        except Expired as error:
+            form, expired = error.value, True
+        if person is None or not form or form["for"] != digest(person.user):
+            raise NotResumed("It is not a form of who is signed in here.")
+        if expired:
+            raise _not_resumed("It was kept for too long.", form["url"])
+        return t.cast("dict[str, t.Any]", form)
+
+
+def _not_resumed(message: str, url: str) -> NotResumed:
+    error = NotResumed(message)
+    error.target = url
+    return error
+
+
+def _read(request: Request, most: int) -> _Body | None:
+    """The body of a form that nobody has read yet, which leaves it to be read."""
+    content_type = request.environ.get("CONTENT_TYPE", "")
+    kind = parse_options_header(content_type)[0].lower()
+    # Without a length, the end of a body may be nowhere.
+    length = get_content_length(request.environ.get("CONTENT_LENGTH"))
+    posted = request.method == "POST" and kind in _KINDS and length is not None
+    if not posted or not 0 <= (length or 0) <= most or "stream" in vars(request):
+        return None
+    data = get_input_stream(request.environ).read()
+    request.environ["wsgi.input"] = io.BytesIO(data)
+    return _Body(content_type, data) if len(data) == length else None

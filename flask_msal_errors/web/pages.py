@@ -1,0 +1,259 @@
+"""The answers that people and programs see instead of a view's.
+
+Owns which words and which HTTP status stand for an error: a page for a browser,
+problem details (RFC 9457) for anything else. Nothing secret is ever in them.
+"""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+
+from flask import make_response
+from flask import render_template
+from flask import request
+from flask import url_for
+from werkzeug.wrappers import Response
+
+from .. import signals
+from ..errors import AccessDenied
+from ..errors import ConfigurationError
+from ..errors import InteractionRequired
+from ..errors import MsalAuthError
+from ..errors import ReauthenticationLoop
+from ..errors import ServiceUnavailable
+from ..errors import SignInError
+from ..errors import StateMismatch
+from ..errors import Throttled
+from ..http.navigation import current_target
+from ..http.navigation import home
+from ..http.navigation import is_navigation
+from ..http.navigation import same_origin_path
+from ..http.navigation import wants_html
+from ..protocol.demand import Missing
+from ..signin.response import UNMET
+from ..signin.response import OtherAccount
+from ..user import signed_in
+from .forms import FIELD
+from .forms import NotResumed
+from .links import Links
+from .problem import details_of
+from .problem import problem
+from .texts import ADVICE
+from .texts import N_
+from .texts import PARTIES
+from .texts import STRANGER
+from .texts import UNPROVEN
+from .texts import Text
+from .texts import say
+
+logger = logging.getLogger("flask_msal_errors")
+
+Actions = list[tuple[Text, str]]
+
+
+class Pages:
+    """Renders what a person or a program sees."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    def error(self, error: MsalAuthError) -> Response:
+        """The default response of any error of the tree."""
+        if isinstance(error, ConfigurationError):
+            logger.error("%s", error)
+        signals.announce(error)
+        if isinstance(error, InteractionRequired) and not _is_ours():
+            return self.interaction(Missing.of(error), error)
+        retried = isinstance(error, Throttled) and _is_page()
+        if wants_html(request):
+            page = _render(error, self._actions(error), retried=retried)
+            response: Response = make_response(page)
+        else:
+            response = problem(details_of(error))
+        response.status_code = error.status
+        _finished(response, getattr(error, "retry_after", None))
+        return _scripted(response) if retried else response
+
+    def interaction(
+        self,
+        missing: Missing,
+        error: InteractionRequired | None,
+        lost: Text | None = None,
+    ) -> Response:
+        """401 for a request that a redirect would not help, with a link that does.
+
+        :param lost: why the form that was sent is not kept, for people.
+        """
+        error = error or InteractionRequired(
+            scopes=missing.scopes, reason=missing.reason
+        )
+        link = self._links.login(missing, _place())
+        if is_navigation(request):
+            label = N_("Continue in a new tab") if lost else N_("Continue")
+            page = _render(error, [(label, link)], lost=lost)
+            response: Response = make_response(page)
+        else:
+            response = problem({**details_of(error), "login_url": link})
+            # Followed by htmx whatever the status (https://htmx.org/reference/).
+            response.headers["HX-Redirect"] = link
+        response.status_code = error.status
+        return _finished(response, None)
+
+    def ask_logout(self) -> Response:
+        """The button that signs out, for who came by a link without a token."""
+        page = _template("logout", token=self._links.logout_token())
+        return _finished(make_response(page), None)
+
+    def signed_out(self) -> Response:
+        """Good-bye."""
+        return _finished(make_response(_template("signed_out")), None)
+
+    def kept(self, response: Response) -> Response:
+        """The way to the sign-in for who sent a form, in place of a redirect."""
+        return _onward("kept", response, InteractionRequired.status)
+
+    def leaving(self, response: Response) -> Response:
+        """The way to the provider's sign-out for who posted ours."""
+        return _onward("leaving", response, 200)
+
+    def resume(self, url: str, ticket: str) -> Response:
+        """The page that posts a kept form again, by script or by its button."""
+        page = _template("resume", url=url, field=FIELD, ticket=ticket)
+        return _scripted(_finished(make_response(page), None))
+
+    def _actions(self, error: MsalAuthError) -> Actions:
+        """What a person can do next, the best first."""
+        start = (N_("Start page"), home(request))
+        here = error.target if error.target != "/" else _place()
+        again = (N_("Sign in again"), self._again(error, here))
+        if isinstance(error, OtherAccount):
+            other = (
+                N_("Continue as %(user)s", user=error.came),
+                self._links.switch(error.came),
+            )
+            stay = (N_("Stay with %(user)s", user=error.expected), here)
+            return [stay, other] if error.expected else [other]
+        if isinstance(error, NotResumed):
+            form = [(N_("Open the form again"), error.target)]
+            return [*form, start] if error.target != "/" else [start]
+        if isinstance(error, ReauthenticationLoop):
+            return [(N_("Try again"), url_for("msal.login", next=here, again=1)), start]
+        if isinstance(error, (Throttled, ServiceUnavailable)):
+            return [(N_("Try again"), again[1] if _is_ours() else here), start]
+        if isinstance(error, ConfigurationError):
+            return [start]
+        hopeless = isinstance(error, AccessDenied) and not _is_ours()
+        return [start, again] if hopeless or signed_in() else [again, start]
+
+    def _again(self, error: MsalAuthError, target: str) -> str:
+        if isinstance(error, InteractionRequired):
+            return self._links.login(Missing.of(error), target)
+        return url_for("msal.login", next=target)
+
+
+def _is_ours() -> bool:
+    """Whether the error happened at one of our own routes."""
+    return request.blueprint == "msal"
+
+
+def _is_page() -> bool:
+    """Whether the error happened at a page of the app, which may be opened again."""
+    return is_navigation(request) and request.method == "GET" and not _is_ours()
+
+
+def _place() -> str:
+    """Where the person is: this page, or the one that a script or form belongs to."""
+    if _is_ours():
+        return home(request)
+    if is_navigation(request) and request.method in ("GET", "HEAD"):
+        return current_target(request)
+    page = request.headers.get("HX-Current-URL") or request.headers.get("Referer")
+    return same_origin_path(page, request) or home(request)
+
+
+def _render(
+    error: MsalAuthError,
+    actions: Actions,
+    *,
+    lost: Text | None = None,
+    retried: bool = False,
+) -> str:
+    person = signed_in()
+    title, advice = _words(error)
+    return _template(
+        "error",
+        error=error,
+        title=title,
+        advice=advice,
+        details=details_of(error),
+        party=PARTIES.get(getattr(error, "party", "")),
+        names=(error.expected, error.came) if isinstance(error, OtherAccount) else (),
+        still=person.user if person and _is_harmless(error) else None,
+        retry_after=getattr(error, "retry_after", None),
+        retried=retried,
+        actions=actions,
+        lost=lost,
+    )
+
+
+def _is_harmless(error: MsalAuthError) -> bool:
+    """Whether Back or a reload may be all that happened, if somebody is signed in."""
+    serious = isinstance(error, (OtherAccount, ReauthenticationLoop))
+    return isinstance(error, SignInError) and not serious
+
+
+def _template(name: str, **values: t.Any) -> str:
+    return render_template(f"msal/{name}.html", say=say, **values)
+
+
+def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
+    """The heading and what it means for the person."""
+    if isinstance(error, StateMismatch) and signed_in():
+        return N_("You are signed in already"), None
+    if getattr(error, "error", "") == UNMET:
+        return UNPROVEN
+    if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
+        return STRANGER
+    return Text(error.title, {}), ADVICE.get(type(error).__name__)
+
+
+def _finished(response: Response, retry_after: int | None) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["X-Frame-Options"] = "DENY"
+    # The URL of the page may hold a code; a post has to keep its Origin.
+    response.headers["Referrer-Policy"] = "strict-origin"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.vary.update(["Accept", "Cookie"])
+    if retry_after:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _onward(name: str, response: Response, status: int) -> Response:
+    """A page that goes on at once, in place of a redirect after a form.
+
+    The Content-Security-Policy of an app's page may forbid that its forms are
+    redirected to another origin (``form-action``, as Chromium reads it).
+    """
+    link = response.headers.pop("Location")
+    response.set_data(_template(name, link=link))
+    response.mimetype = "text/html"
+    response.status_code = status
+    # Not a part of the page, whose frame may be the app's own template.
+    response.headers["Refresh"] = f"0; url={link}"
+    return _finished(response, None)
+
+
+def _scripted(response: Response) -> Response:
+    """The page, with leave for our own script."""
+    response.content_security_policy.script_src = "'self'"
+    return response
+
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; "
+    "form-action *; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)

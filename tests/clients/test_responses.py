@@ -1,0 +1,90 @@
+"""What responses and exceptions of any HTTP client say."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+
+import httpx
+import pytest
+import urllib3
+
+from flask_msal_errors.clients.responses import causes_of
+from flask_msal_errors.clients.responses import refused_token
+from flask_msal_errors.clients.responses import responses_in
+from flask_msal_errors.clients.responses import status_of
+from flask_msal_errors.clients.responses import values_of
+
+
+class TestRefusedToken:
+    @pytest.mark.parametrize(
+        ("value", "token"),
+        [
+            ("Bearer abc", "abc"),
+            ("bearer abc", "abc"),
+            (b"Bearer abc", "abc"),
+            ("Basic abc", ""),
+            (None, ""),
+            (42, ""),
+        ],
+    )
+    def test_table(self, value: t.Any, token: str | None) -> None:
+        """The token is read out of the request that was refused."""
+        request = types.SimpleNamespace(headers={"Authorization": value})
+        assert refused_token(types.SimpleNamespace(request=request)) == token
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            types.SimpleNamespace(),
+            types.SimpleNamespace(request=None),
+            types.SimpleNamespace(request=types.SimpleNamespace(headers=42)),
+            httpx.Response(401),
+            urllib3.HTTPResponse(status=401),
+            42,
+        ],
+    )
+    def test_unknown_request(self, response: t.Any) -> None:
+        """Of a response that does not know its request, no token is known."""
+        assert refused_token(response) is None
+
+    def test_aiohttps_name(self) -> None:
+        """``request_info`` is a request, too."""
+        info = types.SimpleNamespace(headers={"Authorization": "Bearer abc"})
+        assert refused_token(types.SimpleNamespace(request_info=info)) == "abc"
+
+
+class Kiota(Exception):
+    """Shaped like Kiota's APIError, which is given httpx's headers."""
+
+    def __init__(self, headers: t.Any) -> None:
+        super().__init__("refused")
+        self.response_status_code = 401
+        self.response_headers = headers
+
+
+class TestResponsesIn:
+    @pytest.mark.parametrize(
+        "headers",
+        [{"www-authenticate": "Bearer"}, httpx.Headers({"WWW-Authenticate": "Bearer"})],
+    )
+    def test_kiota(self, headers: t.Any) -> None:
+        """Kiota's exception has status and headers under its own names."""
+        found = [each for each in responses_in(Kiota(headers)) if status_of(each)]
+        assert [status_of(each) for each in found] == [401]
+        assert values_of(found[0], "WWW-Authenticate") == ["Bearer"]
+
+    def test_nothing(self) -> None:
+        """No other exception has a response."""
+        assert not any(map(status_of, responses_in(ValueError("x"))))
+
+
+class TestCausesOf:
+    def test_order_and_end(self) -> None:
+        """Causes come from the outside in, members of groups too, each once."""
+        inner, outer = ValueError("inner"), KeyError("outer")
+        outer.__cause__, inner.__cause__ = inner, outer
+        assert list(causes_of(outer)) == [outer, inner]
+        group = Exception("group")
+        group.exceptions = (inner, outer)  # type: ignore[attr-defined]
+        assert list(causes_of(group)) == [group, inner, outer]

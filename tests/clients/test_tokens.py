@@ -1,0 +1,516 @@
+"""Access tokens for the user of a request: one refresh at a time, none lost."""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask
+from flask import session
+
+from flask_msal_errors.clients.tokens import Tokens
+from flask_msal_errors.clients.tokens import checked
+from flask_msal_errors.errors import ConfigurationError
+from flask_msal_errors.errors import InteractionRequired
+from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.errors import Throttled
+from flask_msal_errors.provider.client import Client
+from flask_msal_errors.session.msal_caches import Caches
+from flask_msal_errors.session.record import Codec
+from flask_msal_errors.session.record import Record
+from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.record import live_key
+from flask_msal_errors.storage import locks
+from flask_msal_errors.storage.store import Store
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.user import remember
+from support import fixtures
+
+
+class House:
+    """An app, its client and tokens, and one user who is signed in."""
+
+    def __init__(self, entra: Emulator, app: Flask) -> None:
+        self.entra = entra
+        self.app = app
+        self.client = Client(fixtures.settings(entra))
+        self.records = Records(Store(app), Codec(), timedelta(hours=1))
+        self.live = fixtures.live(entra, app, self.records)
+        self.tokens = Tokens(self.client, self.records, self.live)
+        self.scopes = [entra.scope("Profile.Read")]
+        _, self.claims, caches = fixtures.sign_in(entra, self.client)
+        self.handle = self.records.create(Record())
+        with self.live.changing(self.handle) as record:
+            caches.merge_into(record)
+
+    def change(self, work: t.Callable[[Caches], object]) -> None:
+        """Change the user's caches behind the app's back."""
+        with self.live.changing(self.handle) as record:
+            user = Caches.of(record)
+            work(user)
+            user.save(record)
+
+    def acquire(self, **options: t.Any) -> str:
+        """A token in a request of its own."""
+        with self.request():
+            return str(self.tokens.acquire(self.scopes, **options)["access_token"])
+
+    def request(self) -> t.Any:
+        context = self.app.test_request_context()
+        context.push()
+        remember(self.handle, self.claims, 3600)
+        return _Popping(context)
+
+    @property
+    def calls(self) -> int:
+        return self.entra.counters["token.refresh_token"]
+
+
+class _Popping:
+    def __init__(self, context: t.Any) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._context.pop()
+
+
+@pytest.fixture(params=["files", "redis"])
+def house(
+    request: pytest.FixtureRequest, entra: Emulator, tmp_path: Path
+) -> t.Iterator[House]:
+    redis = request.param == "redis"
+    client = request.getfixturevalue("redis_client") if redis else None
+    made = House(entra, fixtures.session_app(tmp_path, request.param, client))
+    yield made
+    made.client._provider.parts().transport.close()
+
+
+@pytest.fixture
+def files(entra: Emulator, tmp_path: Path) -> t.Iterator[House]:
+    made = House(entra, fixtures.session_app(tmp_path, "files"))
+    yield made
+    made.client._provider.parts().transport.close()
+
+
+def expired(user: Caches) -> None:
+    fixtures.aged(user, expires_on=200)
+
+
+class TestAcquire:
+    """A token for the signed-in user."""
+
+    def test_cached(self, files: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A living token costs one read of the record, no lock and no call."""
+        reads: list[str] = []
+        read = Store.read
+
+        def note(self: Store, key: str) -> t.Any:
+            reads.append(key)
+            return read(self, key)
+
+        monkeypatch.setattr(Store, "read", note)
+        monkeypatch.setattr(Store, "lock", None)
+        with files.request():
+            first = files.tokens.acquire(files.scopes)
+            assert files.tokens.acquire(files.scopes) == first
+        assert len(reads) == 1 and files.calls == 0
+
+    def test_lost_entry_is_written_again(self, house: House) -> None:
+        """An entry that the store lost costs one slower request."""
+        old = house.acquire()
+        house.records._store.delete(live_key(house.handle))
+        assert house.acquire() == old
+        assert [token.secret for token in house.live.tokens(house.handle)] == [old]
+
+    def test_renewed(self, house: House) -> None:
+        """An expired one is renewed and kept for the next request."""
+        house.change(expired)
+        new = house.acquire()
+        assert house.acquire() == new and house.calls == 1
+
+    def test_forced(self, files: House) -> None:
+        """Claims, and force_refresh, ask the token endpoint in any case."""
+        old = files.acquire()
+        assert files.acquire(force_refresh=True) != old
+        claims = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+        files.acquire(claims=claims)
+        assert files.calls == 2
+        assert '"nbf"' in files.entra.calls[-1].form["claims"]
+
+    @pytest.mark.parametrize("claims", ["eyJhIjoxfQ", "[]", "null", "{", 5, "[" * 9999])
+    def test_trap_5_claims(self, files: House, claims: t.Any) -> None:
+        """Claims that are no JSON object, base64 above all, are a mistake to name."""
+        with pytest.raises(ConfigurationError, match="decode"):
+            files.acquire(claims=claims)
+        assert files.calls == 0
+
+    def test_learnt_from_a_refusal(self, files: House) -> None:
+        """A 429 is kept in the record though the call raised."""
+        files.change(expired)
+        files.entra.throttle(30)
+        for _ in range(10):
+            with pytest.raises(Throttled):
+                files.acquire()
+        assert files.calls == 1
+
+    def test_nobody(self, files: House) -> None:
+        """Without a user it is the user who is needed, for these scopes."""
+        with files.app.test_request_context():
+            with pytest.raises(InteractionRequired) as caught:
+                files.tokens.acquire(files.scopes)
+            files.tokens.drop("AT")
+            assert files.tokens.proofs() == {}
+        assert caught.value.reason == "not_signed_in"
+        assert caught.value.scopes == tuple(files.scopes)
+
+    def test_outside_a_request(self, files: House) -> None:
+        """Background work is told where to acquire the token instead."""
+        with pytest.raises(ConfigurationError, match="outside a request.*view"):
+            files.tokens.acquire(files.scopes)
+
+    def test_no_scopes(self, files: House) -> None:
+        """No scopes would mean any API's token: a mistake to name."""
+        with pytest.raises(ConfigurationError, match="scopes"), files.request():
+            files.tokens.acquire([])
+
+    def test_record_gone(self, files: House) -> None:
+        """A user whose record is lost signs in again."""
+        files.records.delete(files.handle)
+        with pytest.raises(InteractionRequired) as caught:
+            files.acquire()
+        assert caught.value.reason == "no_token"
+
+    @pytest.mark.parametrize("due", [True, False])
+    def test_trap_4_worker_without_discovery(self, files: House, due: bool) -> None:
+        """A fresh worker that finds no provider uses what is still alive."""
+        times = {"refresh_on": -60} if due else {"expires_on": 200}
+        files.change(lambda user: fixtures.aged(user, **times))
+        fresh = Client(fixtures.settings(files.entra))
+        files.tokens = Tokens(fresh, files.records, files.live)
+        files.entra.unavailable(30, target="discovery")
+        if due:
+            assert files.acquire()
+        else:
+            with pytest.raises(ServiceUnavailable):
+                files.acquire()
+        with pytest.raises(ServiceUnavailable):
+            files.acquire(force_refresh=True)
+        files.entra.clear_faults()
+        assert files.acquire(force_refresh=True)
+        fresh._provider.parts().transport.close()
+
+
+class TestDue:
+    """A token that is due for renewal, but alive."""
+
+    @staticmethod
+    def due(user: Caches) -> None:
+        fixtures.aged(user, expires_on=2000, refresh_on=-10)
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            lambda entra: entra.unavailable(60),
+            lambda entra: entra.throttle(60),
+            lambda entra: entra.throttle(60, plain=False),
+            lambda entra: entra.broken(),
+            lambda entra: entra.revoke("ada"),
+            lambda entra: entra.secret_rotated(),
+        ],
+    )
+    def test_outlasts(self, files: House, fault: t.Any) -> None:
+        """Whatever keeps it from being renewed, it is used."""
+        old = files.acquire()
+        files.change(self.due)
+        fault(files.entra)
+        assert files.acquire() == old
+
+    def test_nobody_listens(self, files: House) -> None:
+        """An endpoint that cannot be reached is asked once in half a minute."""
+        old = files.acquire()
+        files.change(self.due)
+        transport = files.client._provider.parts().transport
+        sent: list[str] = []
+
+        def send(method: str, *_: t.Any) -> t.NoReturn:
+            sent.append(method)
+            raise requests.ConnectionError("no network")
+
+        transport._send = send  # type: ignore[method-assign]
+        assert [files.acquire() for _ in range(5)] == [old] * 5
+        assert sent == ["POST"]
+
+    def test_nobody_waits(self, house: House) -> None:
+        """While another request renews it, it is used as it is."""
+        old = house.acquire()
+        house.change(self.due)
+        asked, go = threading.Event(), threading.Event()
+
+        def hold(_: t.Any) -> None:
+            asked.set()
+            assert go.wait(30)
+
+        house.entra.fail_next(hold)
+        found: list[str] = []
+        thread = threading.Thread(target=lambda: found.append(house.acquire()))
+        thread.start()
+        assert asked.wait(30)
+        assert house.acquire() == old
+        go.set()
+        thread.join(30)
+        assert found != [old] and house.acquire() == found[0] and house.calls == 1
+
+    def test_forced(self, files: House) -> None:
+        """Who asks for another token does not get the old one."""
+        files.change(self.due)
+        files.entra.unavailable(60)
+        with pytest.raises(ServiceUnavailable):
+            files.acquire(force_refresh=True)
+
+
+class TestSingleFlight:
+    """One refresh at a time in a session."""
+
+    def test_one_time_refresh_tokens(self, house: House) -> None:
+        """Eight requests with an expired token: one call, no failure."""
+        house.entra.one_time_refresh_tokens = True
+        house.change(expired)
+        found: list[str] = []
+        fixtures.in_threads(8, lambda _: found.append(house.acquire()))
+        assert house.calls == 1 and len(found) == 8 and len(set(found)) == 1
+
+    def test_refused_token(self, house: House) -> None:
+        """Eight requests whose token an API refused: one call with the claims."""
+        old = house.acquire()
+        claims = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+        found: list[str] = []
+        fixtures.in_threads(
+            8, lambda _: found.append(house.acquire(claims=claims, refused=old))
+        )
+        assert house.calls == 1 and set(found) != {old} and len(set(found)) == 1
+
+    def test_other_sessions_go_on(self, files: House) -> None:
+        """A refresh of one session does not wait for another's."""
+        record = files.records.load(files.handle)
+        names = [files.handle, files.records.create(record)]
+        while len({locks._stripe(f"msal-entry:record-{name}") for name in names}) < 2:
+            names[1] = files.records.create(record)
+        with files.records.changing(names[1]):
+            assert files.acquire(force_refresh=True)
+
+    def test_trap_15_slow_reader(self, files: House) -> None:
+        """A request that read the record before does not write its old tokens back."""
+        files.change(expired)
+        renewed, read = threading.Event(), threading.Event()
+        seen: list[str] = []
+
+        def slow_view() -> None:
+            with files.request():
+                files.tokens.proofs()
+                assert session.msal_here.record[1].tokens  # type: ignore[attr-defined]
+                read.set()
+                assert renewed.wait(30)
+                found = files.tokens.acquire(files.scopes)
+                seen.append(found["access_token"])
+
+        thread = threading.Thread(target=slow_view)
+        thread.start()
+        assert read.wait(30)
+        new = files.acquire()
+        renewed.set()
+        thread.join(30)
+        assert seen == [new] and files.acquire() == new and files.calls == 1
+
+
+WORKER = """
+import json, pathlib, sys, redis, datetime
+from support import fixtures
+from flask_msal_errors.provider.client import Client
+from flask_msal_errors.session.access_tokens import Live
+from flask_msal_errors.session.record import Codec, Records
+from flask_msal_errors.settings import Settings
+from flask_msal_errors.storage.store import Store
+from flask_msal_errors.clients.tokens import Tokens
+from flask_msal_errors.user import remember
+from flask_msal_errors.storage.encryption import Vault
+folder, kind, url, handle, claims, config, scope = sys.argv[1:]
+settings = Settings.from_mapping(json.loads(config))
+connection = redis.Redis.from_url(url) if url else None
+app = fixtures.session_app(pathlib.Path(folder), kind, connection)
+client = Client(settings)
+records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
+live = Live(records, Store(app), Vault(), settings.client_id)
+tokens = Tokens(client, records, live)
+client.ready()
+print("ready", flush=True)
+sys.stdin.readline()
+found = []
+def work(_):
+    with app.test_request_context():
+        remember(handle, json.loads(claims), 3600)
+        found.append(tokens.acquire([scope])["access_token"])
+fixtures.in_threads(2, work)
+print(*set(found), flush=True)
+"""
+
+
+@pytest.mark.once
+def test_single_flight_across_processes(house: House) -> None:
+    """Two processes of two threads, one-time refresh tokens: one call, no failure."""
+    import json
+
+    house.entra.one_time_refresh_tokens = True
+    house.change(expired)
+    redis = house.app.config["SESSION_TYPE"] == "redis"
+    url = ""
+    if redis:
+        pool = house.app.config["SESSION_REDIS"].connection_pool
+        url = f"unix://{pool.connection_kwargs['path']}"
+    arguments = [
+        house.app.instance_path,
+        "redis" if redis else "files",
+        url,
+        house.handle,
+        json.dumps(house.claims),
+        json.dumps(house.entra.config()),
+        house.scopes[0],
+    ]
+    with (
+        fixtures.python(WORKER, *arguments) as one,
+        fixtures.python(WORKER, *arguments) as b,
+    ):
+        for process in (one, b):
+            assert process.stdout and process.stdout.readline() == "ready\n"
+        for process in (one, b):
+            assert process.stdin
+            print("go", file=process.stdin, flush=True)
+        found = [process.communicate(timeout=60)[0].split() for process in (one, b)]
+    assert found[0] == found[1] and len(found[0]) == 1
+    assert house.calls == 1
+
+
+class TestDrop:
+    """Forgetting what an API refused."""
+
+    def test_trap_8_dropped(self, files: House) -> None:
+        """The refused token is not handed out again, in this request or the next."""
+        old = files.acquire()
+        with files.request():
+            files.tokens.acquire(files.scopes)
+            files.tokens.drop(old)
+            new = files.tokens.acquire(files.scopes)["access_token"]
+        assert new != old and files.calls == 1
+
+    def test_twins(self, files: House) -> None:
+        """Its twins for that resource go with it; another resource's stay."""
+        entra = files.entra
+        names = [entra.scope("Profile.Read"), entra.scope("Mail.Read")]
+        kept = ["User.Read"]
+        for scope in (names[0], names[1]):
+            entra.users["ada"].consents.add(scope)
+        entra.users["ada"].consents.add("https://graph.microsoft.com/User.Read")
+        with files.request():
+            old = files.tokens.acquire([names[0]])["access_token"]
+            twin = files.tokens.acquire([names[1]])["access_token"]
+            other = files.tokens.acquire(kept)["access_token"]
+            files.tokens.drop(old)
+            assert files.tokens.acquire([names[1]])["access_token"] != twin
+            assert files.tokens.acquire(kept)["access_token"] == other
+
+    def test_record_is_lost(self, house: House) -> None:
+        """A store that dropped the record hands out no refused token either."""
+        old = house.acquire()
+        house.records._store.delete(f"record-{house.handle}")
+        with house.request():
+            assert house.tokens.acquire(house.scopes)["access_token"] == old
+            house.tokens.drop(old)
+            with pytest.raises(InteractionRequired):
+                house.tokens.acquire(house.scopes)
+
+    def test_store_fails(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What could not be dropped once is dropped the next time."""
+        old = house.acquire()
+
+        def fail(store: Store, key: str) -> t.NoReturn:
+            monkeypatch.undo()
+            raise ServiceUnavailable("blip")
+
+        monkeypatch.setattr(Store, "delete", fail)
+        with house.request(), pytest.raises(ServiceUnavailable):
+            house.tokens.drop(old)
+        with house.request():
+            house.tokens.drop(old)
+        assert house.acquire() != old
+
+    def test_worker_died_before_the_record_was_saved(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Neither the new token nor the one before it comes back from such a gap."""
+        old = house.acquire()
+        monkeypatch.setattr(house.records, "_save", lambda *_: None)
+        new = house.acquire(force_refresh=True)
+        monkeypatch.undo()
+        with house.request():
+            assert house.tokens.acquire(house.scopes)["access_token"] == new
+            house.tokens.drop(new)
+        assert house.acquire() not in (old, new)
+
+    def test_lock_is_held(self, files: House) -> None:
+        """Who drops without waiting does not wait."""
+        old = files.acquire()
+        with files.records.changing(files.handle):
+            with files.request(), pytest.raises(ServiceUnavailable):
+                files.tokens.drop(old, wait=0)
+
+    def test_unknown(self, files: House) -> None:
+        """A token that is not ours changes nothing."""
+        old = files.acquire()
+        with files.request():
+            files.tokens.drop("unknown")
+        assert files.acquire() == old
+
+
+class TestProofs:
+    """Authentication contexts that the record says were proved."""
+
+    def test_expiry(self, files: House) -> None:
+        """A proof counts until its ID token's expiry."""
+        with files.records.changing(files.handle) as record:
+            record.proofs = {"c1": 4102444800, "c2": 1}
+        with files.request():
+            assert files.tokens.proofs() == {"c1": 4102444800}
+
+
+class TestChecked:
+    """Scopes as MSAL takes them."""
+
+    @pytest.mark.parametrize(
+        "scopes", [["Mail.Read"], ("a", "b"), {"email"}, [], iter(["x"])]
+    )
+    def test_good(self, scopes: t.Any) -> None:
+        """Any collection of texts."""
+        assert isinstance(checked(scopes), list)
+
+    @pytest.mark.parametrize("scopes", ["Mail.Read", b"x", [1], [None], None, 5])
+    def test_no_list(self, scopes: t.Any) -> None:
+        """A text in place of a list is a mistake that MSAL would misread."""
+        with pytest.raises(ConfigurationError, match="list of texts"):
+            checked(scopes)
+
+    def test_default_beside_others(self) -> None:
+        """Entra refuses /.default beside other scopes, of whichever API."""
+        with pytest.raises(ConfigurationError, match="AADSTS70011"):
+            checked(["api://x/.default", "User.Read"])
+
+    @pytest.mark.parametrize("scope", ["openid", "profile", "offline_access"])
+    def test_reserved(self, scope: str) -> None:
+        """A scope that MSAL adds itself, and refuses to be given, is named."""
+        with pytest.raises(ConfigurationError, match=scope):
+            checked(["Mail.Read", scope])

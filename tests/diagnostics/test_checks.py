@@ -1,0 +1,252 @@
+"""What can be seen of an app's settings: redirect URI, cookies, credential."""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
+from flask import Flask
+
+from flask_msal_errors.diagnostics import checks
+from flask_msal_errors.diagnostics.checks import FIX
+from flask_msal_errors.diagnostics.checks import OK
+from flask_msal_errors.diagnostics.checks import WARNING
+from flask_msal_errors.settings import Settings
+
+KEY = rsa.generate_private_key(65537, 2048)
+#: Cookies as they should be.
+GOOD = {
+    "SECRET_KEY": "k" * 32,
+    "SESSION_COOKIE_SECURE": True,
+    "SESSION_COOKIE_SAMESITE": "Lax",
+}
+
+
+def settings(**changes: t.Any) -> Settings:
+    return Settings.from_mapping(
+        {
+            "MSAL_CLIENT_ID": "app",
+            "MSAL_CLIENT_CREDENTIAL": "a-client-secret",
+            "MSAL_AUTHORITY": "https://login.microsoftonline.com/contoso.example",
+            **changes,
+        }
+    )
+
+
+def app(**config: t.Any) -> Flask:
+    made = Flask("checked")
+    made.config.update({**GOOD, **config})
+    return made
+
+
+def certificate(start: float = -1, end: float = 90, key: t.Any = KEY) -> t.Any:
+    """A certificate that is good between two days from now."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now + timedelta(days=start))
+        .not_valid_after(now + timedelta(days=end))
+        .sign(key, hashes.SHA256())
+    )
+
+
+def credential(found: t.Any = None, **more: t.Any) -> dict[str, t.Any]:
+    """MSAL's dict of a certificate."""
+    pem = KEY.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    if found is not None:
+        public = found.public_bytes(serialization.Encoding.PEM).decode()
+        more["public_certificate"] = public
+    return {"private_key": pem, **more}
+
+
+def levels(results: t.Iterable[checks.Result]) -> list[str]:
+    return [result.level for result in results]
+
+
+class TestRedirectUri:
+    @pytest.mark.parametrize(
+        ("uri", "prefix", "level", "words"),
+        [
+            (None, "/auth", WARNING, "https://<host>/auth/callback"),
+            (None, "/sso", WARNING, "https://<host>/sso/callback"),
+            ("https://a.example/auth/callback", "/auth", OK, "Exactly https://a."),
+            ("https://a.example/app/auth/callback", "/auth", OK, "/app/auth/callback"),
+            ("http://localhost:5000/auth/callback", "/auth", OK, "http://localhost:"),
+            ("https://a.example/auth/callback", "/sso", FIX, "is at /sso/callback"),
+            ("https://a.example/auth/callback/", "/auth", FIX, "nobody would come"),
+            ("https://a.example/getAToken", "/auth", FIX, "MSAL_URL_PREFIX"),
+        ],
+    )
+    def test(self, uri: str | None, prefix: str, level: str, words: str) -> None:
+        """It must lead to the callback, and be registered exactly like that."""
+        made = settings(MSAL_REDIRECT_URI=uri, MSAL_URL_PREFIX=prefix)
+        found = checks.redirect_uri(app(), made)
+        assert (found.level, words in found.text) == (level, True), found
+
+    def test_mounted(self) -> None:
+        """The path that the app is mounted at belongs to what is registered."""
+        found = checks.redirect_uri(app(APPLICATION_ROOT="/shop"), settings())
+        assert "https://<host>/shop/auth/callback" in found.text
+
+
+class TestCookies:
+    @pytest.mark.parametrize(
+        ("config", "found"),
+        [
+            ({}, [OK]),
+            ({"SESSION_COOKIE_SECURE": False}, [WARNING, OK]),
+            ({"SESSION_COOKIE_HTTPONLY": False}, [FIX, OK]),
+            ({"SESSION_COOKIE_SAMESITE": None}, [WARNING, OK]),
+            ({"SESSION_COOKIE_SAMESITE": "None"}, [WARNING, OK]),
+            ({"SESSION_COOKIE_SAMESITE": "lax"}, [OK]),
+            ({"SECRET_KEY": "k" * 31}, [WARNING]),
+            ({"SECRET_KEY": "k" * 16}, [WARNING]),
+            ({"SECRET_KEY": b"k" * 15}, [FIX]),
+            ({"SECRET_KEY_FALLBACKS": ["dev"]}, [FIX]),
+        ],
+    )
+    def test_levels(self, config: dict[str, t.Any], found: list[str]) -> None:
+        """Each attribute has its line; a key that signs is as good as the worst."""
+        assert levels(checks.cookies(app(**config), settings())) == found
+
+    def test_https(self) -> None:
+        """A site on https must not have its session go over plain http."""
+        made = settings(MSAL_REDIRECT_URI="https://a.example/auth/callback")
+        plain = app(SESSION_COOKIE_SECURE=False)
+        assert levels(checks.cookies(plain, made)) == [FIX, OK]
+
+    def test_none_without_secure(self) -> None:
+        """Browsers drop such a cookie, so nobody stays signed in."""
+        made = app(SESSION_COOKIE_SECURE=False, SESSION_COOKIE_SAMESITE="None")
+        found = list(checks.cookies(made, settings()))
+        assert levels(found) == [WARNING, FIX, OK]
+        assert "drop the cookie" in found[1].text
+
+    def test_no_key_is_shown(self) -> None:
+        """A key that is too short is not shown for that."""
+        found = list(checks.cookies(app(SECRET_KEY="hunter2"), settings()))
+        assert "hunter2" not in repr(found)
+        assert "7 bytes" in found[0].text
+
+
+class TestCredential:
+    def check(self, value: t.Any) -> list[checks.Result]:
+        return list(checks.credential(settings(MSAL_CLIENT_CREDENTIAL=value)))
+
+    def test_secret(self) -> None:
+        """A secret's end cannot be seen, so it is said where to look."""
+        (found,) = self.check("a-client-secret")
+        assert found.level == OK
+        assert "Certificates & secrets" in found.text
+        assert "a-client-secret" not in found.text
+
+    def test_id_of_a_secret(self) -> None:
+        """The ID of a secret, which the portal shows beside it, is no secret."""
+        (found,) = self.check("0a1b2c3d-89ab-cdef-0123-456789abcdef")
+        assert (found.level, "0a1b2c3d" in found.text) == (FIX, False)
+
+    @pytest.mark.parametrize(
+        ("start", "end", "level"),
+        [
+            (-1, 90, OK),
+            (-1, 31, OK),
+            (-1, 29, WARNING),
+            (-1, 0.5, WARNING),
+            (-2, -1, FIX),
+            (1, 90, FIX),
+        ],
+    )
+    def test_certificate_dates(self, start: float, end: float, level: str) -> None:
+        """Good now and for a month, or there is something to do."""
+        (found,) = self.check(credential(certificate(start, end)))
+        assert found.level == level
+        date = datetime.datetime.now(datetime.timezone.utc) + timedelta(days=end)
+        assert f"{date:%Y-%m-%d}" in found.text
+
+    def test_other_key(self) -> None:
+        """A key and a certificate that do not belong together are told."""
+        other = certificate(key=rsa.generate_private_key(65537, 2048))
+        first, second = self.check(credential(other))
+        assert (first.level, second.level) == (FIX, OK)
+        assert "not the certificate's" in first.text
+
+    def test_thumbprint(self) -> None:
+        """Another certificate's is told; a right one may be spelled freely."""
+        own = certificate()
+        right = own.fingerprint(hashes.SHA1()).hex()
+        spelled = ":".join(right[i : i + 2] for i in range(0, 40, 2)).upper()
+        assert levels(self.check(credential(own, thumbprint=right))) == [OK]
+        assert levels(self.check(credential(own, thumbprint=spelled))) == [OK]
+        wrong = self.check(credential(own, thumbprint="ab" * 20))
+        assert levels(wrong) == [FIX, OK]
+        assert right in wrong[0].text
+
+    def test_thumbprint_alone(self) -> None:
+        """Without the certificate its end is not known."""
+        assert levels(self.check(credential(thumbprint="ab" * 20))) == [WARNING]
+
+    def test_pfx(self, tmp_path: Path) -> None:
+        """A PFX file is read, and so is its certificate's end."""
+        path = tmp_path / "app.pfx"
+        path.write_bytes(
+            pkcs12.serialize_key_and_certificates(
+                b"app",
+                KEY,
+                certificate(-2, -1),
+                None,
+                serialization.BestAvailableEncryption(b"pass"),
+            )
+        )
+        value = {"private_key_pfx_path": str(path), "passphrase": "pass"}
+        assert levels(self.check(value)) == [FIX]
+        (found,) = self.check({**value, "passphrase": "wrong-passphrase"})
+        assert (found.level, "cannot be read" in found.text) == (FIX, True)
+        assert "wrong-passphrase" not in found.text
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {"client_assertion": "text"},
+            {"client_assertion": lambda: "text"},
+            {"ManagedIdentityIdType": "SystemAssigned", "Id": None},
+            lambda: "a-client-secret",
+        ],
+    )
+    def test_others(self, value: t.Any) -> None:
+        """What has no end, and functions that return any of these."""
+        assert levels(self.check(value)) == [OK]
+
+    def test_function_that_fails(self) -> None:
+        """A function that fails is told by its error's kind, never by its words."""
+
+        def failing() -> str:
+            raise OSError("vault token secret-marker")
+
+        (found,) = self.check(failing)
+        assert (found.level, "OSError" in found.text) == (FIX, True)
+        assert "secret-marker" not in found.text
+
+
+class TestOfApp:
+    def test_all(self) -> None:
+        """Each part is looked at."""
+        found = list(checks.of_app(app(), settings()))
+        assert [r.about for r in found] == ["redirect URI", "cookies", "credential"]

@@ -1,0 +1,253 @@
+"""What is tried for real: the session store on each backend, and the provider."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import email.utils
+import socket
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask
+
+from flask_msal_errors.diagnostics import probes
+from flask_msal_errors.diagnostics.checks import FIX
+from flask_msal_errors.diagnostics.checks import OK
+from flask_msal_errors.diagnostics.checks import WARNING
+from flask_msal_errors.provider.transport import Reply
+from flask_msal_errors.testing import Emulator
+from support import fixtures
+
+
+@pytest.fixture(params=fixtures.BACKENDS)
+def backend(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> cabc.Iterator[tuple[str, Flask]]:
+    app = fixtures.app_on_backend(request, tmp_path)
+    with app.app_context():
+        yield request.param, app
+
+
+#: Backend → how far its entries and its locks reach.
+REACH = {
+    "redis": ("All hosts", "All workers of all hosts"),
+    "memcached": ("All hosts", "The threads of one process"),
+    "sqlite": ("Entries are this host's", "The threads of one process"),
+    "postgres": ("All hosts", "The threads of one process"),
+    "files": ("Entries are this host's", "All workers of this host"),
+    "memory": ("Entries are this process's", "All workers of this host"),
+    "other": ("All hosts", "The threads of one process"),
+}
+
+
+class Forgetful(dict[str, t.Any]):
+    """Keeps nothing."""
+
+    def __setitem__(self, key: str, value: t.Any) -> None:
+        pass
+
+
+class Mangling(dict[str, t.Any]):
+    """Keeps something else."""
+
+    def __setitem__(self, key: str, value: t.Any) -> None:
+        data, end = value
+        super().__setitem__(key, (data.replace(b"xx", b"xy"), end))
+
+
+class TestSessionStore:
+    def test_backends(self, backend: tuple[str, Flask], entra: Emulator) -> None:
+        """Entries come back, and it is said how far they and the locks reach."""
+        kind, app = backend
+        first, second, *more = probes.session_store(app, fixtures.settings(entra))
+        assert (first.level, "not encrypted" in first.text) == (OK, True)
+        assert "for 744 hours" in first.text
+        entries, locks = REACH[kind]
+        assert entries in second.text
+        assert locks in first.text
+        assert second.level == (WARNING if kind == "memory" else OK)
+        # memcached takes 1 MiB, which base64 exceeds.
+        assert [(r.level, "MSAL_REPLAY_LIMIT" in r.text) for r in more] == (
+            [(WARNING, True)] if kind == "memcached" else []
+        )
+
+    def test_leaves_nothing(self, tmp_path: Path, entra: Emulator) -> None:
+        """No entry that was tried stays behind, but a note that it is gone."""
+        app = fixtures.session_app(tmp_path, "other")
+        list(probes.session_store(app, fixtures.settings(entra)))
+        interface: t.Any = app.session_interface
+        assert {key.partition(":")[0] for key in interface.kept} == {"msal-gone"}
+
+    def test_encrypted(self, tmp_path: Path, entra: Emulator) -> None:
+        """With keys the entry is sealed like a record, and that is said."""
+        made = fixtures.settings(entra, MSAL_ENCRYPTION_KEYS="A" * 43 + "=")
+        app = fixtures.session_app(tmp_path, "files")
+        assert " encrypted," in next(probes.session_store(app, made)).text
+
+    @pytest.mark.parametrize("kept", [Forgetful(), Mangling()])
+    def test_lost(self, tmp_path: Path, entra: Emulator, kept: t.Any) -> None:
+        """A store that takes entries, and loses or changes them, is found out."""
+        app = fixtures.session_app(tmp_path, "other")
+        app.session_interface.kept = kept  # type: ignore[attr-defined]
+        (found,) = probes.session_store(app, fixtures.settings(entra))
+        assert (found.level, "lost or changed" in found.text) == (FIX, True)
+
+    def test_down(self, tmp_path: Path, entra: Emulator) -> None:
+        """A server that is not there is told, with the key that names it."""
+        from redis import Redis
+
+        with Redis(port=free_port()) as nowhere:
+            app = fixtures.session_app(tmp_path, "redis", nowhere)
+            (found,) = probes.session_store(app, fixtures.settings(entra))
+        assert (found.level, "SESSION_TYPE" in found.text) == (FIX, True)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Answering(requests.Session):
+    """An app's own client, which answers for the signing keys itself."""
+
+    answer = ""
+
+    def get(self, url: t.Any, **kwargs: t.Any) -> requests.Response:
+        response = super().get(url, **kwargs)
+        if "keys" in str(url):
+            response.status_code = 404 if not self.answer else 200
+            response._content = self.answer.encode()
+        return response
+
+
+def provider(entra: Emulator, **changes: t.Any) -> dict[str, tuple[str, str]]:
+    """What is found, by what it is about."""
+    results = probes.of_provider(fixtures.settings(entra, **changes))
+    return {result.about: (result.level, result.text) for result in results}
+
+
+class TestOfProvider:
+    def test_good(self, entra: Emulator) -> None:
+        """A provider that answers, and whose certificate is good."""
+        found = provider(entra)
+        assert [*found] == ["authority", "signing keys", "clock", "TLS"]
+        assert {level for level, _ in found.values()} == {OK}
+        assert entra.issuer in found["authority"][1]
+        assert entra.client_secret not in repr(found)
+
+    def test_unknown_tenant(self, entra: Emulator) -> None:
+        """A tenant that is not there is told by the key."""
+        wrong = f"{entra.authority[:-12]}000000000000"
+        found = provider(entra, MSAL_AUTHORITY=wrong)
+        assert [*found] == ["authority"]
+        assert found["authority"][0] == FIX
+        assert "MSAL_AUTHORITY" in found["authority"][1]
+
+    def test_unreachable(self, entra: Emulator) -> None:
+        """A host that nobody listens on."""
+        nowhere = f"https://localhost:{free_port()}/contoso.example"
+        level, text = provider(entra, MSAL_AUTHORITY=nowhere)["authority"]
+        assert (level, "cannot be reached" in text) == (FIX, True)
+
+    def test_untrusted(self, entra: Emulator) -> None:
+        """A certificate of an unknown CA is told with the key that helps."""
+        level, text = provider(entra, MSAL_VERIFY=True)["authority"]
+        assert (level, "MSAL_VERIFY" in text) == (FIX, True)
+
+    @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+    def test_unverified(self, entra: Emulator) -> None:
+        """TLS that is not checked must be fixed, whoever answers."""
+        found = list(probes.of_provider(fixtures.settings(entra, MSAL_VERIFY=False)))
+        assert (found[0].level, "MSAL_VERIFY" in found[0].text) == (FIX, True)
+        assert [result.level for result in found[1:]] == [OK] * 4
+
+    @pytest.mark.parametrize("answer", ["", "nothing", "{}", '{"keys": []}'])
+    def test_no_keys(self, entra: Emulator, answer: str) -> None:
+        """Without keys nobody could sign in; the clock and TLS are looked at still."""
+        with Answering() as client:
+            client.verify, client.answer = entra.ca_file, answer
+            found = provider(entra, MSAL_HTTP_CLIENT=client)
+        assert found["signing keys"][0] == FIX
+        assert "clock" not in found and found["TLS"][0] == OK
+        assert "MSAL_HTTP_CLIENT" in found["TLS"][1]
+
+
+class TestClock:
+    @pytest.mark.parametrize(
+        ("ahead", "level", "side"),
+        [
+            (0, OK, ""),
+            (20, OK, ""),
+            (-20, OK, ""),
+            (60, WARNING, "ahead"),
+            (-60, WARNING, "behind"),
+            (600, FIX, "ahead"),
+            (-600, FIX, "behind"),
+        ],
+    )
+    def test_levels(self, ahead: int, level: str, side: str) -> None:
+        """How far our clock is ahead of the provider's decides."""
+        now = 1_800_000_000.5
+        date = email.utils.formatdate(now - ahead, usegmt=True)
+        found = probes.clock(Reply(200, "", {"date": date}), now - 0.2, now)
+        assert (found.level, side in found.text) == (level, True)
+
+    def test_slow_answer(self) -> None:
+        """An answer that took a minute says nothing against our clock."""
+        now = 1_800_000_000.0
+        for date in (now - 60, now):
+            reply = Reply(200, "", {"date": email.utils.formatdate(date, usegmt=True)})
+            assert probes.clock(reply, now - 60, now).level == OK
+
+    def test_kept_answer(self) -> None:
+        """An answer that a cache kept says how old it is (RFC 9111 §5.1)."""
+        now = time.time()
+        date = email.utils.formatdate(now - 900, usegmt=True)
+        aged = Reply(200, "", {"date": date, "age": "900"})
+        assert probes.clock(aged, now, now).level == OK
+        assert probes.clock(Reply(200, "", {"date": date}), now, now).level == FIX
+
+    @pytest.mark.parametrize("headers", [{}, {"date": ""}, {"date": "yesterday"}])
+    def test_unknown(self, headers: dict[str, str]) -> None:
+        """Without a date there is nothing to compare."""
+        assert probes.clock(Reply(200, "", headers), 0, 0).level == WARNING
+
+
+class TestTls:
+    def test_refused(self, entra: Emulator) -> None:
+        """Where no certificate can be had, that is said and no more."""
+        made = fixtures.settings(entra)
+        found = probes.tls(f"https://localhost:{free_port()}/token", made)
+        assert (found.level, "ConnectionRefusedError" in found.text) == (WARNING, True)
+
+    def test_no_tls(self, entra: Emulator) -> None:
+        """A server without TLS has none."""
+        found = probes.tls(
+            entra.pages_url.replace("http:", "https:"), fixtures.settings(entra)
+        )
+        assert (found.level, "SSLError" in found.text) == (WARNING, True)
+
+    def test_silent(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A server that says nothing is waited for as long as for any call."""
+        connect, timeouts = socket.create_connection, []
+
+        def connecting(address: t.Any, timeout: float) -> socket.socket:
+            timeouts.append(timeout)
+            return connect(address, timeout)
+
+        monkeypatch.setattr(socket, "create_connection", connecting)
+        with fixtures.silent_listener() as url:
+            made = fixtures.settings(entra, MSAL_HTTP_TIMEOUT=0.2)
+            found = probes.tls(url.replace("http:", "https:"), made)
+        assert (found.level, "TimeoutError" in found.text) == (WARNING, True)
+        assert timeouts == [0.2]
+
+    def test_proxy(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Past a proxy nobody is connected to directly."""
+        monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+        found = probes.tls("https://entra.example/token", fixtures.settings(entra))
+        assert (found.level, "proxy" in found.text) == (OK, True)

@@ -1,0 +1,136 @@
+"""The table of AADSTS codes, held against what the extension does with errors."""
+
+from __future__ import annotations
+
+import pytest
+
+from flask_msal_errors import AccessDenied
+from flask_msal_errors import ConfigurationError
+from flask_msal_errors import InteractionRequired
+from flask_msal_errors import MsalAuthError
+from flask_msal_errors import ServiceUnavailable
+from flask_msal_errors import Throttled
+from flask_msal_errors import TokenError
+from flask_msal_errors import errors
+from flask_msal_errors.entra import codes
+from flask_msal_errors.entra.codes import Code
+from flask_msal_errors.testing.codes import KINDS
+
+CODES = [code for group in codes.GROUPS for code in group.codes]
+#: Group → what may be decided of its codes.
+DECISIONS = {
+    "Signing in again resolves it": {InteractionRequired},
+    "Conditional Access and devices": {InteractionRequired},
+    # A disabled account is told by Entra's page, which the user is sent to.
+    "This account may not, or cannot, sign in": {AccessDenied, InteractionRequired},
+    "Consent and the tenant": {ConfigurationError, TokenError},
+    "Throttling and outages": {ServiceUnavailable, Throttled},
+    "Settings and the app registration": {ConfigurationError, TokenError},
+    "Tokens, codes and requests": {InteractionRequired, TokenError},
+}
+
+
+def decided(code: Code) -> type[MsalAuthError]:
+    error = errors.from_result(
+        {
+            "error": code.error,
+            "suberror": code.suberror,
+            "error_codes": [code.number],
+            "error_description": f"AADSTS{code.number}: words",
+        }
+    )
+    assert error is not None
+    return type(error)
+
+
+class TestTable:
+    def test_each_once(self) -> None:
+        """No code stands there twice, and each is found."""
+        assert len({code.number for code in CODES}) == len(CODES) >= 60
+        assert all(codes.find(code.number) is code for code in CODES)
+        assert codes.find(1) is None
+
+    @pytest.mark.parametrize("code", CODES, ids=lambda code: str(code.number))
+    def test_says_something(self, code: Code) -> None:
+        """A cause and a remedy in whole sentences, and one of four to resolve it."""
+        assert code.who in codes.WHO
+        assert code.cause.endswith(".") and code.remedy.endswith(".")
+        assert 15 < len(code.cause) < 120 and 15 < len(code.remedy) < 120
+        assert " " not in code.error + code.suberror + code.name
+        assert code.url == f"https://login.microsoftonline.com/error?code={code.number}"
+
+    def test_has_what_code_branches_on(self) -> None:
+        """Whatever the extension decides by its number is explained."""
+        assert all(codes.find(number) for number in errors._BY_CODE)
+
+    def test_has_what_the_emulator_speaks(self) -> None:
+        """Whoever tests with the emulator can look its codes up."""
+        missing = set(KINDS) - {code.number for code in CODES}
+        assert missing <= {70016, 90023}
+
+
+class TestDecision:
+    """What people read is what the extension does."""
+
+    @pytest.mark.parametrize("group", codes.GROUPS, ids=lambda group: group.title)
+    def test_of_groups(self, group: codes.Group) -> None:
+        """The codes of a group are decided as its title says."""
+        found = {code.number: decided(code) for code in group.codes if code.error}
+        assert found
+        wrong = {n: k for n, k in found.items() if k not in DECISIONS[group.title]}
+        assert not wrong
+
+    @pytest.mark.parametrize(
+        ("number", "kind"),
+        [
+            (16000, InteractionRequired),
+            (50055, InteractionRequired),
+            (50058, InteractionRequired),
+            (50076, InteractionRequired),
+            (50079, InteractionRequired),
+            (50173, InteractionRequired),
+            (53003, InteractionRequired),
+            (65001, InteractionRequired),
+            (70043, InteractionRequired),
+            (700082, InteractionRequired),
+            (50020, AccessDenied),
+            (50105, AccessDenied),
+            (65004, AccessDenied),
+            (50196, Throttled),
+            (90033, ServiceUnavailable),
+            (50011, ConfigurationError),
+            (650053, ConfigurationError),
+            (700016, ConfigurationError),
+            (700027, ConfigurationError),
+            (7000215, ConfigurationError),
+            (7000218, ConfigurationError),
+            (7000222, ConfigurationError),
+            (500011, TokenError),
+        ],
+    )
+    def test_of_codes(self, number: int, kind: type[MsalAuthError]) -> None:
+        """The codes that people meet, one by one."""
+        code = codes.find(number)
+        assert code is not None
+        assert decided(code) is kind
+
+    def test_resolved_by_whom(self) -> None:
+        """A wrong setting is the developer's, and a wait is nobody's."""
+        for code in CODES:
+            kind = decided(code) if code.error else None
+            if kind is ConfigurationError:
+                assert code.who in {"developer", "administrator"}, code
+            if code.who == "nobody" and kind:
+                assert kind in {Throttled, ServiceUnavailable}, code
+
+    def test_like_the_emulator(self) -> None:
+        """Table and emulator agree on what comes with a code at the token endpoint."""
+        both = [(c, KINDS[c.number]) for c in CODES if c.number in KINDS and c.error]
+        told = {
+            c.number: (c.error, c.suberror)
+            for c, kind in both
+            if (c.error, c.suberror) != (kind.error, kind.suberror or "")
+            and c.error != kind.redirect
+        }
+        # Discovery has a word of its own for it.
+        assert told == {90002: ("invalid_request", "")}

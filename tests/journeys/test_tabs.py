@@ -1,0 +1,104 @@
+"""Several sign-ins of one browser at the same time, and browsers that are difficult."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import typing as t
+
+import pytest
+
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
+from support.liveapp import LiveApp
+
+TABS = range(5)
+
+
+def ours(live: LiveApp, person: Person) -> str:
+    """The cookies of this extension, as the browser sends them."""
+    pairs = live.cookie(person).split("; ")
+    return "; ".join(pair for pair in pairs if "msal_" in pair)
+
+
+def waiting(live: LiveApp, person: Person, path: str) -> str:
+    """Begin a sign-in and go as far as the provider's answer."""
+    return person.authorize(person.get(live.url + path).headers["Location"]).url
+
+
+@pytest.fixture(params=["nobody", "signed in"])
+def person(request: pytest.FixtureRequest, live: LiveApp, entra: Emulator) -> Person:
+    """A person who is signed in, or is not yet; both lack what the vault needs."""
+    person = entra.person()
+    if request.param == "signed in":
+        person.visit(live.url + "/me")
+    return person
+
+
+ORDERS = random.Random(1).sample([*itertools.permutations(TABS)], 4)
+
+
+class TestTabs:
+    @pytest.mark.parametrize("order", ORDERS)
+    def test_any_order(
+        self, live: LiveApp, person: Person, order: t.Sequence[int]
+    ) -> None:
+        """Five tabs finish each on its own page, in whatever order."""
+        answers = [waiting(live, person, f"/vault?tab={tab}") for tab in TABS]
+        for tab in order:
+            page = person.visit(answers[tab])
+            assert (page.url, page.text) == (
+                f"{live.url}/vault?tab={tab}",
+                "the vault",
+            )
+
+    def test_long_pages(self, live: LiveApp, entra: Emulator) -> None:
+        """So do five tabs of a user whose pages have addresses of 2 KB."""
+        person = entra.person()
+        person.visit(live.url + "/me")
+        pages = [f"/vault?tab={tab}&q={'x' * 2000}" for tab in TABS]
+        answers = [waiting(live, person, page) for page in pages]
+        assert len(ours(live, person)) < 4096
+        for answer, page in zip(answers, pages, strict=True):
+            assert person.visit(answer).url == live.url + page
+
+    def test_a_sixth(self, live: LiveApp, person: Person) -> None:
+        """One more drops the oldest only, whose page begins again by one click."""
+        answers = [waiting(live, person, f"/vault?tab={tab}") for tab in range(6)]
+        oldest = person.visit(answers[0])
+        assert oldest.status_code == 400
+        for tab in range(1, 6):
+            assert person.visit(answers[tab]).url == f"{live.url}/vault?tab={tab}"
+
+    def test_abandoned(self, live: LiveApp, person: Person) -> None:
+        """After fifty abandoned attempts there are five cookies, of less than 4 KB."""
+        for number in range(50):
+            page = f"/vault?n={number}&q={'x' * (number * 40 % 1500)}"
+            assert person.get(live.url + page).status_code == 302
+            names = [n for n in person.cookies.names(live.url) if "msal_flow" in n]
+            assert len(names) <= 5
+            assert len(ours(live, person)) < 4096
+        assert person.visit(live.url + "/vault").text == "the vault"
+
+
+class TestDifficultBrowsers:
+    def test_cookies_blocked(self, live: LiveApp, entra: Emulator) -> None:
+        """Without cookies the first round ends on a page that says so: no loop."""
+        person = entra.person()
+        begin = person.get(live.url + "/me").headers["Location"]
+        answer = person.authorize(begin)
+        person.cookies.clear(live.url)
+        page = person.visit(answer.url)
+        assert page.status_code == 400
+        assert page.url == answer.url
+        assert "keeps no cookies of this site" in page.text
+        assert entra.counters["token"] == 0
+
+    @pytest.mark.parametrize("skew", [110, -110])
+    def test_clocks(self, live: LiveApp, entra: Emulator, skew: int) -> None:
+        """A clock of the provider's that is two minutes off does not matter."""
+        entra.clock_skew = skew
+        person = entra.person()
+        assert person.visit(live.url + "/mail").status_code == 200
+        assert person.visit(live.url + "/vault").text == "the vault"
+        assert person.visit(live.url + "/fresh").text == "fresh"

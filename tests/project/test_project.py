@@ -1,0 +1,140 @@
+"""The project around the package: README, changelog, packaging."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import flask_msal_errors
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "flask_msal_errors"
+#: Imports whose distribution goes by another name.
+DISTRIBUTIONS = {
+    "azure": "azure-core",
+    "flask_session": "flask-session",
+    "jwt": "pyjwt",
+}
+
+
+def config() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def run(*command: str, **environment: str) -> str:
+    return subprocess.run(
+        command,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
+
+
+def imported_names() -> set[str]:
+    """The top-level names of all that the package's modules import from outside."""
+    names = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add((node.module or "").partition(".")[0])
+    return names - {PACKAGE.name}
+
+
+class TestReadme:
+    @pytest.mark.parametrize(
+        ("name", "end"), [("example", "-m example_app"), ("test", ".venv/bin/tox")]
+    )
+    def test_first_screen_has_the_command(self, name: str, end: str) -> None:
+        """Each command is one line on the first screen that makes its own venv."""
+        command = run(sys.executable, str(ROOT / ".ci/readme.py"), "show", name)
+        assert command.startswith("python3 -m venv .venv && ")
+        assert command.endswith(f"{end}\n")
+        first_screen = (ROOT / "README.rst").read_text("utf-8").splitlines()[:30]
+        assert f"    {command.rstrip()}" in first_screen
+
+    def test_ci_runs_the_test_command(self, tmp_path: Path) -> None:
+        """CI runs README's line, whatever it says."""
+        for name in (".ci/run", ".ci/readme.py", "README.rst"):
+            copy = tmp_path / name
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes((ROOT / name).read_bytes())
+        readme = (tmp_path / "README.rst").read_text("utf-8")
+        shown = run(sys.executable, str(tmp_path / ".ci/readme.py"), "show", "test")
+        (tmp_path / "README.rst").write_text(
+            readme.replace(shown.strip(), "pwd && exit 7"), "utf-8"
+        )
+        done = subprocess.run(
+            ["bash", tmp_path / ".ci/run"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 7
+        assert done.stdout == f"+ pwd && exit 7\n{tmp_path}\n"
+
+    def test_ci_is_executable(self) -> None:
+        """`.ci/run` can be started as it is."""
+        assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+class TestVersion:
+    def test_changelog_opens_with_it(self) -> None:
+        """The top entry of CHANGES.rst is the version that setup.cfg builds."""
+        changes = (ROOT / "CHANGES.rst").read_text("utf-8")
+        top = re.search(r"^Version (\S+)$", changes, re.MULTILINE)
+        assert top is not None
+        assert top[1] == config()["metadata"]["version"]
+
+    def test_installed(self) -> None:
+        """What is tested is what setup.cfg says."""
+        assert version("flask-msal-errors") == config()["metadata"]["version"]
+
+
+class TestWhatIsTested:
+    def test_is_the_wheel(self) -> None:
+        """tox tests the installed wheel, never the checkout it runs in."""
+        imported = Path(flask_msal_errors.__file__).resolve()
+        if "TOX_ENV_NAME" in os.environ:
+            assert not imported.is_relative_to(PACKAGE)
+            assert imported.is_relative_to(Path(sys.prefix).resolve())
+
+    def test_tests_are_no_package(self) -> None:
+        """`tests/__init__.py` would put the checkout before the wheel."""
+        assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+class TestDependencies:
+    def test_extras_are_optional(self) -> None:
+        """Importing the package imports nothing that only an extra installs."""
+        code = "import flask_msal_errors, sys; print(*sys.modules, sep='\\n')"
+        loaded = {m.partition(".")[0] for m in run(sys.executable, "-c", code).split()}
+        assert "msal" in loaded
+        assert not loaded & {"asgiref", "azure", "httpx", "pytest", "redis"}
+
+    def test_every_import_is_declared(self) -> None:
+        """What the package imports is in setup.cfg, not there by another's grace."""
+        options = config()["options"]["install_requires"]
+        extras = config()["options.extras_require"].values()
+        lines = "\n".join([options, *extras]).split("\n")
+        declared = {
+            canonicalize_name(Requirement(line).name) for line in lines if line.strip()
+        } | {"blinker", "click", "jinja2", "markupsafe"}  # Flask's own face
+        # _typeshed exists for type checkers only.
+        outside = imported_names() - {"_typeshed", *sys.stdlib_module_names}
+        undeclared = {
+            name for name in outside if DISTRIBUTIONS.get(name, name) not in declared
+        }
+        assert not undeclared

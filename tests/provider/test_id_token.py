@@ -1,0 +1,590 @@
+"""ID tokens: what is accepted, and every attack that must not be."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+import typing as t
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_msal_errors.errors import InvalidIdToken
+from flask_msal_errors.errors import TokenError
+from flask_msal_errors.provider.client import Client
+from flask_msal_errors.provider.id_token import LEEWAY
+from flask_msal_errors.provider.id_token import Validator
+from flask_msal_errors.settings import Settings
+from flask_msal_errors.testing import Emulator
+from support import fixtures
+
+CLIENT = "11111111-1111-1111-1111-111111111111"
+TENANT = "22222222-2222-2222-2222-222222222222"
+FOREIGN = "33333333-3333-3333-3333-333333333333"
+HOST = "https://login.example"
+ISSUER = f"{HOST}/{TENANT}/v2.0"
+TEMPLATE = HOST + "/{tenantid}/v2.0"
+NONCE = "the nonce"
+
+OURS, THEIRS = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+CURVE = ec.generate_private_key(ec.SECP256R1())
+
+
+def jwk(key: t.Any = OURS, kid: str = "one", **members: t.Any) -> dict[str, t.Any]:
+    public = key.public_key()
+    curve = isinstance(key, ec.EllipticCurvePrivateKey)
+    algorithm = jwt.algorithms.ECAlgorithm if curve else jwt.algorithms.RSAAlgorithm
+    made = json.loads(algorithm.to_jwk(public))
+    made.pop("key_ops", None)
+    return {**made, "kid": kid, "use": "sig", **members}
+
+
+def claims(**changes: t.Any) -> dict[str, t.Any]:
+    now = int(time.time())
+    whole = {
+        "aud": CLIENT,
+        "iss": ISSUER,
+        "sub": "subject",
+        "tid": TENANT,
+        "iat": now,
+        "nbf": now,
+        "exp": now + 3600,
+        "nonce": hashlib.sha256(NONCE.encode()).hexdigest(),
+        **changes,
+    }
+    return {name: value for name, value in whole.items() if value is not ...}
+
+
+def signed(
+    key: t.Any = OURS,
+    algorithm: str = "RS256",
+    kid: str | None = "one",
+    **changes: t.Any,
+) -> str:
+    headers = {"kid": kid} if kid is not None else {}
+    return jwt.encode(claims(**changes), key, algorithm=algorithm, headers=headers)
+
+
+def part(value: t.Any) -> str:
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def hmac_signed(secret: bytes) -> str:
+    """HS256 with any secret: PyJWT refuses to sign with a public key."""
+    head = part({"alg": "HS256", "typ": "JWT", "kid": "one"})
+    body = f"{head}.{part(claims())}"
+    return f"{body}.{part(hmac.digest(secret, body.encode(), 'sha256'))}"
+
+
+class Keys:
+    """A provider's key document, and how often it was fetched."""
+
+    def __init__(self, *keys: t.Any) -> None:
+        self.document: dict[str, t.Any] = {"keys": list(keys)}
+        self.fetched: list[str] = []
+        self.error: Exception | None = None
+
+    def __call__(self, url: str) -> dict[str, t.Any]:
+        self.fetched.append(url)
+        if self.error is not None:
+            raise self.error
+        return self.document
+
+
+def settings(**config: t.Any) -> Settings:
+    required = {
+        "MSAL_CLIENT_ID": CLIENT,
+        "MSAL_CLIENT_CREDENTIAL": "secret",
+        "MSAL_AUTHORITY": f"{HOST}/{TENANT}",
+    }
+    return Settings.from_mapping({**required, **config})
+
+
+def validate(
+    token: t.Any,
+    *keys: dict[str, t.Any],
+    issuer: str = ISSUER,
+    nonce: str = NONCE,
+    **config: t.Any,
+) -> dict[str, t.Any]:
+    validator = Validator(settings(**config), Keys(*(keys or (jwk(),))))
+    metadata = {"issuer": issuer, "jwks_uri": "https://login.example/keys"}
+    return validator.validate(token, metadata=metadata, nonce=nonce)
+
+
+def refused(token: t.Any, *keys: dict[str, t.Any], **options: t.Any) -> str:
+    """The text of the refusal, which never holds the token."""
+    with pytest.raises(InvalidIdToken) as caught:
+        validate(token, *keys, **options)
+    error, text = caught.value, str(caught.value)
+    assert error.__cause__ is None and (error.__suppress_context__ or error.args)
+    for piece in str(token).split("."):
+        assert len(piece) < 8 or piece not in text
+    return text
+
+
+class TestAccepted:
+    """Tokens that are good."""
+
+    def test_good(self) -> None:
+        """A good token gives its claims."""
+        assert validate(signed(name="Ada"))["name"] == "Ada"
+
+    @pytest.mark.parametrize(
+        ("key", "algorithm", "alg"),
+        [
+            (OURS, "RS256", None),
+            (OURS, "RS256", "RS256"),
+            (OURS, "PS256", "PS256"),
+            (OURS, "RS512", "RS512"),
+            (CURVE, "ES256", None),
+        ],
+    )
+    def test_algorithms(self, key: t.Any, algorithm: str, alg: str | None) -> None:
+        """Keys say their algorithm; Entra's say nothing and mean RS256."""
+        members = {"alg": alg} if alg else {}
+        assert validate(signed(key, algorithm), jwk(key, **members))
+
+    @pytest.mark.parametrize("audience", [CLIENT, [CLIENT]])
+    def test_audience(self, audience: t.Any) -> None:
+        """The audience is us, as a text or in a list."""
+        assert validate(signed(aud=audience))
+
+    def test_several_audiences(self) -> None:
+        """With others beside us, azp says that the token is ours."""
+        assert validate(signed(aud=[CLIENT, "other"], azp=CLIENT))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"exp": lambda now: now - LEEWAY + 20},
+            {"nbf": lambda now: now + LEEWAY - 20},
+            {"iat": lambda now: now + LEEWAY - 20},
+            {"nbf": lambda now: ...},
+        ],
+    )
+    def test_skew(self, changes: dict[str, t.Any]) -> None:
+        """Two minutes between the clocks are fine, and nbf is optional."""
+        now = int(time.time())
+        assert LEEWAY == 120
+        assert validate(signed(**{name: at(now) for name, at in changes.items()}))
+
+    def test_key_without_id(self) -> None:
+        """A provider's only key needs no id (OIDC Core §10.1)."""
+        key = jwk()
+        del key["kid"]
+        assert validate(signed(kid=None), key)
+
+    def test_key_of_the_template(self) -> None:
+        """A key serves each tenant of the issuer that its entry names."""
+        assert validate(signed(), jwk(issuer=TEMPLATE))
+        assert validate(signed(), jwk(issuer=ISSUER), issuer=TEMPLATE)
+
+    @pytest.mark.parametrize("allowed", ["*", TENANT, [FOREIGN, TENANT]])
+    def test_allowed_tenant(self, allowed: t.Any) -> None:
+        """A listed tenant, or any if that is said, may sign in."""
+        options = {"MSAL_ALLOWED_TENANTS": allowed}
+        options["MSAL_AUTHORITY"] = f"{HOST}/organizations"
+        assert validate(signed(), issuer=TEMPLATE, **options)
+
+
+class TestRefused:
+    """Attacks, and tokens that are broken; no text ever holds the token."""
+
+    def test_wrong_signature(self) -> None:
+        """A token that another key signed is not the provider's."""
+        assert "InvalidSignature" in refused(signed(THEIRS))
+
+    def test_changed_payload(self) -> None:
+        """Neither is one whose claims were changed."""
+        head, _, signature = signed().split(".")
+        refused(f"{head}.{part(claims(sub='admin'))}.{signature}")
+
+    @pytest.mark.parametrize("name", ["none", "None", "NONE"])
+    def test_alg_none(self, name: str) -> None:
+        """A token without a signature is nobody's (RFC 8725 §3.2)."""
+        head = part({"alg": name, "typ": "JWT", "kid": "one"})
+        assert "InvalidAlgorithm" in refused(f"{head}.{part(claims())}.")
+
+    def test_public_key_as_secret(self) -> None:
+        """HS256 with the public key, which anybody knows, is refused (§2.1)."""
+        public = OURS.public_key()
+        for encoding, form in [
+            ("PEM", "SubjectPublicKeyInfo"),
+            ("PEM", "PKCS1"),
+            ("DER", "SubjectPublicKeyInfo"),
+        ]:
+            secret = public.public_bytes(
+                getattr(serialization.Encoding, encoding),
+                getattr(serialization.PublicFormat, form),
+            )
+            refused(hmac_signed(secret))
+        refused(hmac_signed(part(secret).encode()))
+
+    def test_symmetric_key_in_the_document(self) -> None:
+        """A shared secret that a provider published by mistake signs nothing."""
+        secret = b"published-by-mistake" * 2
+        key = {"kty": "oct", "kid": "one", "k": part(secret)}
+        assert "unknown key" in refused(hmac_signed(secret), key)
+
+    @pytest.mark.parametrize("algorithm", ["RS384", "PS256"])
+    def test_another_algorithm(self, algorithm: str) -> None:
+        """A key signs by its own algorithm only."""
+        refused(signed(algorithm=algorithm), jwk(alg="RS256"))
+
+    def test_encryption_key(self) -> None:
+        """A key for encryption signs nothing."""
+        assert "unknown key" in refused(signed(), jwk(use="enc"))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"aud": FOREIGN},
+            {"aud": [FOREIGN]},
+            {"aud": []},
+            {"aud": 5},
+            {"azp": FOREIGN},
+            {"aud": [CLIENT, FOREIGN]},
+            {"aud": [CLIENT, FOREIGN], "azp": FOREIGN},
+            {"iss": f"{HOST}/{FOREIGN}/v2.0"},
+            {"iss": ISSUER + "/"},
+            {"iss": "https://evil.example/"},
+            {"iss": ISSUER.upper()},
+            {"nonce": "another"},
+            {"nonce": NONCE},
+            {"nonce": None},
+            {"nonce": 5},
+        ],
+    )
+    def test_not_for_us(self, changes: dict[str, t.Any]) -> None:
+        """Another app's, provider's or sign-in's token is refused."""
+        refused(signed(**changes))
+
+    @pytest.mark.parametrize("name", ["iss", "sub", "aud", "exp", "iat", "nonce"])
+    def test_missing(self, name: str) -> None:
+        """A claim that OIDC requires is required."""
+        refused(signed(**{name: ...}))
+
+    def test_times(self) -> None:
+        """Expired, and not yet valid, beyond two minutes."""
+        now = int(time.time())
+        for changes in (
+            {"exp": now - LEEWAY - 5},
+            {"nbf": now + LEEWAY + 5},
+            {"iat": now + LEEWAY + 5},
+            {"exp": "soon"},
+        ):
+            refused(signed(**changes))
+
+    @pytest.mark.parametrize("value", [5, ["x"], {}])
+    def test_odd_subject(self, value: t.Any) -> None:
+        """A subject that is no text is none."""
+        head = part({"alg": "RS256", "typ": "JWT", "kid": "one"})
+        body = f"{head}.{part(claims(sub=value))}"
+        algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
+        refused(f"{body}.{part(algorithm.sign(body.encode(), OURS))}")
+
+    @pytest.mark.parametrize("value", [["x"], {"a": 1}, 5, None])
+    def test_odd_issuer(self, value: t.Any) -> None:
+        """Neither is an issuer that is no text the expected one."""
+        head = part({"alg": "RS256", "typ": "JWT", "kid": "one"})
+        body = f"{head}.{part(claims(iss=value))}"
+        algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
+        refused(f"{body}.{part(algorithm.sign(body.encode(), OURS))}")
+
+    @pytest.mark.parametrize(
+        "token",
+        [
+            None,
+            "",
+            "x",
+            "a.b",
+            "a.b.c",
+            "....",
+            "é.é.é",
+            5,
+            {"a": 1},
+            b"\xff.\xff.\xff",
+        ],
+    )
+    def test_garbage(self, token: t.Any) -> None:
+        """What is no token is refused without a crash."""
+        refused(token)
+
+    @given(st.text() | st.binary().map(part))
+    def test_any_garbage(self, text: str) -> None:
+        """In any of its three parts."""
+        head, body, signature = signed().split(".")
+        for token in (
+            *(f"{text}.{body}.{signature}", f"{head}.{text}.{signature}"),
+            *(f"{head}.{body}.{text}", text),
+        ):
+            refused(token)
+
+    def test_unknown_kid(self) -> None:
+        """A key that the provider does not publish signs nothing."""
+        assert "unknown key" in refused(signed(THEIRS, kid="two"))
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            {"kty": "RSA", "kid": "one"},
+            {"kty": "RSA", "kid": "one", "n": "!", "e": "AQAB"},
+            {"kty": "RSA", "kid": "one", "n": 5, "e": "AQAB"},
+            {"kty": "EC", "kid": "one", "crv": "odd"},
+            {"kty": "OKP", "kid": "one"},
+            {"kty": "RSA", "kid": "one", "alg": "none", "n": "AQAB", "e": "AQAB"},
+            {"kid": "one"},
+            {"kty": ["RSA"], "kid": "one"},
+            {"kty": "RSA", "kid": "one", "alg": ["RS256"]},
+        ],
+    )
+    def test_broken_key(self, key: dict[str, t.Any]) -> None:
+        """A broken key in the document refuses the token, and does not crash."""
+        refused(signed(), key)
+
+    @pytest.mark.parametrize(
+        "document", [{}, {"keys": None}, {"keys": {}}, {"keys": [1]}]
+    )
+    def test_broken_document(self, document: dict[str, t.Any]) -> None:
+        """So does a document without keys."""
+        keys = Keys()
+        keys.document = document
+        validator = Validator(settings(), keys)
+        metadata = {"issuer": ISSUER, "jwks_uri": "https://login.example/keys"}
+        with pytest.raises(InvalidIdToken, match="unknown key"):
+            validator.validate(signed(), metadata=metadata, nonce=NONCE)
+
+
+class TestTenants:
+    """Multi-tenant: the issuer, the tenant and the key must be of one piece."""
+
+    MULTI: t.ClassVar = {
+        "issuer": TEMPLATE,
+        "MSAL_AUTHORITY": f"{HOST}/organizations",
+        "MSAL_ALLOWED_TENANTS": TENANT,
+    }
+
+    @pytest.mark.parametrize(
+        "tenant", [..., None, "", 5, ["x"], "tenant", TENANT.upper().replace("2", "A")]
+    )
+    def test_no_tenant(self, tenant: t.Any) -> None:
+        """Without a tenant's GUID nobody gets in."""
+        assert "tid" in refused(signed(tid=tenant), **self.MULTI)
+
+    def test_guid_in_a_longer_text(self) -> None:
+        """A GUID with something around it is none."""
+        assert "tid" in refused(signed(tid=f"{TENANT}/x"), **self.MULTI)
+
+    def test_issuer_of_another_tenant(self) -> None:
+        """tid and iss name the same tenant."""
+        foreign = f"{HOST}/{FOREIGN}/v2.0"
+        assert "issuer" in refused(signed(iss=foreign), **self.MULTI)
+
+    def test_foreign_tenant(self) -> None:
+        """A tenant that is not listed is refused by that setting's name."""
+        token = signed(tid=FOREIGN, iss=f"{HOST}/{FOREIGN}/v2.0")
+        assert "MSAL_ALLOWED_TENANTS" in refused(token, **self.MULTI)
+
+    @pytest.mark.parametrize("issuer", [f"{HOST}/{FOREIGN}/v2.0", "https://evil/"])
+    def test_key_of_another_issuer(self, issuer: str) -> None:
+        """A key signs for the issuer that its entry names, and for no other."""
+        assert "issuer" in refused(signed(), jwk(issuer=issuer), **self.MULTI)
+        assert "issuer" in refused(signed(), jwk(issuer=issuer))
+
+    def test_foreign_tenant_of_a_single_one(self) -> None:
+        """An app of one tenant takes no other, with nothing set."""
+        refused(signed(tid=FOREIGN, iss=f"{HOST}/{FOREIGN}/v2.0"))
+
+
+class TestPolicies:
+    """B2C: the token is of the user flow that was started."""
+
+    B2C: t.ClassVar = {"MSAL_AUTHORITY": f"{HOST}/contoso.example/B2C_1_signin"}
+
+    @pytest.mark.parametrize("name", ["tfp", "acr"])
+    def test_same(self, name: str) -> None:
+        """Either claim may name the policy, in whatever case."""
+        assert validate(signed(**{name: "b2c_1_SignIn"}), **self.B2C)["sub"]
+
+    @pytest.mark.parametrize("changes", [{}, {"tfp": "b2c_1_edit"}, {"acr": 5}])
+    def test_other(self, changes: dict[str, t.Any]) -> None:
+        """Editing a profile or resetting a password is no sign-in."""
+        assert "B2C policy" in refused(signed(**changes), **self.B2C)
+
+    def test_elsewhere(self) -> None:
+        """Where there are no policies, none is asked for."""
+        assert validate(signed(acr="0"))["sub"]
+
+
+class TestKeys:
+    """When the key document is fetched."""
+
+    METADATA: t.ClassVar = {"issuer": ISSUER, "jwks_uri": "https://login.example/keys"}
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> t.Any:
+        """A clock that only the test moves."""
+
+        class Clock:
+            now = 1000.0
+
+        monkeypatch.setattr(time, "monotonic", lambda: Clock.now)
+        return Clock
+
+    def test_once(self, clock: t.Any) -> None:
+        """It is kept for a day."""
+        keys = Keys(jwk())
+        validator = Validator(settings(), keys)
+        for at, count in [(0, 1), (80_000, 1), (86_401, 2), (86_402, 2)]:
+            clock.now = 1000.0 + at
+            validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+            assert len(keys.fetched) == count
+        assert set(keys.fetched) == {"https://login.example/keys"}
+
+    def test_rotation(self, clock: t.Any) -> None:
+        """A new key is found at once; unknown ones refetch once a minute at most."""
+        keys = Keys(jwk())
+        validator = Validator(settings(), keys)
+        validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        keys.document = {"keys": [jwk(THEIRS, "two")]}
+        new = signed(THEIRS, kid="two")
+        validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+        assert len(keys.fetched) == 2
+        for _ in range(50):
+            with pytest.raises(InvalidIdToken):
+                validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        assert len(keys.fetched) == 2
+        clock.now += 61
+        with pytest.raises(InvalidIdToken):
+            validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        assert len(keys.fetched) == 3
+
+    def test_failed_fetch(self, clock: t.Any) -> None:
+        """A fetch that fails is passed on, and does not count as the minute's one."""
+        keys = Keys(jwk())
+        validator = Validator(settings(), keys)
+        validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        keys.document, keys.error = {"keys": [jwk(THEIRS, "two")]}, OSError("down")
+        new = signed(THEIRS, kid="two")
+        with pytest.raises(OSError, match="down"):
+            validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+        keys.error = None
+        validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+
+    def test_aged(self, clock: t.Any) -> None:
+        """Old keys still count while new ones cannot be had; asked once a minute."""
+        keys = Keys(jwk())
+        validator = Validator(settings(), keys)
+
+        def check(token: str) -> int:
+            validator.validate(token, metadata=self.METADATA, nonce=NONCE)
+            return len(keys.fetched)
+
+        assert check(signed()) == 1
+        keys.error = OSError("down")
+        clock.now += 86_401
+        for later, count in [(0, 2), (30, 2), (31, 3), (1, 3)]:
+            clock.now += later
+            assert check(signed()) == count
+        keys.document, keys.error = {"keys": [jwk(THEIRS, "two")]}, None
+        clock.now += 61
+        with pytest.raises(InvalidIdToken):
+            check(signed())
+        assert check(signed(THEIRS, kid="two"))
+
+    def test_aged_and_unknown(self, clock: t.Any) -> None:
+        """An unknown key is asked for all the same, and not without end."""
+        keys = Keys(jwk())
+        validator = Validator(settings(), keys)
+        validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        clock.now += 86_401
+        keys.error = OSError("down")
+        new = signed(THEIRS, kid="two")
+        with pytest.raises(OSError, match="down"):
+            validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+        keys.document, keys.error = {"keys": [jwk(THEIRS, "two")]}, None
+        validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+        for _ in range(9):
+            with pytest.raises(InvalidIdToken):
+                validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        assert len(keys.fetched) <= 4
+
+
+class TestOverTheWire:
+    """The same with the emulator's tokens, by the real MSAL."""
+
+    @pytest.mark.parametrize(
+        "forgery",
+        [
+            {"alg": "none"},
+            {"alg": "HS256"},
+            {"kid": "unknown"},
+            {"aud": FOREIGN},
+            {"iss": "https://evil.example/v2.0"},
+            {"nonce": "another"},
+            {"exp": 1},
+            {"nbf": 4102444800},
+            {"iat": 4102444800},
+            {"azp": FOREIGN},
+            {"drop": ["exp"]},
+            {"drop": ["iss"]},
+            {"drop": ["aud"]},
+            {"drop": ["nonce"]},
+        ],
+        ids=str,
+    )
+    def test_forged(self, entra: Emulator, forgery: dict[str, t.Any]) -> None:
+        """A forged token in a genuine answer signs nobody in."""
+        client = Client(fixtures.settings(entra))
+        entra.forge(**forgery)
+        # MSAL before 1.38 stumbles over some of them itself.
+        with pytest.raises((InvalidIdToken, TokenError)):
+            fixtures.sign_in(entra, client)
+        entra.clear_faults()
+        assert fixtures.sign_in(entra, client)
+
+    def test_multi_tenant(self, entra: Emulator) -> None:
+        """At organizations the tenant must be listed, and be in the token."""
+        base = entra.authority.rpartition("/")[0]
+        config = {"MSAL_AUTHORITY": f"{base}/organizations"}
+        good = fixtures.settings(entra, MSAL_ALLOWED_TENANTS=entra.tenant_id, **config)
+        other = fixtures.settings(entra, MSAL_ALLOWED_TENANTS=FOREIGN, **config)
+        assert fixtures.sign_in(entra, Client(good))
+        with pytest.raises(InvalidIdToken, match="MSAL_ALLOWED_TENANTS"):
+            fixtures.sign_in(entra, Client(other))
+        entra.forge(drop=["tid"])
+        with pytest.raises(InvalidIdToken, match="tid"):
+            fixtures.sign_in(entra, Client(good))
+
+    @pytest.mark.parametrize("keep_old", [True, False])
+    def test_rotated(self, entra: Emulator, keep_old: bool) -> None:
+        """The provider's new keys are found without a restart."""
+        client = Client(fixtures.settings(entra))
+        fixtures.sign_in(entra, client)
+        entra.rotate_keys(keep_old)
+        fixtures.sign_in(entra, client)
+        fixtures.sign_in(entra, client)
+        assert entra.counters["jwks"] == 2
+
+    @pytest.mark.parametrize(
+        ("skew", "good"), [(100, True), (-3500, True), (150, False)]
+    )
+    def test_clocks(self, entra: Emulator, skew: int, good: bool) -> None:
+        """A provider's clock may be two minutes ahead, and its tokens old."""
+        client = Client(fixtures.settings(entra))
+        entra.clock_skew = skew
+        if good:
+            assert fixtures.sign_in(entra, client)
+            return
+        with pytest.raises(InvalidIdToken, match="Immature"):
+            fixtures.sign_in(entra, client)

@@ -1,0 +1,556 @@
+"""The HTTP client that MSAL is given, against sockets that misbehave."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import email.utils
+import json
+import socket
+import threading
+import time
+import typing as t
+
+import pytest
+import requests
+import requests.adapters
+import urllib3
+
+from flask_msal_errors.provider.deadline import within
+from flask_msal_errors.provider.transport import Reply
+from flask_msal_errors.provider.transport import Transport
+from flask_msal_errors.provider.transport import UnreadableDocument
+from flask_msal_errors.session.msal_caches import Caches
+from flask_msal_errors.session.msal_caches import bound
+from flask_msal_errors.settings import Settings
+from flask_msal_errors.testing import Emulator
+from support import fixtures
+
+
+def transport(**config: t.Any) -> Transport:
+    required = {
+        "MSAL_CLIENT_ID": "client",
+        "MSAL_CLIENT_CREDENTIAL": "secret",
+        "MSAL_AUTHORITY": "https://localhost/tenant",
+    }
+    return Transport(Settings.from_mapping({**required, **config}))
+
+
+class Peer:
+    """A server on a socket that says what a test wants, byte by byte."""
+
+    def __init__(self, answer: cabc.Callable[[socket.socket], object]) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._answer = answer
+        self.connections = 0
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/token"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                with connection, contextlib.suppress(OSError):
+                    received = connection.recv(65536)
+                    if received:
+                        self._answer(connection)
+                    # Closing with something unread would be a reset.
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):
+                        pass
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(30)
+
+
+@pytest.fixture
+def peer() -> cabc.Iterator[cabc.Callable[..., Peer]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(answer: cabc.Callable[[socket.socket], object]) -> Peer:
+            made = Peer(answer)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+def saying(data: bytes) -> cabc.Callable[[socket.socket], object]:
+    return lambda connection: connection.sendall(data)
+
+
+def dripping(start: bytes, drop: bytes) -> cabc.Callable[[socket.socket], None]:
+    """Send ``start``, then a drop every 20 ms for as long as anybody listens."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(start)
+        for _ in range(1_000):
+            connection.sendall(drop)
+            time.sleep(0.02)
+
+    return answer
+
+
+def answering(status: int, body: str, **headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body.encode())}"]
+    headers.setdefault("Connection", "close")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
+class TestTimes:
+    """Trap 9: MSAL has no timeouts, and those of requests are of each read."""
+
+    def test_silent(self, peer: t.Any) -> None:
+        """A server that says nothing is given up on."""
+        release = threading.Event()
+        server = peer(lambda _: release.wait(30))
+        with pytest.raises(requests.ReadTimeout):
+            transport(MSAL_HTTP_TIMEOUT=0.2).post(server.url, data={})
+        release.set()
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            dripping(b"", b"H"),
+            dripping(b"HTTP/1.1 200 OK\r\nX-Drip: ", b"x"),
+            dripping(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+            dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b" "),
+            dripping(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"
+            ),
+            dripping(b"HTTP/1.1 200 OK\r\n\r\n", b" "),
+        ],
+        ids=["status", "header", "headers", "body", "chunks", "until closed"],
+    )
+    def test_trap_9_drip(self, peer: t.Any, answer: t.Any) -> None:
+        """Bytes that keep coming do not put the deadline off, wherever they drip."""
+        server, start = peer(answer), time.monotonic()
+        with pytest.raises(requests.RequestException) as caught:
+            transport(MSAL_HTTP_TIMEOUT=0.4).post(server.url, data={})
+        assert 0.3 < time.monotonic() - start < 5
+        assert not isinstance(caught.value, requests.exceptions.SSLError)
+        assert server.connections == 1
+
+    def test_next_answer(self, peer: t.Any) -> None:
+        """A connection that stays open gives each answer a deadline of its own."""
+        body = answering(200, "{}", Connection="keep-alive")
+
+        def twice(connection: socket.socket) -> None:
+            connection.sendall(body)
+            time.sleep(0.3)
+            connection.recv(65536)
+            time.sleep(0.3)
+            connection.sendall(body)
+
+        server = peer(twice)
+        sender = transport(MSAL_HTTP_TIMEOUT=0.5)
+        assert sender.post(server.url, data={}).status_code == 200
+        time.sleep(0.3)
+        assert sender.post(server.url, data={}).status_code == 200
+        assert server.connections == 1
+        sender.close()
+
+    def test_slow_token_endpoint(self, entra: Emulator) -> None:
+        """The emulator's slow and dripping answers end as timeouts, over TLS too."""
+        for drip in (False, True):
+            entra.slow(1.5, drip=drip)
+            sender = transport(MSAL_HTTP_TIMEOUT=0.5, MSAL_VERIFY=entra.ca_file)
+            start = time.monotonic()
+            with pytest.raises(requests.RequestException):
+                sender.post(f"{entra.authority}/oauth2/v2.0/token", data={})
+            assert time.monotonic() - start < 1.4
+        fixtures.until(lambda: entra.counters["token"] == 2)
+
+    def test_too_long(self, peer: t.Any) -> None:
+        """An answer without end is cut off."""
+        head = b"HTTP/1.1 200 OK\r\n\r\n"
+        server = peer(saying(head + b" " * 5 * 1024 * 1024))
+        with pytest.raises(requests.RequestException, match="too long"):
+            transport().post(server.url, data={})
+
+
+class TestRetries:
+    """What is sent again, and what never is."""
+
+    @staticmethod
+    def attempts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """What was connected to."""
+        made: list[str] = []
+        connect = urllib3.util.connection.create_connection
+
+        def note(address: tuple[str, int], *args: t.Any, **kwargs: t.Any) -> t.Any:
+            made.append(address[0])
+            return connect(address, *args, **kwargs)
+
+        monkeypatch.setattr(urllib3.util.connection, "create_connection", note)
+        return made
+
+    @pytest.mark.parametrize("retries", [0, 1, 2])
+    def test_connect(self, monkeypatch: pytest.MonkeyPatch, retries: int) -> None:
+        """A failed connect is repeated as often as the setting says."""
+        made = self.attempts(monkeypatch)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with pytest.raises(requests.ConnectionError):
+            transport(MSAL_HTTP_RETRIES=retries).post(url, data={})
+        assert len(made) == retries + 1
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            lambda _: None,
+            saying(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"),
+            saying(b"nonsense\r\n\r\n"),
+            saying(answering(200, "no such thing", Content_Encoding="gzip")),
+        ],
+        ids=["closed", "cut off", "no HTTP", "no gzip"],
+    )
+    def test_read(self, peer: t.Any, answer: t.Any) -> None:
+        """A request that was sent is never sent again: it may have spent a token."""
+        server = peer(answer)
+        with pytest.raises(requests.RequestException):
+            transport().post(server.url, data={})
+        assert server.connections == 1
+
+    @pytest.mark.parametrize("status", [500, 503, 429])
+    def test_status(self, peer: t.Any, status: int) -> None:
+        """No status is a reason to ask again."""
+        server = peer(saying(answering(status, "")))
+        assert transport().post(server.url, data={}).status_code == status
+        assert server.connections == 1
+
+    def test_certificate(self, entra: Emulator) -> None:
+        """A refused certificate is refused once; urllib3 would repeat it for ever."""
+        with pytest.raises(requests.exceptions.SSLError):
+            transport().get(entra.authority)
+        assert entra.counters["tls"] == 0
+
+    def test_redirect(self, peer: t.Any) -> None:
+        """Secrets are not posted on to where an answer points."""
+        target = peer(saying(answering(200, "{}")))
+        server = peer(saying(answering(307, "", Location=target.url)))
+        reply = transport().post(server.url, data={"code": "secret"})
+        assert json.loads(reply.text)["error"] == "invalid_response"
+        assert target.connections == 0
+
+
+class TestPost:
+    """Answers of the token endpoint, as MSAL can take them."""
+
+    @staticmethod
+    def reply(peer: t.Any, *args: t.Any, **headers: str) -> Reply:
+        server = peer(saying(answering(*args, **headers)))
+        return transport().post(server.url, data={})
+
+    def test_success(self, peer: t.Any) -> None:
+        """A good answer passes as it is, with names in lower case."""
+        reply = self.reply(peer, 200, '{"access_token": "x"}', X_Name="v")
+        assert json.loads(reply.text) == {"access_token": "x"}
+        assert reply.headers["x-name"] == "v"
+
+    def test_error(self, peer: t.Any) -> None:
+        """So does an OAuth error."""
+        reply = self.reply(peer, 400, '{"error": "invalid_grant"}')
+        assert (reply.status_code, reply.text) == (400, '{"error": "invalid_grant"}')
+
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    @pytest.mark.parametrize("body", ["Too Many Requests", "", "[]", '{"error": 5}'])
+    def test_trap_3_plain_text(self, peer: t.Any, status: int, body: str) -> None:
+        """A refusal that is no OAuth error becomes one, for MSAL parses JSON."""
+        reply = self.reply(peer, status, body, Retry_After="30")
+        assert reply.status_code == status
+        assert json.loads(reply.text)["error"] == "temporarily_unavailable"
+        assert reply.headers["retry-after"] == "30"
+
+    def test_trap_3_json(self, peer: t.Any) -> None:
+        """A refusal that is one keeps its fields."""
+        body = '{"error": "x", "correlation_id": "c"}'
+        assert json.loads(self.reply(peer, 429, body).text)["correlation_id"] == "c"
+
+    def test_trap_3_date(self, peer: t.Any) -> None:
+        """A Retry-After that is a date reaches MSAL in seconds."""
+        date = email.utils.formatdate(time.time() + 30, usegmt=True)
+        reply = self.reply(peer, 429, "", Retry_After=date)
+        assert 25 <= int(reply.headers["retry-after"]) <= 31
+
+    def test_meaningless_pause(self, peer: t.Any) -> None:
+        """A Retry-After that says nothing is left out: MSAL assumes five seconds."""
+        assert (
+            "retry-after" not in self.reply(peer, 429, "", Retry_After="soon").headers
+        )
+
+    @pytest.mark.parametrize(
+        "body", ["<html>", "", "[]", "null", '"x"', "[" * 100_000, '{"a":']
+    )
+    def test_unreadable(self, peer: t.Any, body: str) -> None:
+        """What is no JSON object is an error that MSAL does not log, nor remember."""
+        reply = self.reply(peer, 200, body)
+        assert json.loads(reply.text)["error"] == "invalid_response"
+        assert (reply.status_code, reply.headers) == (400, {"retry-after": "0"})
+
+    def test_shows_no_token(self) -> None:
+        """An answer in a traceback or log does not show what it brought."""
+        reply = Reply(200, "very-secret", {"set-cookie": "very-secret"})
+        assert "very-secret" not in repr(reply)
+
+    def test_paused(self, peer: t.Any) -> None:
+        """While a pause lives, no request leaves the house."""
+        server = peer(saying(answering(200, "{}")))
+        now = int(time.time())
+        caches = Caches(http={"other scope": (429, "", {}, now + 30, now)})
+        with bound(caches):
+            reply = transport().post(server.url, data={})
+        assert (reply.status_code, server.connections) == (429, 0)
+        assert 28 <= int(reply.headers["retry-after"]) <= 30
+
+
+class TestDocuments:
+    """Discovery documents and keys."""
+
+    def test_kept(self, entra: Emulator) -> None:
+        """MSAL's documents are fetched once a day and process."""
+        sender = transport(MSAL_VERIFY=entra.ca_file)
+        url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
+        first = sender.get(url)
+        assert sender.get(url) is first and entra.counters["discovery"] == 1
+        assert sender.metadata(json.loads(first.text)["token_endpoint"])["issuer"]
+        with pytest.raises(LookupError):
+            sender.metadata("https://elsewhere/token")
+        sender.close()
+
+    def test_expired(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """After a day they are fetched again."""
+        sender, now = transport(MSAL_VERIFY=entra.ca_file), time.monotonic()
+        url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
+        sender.get(url)
+        sender._documents = {
+            key: (now - 1, reply) for key, (_, reply) in sender._documents.items()
+        }
+        sender.get(url)
+        assert entra.counters["discovery"] == 2
+        sender.close()
+
+    @pytest.mark.parametrize("fault", ["unavailable", "broken"])
+    def test_outlive_an_outage(self, entra: Emulator, fault: str) -> None:
+        """One that cannot be had again is kept until it can."""
+        sender, now = transport(MSAL_VERIFY=entra.ca_file), time.monotonic()
+        url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
+        first = sender.get(url)
+        sender._documents = {
+            key: (now - 1, reply) for key, (_, reply) in sender._documents.items()
+        }
+        getattr(entra, fault)(target="discovery")
+        assert sender.get(url) is first
+        entra.clear_faults()
+        assert sender.get(url) is not first
+        sender.close()
+
+    def test_path_for_msal(self) -> None:
+        """The path that an issuer was given for MSAL's sake is not sent."""
+        asked: list[str] = []
+
+        class Noting(Unreachable):
+            def get(self, url: str, **kwargs: t.Any) -> t.NoReturn:
+                asked.append(url)
+                super().get(url)
+
+        with pytest.raises(requests.ConnectionError):
+            transport(MSAL_HTTP_CLIENT=Noting()).get("https://a.example/./b/c")
+        assert asked == ["https://a.example/b/c"]
+
+    def test_aliases(self) -> None:
+        """MSAL's search for other names of a host finds none, and asks nobody."""
+        sender = transport(MSAL_HTTP_CLIENT=Unreachable())
+        host = "https://login.microsoftonline.com"
+        url = f"{host}/common/discovery/instance"
+        reply = sender.get(url, params={"api-version": "1.1"})
+        assert json.loads(reply.text) == {"metadata": []}
+        for params in ({"api-version": "1.0"}, None):
+            with pytest.raises(requests.ConnectionError):
+                sender.get(url, params=params)
+
+    def test_fresh(self, entra: Emulator) -> None:
+        """Keys are fetched whenever they are asked for: their reader keeps them."""
+        sender = transport(MSAL_VERIFY=entra.ca_file)
+        for _ in range(2):
+            assert sender.document(f"{entra.authority}/discovery/v2.0/keys")["keys"]
+        assert entra.counters["jwks"] == 2
+        sender.close()
+
+    @pytest.mark.parametrize(
+        ("status", "body"),
+        [(200, "<html>"), (200, "[]"), (429, "{}"), (500, "{}"), (503, "")],
+    )
+    def test_unusable(self, peer: t.Any, status: int, body: str) -> None:
+        """A failure is an error with the seconds to wait, and is not kept."""
+        server = peer(saying(answering(status, body, Retry_After="7")))
+        sender = transport()
+        for ask in (sender.get, sender.document, sender.get):
+            with pytest.raises(UnreadableDocument) as caught:
+                ask(server.url)
+            assert caught.value.retry_after == 7
+        assert server.connections == 3
+
+    def test_missing(self, peer: t.Any) -> None:
+        """A 404 is MSAL's to judge; for a document of ours it is a failure."""
+        server = peer(saying(answering(404, "{}")))
+        assert transport().get(server.url).status_code == 404
+        with pytest.raises(UnreadableDocument):
+            transport().document(server.url)
+
+    @pytest.mark.parametrize(("status", "raises"), [(200, False), (404, True)])
+    def test_raise_for_status(self, status: int, raises: bool) -> None:
+        """MSAL's interface: an error raises what requests would."""
+        with pytest.raises(requests.HTTPError) if raises else contextlib.nullcontext():
+            Reply(status, "", {}).raise_for_status()
+
+
+class TestTls:
+    """Which certificates are believed."""
+
+    @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+    def test_setting_beats_environment(
+        self, entra: Emulator, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """MSAL_VERIFY wins over the environment's bundle; requests has it reversed."""
+        monkeypatch.setenv(name, "/nonexistent/bundle.pem")
+        sender = transport(MSAL_VERIFY=entra.ca_file)
+        assert sender.document(f"{entra.authority}/discovery/v2.0/keys")
+        sender.close()
+
+    def test_environment(
+        self, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without the setting the environment's bundle counts."""
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", entra.ca_file)
+        sender = transport()
+        assert sender.document(f"{entra.authority}/discovery/v2.0/keys")
+        sender.close()
+
+
+class TestCookies:
+    """Trap 14: cookies of the identity provider are shared by all users."""
+
+    def test_trap_14(self, entra: Emulator) -> None:
+        """None is kept, none sent."""
+        sender = transport(MSAL_VERIFY=entra.ca_file)
+        url = f"{entra.authority}/oauth2/v2.0/token"
+        for _ in range(2):
+            assert "set-cookie" in sender.post(url, data={"client_id": "x"}).headers
+        assert [c for c in entra.calls if "Cookie" in c.headers] == []
+        assert entra.counters["token"] == 2 and not sender._client.cookies
+        sender.close()
+
+
+class Unreachable:
+    """An HTTP client without a network."""
+
+    def get(self, url: str, **kwargs: t.Any) -> t.NoReturn:
+        raise requests.ConnectionError("no network")
+
+    post = get
+
+
+class TestUnwell:
+    """A token endpoint that does not answer is known for half a minute."""
+
+    def test_times(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From a failed call until the time is over, or a call succeeds."""
+        clock = [1000.0]
+        monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+        client: t.Any = Unreachable()
+        sender = transport(MSAL_HTTP_CLIENT=client)
+        assert not sender.unwell
+        with pytest.raises(requests.ConnectionError):
+            sender.post("https://x", data={})
+        for at, unwell in ((29, True), (31, False)):
+            clock[0] = 1000.0 + at
+            assert sender.unwell is unwell
+        with pytest.raises(requests.ConnectionError):
+            sender.post("https://x", data={})
+        client.post = lambda url, **_: Reply(200, "{}", {})
+        assert sender.unwell
+        sender.post("https://x", data={})
+        assert not sender.unwell
+
+    def test_document(self) -> None:
+        """Documents do not count: discovery may be down alone."""
+        sender = transport(MSAL_HTTP_CLIENT=Unreachable())
+        with pytest.raises(requests.ConnectionError):
+            sender.document("https://x")
+        assert not sender.unwell
+
+
+class OwnClient:
+    """An app's own HTTP client: MSAL's interface and no more."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[tuple[str, dict[str, t.Any]]] = []
+        self._error = error
+
+    def get(self, url: str, **kwargs: t.Any) -> t.Any:
+        self.asked.append((url, kwargs))
+        if self._error:
+            raise self._error
+        return Reply(200, '{"keys": []}', {"X-Name": "v"})
+
+    post = get
+
+
+class TestOwnClient:
+    """MSAL_HTTP_CLIENT: the app's own."""
+
+    def test_session_of_requests(self) -> None:
+        """One of requests, which has no timeouts of its own, is given ours."""
+        asked: list[object] = []
+
+        class Session(requests.Session):
+            def request(self, *args: t.Any, **kwargs: t.Any) -> t.NoReturn:
+                asked.append(kwargs.get("timeout"))
+                raise requests.ConnectionError
+
+        sender = transport(MSAL_HTTP_CLIENT=Session(), MSAL_HTTP_TIMEOUT=3)
+        with pytest.raises(requests.ConnectionError):
+            sender.post("https://login.example/token", data={})
+        with pytest.raises(requests.ConnectionError), within(1):
+            sender.document("https://login.example/keys")
+        assert asked[0] == 3
+        assert 0 < t.cast(float, asked[1]) <= 1
+
+    def test_used(self) -> None:
+        """It is called as MSAL calls it, without our timeouts, and stays open."""
+        client = OwnClient()
+        sender = transport(MSAL_HTTP_CLIENT=client)
+        assert sender.document("https://x/keys") == {"keys": []}
+        assert sender.post("https://x/token", data={"a": 1}).headers == {"x-name": "v"}
+        assert client.asked == [
+            ("https://x/keys", {}),
+            ("https://x/token", {"data": {"a": 1}}),
+        ]
+        sender.close()
+
+    @pytest.mark.parametrize("error", [RuntimeError("secret"), OSError("secret")])
+    def test_its_errors(self, error: Exception) -> None:
+        """Whatever it raises is a network failure."""
+        sender = transport(MSAL_HTTP_CLIENT=OwnClient(error))
+        with pytest.raises(OSError):
+            sender.document("https://x/keys")
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+def test_settings_of_the_emulator_work(entra: Emulator) -> None:
+    """The emulator's own settings make a transport that reaches it."""
+    sender = Transport(fixtures.settings(entra))
+    assert sender.document(f"{entra.authority}/discovery/v2.0/keys")["keys"]
+    sender.close()

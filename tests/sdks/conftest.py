@@ -1,0 +1,39 @@
+"""The SDKs that these tests drive; all of them carry the mark ``sdks``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+
+from support.callers import caller as caller
+
+_SDKS = (
+    "aiohttp",
+    "azure.keyvault.secrets",
+    "azure.mgmt.resource.resources",
+    "msgraph",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever is in this folder needs SDKs that are large: it carries a mark."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("sdks")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sdks() -> None:
+    """A test is skipped without its SDKs, except in CI."""
+    try:
+        for name in _SDKS:
+            importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        reason = f"{error.name} is needed: its package is in tox.ini, [testenv:sdks]"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)

@@ -1,0 +1,56 @@
+"""The guides' examples that need an SDK, against the emulator."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import typing as t
+
+import pytest
+
+from flask_msal_errors.testing import Emulator
+from support.docexamples import Examples
+from support.docexamples import examples as examples
+
+pytestmark = [
+    # Kiota's packages warn of each other.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    # Microsoft Graph's client cannot be closed: the garbage collection does it.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def test_key_vault(
+    examples: Examples, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret is read as the user, also after their session was revoked."""
+    module = examples.load("key_vault", VAULT=f"{entra.tenant.https_url}/vault")
+    client = functools.partial(module.SecretClient, verify_challenge_resource=False)
+    monkeypatch.setattr(module, "SecretClient", client)
+    url = examples.serve(module.create_app())
+    person = entra.person()
+    assert person.visit(url + "/salary").text == "salary of ada@contoso.example"
+    entra.revoke("ada")
+    assert person.visit(url + "/salary").text == "salary of ada@contoso.example"
+
+
+def test_graph_sdk(
+    examples: Examples, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Microsoft Graph answers for the user, also after their session was revoked."""
+    module = examples.load("graph_sdk")
+    kind = module.GraphServiceClient
+
+    def at_the_emulator(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        made = kind(*args, **kwargs)
+        made.request_adapter.base_url = entra.graph_url
+        return made
+
+    monkeypatch.setattr(module, "GraphServiceClient", at_the_emulator)
+    url = examples.serve(module.create_app())
+    person = entra.person()
+    assert person.visit(url + "/me").text == "Ada Lovelace"
+    entra.revoke("ada")
+    assert person.visit(url + "/me").text == "Ada Lovelace"
+    gc.collect()

@@ -1,0 +1,355 @@
+"""The living tokens beside the record: a hit reads one entry, a lie is never told."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import typing as t
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from hypothesis import example
+from hypothesis import given
+
+from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.session.access_tokens import EARLY
+from flask_msal_errors.session.access_tokens import Live
+from flask_msal_errors.session.access_tokens import Token
+from flask_msal_errors.session.msal_caches import Caches
+from flask_msal_errors.session.record import Codec
+from flask_msal_errors.session.record import Record
+from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.record import live_key
+from flask_msal_errors.storage.encryption import Vault
+from flask_msal_errors.storage.store import Store
+from flask_msal_errors.testing import Emulator
+from support import fixtures
+
+HOUR = timedelta(hours=1)
+API = "api://mail"
+
+
+def response(*scopes: str, secret: str, lifetime: int) -> dict[str, t.Any]:
+    """What MSAL adds to its cache."""
+    answer = {"access_token": secret, "expires_in": lifetime}
+    return {
+        "client_id": "client",
+        "scope": list(scopes),
+        "token_endpoint": "https://login.example/tenant/oauth2/v2.0/token",
+        "response": {**answer, "token_type": "Bearer"},
+    }
+
+
+class Shelf:
+    """One session's record and living tokens in a backend."""
+
+    def __init__(self, app: t.Any, keys: tuple[str, ...] = ()) -> None:
+        self.store = Store(app)
+        self.records = Records(self.store, Codec(keys), HOUR)
+        self.live = Live(self.records, self.store, Vault(keys), "client")
+        self.handle = self.records.create(Record())
+
+    def add(self, *scopes: str, secret: str = "AT", lifetime: int = 3600) -> None:
+        event = response(*scopes, secret=secret, lifetime=lifetime)
+        self.change(lambda user: user.tokens.add(event))
+
+    def change(self, work: t.Callable[[Caches], object]) -> None:
+        with self.live.changing(self.handle) as record:
+            user = Caches.of(record)
+            work(user)
+            user.save(record)
+
+    def secrets(self) -> set[str]:
+        return {token.secret for token in self.live.tokens(self.handle)}
+
+    def entry(self) -> dict[str, t.Any] | None:
+        return self.store.read(live_key(self.handle))
+
+
+@pytest.fixture(params=["redis", "files", "other"])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    return Shelf(fixtures.app_on_backend(request, tmp_path))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Shelf:
+    return Shelf(fixtures.session_app(tmp_path, "files"))
+
+
+class TestToken:
+    """Whether a token serves a call."""
+
+    @pytest.mark.parametrize(
+        ("left", "renewal", "scopes", "serves", "due"),
+        [
+            (3600, 3600, ["a"], True, True),
+            (3600, 3600, ["b", "a"], True, True),
+            (3600, 3600, [], True, True),
+            (3600, 3600, ["c"], False, False),
+            (3600, 3600, ["a", "c"], False, False),
+            (EARLY + 5, 5, ["a"], True, True),
+            (EARLY - 5, 5, ["a"], False, False),
+            (-5, 5, ["a"], False, False),
+            (3600, -5, ["a"], False, True),
+        ],
+    )
+    def test_serves(
+        self, left: int, renewal: int, scopes: list[str], serves: bool, due: bool
+    ) -> None:
+        """For all scopes, five minutes at least, and not due unless that will do."""
+        now = int(time.time())
+        token = Token("AT", "Bearer", "a b", now + left, now + renewal)
+        assert (token.serves(scopes), token.serves(scopes, due=True)) == (serves, due)
+
+    def test_result(self) -> None:
+        """As MSAL would say it."""
+        token = Token("AT", "pop", "a", int(time.time()) + 100, 0)
+        result = token.result()
+        assert 95 <= result.pop("expires_in") <= 100
+        assert result == {
+            "access_token": "AT",
+            "token_type": "pop",
+            "token_source": "cache",
+        }
+
+
+class TestFollowing:
+    """The entry is what the record's tokens are."""
+
+    def test_added_replaced_and_dropped(self, shelf: Shelf) -> None:
+        """A token comes, is renewed and goes; another API's stays."""
+        shelf.add(f"{API}/Read", secret="old")
+        shelf.add("User.Read", secret="graph")
+        assert shelf.secrets() == {"old", "graph"}
+        shelf.add(f"{API}/Read", secret="new")
+        assert shelf.secrets() == {"new", "graph"}
+        shelf.change(lambda user: user.drop("new"))
+        assert shelf.secrets() == {"graph"}
+        shelf.change(lambda user: user.drop("graph"))
+        assert shelf.secrets() == set() and shelf.entry() is None
+
+    def test_gone_before_the_record_is_saved(
+        self, files: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A worker that dies between the two leaves no refused token behind."""
+        files.add(f"{API}/Read")
+        monkeypatch.setattr(files.records, "_save", lambda *_: None)
+        files.change(lambda user: user.drop("AT"))
+        assert files.secrets() == set()
+        assert "AT" in files.records.load(files.handle).tokens
+
+    def test_after_an_exception(self, shelf: Shelf) -> None:
+        """What MSAL changed before it raised counts here, too."""
+        shelf.add(f"{API}/Read")
+        with pytest.raises(LookupError):
+            with shelf.live.changing(shelf.handle) as record:
+                user = Caches.of(record)
+                user.drop("AT")
+                user.save(record)
+                raise LookupError
+        assert shelf.secrets() == set()
+
+    def test_written_when_it_changes(
+        self, files: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A change that touches no token writes no entry, unless that is asked for."""
+        files.add(f"{API}/Read")
+        files.store.delete(live_key(files.handle))
+        files.change(lambda user: None)
+        assert files.secrets() == set()
+        with files.live.changing(files.handle, always=True):
+            pass
+        assert files.secrets() == {"AT"}
+
+    def test_ends_before_the_token(self, shelf: Shelf) -> None:
+        """The store itself forgets it when the last token gets too old."""
+        shelf.add(f"{API}/Read", lifetime=EARLY + 2)
+        assert shelf.secrets() == {"AT"}
+        fixtures.until(lambda: shelf.entry() is None)
+
+    def test_ends_with_the_session(self, shelf: Shelf) -> None:
+        """A token that outlives the session's lifetime is not kept for longer."""
+        shelf.records.lifetime = timedelta(seconds=1)
+        shelf.add(f"{API}/Read", lifetime=86_400)
+        fixtures.until(lambda: shelf.entry() is None)
+
+    @pytest.mark.parametrize("lifetime", [1, EARLY, -5])
+    def test_too_old_from_the_start(self, shelf: Shelf, lifetime: int) -> None:
+        """What would not be handed out is not kept."""
+        shelf.add(f"{API}/Read", lifetime=lifetime)
+        assert shelf.secrets() == set()
+
+    @pytest.mark.parametrize("lifetime", [10**10, 10**12, 10**14])
+    def test_absurd_lifetime(self, shelf: Shelf, lifetime: int) -> None:
+        """A token that never ends is kept as long as the session."""
+        shelf.add(f"{API}/Read", lifetime=lifetime)
+        assert shelf.secrets() == {"AT"}
+
+    def test_another_app(self, files: Shelf) -> None:
+        """Tokens of another client ID are not handed out."""
+        files.add(f"{API}/Read")
+        files.live._client_id = "other"
+        files.add("User.Read")
+        assert files.secrets() == set()
+
+
+class TestSignOut:
+    """Signing out leaves no token."""
+
+    def test_entry_goes(self, shelf: Shelf) -> None:
+        """With the record goes the entry."""
+        shelf.add(f"{API}/Read")
+        shelf.records.delete(shelf.handle)
+        assert shelf.entry() is None
+
+    def test_record_is_lost(self, shelf: Shelf) -> None:
+        """A store that dropped the record loses the entry all the same."""
+        shelf.add(f"{API}/Read")
+        shelf.store.delete(f"record-{shelf.handle}")
+        shelf.records.delete(shelf.handle)
+        assert shelf.entry() is None
+
+    def test_during_a_refresh(self, shelf: Shelf) -> None:
+        """A refresh that ends after the sign-out leaves nothing behind either."""
+        shelf.add("User.Read")
+        with shelf.live.changing(shelf.handle) as record:
+            user = Caches.of(record)
+            user.tokens.add(response(f"{API}/Read", secret="late", lifetime=3600))
+            user.save(record)
+            shelf.records.delete(shelf.handle)
+        assert shelf.entry() is None
+
+    def test_refresh_in_between(
+        self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nor does one that is saved just before the record goes."""
+        shelf.add("User.Read")
+        delete = Store.delete
+
+        def late(store: Store, key: str) -> None:
+            if key.startswith("record-"):
+                monkeypatch.undo()
+                shelf.add(f"{API}/Read", secret="late")
+            delete(store, key)
+
+        monkeypatch.setattr(Store, "delete", late)
+        shelf.records.delete(shelf.handle)
+        assert shelf.entry() is None
+
+    def test_fails_in_the_middle(
+        self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A sign-out that failed is made good by the next one."""
+        shelf.add(f"{API}/Read")
+        shelf.records.attach(shelf.handle, "form-1", most=5)
+        shelf.store.write("form-1", {"plain": "form"}, HOUR)
+
+        def fail(store: Store, key: str) -> t.NoReturn:
+            monkeypatch.undo()
+            raise ServiceUnavailable("blip")
+
+        monkeypatch.setattr(Store, "delete", fail)
+        with pytest.raises(ServiceUnavailable):
+            shelf.records.delete(shelf.handle)
+        shelf.records.delete(shelf.handle)
+        assert shelf.entry() is None and shelf.store.read("form-1") is None
+
+
+class TestRaces:
+    def test_refused_token_never_comes_back(self, shelf: Shelf) -> None:
+        """Whoever asks after a refusal never gets the refused token."""
+        refused: set[str] = set()
+        done = threading.Event()
+        seen: list[tuple[str, bool]] = []
+
+        def read(_: int) -> None:
+            while not done.is_set():
+                before = set(refused)
+                seen.extend((s, s in before) for s in shelf.secrets())
+
+        def change(_: int) -> None:
+            for number in range(60):
+                shelf.add(f"{API}/Read", secret=f"AT{number}")
+                shelf.change(lambda user, n=number: user.drop(f"AT{n}"))  # type: ignore[misc]
+                refused.add(f"AT{number}")
+            done.set()
+
+        fixtures.in_threads(4, lambda n: change(n) if n == 0 else read(n))
+        assert seen and not [secret for secret, lied in seen if lied]
+
+
+class TestReading:
+    """Whatever lies under the key."""
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("", "{", "5", "null", "[5]", "[[]]", '[["AT"]]', '{"a": 1}', '["abcde"]'),
+            '[["AT","Bearer","a","soon",1]]',
+            '[["AT","Bearer","a",1e999,1]]',
+            '[["AT","Bearer","a",1]]',
+            '[["AT","Bearer",["a"],1,1]]',
+            "[" * 9999,
+            f'[["AT","Bearer","a",1,1,{"[" * 100_000}{"]" * 100_000}]]',
+        ],
+        ids=str.__len__,
+    )
+    def test_foreign(
+        self, files: Shelf, text: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What is no list of tokens is none, and the log says so without it."""
+        files.add(f"{API}/Read")
+        files.store.write(live_key(files.handle), {"plain": text}, HOUR)
+        assert files.secrets() == set()
+        assert "unreadable" in caplog.text and "AT" not in caplog.text
+
+    @given(fixtures.JSON)
+    @example([[None, None, [None], 1, 1.5]])
+    def test_any_json(self, value: t.Any) -> None:
+        """Any JSON reads as some tokens, whose parts have their types."""
+        live = Live(t.cast(Records, None), t.cast(Store, OneEntry(value)), Vault(), "c")
+        for token in live.tokens("handle"):
+            assert all(isinstance(text, str) for text in token[:3])
+            assert isinstance(token.expires, int) and isinstance(token.renewal, int)
+
+    def test_encrypted(self, tmp_path: Path) -> None:
+        """With keys the entry says nothing; a rotated key still opens it."""
+        old, new = (Fernet.generate_key().decode() for _ in range(2))
+        app = fixtures.session_app(tmp_path, "files")
+        shelf = Shelf(app, (old,))
+        shelf.add(f"{API}/Read", secret="very-secret")
+        entry = shelf.entry()
+        assert "very-secret" not in json.dumps(entry)
+        shelf.live._vault = Vault((new, old))
+        assert shelf.secrets() == {"very-secret"}
+        shelf.live._vault = Vault((new,))
+        assert shelf.secrets() == set()
+
+
+class OneEntry:
+    """A store whose every entry says the same."""
+
+    def __init__(self, value: t.Any) -> None:
+        self._entry = {"plain": json.dumps(value)}
+
+    def read(self, key: str) -> dict[str, str]:
+        return self._entry
+
+
+def test_of_msal(entra: Emulator, tmp_path: Path) -> None:
+    """What a real sign-in brings is found again."""
+    client = fixtures.Client(fixtures.settings(entra))
+    result, _, caches = fixtures.sign_in(entra, client)
+    app = fixtures.session_app(tmp_path, "files")
+    records = Records(Store(app), Codec(), HOUR)
+    live, handle = fixtures.live(entra, app, records), records.create(Record())
+    with live.changing(handle) as record:
+        caches.merge_into(record)
+    scopes = [entra.scope("Profile.Read")]
+    (token,) = live.tokens(handle)
+    assert token.secret == result["access_token"] and token.serves(scopes)
+    assert client.cached(caches, scopes) == token.result()
+    client._provider.parts().transport.close()

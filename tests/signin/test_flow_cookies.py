@@ -1,0 +1,327 @@
+"""Sign-ins under way: their cookies, and answers on their way to a page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+import typing as t
+import uuid
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+
+from flask_msal_errors.errors import FlowExpired
+from flask_msal_errors.errors import StateMismatch
+from flask_msal_errors.http.cookies import Signer
+from flask_msal_errors.signin.flow_cookies import MOST_FLOWS
+from flask_msal_errors.signin.flow_cookies import Flow
+from flask_msal_errors.signin.loops import page_name
+from support.jar import Browser
+from support.jar import clock as clock
+
+HANDLE = "handle-of-a-record"
+CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+API = f"api://{uuid.uuid4()}"
+
+
+def flow(target: str = "/mail?a=b", *, scopes: int = 4, **changes: t.Any) -> Flow:
+    """A flow as large as MSAL makes them."""
+    msal = {
+        "state": secrets.token_urlsafe(16),
+        "redirect_uri": "https://app.example/auth/callback",
+        "scope": [f"{API}/Mail.Read.{number}" for number in range(scopes)],
+        "code_verifier": secrets.token_urlsafe(32),
+        "nonce": secrets.token_urlsafe(16),
+        "claims_challenge": CLAIMS,
+    }
+    made = Flow(
+        msal, target, page_name(target), "0123456789ab", account="0123456789abcdef"
+    )
+    return dataclasses.replace(made, **changes)
+
+
+class TestCookies:
+    def test_attributes_on_https(self) -> None:
+        """On https no subdomain can plant a flow, and no script can read it."""
+        browser = Browser()
+        browser.keep(flow())
+        (line,) = browser.lines
+        parts = {part.strip() for part in line.split(";")[1:]}
+        assert line.startswith("__Host-msal_flow_")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= parts
+        assert "Domain" not in line
+        assert "Max-Age=7200" in parts
+
+    def test_attributes_on_http(self) -> None:
+        """On plain http (localhost) the cookie has no prefix that browsers refuse."""
+        browser = Browser("http://localhost:5000")
+        browser.keep(flow())
+        (line,) = browser.lines
+        assert line.startswith("msal_flow_")
+        assert "Secure" not in line
+        assert "HttpOnly; Path=/; SameSite=Lax" in line
+
+    @pytest.mark.parametrize("base", ["https://app.example", "http://localhost:5000"])
+    def test_attributes_with_form_post(self, base: str) -> None:
+        """The identity provider's cross-site post carries the flow, and only that."""
+        browser = Browser(base, MSAL_RESPONSE_MODE="form_post")
+        browser.keep(flow())
+        (line,) = browser.lines
+        assert "Secure; HttpOnly; Path=/; SameSite=None" in line
+
+    def test_says_nothing_of_the_state(self) -> None:
+        """The cookie's name does not give the state away."""
+        browser = Browser()
+        kept = flow()
+        browser.keep(kept)
+        assert kept.msal["state"] not in browser.names()[0]
+
+
+class TestFind:
+    def test_comes_back_whole(self) -> None:
+        """What was kept is found by its state."""
+        browser = Browser()
+        kept = flow(acrs="c1", max_age=60, reason="step_up")
+        browser.keep(kept)
+        assert browser.find(kept) == kept
+
+    def test_tabs_do_not_disturb_each_other(self) -> None:
+        """Two sign-ins of one browser are found, each by its own state."""
+        browser = Browser()
+        one, other = flow("/one"), flow("/other")
+        browser.keep(one)
+        browser.keep(other)
+        assert browser.find(one) == one
+        assert browser.find(other) == other
+
+    @pytest.mark.parametrize("state", ["", "unknown", "x" * 100_000, "\x00;=,\n"])
+    def test_unknown_state(self, state: str) -> None:
+        """A state of no flow is a StateMismatch, however it looks."""
+        browser = Browser()
+        browser.keep(flow())
+        with pytest.raises(StateMismatch) as caught:
+            browser.flows.find(browser.request(), state)
+        assert not state or state not in str(caught.value)
+
+    def test_forgotten(self) -> None:
+        """A flow that was dropped is not found again."""
+        browser = Browser()
+        kept = flow()
+        browser.keep(kept)
+        browser.do(lambda q, r: browser.flows.forget(q, r, kept.msal["state"]))
+        assert browser.kept == {}
+        with pytest.raises(StateMismatch):
+            browser.find(kept)
+
+    def test_tampered(self) -> None:
+        """A cookie with one other character is no flow."""
+        browser = Browser()
+        kept = flow()
+        browser.keep(kept)
+        (name,) = browser.names()
+        value = browser.kept[name]
+        changed = "A" if value[10] != "A" else "B"
+        browser.kept[name] = value[:10] + changed + value[11:]
+        with pytest.raises(StateMismatch):
+            browser.find(kept)
+
+    def test_foreign(self) -> None:
+        """A cookie signed with another secret is no flow."""
+        browser = Browser()
+        kept = flow()
+        browser.keep(kept)
+        (name,) = browser.names()
+        app = Flask("other")
+        app.secret_key = "another secret"
+        value = {"at": 1, "flow": dataclasses.asdict(kept)}
+        browser.kept[name] = Signer(app).dumps(name.partition("msal_")[2], value)
+        with pytest.raises(StateMismatch):
+            browser.find(kept)
+
+    def test_renamed(self) -> None:
+        """A genuine cookie under the name of another flow is not that flow."""
+        browser = Browser()
+        one, other = flow(), flow()
+        browser.keep(one)
+        browser.keep(other)
+        first, second = browser.names()
+        browser.kept[second] = browser.kept[first]
+        with pytest.raises(StateMismatch):
+            browser.find(other)
+
+    def test_without_the_prefix(self) -> None:
+        """On https a flow without ``__Host-``, which a sibling can plant, is none."""
+        browser = Browser()
+        kept = flow()
+        browser.keep(kept)
+        (name,) = browser.names()
+        browser.kept[name.removeprefix("__Host-")] = browser.kept.pop(name)
+        with pytest.raises(StateMismatch):
+            browser.find(kept)
+
+    @pytest.mark.parametrize("value", [None, 1, "text", {}, {"flow": {"a": 1}}])
+    def test_of_another_version(self, value: t.Any) -> None:
+        """A genuine cookie of another shape is no flow, and no crash."""
+        browser = Browser()
+        kept = flow()
+        browser.keep(kept)
+        (name,) = browser.names()
+        signed = browser.signer.dumps(name.partition("msal_")[2], value)
+        browser.kept[name] = signed
+        with pytest.raises(StateMismatch):
+            browser.find(kept)
+
+    def test_expired(self, clock: t.Callable[[float], None]) -> None:
+        """After its lifetime the flow is over, but it says where the user was."""
+        browser = Browser(MSAL_FLOW_LIFETIME=600)
+        kept = flow("/mail?a=b")
+        browser.keep(kept)
+        clock(590)
+        assert browser.find(kept) == kept
+        clock(200)
+        with pytest.raises(FlowExpired) as caught:
+            browser.find(kept)
+        assert caught.value.target == "/mail?a=b"
+
+    def test_expired_and_lost(self, clock: t.Callable[[float], None]) -> None:
+        """Of an expired flow that the store lost, the start page is left."""
+        browser = Browser(MSAL_FLOW_LIFETIME=600)
+        kept = flow(f"/{secrets.token_hex(2000)}")
+        browser.keep(kept, HANDLE)
+        browser.store.entries.clear()
+        clock(1000)
+        with pytest.raises(FlowExpired) as caught:
+            browser.find(kept)
+        assert caught.value.target == "/"
+
+
+class TestSize:
+    def test_five_at_most(self, clock: t.Callable[[float], None]) -> None:
+        """Fifty abandoned attempts leave the last five, below 4 KB together."""
+        browser = Browser()
+        attempts = [flow() for _ in range(50)]
+        for attempt in attempts:
+            browser.keep(attempt)
+            clock(1)
+            assert len(browser.names()) <= MOST_FLOWS
+            assert browser.size() < 4096
+        assert [browser.find(each) for each in attempts[-5:]] == attempts[-5:]
+        with pytest.raises(StateMismatch):
+            browser.find(attempts[-6])
+
+    def test_oldest_goes(self, clock: t.Callable[[float], None]) -> None:
+        """It is the oldest that makes room, in whatever order the cookies come."""
+        browser = Browser()
+        attempts = [flow() for _ in range(5)]
+        for attempt in attempts:
+            browser.keep(attempt)
+            clock(1)
+        browser.kept = dict(reversed(browser.kept.items()))
+        browser.keep(flow())
+        with pytest.raises(StateMismatch):
+            browser.find(attempts[0])
+        assert browser.find(attempts[1]) == attempts[1]
+
+    def test_expired_and_broken_go_first(
+        self, clock: t.Callable[[float], None]
+    ) -> None:
+        """What is of no use any more makes room before what is."""
+        browser = Browser(MSAL_FLOW_LIFETIME=600)
+        browser.keep(flow())
+        clock(2000)
+        browser.kept["__Host-msal_flow_broken"] = "broken"
+        attempts = [flow() for _ in range(4)]
+        for attempt in attempts:
+            browser.keep(attempt)
+        assert [browser.find(each) for each in attempts] == attempts
+        browser.keep(flow())
+        assert len(browser.names()) == MOST_FLOWS
+        assert browser.find(attempts[0]) == attempts[0]
+
+    def test_long_one_of_a_user(self) -> None:
+        """Long claims and a long URL of a signed-in user wait in the store."""
+        browser = Browser()
+        claims = json.dumps({"access_token": {"x": secrets.token_hex(1000)}})
+        for _ in range(7):
+            kept = flow(f"/mail?q={secrets.token_hex(2000)}")
+            kept.msal["claims_challenge"] = claims
+            browser.keep(kept, HANDLE)
+            assert browser.find(kept) == kept
+        assert browser.size() < 4096
+        assert set(browser.store.lifetimes.values()) == {timedelta(seconds=7200)}
+        assert HANDLE not in "".join(browser.store.entries)
+
+    def test_long_one_that_was_lost(self) -> None:
+        """A flow that the store no longer has is none."""
+        browser = Browser()
+        kept = flow(f"/{secrets.token_hex(2000)}")
+        browser.keep(kept, HANDLE)
+        browser.store.entries.clear()
+        with pytest.raises(StateMismatch):
+            browser.find(kept)
+
+    def test_long_query_of_a_visitor(self) -> None:
+        """An anonymous visitor's long URL loses its query, and costs no entry."""
+        browser = Browser()
+        kept = flow(f"/mail?q={secrets.token_hex(2000)}")
+        browser.keep(kept)
+        assert browser.find(kept) == dataclasses.replace(kept, target="/mail")
+        assert not browser.store.entries
+
+    def test_long_path_of_a_visitor(self) -> None:
+        """An anonymous visitor's endless path becomes the start page."""
+        browser = Browser()
+        kept = flow(f"/{secrets.token_hex(2000)}?a=b")
+        browser.keep(kept)
+        assert browser.find(kept) == dataclasses.replace(kept, target="/")
+
+    def test_many_scopes_of_a_visitor(self) -> None:
+        """Flows that cannot be shortened are fewer, so that all fit in 4 KB."""
+        browser = Browser()
+        attempts = [flow() for _ in range(6)]
+        for attempt in attempts:
+            attempt.msal["scope"] = [secrets.token_hex(24) for _ in range(20)]
+        for attempt in attempts:
+            browser.keep(attempt)
+            assert browser.size() < 4096
+        assert browser.find(attempts[-1]).msal == attempts[-1].msal
+
+
+class TestHandOver:
+    ANSWER: t.ClassVar = {"code": "the-secret-code", "state": "the-state"}
+
+    def test_is_sealed(self) -> None:
+        """A posted answer comes back once, and cannot be read on its way."""
+        browser = Browser()
+        browser.do(lambda q, r: browser.flows.hand_over(q, r, self.ANSWER))
+        ((name, value),) = browser.kept.items()
+        signed = browser.signer.loads("answer", value, 60)
+        assert name == "__Host-msal_answer"
+        assert "code" not in str(signed)
+        assert browser.flows.handed_over(browser.request()) == self.ANSWER
+        browser.do(browser.flows.forget_answer)
+        assert browser.flows.handed_over(browser.request()) == {}
+
+    def test_is_for_this_site_only(self) -> None:
+        """The answer's cookie is not one that another site's post can carry."""
+        browser = Browser(MSAL_RESPONSE_MODE="form_post")
+        browser.do(lambda q, r: browser.flows.hand_over(q, r, self.ANSWER))
+        assert "SameSite=Lax" in browser.lines[0]
+        assert "Max-Age=60" in browser.lines[0]
+
+    def test_is_short_lived(self, clock: t.Callable[[float], None]) -> None:
+        """An answer that was left lying is worth nothing."""
+        browser = Browser()
+        browser.do(lambda q, r: browser.flows.hand_over(q, r, self.ANSWER))
+        clock(300)
+        assert browser.flows.handed_over(browser.request()) == {}
+
+    def test_a_long_code_fits(self) -> None:
+        """A code as long as Entra's longest fits what a browser keeps."""
+        browser = Browser()
+        answer = {"code": secrets.token_urlsafe(1500), "state": "s" * 22}
+        browser.do(lambda q, r: browser.flows.hand_over(q, r, answer))
+        assert browser.size() < 4096
+        assert browser.flows.handed_over(browser.request()) == answer

@@ -1,0 +1,78 @@
+"""What is particular about Redis and about files."""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import redis
+import redis.sentinel
+
+from flask_msal_errors.storage.setup import prepare
+from flask_msal_errors.storage.store import Store
+from support import fixtures
+
+HOUR = timedelta(hours=1)
+
+
+class TestRedis:
+    """Redis by itself, and by way of a Sentinel."""
+
+    def test_old_servers(
+        self,
+        redis_client: redis.Redis,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Only commands that a server before 6.2 has are sent to take an entry."""
+        sent: list[str] = []
+        execute = redis.client.Pipeline.execute_command
+
+        def note(self: t.Any, *arguments: t.Any, **options: t.Any) -> t.Any:
+            sent.append(arguments[0])
+            return execute(self, *arguments, **options)
+
+        monkeypatch.setattr(redis.client.Pipeline, "execute_command", note)
+        store = Store(fixtures.session_app(tmp_path, "redis", redis_client))
+        store.write("a", {"a": 1}, HOUR)
+        assert store.take("a") == {"a": 1}
+        assert sent == ["GET", "DEL"]
+
+    def test_no_tombstones_of_entries(
+        self, redis_client: redis.Redis, tmp_path: Path
+    ) -> None:
+        """An entry that was deleted or taken leaves nothing behind."""
+        store = Store(fixtures.session_app(tmp_path, "redis", redis_client))
+        for key in ("a", "b"):
+            store.write(key, {"a": 1}, HOUR)
+        store.delete("a")
+        store.take("b")
+        assert redis_client.dbsize() == 0
+
+    def test_sentinel(self, tmp_path: Path) -> None:
+        """The client that a Sentinel makes of its master is accepted."""
+        master = redis.sentinel.Sentinel([("127.0.0.1", 1)]).master_for("any")
+        config = {"SESSION_TYPE": "redis", "SESSION_REDIS": master}
+        app = fixtures.bare_app(tmp_path, **config)
+        prepare(app)
+        assert t.cast(t.Any, app.session_interface).client is master
+
+
+class TestFiles:
+    """cachelib, whose failures are return values."""
+
+    def test_a_deletion_that_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A sign-out whose session stays in the cache is a failure, not a success."""
+        app = fixtures.session_app(tmp_path, "files")
+        interface: t.Any = app.session_interface
+        browser = app.test_client()
+        browser.get("/set/1")
+        monkeypatch.setattr(interface.cache, "delete", lambda key: False)
+        assert browser.get("/out").status_code == 503
+        monkeypatch.undo()
+        assert browser.get("/get").text == "1"
+        assert browser.get("/out").status_code == 200

@@ -1,0 +1,54 @@
+"""Locks by name: which names share one, and which never do."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from flask_msal_errors.storage import locks
+
+KINDS = ("msal-entry:done-", "msal-entry:record-", "msal-entry:sid-")
+MANY = range(9000)
+
+
+@pytest.fixture(params=["threads", "host"])
+def lock(request: pytest.FixtureRequest, tmp_path: Path):
+    """A function that takes a lock, or raises at once."""
+    if request.param == "threads":
+        return lambda name: locks.of_threads(name, 0.0)
+    return lambda name: locks.of_host(name, 0.0, str(tmp_path))
+
+
+class TestKinds:
+    def test_nested(self, lock) -> None:
+        """Whoever holds one of a kind gets any of another kind."""
+        with contextlib.ExitStack() as held:
+            for kind in KINDS[:2]:
+                held.enter_context(lock(f"{kind}x"))
+            for number in MANY:
+                with lock(f"{KINDS[2]}{number}"):
+                    pass
+
+    def test_of_one_kind(self, lock, tmp_path: Path) -> None:
+        """Names of a kind share a bounded number of locks, and exclude themselves."""
+        shared = 0
+        with lock(f"{KINDS[0]}x"):
+            for number in MANY:
+                try:
+                    with lock(f"{KINDS[0]}{number}"):
+                        pass
+                except locks.Held:
+                    shared += 1
+            with pytest.raises(locks.Held), lock(f"{KINDS[0]}x"):
+                pass
+        assert 0 < shared < 20
+        assert len(list(tmp_path.iterdir())) <= 4096
+
+    def test_dashes_in_a_name(self, lock, tmp_path: Path) -> None:
+        """What follows the kind, however odd, makes no further kinds."""
+        for number in MANY:
+            with lock(f"{KINDS[1]}a-{number}-b"):
+                pass
+        assert len(list(tmp_path.iterdir())) <= 4096

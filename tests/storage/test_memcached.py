@@ -1,0 +1,189 @@
+"""Sessions in memcached: its limits, and what its clients do not say."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import threading
+import time
+import typing as t
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask import session
+from memcache import Client as PythonMemcached
+from pymemcache.client.base import Client
+from pymemcache.client.base import PooledClient
+from pymemcache.client.hash import HashClient
+
+from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.storage.store import Store
+from support import fixtures
+from support import servers
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def app(memcached_client: t.Any, tmp_path: Path) -> Flask:
+    return fixtures.session_app(tmp_path, "memcached", memcached_client)
+
+
+class TestLimits:
+    """What memcached does not take."""
+
+    def test_large_session(self, app: Flask) -> None:
+        """A session that is too large is a 503 that says so; the old one stays."""
+
+        @app.get("/large")
+        def large() -> str:
+            session["value"] = "x" * 1_100_000
+            return "large"
+
+        browser = app.test_client()
+        browser.get("/set/1")
+        assert browser.get("/large").status_code == 503
+        assert browser.get("/get").text == "1"
+
+    def test_long_lifetimes(self, app: Flask, memcached_client: t.Any) -> None:
+        """More than 30 days, which memcached takes for a point in time, are meant."""
+        store = Store(app)
+        store.write("a", {"a": 1}, timedelta(days=31))
+        assert store.replace("a", {"a": 2}, timedelta(days=365))
+        assert store.read("a") == {"a": 2}
+
+    @pytest.mark.parametrize("prefix", ["a b", "é", "x" * 250])
+    def test_impossible_keys(
+        self, memcached_client: t.Any, tmp_path: Path, prefix: str
+    ) -> None:
+        """Names that memcached cannot have are nobody's."""
+        app = fixtures.session_app(tmp_path, "memcached", memcached_client)
+        browser = app.test_client()
+        browser.set_cookie("session", prefix)
+        assert browser.get("/get").text == "None"
+
+
+class Shared:
+    """A client whose calls are counted, and must not meet."""
+
+    def __init__(self, client: t.Any) -> None:
+        self._client, self.inside, self.met = client, 0, 0
+
+    def __getattr__(self, name: str) -> t.Any:
+        method = getattr(self._client, name)
+
+        def call(*arguments: t.Any, **options: t.Any) -> t.Any:
+            self.inside += 1
+            self.met += self.inside > 1
+            time.sleep(0.001)
+            try:
+                return method(*arguments, **options)
+            finally:
+                self.inside -= 1
+
+        return call
+
+
+class TestThreads:
+    """Clients that threads may share, and those that they may not."""
+
+    @pytest.mark.parametrize(
+        ("make", "safe"),
+        [
+            (lambda place: PooledClient(place), True),
+            (lambda place: HashClient([place], use_pooling=True), True),
+            (lambda place: PythonMemcached([f"unix:{place}"]), True),
+            (lambda place: Client(place), False),
+            (lambda place: HashClient([place]), False),
+        ],
+        ids=["pooled", "hashed and pooled", "thread-local", "single", "hashed"],
+    )
+    def test_alone(
+        self,
+        memcached_server: servers.Memcached,
+        tmp_path: Path,
+        make: cabc.Callable[[str], t.Any],
+        safe: bool,
+    ) -> None:
+        """A client with one connection is used by one thread at a time."""
+        client = make(str(memcached_server.socket))
+        app = fixtures.session_app(tmp_path, "memcached", client)
+        interface = t.cast(t.Any, app.session_interface)
+        assert isinstance(interface.alone, contextlib.nullcontext) is safe
+
+    def test_nobody_meets(
+        self, memcached_server: servers.Memcached, tmp_path: Path
+    ) -> None:
+        """Eight threads read each their own with a client that has one connection."""
+        with contextlib.closing(Client(str(memcached_server.socket))) as single:
+            shared = Shared(single)
+            store = Store(fixtures.session_app(tmp_path, "memcached", shared))
+
+            def work(number: int) -> None:
+                for _ in range(20):
+                    store.write(f"key-{number}", {"n": number}, HOUR)
+                    assert store.read(f"key-{number}") == {"n": number}
+
+            fixtures.in_threads(8, work)
+            assert shared.met == 0
+
+
+# Its sockets, one a thread, are left to the garbage collection.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+class TestSilentClient:
+    """python-memcached, which says ``None`` and 0 when its server is down."""
+
+    def test_down(
+        self, own_server: cabc.Callable[..., servers.Memcached], tmp_path: Path
+    ) -> None:
+        """Each operation is an error all the same, until the server is back."""
+        server = own_server(servers.Memcached)
+        client = PythonMemcached([f"unix:{server.socket}"], dead_retry=0)
+        app = fixtures.session_app(tmp_path, "memcached", client)
+        store, browser = Store(app), app.test_client()
+        browser.get("/set/1")
+        store.write("a", {"a": 1}, HOUR)
+        server.kill()
+        operations: list[cabc.Callable[[], object]] = [
+            lambda: store.read("a"),
+            lambda: store.write("a", {"a": 2}, HOUR),
+            lambda: store.replace("a", {"a": 2}, HOUR),
+            lambda: store.take("a"),
+            lambda: store.delete("a"),
+        ]
+        for number, operation in enumerate(operations):
+            with pytest.raises(ServiceUnavailable):
+                operation()
+                raise AssertionError(number)
+        assert app.test_client().get("/set/2").status_code == 503
+        server.start()
+        fixtures.until(lambda: app.test_client().get("/set/3").status_code == 200)
+        client.disconnect_all()
+
+
+class TestReplies:
+    """pymemcache does not wait for answers unless it is told to."""
+
+    def test_noreply(self, memcached_client: t.Any) -> None:
+        """Its default is what makes us say so."""
+        assert memcached_client.set("x", b"x" * 1_100_000) is True
+        assert memcached_client.get("x") is None
+
+    def test_taken_by_threads_at_the_same_time(self, app: Flask) -> None:
+        """Whoever deletes takes: of many at the same time, one is told that it did."""
+        interface = t.cast(t.Any, app.session_interface)
+        winners: list[t.Any] = []
+        together = threading.Barrier(6)
+        interface.write_entry("a", {"a": 1}, HOUR)
+        read = interface.read_entry
+
+        def read_together(key: str) -> t.Any:
+            value = read(key)
+            together.wait(30)
+            return value
+
+        interface.read_entry = read_together
+        fixtures.in_threads(6, lambda _: winners.append(interface.take_entry("a")))
+        assert sorted(map(str, winners)) == ["None"] * 5 + ["{'a': 1}"]

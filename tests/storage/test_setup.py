@@ -1,0 +1,261 @@
+"""What an app's sessions are made to be, and what is refused at start."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import struct
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+from cachelib import FileSystemCache
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from flask_session import Session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_msal_errors.errors import ConfigurationError
+from flask_msal_errors.storage.setup import PlainFileCache
+from flask_msal_errors.storage.setup import prepare
+from support import fixtures
+
+
+class OwnCookies(SecureCookieSessionInterface):
+    """An app's variation of Flask's client-side sessions."""
+
+
+class TestRefusals:
+    """Session settings with which signing in could not work."""
+
+    @pytest.mark.parametrize("value", ["Strict", "strict", "STRICT"])
+    def test_strict_cookie(self, tmp_path: Path, value: str) -> None:
+        """A Strict session cookie does not come back from the identity provider."""
+        app = fixtures.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value)
+        with pytest.raises(ConfigurationError) as caught:
+            prepare(app)
+        assert "SESSION_COOKIE_SAMESITE" in str(caught.value)
+        assert "'Lax'" in str(caught.value)
+
+    @pytest.mark.parametrize("value", ["Lax", "None", None])
+    def test_other_cookies(self, tmp_path: Path, value: str | None) -> None:
+        """Any other SameSite is the app's choice."""
+        prepare(fixtures.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value))
+
+    @pytest.mark.parametrize("kind", ["null", "NULL"])
+    def test_null_sessions(self, tmp_path: Path, kind: str) -> None:
+        """Client-side sessions on purpose are refused, not replaced."""
+        with pytest.raises(ConfigurationError, match="server-side"):
+            prepare(fixtures.bare_app(tmp_path, SESSION_TYPE=kind))
+
+    def test_own_client_side_sessions(self, tmp_path: Path) -> None:
+        """A subclass of Flask's cookie sessions is refused by its name."""
+        app = fixtures.bare_app(tmp_path)
+        app.session_interface = OwnCookies()
+        with pytest.raises(ConfigurationError, match="OwnCookies.*SESSION_TYPE"):
+            prepare(app)
+
+    @pytest.mark.parametrize("kind", ["redsi", "dynamo db"])
+    def test_unknown_type(self, tmp_path: Path, kind: str) -> None:
+        """A type that Flask-Session does not know names the key."""
+        with pytest.raises(ConfigurationError, match="SESSION_TYPE.*redis"):
+            prepare(fixtures.bare_app(tmp_path, SESSION_TYPE=kind))
+
+    def test_missing_client(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A backend whose client is not installed names the key, too."""
+
+        def fail(app: Flask) -> None:
+            raise ModuleNotFoundError("No module named 'pymongo'")
+
+        monkeypatch.setattr("flask_msal_errors.storage.setup.Session", fail)
+        with pytest.raises(ConfigurationError, match="SESSION_TYPE: .*pymongo"):
+            prepare(fixtures.bare_app(tmp_path, SESSION_TYPE="mongodb"))
+
+    def test_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
+        """Without a place for files, the error names the folder and the key."""
+        blocked = tmp_path / "file"
+        blocked.write_text("in the way")
+        with pytest.raises(ConfigurationError, match="SESSION_TYPE.*flask_session"):
+            prepare(fixtures.bare_app(blocked))
+
+
+class TestFiles:
+    """The embedded default: JSON files in the instance folder."""
+
+    def test_modes(self, tmp_path: Path) -> None:
+        """Nobody else on the host can read folder, sessions or locks."""
+        app = fixtures.session_app(tmp_path, "files")
+        app.test_client().get("/set/1")
+        interface: t.Any = app.session_interface
+        with interface.lock_entry("a", 5, 5):
+            pass
+        folders = tmp_path / "flask_session", tmp_path / "msal-locks"
+        assert [stat.S_IMODE(f.stat().st_mode) for f in folders] == [0o700, 0o700]
+        files = list(folders[0].iterdir())
+        assert files
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+    def test_warned_once(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """One line says where the sessions are and what to set in production."""
+        app = fixtures.session_app(tmp_path, "files")
+        prepare(app)
+        app.test_client().get("/set/1")
+        warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
+        assert len(warnings) == 1
+        assert str(tmp_path) in warnings[0].message
+        assert "SESSION_TYPE" in warnings[0].message
+
+    def test_trap_10_threshold(self, tmp_path: Path) -> None:
+        """600 living sessions stay; cachelib's default drops them past 500."""
+        cache: t.Any = fixtures.session_app(tmp_path, "files").config[
+            "SESSION_CACHELIB"
+        ]
+        for number in range(600):
+            cache.set(f"session:{number}", {"value": number}, timeout=3600)
+        assert cache.get("session:0") == {"value": 0}
+
+    def test_trap_10_low_threshold(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """An app's own cache with cachelib's default threshold is warned of."""
+        own = FileSystemCache(str(tmp_path / "own"))
+        config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": own}
+        prepare(fixtures.bare_app(tmp_path, **config))
+        assert "past 500 entries" in caplog.text
+
+    def test_own_sessions_stay(self, tmp_path: Path) -> None:
+        """Sessions that the app has set up itself are guarded, not replaced."""
+        own = FileSystemCache(str(tmp_path / "own"), threshold=0)
+        config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": own}
+        app = fixtures.bare_app(tmp_path, **config)
+        Session(app)
+        before = app.session_interface
+        prepare(app)
+        assert app.session_interface is before and before.cache is own  # type: ignore[attr-defined]
+        assert not (tmp_path / "flask_session").exists()
+
+    def test_types(self, tmp_path: Path) -> None:
+        """Values of the types that Flask's cookie sessions take come back equal."""
+        cache: t.Any = PlainFileCache(str(tmp_path / "cache"))
+        value = {"t": (1, "a"), "b": b"\xff", "n": None, "d": {"deep": [1.5, True]}}
+        assert cache.set("key", value, timeout=60)
+        assert cache.get("key") == value
+
+    @given(data=st.binary(max_size=60) | st.just(b"[" * 100_000))
+    def test_broken_file(self, tmp_path_factory: t.Any, data: bytes) -> None:
+        """Any bytes in a session file read as nothing or as JSON, and raise nothing."""
+        folder = tmp_path_factory.mktemp("broken")
+        cache: t.Any = PlainFileCache(str(folder))
+        cache.set("key", {"a": 1}, timeout=60)
+        path = Path(cache._get_filename("key"))
+        path.write_bytes(path.read_bytes()[:4] + data)
+        cache.get("key")
+
+    @pytest.mark.parametrize(
+        "text",
+        ['{" b": 5}', '{" b": "é"}', '{" d": 3}', '{" t": null}', '{" u": []}', "1e"],
+    )
+    def test_broken_tags(self, tmp_path: Path, text: str) -> None:
+        """Tags of Flask's JSON around values of another type read as nothing."""
+        cache: t.Any = PlainFileCache(str(tmp_path / "cache"))
+        cache.set("key", {"a": 1}, timeout=60)
+        path = Path(cache._get_filename("key"))
+        path.write_bytes(path.read_bytes()[:4] + text.encode())
+        assert cache.get("key") is None
+
+
+class TestSweep:
+    """What ended leaves the folder of the embedded default."""
+
+    @staticmethod
+    def entries(folder: Path, count: int, end: int, name: str) -> set[str]:
+        """Files as cachelib would have left them."""
+        names = {f"{name}-{number}" for number in range(count)}
+        for each in names:
+            (folder / each).write_bytes(struct.pack("I", end) + b"{}")
+        return names
+
+    def test_dead_entries(self, tmp_path: Path) -> None:
+        """5,000 entries that ended vanish with the first writes; nothing else does."""
+        now = int(time.time())
+        self.entries(tmp_path, 5000, now - 5, "ended")
+        stay = self.entries(tmp_path, 50, now + 600, "living")
+        stay |= self.entries(tmp_path, 1, 0, "for-ever")
+        (tmp_path / "folder").mkdir()
+        cache = PlainFileCache(str(tmp_path))
+        for _ in range(11):
+            assert cache.set("key", {"a": 1}, timeout=60)
+        left = {path.name for path in tmp_path.iterdir()}
+        assert stay < left and len(left) == len(stay) + 2
+        assert cache.get("key") == {"a": 1}
+
+    def test_unfinished_files(self, tmp_path: Path) -> None:
+        """What a killed process was writing goes too; what is being written stays."""
+        old, new = (tmp_path / f"{name}.__wz_cache" for name in ("old", "new"))
+        for path in (old, new):
+            path.write_bytes(b"1")
+        os.utime(old, (1, 1))
+        (tmp_path / "cut-off").write_bytes(b"1")
+        PlainFileCache(str(tmp_path)).set("key", {}, timeout=60)
+        assert new.exists() and not old.exists()
+        assert not (tmp_path / "cut-off").exists()
+
+    def test_hourly(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A process looks through the folder once an hour, not at each write."""
+        cache = PlainFileCache(str(tmp_path))
+        cache.set("key", {}, timeout=60)
+        self.entries(tmp_path, 1, 1, "ended")
+        cache.set("key", {}, timeout=60)
+        assert (tmp_path / "ended-0").exists()
+        hour_later = time.time() + 3601
+        monkeypatch.setattr(
+            "flask_msal_errors.storage.setup.time.time", lambda: hour_later
+        )
+        cache.set("key", {}, timeout=60)
+        assert not (tmp_path / "ended-0").exists()
+
+    def test_by_many_at_once(self, tmp_path: Path) -> None:
+        """Files that another sweep or process removes meanwhile do no harm."""
+        self.entries(tmp_path, 1000, 1, "ended")
+        caches = [PlainFileCache(str(tmp_path)) for _ in range(2)]
+
+        def write(number: int) -> None:
+            for _ in range(4):
+                caches[number % 2].set(f"key-{number}", {"n": number}, timeout=60)
+
+        fixtures.in_threads(4, write)
+        assert [caches[0].get(f"key-{n}") for n in range(4)] == [
+            {"n": n} for n in range(4)
+        ]
+        assert len(list(tmp_path.iterdir())) == 4
+
+    def test_tombstones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Real sessions and tombstones vanish, those of other people stay."""
+        app = fixtures.session_app(tmp_path, "files")
+        folder = tmp_path / "flask_session"
+        for _ in range(20):
+            browser = app.test_client()
+            browser.get("/set/1")
+            browser.get("/out")
+        assert len(list(folder.iterdir())) == 20
+        later = time.time() + 3700
+        monkeypatch.setattr("flask_msal_errors.storage.setup.time.time", lambda: later)
+        living = app.test_client()
+        living.get("/set/2")
+        assert living.get("/get").text == "2"
+        assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "m", "msal-", "msal-entry:", "msal-gone:x"])
+def test_prefix_of_our_own(tmp_path: Path, prefix: str) -> None:
+    """A prefix that would make our entries sessions is refused, with the remedy."""
+    app = fixtures.bare_app(tmp_path, SESSION_KEY_PREFIX=prefix)
+    with pytest.raises(ConfigurationError, match="SESSION_KEY_PREFIX.*another"):
+        prepare(app)

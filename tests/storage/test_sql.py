@@ -1,0 +1,210 @@
+"""Sessions in SQL beside the app's own data."""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from flask import Flask
+from flask import session
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.exc import SQLAlchemyError
+
+from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.session.record import Codec
+from flask_msal_errors.session.record import Record
+from flask_msal_errors.session.record import Records
+from flask_msal_errors.storage.store import Store
+from support import fixtures
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
+    return fixtures.app_on_backend(request, tmp_path)
+
+
+class House:
+    """An app with a table of its own; on SQLite, in another file than the sessions."""
+
+    def __init__(self, request: pytest.FixtureRequest, folder: Path) -> None:
+        self.app = app = fixtures.bare_app(folder, SESSION_TYPE="sqlalchemy")
+        if request.param == "sqlite":
+            bind = {"sessions": f"sqlite:///{folder}/sessions.sqlite"}
+            app.config["SESSION_SQLALCHEMY_BIND_KEY"] = "sessions"
+            app.config["SQLALCHEMY_BINDS"] = bind
+            url = f"sqlite:///{folder}/app.sqlite"
+        else:
+            url = request.getfixturevalue("postgres_url")
+        app.config["SQLALCHEMY_DATABASE_URI"] = url
+        self.db = app.config["SESSION_SQLALCHEMY"] = SQLAlchemy(app)
+        columns = (sqlalchemy.Column("name", sqlalchemy.String(40)),)
+        self.people = sqlalchemy.Table("people", self.db.metadata, *columns)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        fixtures.prepare(self.app)
+        with self.app.app_context():
+            self.db.create_all()
+
+    def names(self) -> list[str]:
+        """What others see in the app's table."""
+        with self.app.app_context(), self.db.engine.connect() as connection:
+            return [name for (name,) in connection.execute(self.people.select())]
+
+    def close(self) -> None:
+        fixtures.close_database(self.app)
+        with self.app.app_context():
+            for engine in self.db.engines.values():
+                engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> t.Iterator[House]:
+    with warnings.catch_warnings():
+        # Flask-Session gets the engine of a bind key as it was before.
+        warnings.filterwarnings("ignore", "'get_engine'", DeprecationWarning)
+        made = House(request, tmp_path)
+    yield made
+    made.close()
+
+
+class TestTransactions:
+    """The app's ``db.session`` is its own."""
+
+    def test_half_done(self, house: House) -> None:
+        """What a view has not committed is not committed by sessions and records."""
+        app, db = house.app, house.db
+        records = Records(Store(app), Codec(), HOUR)
+        seen: list[list[str]] = []
+
+        @app.get("/half-done")
+        def half_done() -> str:
+            session["value"] = "kept"
+            db.session.execute(house.people.insert().values(name="half done"))
+            handle = records.create(Record())
+            with records.changing(handle) as record:
+                record.tokens = "new"
+            records.delete(handle)
+            seen.append(house.names())
+            found = db.session.execute(house.people.select()).all()
+            assert [tuple(row) for row in found] == [("half done",)]
+            return "done"
+
+        browser = app.test_client()
+        assert browser.get("/half-done").text == "done"
+        assert fixtures.session_id(browser) and seen == [[]]
+        assert house.names() == []
+
+    def test_committed_after(self, house: House) -> None:
+        """Nor is it rolled back: the view's own commit has all of it."""
+        app, db = house.app, house.db
+        store = Store(app)
+
+        @app.get("/committed")
+        def committed() -> str:
+            db.session.execute(house.people.insert().values(name="first"))
+            store.write("a", {"a": 1}, HOUR)
+            assert store.take("a") == {"a": 1} and store.take("a") is None
+            db.session.execute(house.people.insert().values(name="second"))
+            db.session.commit()
+            return "done"
+
+        assert app.test_client().get("/committed").text == "done"
+        assert house.names() == ["first", "second"]
+
+    def test_a_view_that_fails(self, house: House) -> None:
+        """A view's rollback undoes its own work, and no record's."""
+        app, db = house.app, house.db
+        records = Records(Store(app), Codec(), HOUR)
+        handle = records.create(Record())
+
+        @app.get("/failing")
+        def failing() -> str:
+            db.session.execute(house.people.insert().values(name="undone"))
+            with records.changing(handle) as record:
+                record.tokens = "new"
+            db.session.rollback()
+            return "undone"
+
+        assert app.test_client().get("/failing").text == "undone"
+        assert house.names() == [] and records.load(handle).tokens == "new"
+
+
+class TestEntries:
+    """What is particular about entries in SQL."""
+
+    def test_created_at_once(self, app: Flask) -> None:
+        """Threads that create the same entry at once all succeed, and it is one row."""
+        store, interface = Store(app), t.cast(t.Any, app.session_interface)
+        for number in range(20):
+            key = f"key-{number}"
+
+            def write(thread: int, key: str = key) -> None:
+                store.write(key, {"by": thread}, HOUR)
+
+            fixtures.in_threads(4, write)
+        table = interface.sql_session_model.__table__
+        with interface.engine.connect() as connection:
+            assert len(connection.execute(table.select()).all()) == 20
+
+    def test_no_app_context(self, app: Flask) -> None:
+        """Entries need no app context, so a thread of the app's own may use them."""
+        store = Store(app)
+        thread = threading.Thread(target=lambda: store.write("a", {"a": 1}, HOUR))
+        thread.start()
+        thread.join(30)
+        assert store.read("a") == {"a": 1}
+
+    def test_errors_show_no_data(
+        self, app: Flask, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The database's error, which a traceback shows, has nothing of an entry."""
+        store, interface = Store(app), t.cast(t.Any, app.session_interface)
+        interface.sql_session_model.__table__.drop(interface.engine)
+        with pytest.raises(ServiceUnavailable) as caught:
+            store.write("secret-key", {"token": "very-secret"}, HOUR)
+        cause = caught.value.__cause__
+        assert isinstance(cause, SQLAlchemyError) and "hidden" in str(cause)
+        shown = f"{cause} {cause.__cause__} {caplog.text}"
+        assert "secret-key" not in shown and "very-secret" not in shown
+
+    def test_echo_shows_no_data(
+        self, app: Flask, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Nor does the log of statements that an app may switch on."""
+        engine = t.cast(t.Any, app.session_interface).engine
+        store = Store(app)
+        with app.app_context():
+            app.config["SESSION_SQLALCHEMY"].engine.echo = True
+        engine.echo = True
+        store.write("secret-key", {"token": "very-secret"}, HOUR)
+        assert store.read("secret-key") == {"token": "very-secret"}
+        assert "UPDATE sessions" in caplog.text
+        assert "secret-key" not in caplog.text and "very-secret" not in caplog.text
+
+
+class TestSqlAlchemy:
+    """The names of Flask-Session and SQLAlchemy that this relies on."""
+
+    def test_flask_session(self, app: Flask) -> None:
+        """The interface has its table and its database where they were."""
+        interface = t.cast(t.Any, app.session_interface)
+        table = interface.sql_session_model.__table__
+        assert {"session_id", "data", "expiry"} <= set(table.columns.keys())
+        assert interface.sql_session_model.__bind_key__ is None
+        assert interface.client is app.config["SESSION_SQLALCHEMY"]
+
+    def test_same_pool(self, app: Flask) -> None:
+        """Our engine is the app's but for what it shows: the pool is one."""
+        engine = t.cast(t.Any, app.session_interface).engine
+        with app.app_context():
+            own = app.config["SESSION_SQLALCHEMY"].engine
+        assert engine.pool is own.pool and engine is not own
+        assert engine.hide_parameters and not own.hide_parameters

@@ -1,0 +1,270 @@
+"""Servers of our own that tests may kill, suspend and start again.
+
+Each on a unix socket in a folder of its own, empty and without a thought for the disk.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import typing as t
+from pathlib import Path
+
+import redis
+from pymemcache.client.base import PooledClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from support import provision
+
+#: Whom PostgreSQL and memcached run as, which refuse to be root.
+NOBODY = "nobody"
+#: Seconds within which a server has to start or to end.
+PATIENCE = 60
+
+
+class Server:
+    """A server and its processes.
+
+    :cvar program: a key of :data:`provision.NAMES`.
+    :cvar kind: one of ``rooms.BACKENDS``.
+    :cvar config: what an app has to set beside the client, to wait a second only.
+    """
+
+    program = ""
+    kind = ""
+    config: t.ClassVar[dict[str, t.Any]] = {}
+
+    def client(self) -> contextlib.AbstractContextManager[t.Any]:
+        """What an app needs to use it as its session store."""
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        self.executable = provision.find(self.program)
+        self._temporary = tempfile.TemporaryDirectory(prefix=f"{self.program}-")
+        self.folder = Path(self._temporary.name)
+        if os.geteuid() == 0:
+            os.chmod(self.folder, 0o755)
+            self.folder = self.folder / "own"
+            self.folder.mkdir(mode=0o700)
+            subprocess.run(["chown", NOBODY, str(self.folder)], check=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
+        self._create()
+        self.start()
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket it listens on."""
+        return self.folder / "socket"
+
+    def _create(self) -> None:
+        """Whatever has to be there before the first start."""
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def _answers(self, probe: socket.socket) -> bool:
+        raise NotImplementedError
+
+    def _as_nobody(self) -> dict[str, t.Any]:
+        # The group only has to be another than root's.
+        if os.geteuid() == 0:
+            return {"user": NOBODY, "group": "nogroup", "extra_groups": ()}
+        return {}
+
+    def start(self) -> None:
+        self.starts += 1
+        self._process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
+            **self._as_nobody(),
+        )
+        deadline = time.monotonic() + PATIENCE
+        while not self._is_up():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise provision.Missing(f"{self.executable} did not start")
+            time.sleep(0.01)
+
+    def _is_up(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+            probe.settimeout(5)
+            probe.connect(str(self.socket))
+            return self._answers(probe)
+        return False
+
+    def kill(self) -> None:
+        """End it as a crash or the kernel would."""
+        assert self._process is not None
+        self._signal(signal.SIGKILL)
+        self._process.wait(PATIENCE)
+
+    @contextlib.contextmanager
+    def suspended(self) -> cabc.Iterator[None]:
+        """It keeps its connections, takes new ones, and answers none."""
+        self._signal(signal.SIGSTOP)
+        try:
+            self._await_standstill()
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To its children, too: those of PostgreSQL are no group with it."""
+        for each in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, number)
+
+    def _processes(self) -> list[int]:
+        if self._process is None or self._process.poll() is not None:
+            return []
+        pid = self._process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *map(int, children)]
+
+    def _await_standstill(self) -> None:
+        """A thread on another core still answers for a moment."""
+        threads = [
+            stat
+            for each in self._processes()
+            for stat in Path(f"/proc/{each}/task").glob("*/stat")
+        ]
+        deadline = time.monotonic() + PATIENCE
+        while any(
+            stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in threads
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def close(self) -> None:
+        self.kill()
+        self._temporary.cleanup()
+
+
+class Redis(Server):
+    """A Redis server without persistence."""
+
+    program = "redis-server"
+    kind = "redis"
+
+    @contextlib.contextmanager
+    def client(self) -> cabc.Iterator[t.Any]:
+        """A client that waits a second, and does not try again by itself."""
+        again = Retry(NoBackoff(), 0)
+        options = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": again}
+        with redis.Redis.from_url(self.url, **options) as client:
+            yield client
+
+    @property
+    def url(self) -> str:
+        """For ``redis.Redis.from_url``."""
+        return f"unix://{self.socket}"
+
+    def _command(self) -> list[str]:
+        listens = ["--port", "0", "--unixsocket", str(self.socket)]
+        keeps = ["--dir", str(self.folder), "--save", "", "--appendonly", "no"]
+        return [self.executable, *listens, *keeps, "--loglevel", "warning"]
+
+    def _answers(self, probe: socket.socket) -> bool:
+        probe.sendall(b"PING\r\n")
+        return probe.recv(64).startswith(b"+PONG")
+
+
+class Memcached(Server):
+    """A memcached with its default limit of 1 MiB an entry."""
+
+    program = "memcached"
+    kind = "memcached"
+
+    @contextlib.contextmanager
+    def client(self) -> cabc.Iterator[t.Any]:
+        """A client for threads that waits a second."""
+        client = PooledClient(str(self.socket), timeout=1, connect_timeout=1)
+        yield client
+        client.close()
+
+    def _command(self) -> list[str]:
+        return [self.executable, "-s", str(self.socket), "-m", "256"]
+
+    def _answers(self, probe: socket.socket) -> bool:
+        probe.sendall(b"version\r\n")
+        return probe.recv(64).startswith(b"VERSION")
+
+
+class Postgres(Server):
+    """A PostgreSQL cluster that never waits for the disk."""
+
+    program = "postgres"
+    kind = "postgres"
+    config: t.ClassVar = {"SQLALCHEMY_ENGINE_OPTIONS": {"connect_args": {"timeout": 1}}}
+
+    @contextlib.contextmanager
+    def client(self) -> cabc.Iterator[str]:
+        """URL for a driver that can wait a second only; psycopg waits for ever."""
+        yield self.url("pg8000")
+
+    def url(self, driver: str = "psycopg") -> str:
+        """For SQLAlchemy; the drivers name the socket differently."""
+        if driver == "pg8000":
+            return f"postgresql+pg8000://{NOBODY}@/postgres?unix_sock={self.socket}"
+        return f"postgresql+{driver}://{NOBODY}@/postgres?host={self.folder}"
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / ".s.PGSQL.5432"
+
+    def _create(self) -> None:
+        initdb = Path(self.executable).resolve().with_name("initdb")
+        subprocess.run(
+            [initdb, "-D", "data", "-U", NOBODY, "-A", "trust", "-E", "UTF8"]
+            + ["--no-sync", "--no-locale"],
+            check=True,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            **self._as_nobody(),
+        )
+
+    def _command(self) -> list[str]:
+        settings = {
+            "fsync": "off",
+            "full_page_writes": "off",
+            "listen_addresses": "",
+            "log_min_messages": "panic",
+            "shared_buffers": "16MB",
+            "unix_socket_directories": str(self.folder),
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        return [self.executable, "-D", str(self.folder / "data"), *options]
+
+    def _answers(self, probe: socket.socket) -> bool:
+        """It asks for the password, or lets us in, as soon as it is ready."""
+        words = b"user\0" + NOBODY.encode() + b"\0database\0postgres\0\0"
+        version = (196608).to_bytes(4, "big")
+        length = (len(words) + 8).to_bytes(4, "big")
+        probe.sendall(length + version + words)
+        return probe.recv(1) == b"R"
+
+
+AnyServer = t.TypeVar("AnyServer", bound=Server)
+
+
+@contextlib.contextmanager
+def running(kind: type[AnyServer]) -> cabc.Iterator[AnyServer]:
+    """A server of this kind; closed at the end.
+
+    :raises Missing: its program is not here and could not be installed.
+    """
+    server = kind()
+    try:
+        yield server
+    finally:
+        server.close()

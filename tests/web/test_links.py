@@ -1,0 +1,99 @@
+"""Signed links: what they say, to whom, and for how long."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask import session
+
+from flask_msal_errors import MsalAuth
+from flask_msal_errors.protocol.demand import Missing
+from flask_msal_errors.user import remember
+from flask_msal_errors.web.links import Links
+from flask_msal_errors.web.links import Ticket
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    app = Flask("pages", instance_path=str(tmp_path))
+    app.config.update(
+        SECRET_KEY="0123456789abcdef",
+        MSAL_CLIENT_ID="app",
+        MSAL_CLIENT_CREDENTIAL="secret",
+        MSAL_AUTHORITY="https://login.microsoftonline.com/contoso.example",
+    )
+    MsalAuth(app)
+    return app
+
+
+@pytest.fixture
+def links(app: Flask) -> Links:
+    found: Links = app.extensions["flask_msal_errors"].links
+    return found
+
+
+def sign_in(handle: str = "handle") -> None:
+    claims = {"iss": "i", "sub": "s", "preferred_username": "ada@contoso.example"}
+    session["_msal"] = {"handle": handle, "claims": claims, "renew_at": 1 << 40}
+
+
+class TestLinks:
+    WANTED = Missing(("Mail.Read",), '{"a":{}}', "c1", 60, "step_up")
+
+    def text_of(self, link: str) -> str:
+        return link.partition("ticket=")[2]
+
+    def test_says_all(self, app: Flask, links: Links) -> None:
+        """A link's ticket comes back as what it was made of."""
+        with app.test_request_context("/"):
+            sign_in()
+            text = self.text_of(links.login(self.WANTED, "/mail?a=b"))
+            assert links.ticket(text) == Ticket(self.WANTED, "/mail?a=b")
+            text = self.text_of(links.switch("grace"))
+            assert links.ticket(text) == Ticket(switch="grace")
+
+    @pytest.mark.parametrize("switch", [True, False])
+    def test_of_another_session(self, app: Flask, links: Links, switch: bool) -> None:
+        """In another session a ticket only says where to."""
+        with app.test_request_context("/"):
+            sign_in("one")
+            link = links.login(self.WANTED, "/mail")
+            text = self.text_of(links.switch("grace") if switch else link)
+            sign_in("other")
+            assert links.ticket(text) == Ticket(target=None if switch else "/mail")
+            session.clear()
+            assert links.ticket(text) == Ticket(target=None if switch else "/mail")
+
+    @pytest.mark.parametrize("text", ["", "x", "a.b.c", "\x00", "é", "x" * 100_000])
+    def test_made_up(self, app: Flask, links: Links, text: str) -> None:
+        """What we did not sign says nothing."""
+        with app.test_request_context("/"):
+            assert links.ticket(text) == Ticket()
+
+    def test_of_another_version(self, app: Flask, links: Links) -> None:
+        """A ticket with fields that this version does not know says only where to."""
+        with app.test_request_context("/"):
+            sign_in()
+            for said in ({"missing": {"new": 1}}, {"new": 1}):
+                link = links._link(target="/mail", **said)
+                assert links.ticket(self.text_of(link)) == Ticket(target="/mail")
+
+    def test_is_no_logout_token(self, app: Flask, links: Links) -> None:
+        """A signed value of one kind is worthless as another."""
+        with app.test_request_context("/"):
+            assert links.ticket(links.logout_token()) == Ticket()
+            link = links.login(self.WANTED, "/")
+            assert not links.is_logout_token(self.text_of(link))
+
+    def test_logout_token_expires(self, app: Flask, links: Links) -> None:
+        """A sign-out link is good as long as the session may be."""
+        with app.test_request_context("/"):
+            assert not links.is_logout_token(links.logout_token())
+            remember("handle", {"iss": "i", "sub": "s"}, 60)
+            token = links.logout_token()
+            assert links.is_logout_token(token)
+            app.permanent_session_lifetime = timedelta(seconds=-1000)
+            assert not links.is_logout_token(token)
