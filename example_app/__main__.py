@@ -16,7 +16,7 @@ import typing as t
 from flask import Flask
 
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.testing.server import Server
+from flask_msal_errors.testing.kit.server import Server
 
 from . import create_app
 from .environment import names_a_tenant

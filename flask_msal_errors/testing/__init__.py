@@ -10,22 +10,22 @@ import importlib
 import typing as t
 
 if t.TYPE_CHECKING:
-    from .asked import Asked as Asked
+    from .browser.person import Answer as Answer
+    from .browser.person import Person as Person
     from .emulator import Emulator as Emulator
-    from .model import Call as Call
-    from .model import User as User
-    from .person import Answer as Answer
-    from .person import Person as Person
-    from .stops import SignInStopped as SignInStopped
+    from .entra.model import Call as Call
+    from .entra.model import User as User
+    from .kit.requests_log import Asked as Asked
+    from .kit.sign_in_stopped import SignInStopped as SignInStopped
 
 _HOMES = {
-    "Answer": "person",
-    "Asked": "asked",
-    "Call": "model",
+    "Answer": "browser.person",
+    "Asked": "kit.requests_log",
+    "Call": "entra.model",
     "Emulator": "emulator",
-    "Person": "person",
-    "SignInStopped": "stops",
-    "User": "model",
+    "Person": "browser.person",
+    "SignInStopped": "kit.sign_in_stopped",
+    "User": "entra.model",
 }
 __all__ = ["Answer", "Asked", "Call", "Emulator", "Person", "SignInStopped", "User"]
 

@@ -10,7 +10,7 @@ import threading
 import typing as t
 
 from . import Emulator
-from .control import FIELDS
+from .control.endpoint import FIELDS
 
 _TEXT = """\
 A local Microsoft Entra is running; Ctrl-C ends it.

@@ -8,25 +8,30 @@ from flask import Flask
 from flask import Response
 from flask import request
 
-from . import authorize
-from . import azure
-from . import browsers
-from . import control
-from . import discovery
-from . import managed
-from . import panel
-from . import token
-from .model import Call
-from .state import Tenant
+from .control import endpoint
+from .control import panel
+from .entra import authorize
+from .entra import azure
+from .entra import discovery
+from .entra import managed_identity
+from .entra import single_sign_on
+from .entra import token_endpoint
+from .entra.model import Call
+from .entra.tenant import Tenant
 
-SERVICES = (discovery.discovery, discovery.jwks, token.blueprint, azure.blueprint)
+SERVICES = (
+    discovery.discovery,
+    discovery.jwks,
+    token_endpoint.blueprint,
+    azure.blueprint,
+)
 PAGES = (
     authorize.blueprint,
     authorize.pages,
-    browsers.blueprint,
+    single_sign_on.blueprint,
     panel.blueprint,
-    control.blueprint,
-    managed.blueprint,
+    endpoint.blueprint,
+    managed_identity.blueprint,
 )
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-src *; base-uri 'none'"
 

@@ -12,16 +12,16 @@ import types
 import typing as t
 
 from . import app
-from . import authorities
-from .addresses import Addresses
-from .asked import Witness
-from .model import Call
-from .person import Person
-from .pki import ServerFiles
-from .pki import write_server_files
-from .server import Server
-from .state import Tenant
-from .visits import Visits
+from .browser.person import Person
+from .entra import authorities
+from .entra.model import Call
+from .entra.tenant import Tenant
+from .kit.addresses import Addresses
+from .kit.certificates import ServerFiles
+from .kit.certificates import write_server_files
+from .kit.requests_log import Witness
+from .kit.server import Server
+from .kit.test_client import Visits
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -13,7 +13,7 @@ import pytest
 
 if t.TYPE_CHECKING:
     from .emulator import Emulator
-    from .model import User
+    from .entra.model import User
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.testing.server import Server
+from flask_msal_errors.testing.kit.server import Server
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -14,7 +14,7 @@ from flask_msal_errors import TokenError
 from flask_msal_errors import errors
 from flask_msal_errors.entra import codes
 from flask_msal_errors.entra.codes import Code
-from flask_msal_errors.testing.codes import KINDS
+from flask_msal_errors.testing.entra.codes import KINDS
 
 CODES = [code for group in codes.GROUPS for code in group.codes]
 #: Group → what may be decided of its codes.

@@ -18,7 +18,7 @@ from flask_msal_errors.provider.client import Client
 from flask_msal_errors.session.record import Records
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from flask_msal_errors.testing import tokens
+from flask_msal_errors.testing.entra import tokens
 from flask_msal_errors.web.pages import Pages
 from support.liveapp import LiveApp
 from support.liveapp import Start

@@ -29,7 +29,7 @@ from flask_msal_errors import ConfigurationError
 from flask_msal_errors import MsalAuth
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from flask_msal_errors.testing.server import Server
+from flask_msal_errors.testing.kit.server import Server
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("/profile", "/mail", "/payroll", "/expense", "/revoked", "/busy")

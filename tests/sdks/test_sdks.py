@@ -10,7 +10,7 @@ import pytest
 from flask import Response
 
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.testing import challenges
+from flask_msal_errors.testing.entra import challenges
 from support.callers import CHALLENGE
 from support.callers import Caller
 

@@ -16,7 +16,7 @@ import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import __main__ as program
-from flask_msal_errors.testing.control import FIELDS
+from flask_msal_errors.testing.control.endpoint import FIELDS
 
 
 def run(folder: pathlib.Path, *arguments: str) -> subprocess.Popen[str]:

@@ -1,0 +1,1 @@
+"""Switches: declared once, flipped by method, by button or by JSON."""

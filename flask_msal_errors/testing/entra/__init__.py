@@ -1,0 +1,1 @@
+"""The tenant: its endpoints, pages, rules and tokens, and its APIs."""

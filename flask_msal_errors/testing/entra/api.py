@@ -1,0 +1,207 @@
+"""A Graph-like API that validates its tokens and refuses like Microsoft's APIs.
+
+Source: Microsoft's "Continuous access evaluation" and "Claims challenges".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+import jwt
+from flask import Blueprint
+from flask import Response
+from flask import jsonify
+from flask import request
+
+from . import challenges
+from .model import GRAPH
+from .model import Issued
+from .rules import scope_matches
+from .tenant import Tenant
+from .tenant import tenant
+
+blueprint = Blueprint("api", __name__)
+_MAIL = [
+    ("Charles Babbage", "The engine is nearly done"),
+    ("Mary Somerville", "Lecture on Thursday"),
+    ("Contoso IT", "Your sign-in was approved"),
+]
+
+
+class Unauthorized(Exception):
+    """The API refuses a token.
+
+    :param header: the ``WWW-Authenticate`` value.
+    """
+
+    def __init__(self, header: str, status: int = 401) -> None:
+        super().__init__(f"status {status}")
+        self.header = header
+        self.status = status
+
+
+@blueprint.errorhandler(Unauthorized)
+def refused(refusal: Unauthorized) -> tuple[Response, int, dict[str, str]]:
+    code = "InvalidAuthenticationToken" if refusal.status == 401 else "Forbidden"
+    body = {"error": {"code": code, "message": "Access token is not accepted."}}
+    return jsonify(body), refusal.status, {"WWW-Authenticate": refusal.header}
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """A validated token: its claims, and what was noted when it was issued."""
+
+    claims: dict[str, t.Any]
+    issued: Issued
+
+
+def caller(here: Tenant, scope: str | None, resource: str) -> Caller:
+    """Validate the request's token.
+
+    :param scope: the short name of the scope it must hold, if any.
+    :raises Unauthorized: with the challenge that fits.
+    """
+    claims = _decode(here, resource)
+    issued = here.issued.get(str(claims.get("uti")))
+    if issued is None:
+        raise Unauthorized(challenges.invalid_token(here, "Unknown access token."))
+    _check_continuously(here, issued, "cp1" in claims.get("xms_cc", []))
+    held = str(claims.get("scp", "")).split()
+    if scope and scope not in held:
+        full = scope if resource == GRAPH else f"{resource}/{scope}"
+        raise Unauthorized(challenges.insufficient_scope(full), 403)
+    _check_context(here, scope, claims)
+    return Caller(claims, issued)
+
+
+def _decode(here: Tenant, resource: str) -> dict[str, t.Any]:
+    """Return the claims of a token that is genuine, for ``resource``, and in time."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not token:
+        text = "The authentication failed because of missing 'Authorization' header."
+        raise Unauthorized(challenges.invalid_token(here, text))
+    try:
+        header = jwt.get_unverified_header(token)
+        key = here.keys.by_kid(header.get("kid"))
+        if key is None:
+            raise jwt.InvalidKeyError
+        claims = jwt.decode(
+            token,
+            key.public,
+            algorithms=["RS256"],
+            audience=resource,
+            issuer=here.issuer,
+            options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+        )
+    except jwt.PyJWTError:
+        text = "The access token is invalid."
+        raise Unauthorized(challenges.invalid_token(here, text)) from None
+    if claims["exp"] <= here.now() + here.settings.clock_skew:
+        raise Unauthorized(challenges.invalid_token(here, "Lifetime is over."))
+    return claims
+
+
+def _check_continuously(here: Tenant, issued: Issued, capable: bool) -> None:
+    """Refuse a token that an event has overtaken.
+
+    Clients without CP1 get no claims: Microsoft's APIs send claims challenges to
+    clients that declared they can handle them.
+    """
+    user = issued.user
+    if issued.at <= user.revoked_at:
+        header = challenges.revoked(here, user.revoked_at)
+    elif issued.address != user.address:
+        header = challenges.moved(here, issued.at, user.address)
+    else:
+        return
+    if not capable:
+        header = challenges.invalid_token(here, "The access token is no longer valid.")
+    raise Unauthorized(header)
+
+
+def _check_context(here: Tenant, scope: str | None, claims: dict[str, t.Any]) -> None:
+    """Refuse a token without the authentication context that path or scope need."""
+    path = request.path.removeprefix("/api")
+    for place, value in here.contexts.items():
+        if not (place == path or (scope and scope_matches(place, [scope]))):
+            continue
+        if value not in claims.get("acrs", []):
+            raise Unauthorized(*challenges.context(here, value))
+
+
+def _profile(who: Caller) -> dict[str, t.Any]:
+    user = who.issued.user
+    return {
+        "id": user.object_id,
+        "displayName": user.name,
+        "userPrincipalName": user.username,
+        "mail": user.username,
+    }
+
+
+def _messages() -> dict[str, t.Any]:
+    return {
+        "value": [
+            {
+                "id": str(number),
+                "subject": subject,
+                "from": {"emailAddress": {"name": sender}},
+            }
+            for number, (sender, subject) in enumerate(_MAIL, 1)
+        ]
+    }
+
+
+@blueprint.get("/api/me")
+def me() -> dict[str, t.Any]:
+    here = tenant()
+    return _profile(caller(here, "Profile.Read", here.api_resource))
+
+
+@blueprint.get("/api/mail")
+def mail() -> dict[str, t.Any]:
+    here = tenant()
+    caller(here, "Mail.Read", here.api_resource)
+    return _messages()
+
+
+@blueprint.get("/api/payroll")
+def payroll() -> dict[str, t.Any]:
+    here = tenant()
+    who = caller(here, "Payroll.Read", here.api_resource)
+    return {"employee": who.issued.user.name, "salary": 4200, "currency": "EUR"}
+
+
+@blueprint.get("/api/busy")
+def busy() -> dict[str, t.Any]:
+    here = tenant()
+    caller(here, "Busy.Read", here.api_resource)
+    return {"value": [{"start": "09:00", "end": "10:30", "status": "busy"}]}
+
+
+@blueprint.route("/api/echo", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+def echo() -> dict[str, t.Any]:
+    """Say what arrived, so that a repeated call can be seen to be complete."""
+    here = tenant()
+    who = caller(here, None, here.api_resource)
+    return {
+        "method": request.method,
+        "user": who.issued.user.username,
+        "query": request.args.to_dict(),
+        "form": request.form.to_dict(),
+        "files": {n: len(f.read()) for n, f in request.files.items()},
+        "json": request.get_json(silent=True),
+        "size": request.content_length or 0,
+    }
+
+
+@blueprint.get("/graph/v1.0/me")
+def graph_me() -> dict[str, t.Any]:
+    return _profile(caller(tenant(), "User.Read", GRAPH))
+
+
+@blueprint.get("/graph/v1.0/me/messages")
+def graph_messages() -> dict[str, t.Any]:
+    caller(tenant(), "Mail.Read", GRAPH)
+    return _messages()

@@ -1,0 +1,133 @@
+"""The emulator's authorities: Entra, B2C user flows, and a plain OpenID provider.
+
+What each publishes and how it words what the others word alike. They share the people,
+sign-ins and policies of one tenant. Sources: Microsoft's "Azure AD B2C: Authentication
+protocols" and "B2C error codes"; OpenID Connect Core and Discovery 1.0.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .model import B2C
+from .model import EDIT_POLICY
+from .model import OPENID
+from .model import RESET_POLICY
+from .model import SIGN_IN_POLICY
+from .model import Authority
+from .model import SignIn
+from .refusals import Refusal
+from .refusals import identifiers
+from .tenant import Tenant
+
+Claims = dict[str, t.Any]
+_POLICIES = {name.lower(): name for name in (SIGN_IN_POLICY, RESET_POLICY, EDIT_POLICY)}
+_B2C_TEXTS = {
+    90077: "User does not have an existing session and request prompt parameter has a"
+    " value of 'None'.",
+    90080: "The provided grant has expired. Please re-authenticate and try again.",
+    90091: "The user has cancelled entering self-asserted information.",
+    90118: "The user has forgotten their password.",
+    90129: "The provided grant has been revoked. Please reauthenticate and try again.",
+}
+#: Which of them stands for a code of Entra's.
+_AS_B2C = {50058: 90077, 50173: 90129}
+_PLAIN_CLAIMS = ("aud", "iss", "iat", "exp", "auth_time", "nonce", "sub", "acr")
+
+
+def find(here: Tenant, name: str, policy: str = "") -> Authority:
+    """Return the authority that a URL's segments name.
+
+    :raises Refusal: AADSTS90002.
+    """
+    if name == "openid" and not policy:
+        return Authority(OPENID, "openid")
+    known = not policy or policy.lower() in _POLICIES
+    if not (known and here.known(name)):
+        raise Refusal(90002)
+    if policy:
+        return Authority(B2C, f"{name}/{policy}", _POLICIES[policy.lower()])
+    return Authority(path=name)
+
+
+def issuer(here: Tenant, authority: Authority) -> str:
+    """Return the issuer; for any tenant Entra publishes a template."""
+    if authority.kind == OPENID:
+        at_root = here.settings.openid_at_root
+        return here.base_url if at_root else f"{here.base_url}/openid"
+    if authority.kind == B2C:
+        return f"{here.base_url}/{here.id}/v2.0/"
+    shared = authority.path in ("common", "organizations")
+    return here.issuer.replace(here.id, "{tenantid}") if shared else here.issuer
+
+
+def url(here: Tenant, kind: str, policy: str = SIGN_IN_POLICY) -> str:
+    """Return the authority's URL as an app's settings have it."""
+    if kind == OPENID:
+        return issuer(here, Authority(OPENID))
+    base = f"{here.base_url}/{here.id}"
+    return f"{base}/{policy}" if kind == B2C else base
+
+
+def settings_of(here: Tenant, kind: str) -> dict[str, t.Any]:
+    """Return the ``MSAL_*`` settings in which an app at this authority differs."""
+    if kind == OPENID:
+        return {"MSAL_OIDC_AUTHORITY": url(here, kind)}
+    own = {"MSAL_AUTHORITY": url(here, kind), "MSAL_INSTANCE_DISCOVERY": False}
+    if kind == B2C:
+        own["MSAL_RESET_PASSWORD_AUTHORITY"] = url(here, kind, RESET_POLICY)
+        own["MSAL_EDIT_PROFILE_AUTHORITY"] = url(here, kind, EDIT_POLICY)
+    return own
+
+
+def id_claims(
+    here: Tenant, authority: Authority, sign_in: SignIn, claims: Claims
+) -> Claims:
+    """Return the claims of an ID token of Entra's as this authority has them."""
+    own = {**claims, "iss": issuer(here, authority)}
+    user = sign_in.user
+    if authority.kind == B2C:
+        for name in ("tid", "sid", "login_hint", "preferred_username", "email", "amr"):
+            del own[name]
+        name = here.settings.policy_claim
+        own[name] = authority.policy if name == "tfp" else authority.policy.lower()
+        return {**own, "sub": user.object_id, "emails": [user.username], "ver": "1.0"}
+    if authority.kind == OPENID:
+        plain = {name: own[name] for name in _PLAIN_CLAIMS if name in own}
+        return {"acr": "0", **plain}
+    return {**claims, "iss": here.issuer}
+
+
+def redirect_fields(
+    here: Tenant, authority: Authority, refusal: Refusal
+) -> dict[str, str]:
+    """Return the fields of an error response at the redirect URI."""
+    fields = refusal.redirect_fields(here.pages_url)
+    if authority.kind == B2C:
+        code = _AS_B2C.get(refusal.code, 90080)
+        error = "interaction_required" if code == 90077 else fields["error"]
+        return {**b2c_fields(code), "error": error}
+    if authority.kind == OPENID:
+        return {"error": fields["error"], "error_description": refusal.text}
+    return fields
+
+
+def body(here: Tenant, authority: Authority, refusal: Refusal) -> dict[str, t.Any]:
+    """Return the token endpoint's error envelope."""
+    full = refusal.body(here.pages_url)
+    if authority.kind == B2C and full["error"] == "invalid_grant":
+        code = _AS_B2C.get(refusal.code, 90080)
+        return {**b2c_fields(code), "error": "invalid_grant"}
+    if authority.kind != OPENID:
+        return full
+    return {"error": full["error"], "error_description": refusal.text}
+
+
+def b2c_fields(code: int) -> dict[str, str]:
+    """Return a user flow's error; its code is in the description only."""
+    _, correlation, stamp = identifiers()
+    return {
+        "error": "access_denied",
+        "error_description": f"AADB2C{code}: {_B2C_TEXTS[code]}\r\n"
+        f"Correlation ID: {correlation}\r\nTimestamp: {stamp}\r\n",
+    }

@@ -1,0 +1,105 @@
+"""Discovery documents and key sets: of this tenant, of any (``common``), of others."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import Blueprint
+from flask import Response
+from flask import abort
+from flask import jsonify
+
+from . import authorities
+from .refusals import Refusal
+from .tenant import tenant
+
+discovery = Blueprint("discovery", __name__)
+jwks = Blueprint("jwks", __name__)
+
+
+@discovery.errorhandler(Refusal)
+@jwks.errorhandler(Refusal)
+def refused(refusal: Refusal) -> tuple[Response, int]:
+    return jsonify(refusal.body(tenant().pages_url)), refusal.kind.status
+
+
+@discovery.get("/<name>/v2.0/.well-known/openid-configuration")
+@discovery.get("/<name>/<policy>/v2.0/.well-known/openid-configuration")
+@discovery.get("/tfp/<name>/<policy>/v2.0/.well-known/openid-configuration")
+def document(name: str, policy: str = "") -> dict[str, t.Any]:
+    """Return the document with the fields that Entra's has.
+
+    The pages that a browser visits may be on plain http; MSAL wants https for the
+    token endpoint only.
+    """
+    here = tenant()
+    authority = authorities.find(here, name, policy)
+    api = f"{here.base_url}/{authority.path}"
+    pages = f"{here.pages_url}/{authority.path}"
+    return {
+        "token_endpoint": f"{api}/oauth2/v2.0/token",
+        "token_endpoint_auth_methods_supported": [
+            "client_secret_post",
+            "private_key_jwt",
+            "client_secret_basic",
+        ],
+        "jwks_uri": f"{api}/discovery/v2.0/keys",
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "subject_types_supported": ["pairwise"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "response_types_supported": ["code", "id_token", "code id_token"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "issuer": authorities.issuer(here, authority),
+        "request_uri_parameter_supported": False,
+        "authorization_endpoint": f"{pages}/oauth2/v2.0/authorize",
+        "http_logout_supported": True,
+        "frontchannel_logout_supported": True,
+        "end_session_endpoint": f"{pages}/oauth2/v2.0/logout",
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "acr"]
+        + ["nonce", "preferred_username", "name", "tid", "ver", "email", "sid"],
+        "tenant_region_scope": None,
+        "cloud_instance_name": "localhost",
+        "msgraph_host": here.https_url.removeprefix("https://"),
+    }
+
+
+@jwks.get("/<name>/discovery/v2.0/keys")
+@jwks.get("/<name>/<policy>/discovery/v2.0/keys")
+@jwks.get("/tfp/<name>/<policy>/discovery/v2.0/keys")
+def keys(name: str, policy: str = "") -> dict[str, t.Any]:
+    here = tenant()
+    authority = authorities.find(here, name, policy)
+    return here.keys.jwks(authorities.issuer(here, authority))
+
+
+@discovery.get("/openid/.well-known/openid-configuration", defaults={"root": False})
+@discovery.get("/.well-known/openid-configuration", defaults={"root": True})
+def plain_document(root: bool) -> dict[str, t.Any]:
+    """Return what OpenID Connect Discovery 1.0 asks for, and nothing of Microsoft's."""
+    here = tenant()
+    if root is not here.settings.openid_at_root:
+        abort(404)
+    authority = authorities.find(here, "openid")
+    api, pages = f"{here.base_url}/openid", f"{here.pages_url}/openid"
+    scopes = ["openid", "profile"] + ["offline_access"] * here.settings.openid_offline
+    found = {
+        "issuer": authorities.issuer(here, authority),
+        "authorization_endpoint": f"{pages}/authorize",
+        "token_endpoint": f"{api}/token",
+        "jwks_uri": f"{api}/jwks",
+        "response_types_supported": ["code"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": scopes,
+    }
+    if here.settings.openid_sign_out:
+        found["end_session_endpoint"] = f"{pages}/logout"
+    return found
+
+
+@jwks.get("/openid/jwks")
+def plain_keys() -> dict[str, t.Any]:
+    """Return the keys, with what RFC 7517 and RFC 7518 need of them alone."""
+    keys = tenant().keys.jwks("")["keys"]
+    needed = ("kty", "use", "kid", "n", "e")
+    return {"keys": [{name: key[name] for name in needed} for key in keys]}

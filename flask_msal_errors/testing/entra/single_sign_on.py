@@ -1,0 +1,104 @@
+"""The browser's single sign-on session at Entra: a cookie, and signing out.
+
+Source: Microsoft's "OpenID Connect on the Microsoft identity platform", sign-out.
+"""
+
+from __future__ import annotations
+
+import secrets
+import typing as t
+import urllib.parse
+
+from flask import Blueprint
+from flask import Response
+from flask import g
+from flask import make_response
+from flask import redirect
+from flask import render_template
+from flask import request
+
+from . import authorities
+from . import rules
+from .model import Browser
+from .redirects import may_return_to
+from .tenant import Tenant
+from .tenant import tenant
+
+blueprint = Blueprint("logout", __name__)
+
+
+def _cookie(here: Tenant) -> str:
+    """Return the cookie's name; cookies of ``localhost`` reach every port of it."""
+    return f"ESTSAUTH{urllib.parse.urlsplit(here.pages_url).port}"
+
+
+def browser(here: Tenant) -> Browser:
+    """Return this browser's session, a new one if it has none."""
+    if "browser" not in g:
+        key = request.cookies.get(_cookie(here), "")
+        if key not in here.browsers:
+            key = secrets.token_urlsafe(24)
+            here.browsers[key] = Browser()
+        g.browser_key, g.browser = key, here.browsers[key]
+    return t.cast(Browser, g.browser)
+
+
+def remember(here: Tenant, response: Response) -> Response:
+    """Give the browser its session's cookie."""
+    browser(here)
+    response.set_cookie(
+        _cookie(here),
+        g.browser_key,
+        httponly=True,
+        samesite="Lax",
+        secure=here.pages_url.startswith("https:"),
+    )
+    return response
+
+
+@blueprint.route("/<name>/oauth2/v2.0/logout", methods=["GET", "POST"])
+@blueprint.route("/<name>/<policy>/oauth2/v2.0/logout", methods=["GET", "POST"])
+@blueprint.route("/tfp/<name>/<policy>/oauth2/v2.0/logout", methods=["GET", "POST"])
+@blueprint.route("/<name>/logout", methods=["GET", "POST"])
+def logout(name: str, policy: str = "") -> Response:
+    """End the single sign-on session, here and (front-channel) in the app.
+
+    A ``logout_hint`` ends that user's session only.
+    """
+    here = tenant()
+    authorities.find(here, name, policy)
+    with here.lock:
+        ended = _end(here, request.values.get("logout_hint", ""))
+    frames = _frames(here, ended)
+    target = _way_back()
+    if target and not frames:
+        return t.cast(Response, redirect(target, 302))
+    page = render_template("signed_out.html", frames=frames, target=target)
+    return make_response(page)
+
+
+def _way_back() -> str:
+    """Return where the app wants the person next, if that is on this machine."""
+    target = request.values.get("post_logout_redirect_uri", "")
+    if not may_return_to(target):
+        return ""
+    state = request.values.get("state")
+    mark = "&" if "?" in target else "?"
+    return target + (f"{mark}{urllib.parse.urlencode({'state': state})}" * bool(state))
+
+
+def _end(here: Tenant, hint: str) -> list[str]:
+    """Forget the hinted user's sign-in, or all; return the sids that ended."""
+    sign_ins = browser(here).sign_ins
+    user = rules.hinted(here, hint) if hint else None
+    keys = [user.key] if user else list(sign_ins)
+    return [sign_ins.pop(key).sid for key in keys if key in sign_ins]
+
+
+def _frames(here: Tenant, sids: list[str]) -> list[str]:
+    """Return the addresses that tell the app; Entra sends ``sid`` alone."""
+    base = here.settings.frontchannel_logout_uri
+    if not base:
+        return []
+    mark = "&" if "?" in base else "?"
+    return [f"{base}{mark}{urllib.parse.urlencode({'sid': sid})}" for sid in sids]

@@ -1,0 +1,210 @@
+"""The token endpoint: codes and refresh tokens in, signed tokens or an error out.
+
+Source: Microsoft's "OAuth 2.0 authorization code flow" and captured bodies.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import hmac
+import secrets
+import typing as t
+
+from flask import Blueprint
+from flask import Response
+from flask import g
+from flask import jsonify
+from flask import request
+
+from . import authorities
+from . import rules
+from . import tokens
+from .claims import Wanted
+from .claims import parse_claims
+from .client_auth import authenticate
+from .model import B2C
+from .model import GRAPH
+from .model import OIDC_SCOPES
+from .model import OPENID
+from .model import Ask
+from .model import Authority
+from .model import RefreshToken
+from .model import SignIn
+from .refusals import Refusal
+from .refusals import entra_headers
+from .tenant import Tenant
+from .tenant import tenant
+
+CODE_LIFETIME = 600
+blueprint = Blueprint("token", __name__)
+blueprint.after_request(entra_headers)
+
+
+@blueprint.errorhandler(Refusal)
+def refused(refusal: Refusal) -> tuple[Response, int]:
+    body = authorities.body(tenant(), g.get("authority", Authority()), refusal)
+    return jsonify(body), refusal.kind.status
+
+
+@blueprint.post("/<name>/oauth2/v2.0/token")
+@blueprint.post("/<name>/<policy>/oauth2/v2.0/token")
+@blueprint.post("/tfp/<name>/<policy>/oauth2/v2.0/token")
+@blueprint.post("/<name>/token")
+def token(name: str, policy: str = "") -> Response:
+    """Answer a token request."""
+    here = tenant()
+    g.authority = authorities.find(here, name, policy)
+    with here.lock:
+        authenticate(here, request)
+        grants = {"authorization_code": redeem_code, "refresh_token": refresh}
+        grant = grants.get(request.form.get("grant_type", ""))
+        if grant is None:
+            raise Refusal(70003)
+        return jsonify(grant(here))
+
+
+def redeem_code(here: Tenant) -> dict[str, t.Any]:
+    """Exchange an authorization code, which is bound to this request's client."""
+    form = request.form
+    code = here.codes.get(form.get("code", ""))
+    if code is None:
+        raise Refusal(9002313)
+    if code.used:
+        raise Refusal(54005)
+    if here.now() > code.at + CODE_LIFETIME:
+        raise Refusal(70008)
+    check_authority(code.ask.authority)
+    if code.ask.get("redirect_uri") != form.get("redirect_uri"):
+        raise Refusal(500112)
+    check_verifier(code.ask, form.get("code_verifier", ""))
+    code.used = True
+    scopes = requested(here, form.get("scope")) or code.ask.scopes
+    wanted = parse_claims(form.get("claims"))
+    rules.check_silent(here, code.sign_in, scopes, wanted)
+    return answer(here, code.sign_in, scopes, wanted, code.ask)
+
+
+def check_authority(granted: Authority) -> None:
+    """Refuse what another authority, or another user flow, granted."""
+    asked = g.authority
+    if (granted.kind, granted.policy) != (asked.kind, asked.policy):
+        raise Refusal(9002313)
+
+
+def check_verifier(ask: Ask, verifier: str) -> None:
+    """Verify PKCE (RFC 7636); both methods, as Entra does."""
+    expected = ask.get("code_challenge")
+    if not expected and not verifier:
+        return
+    if ask.get("code_challenge_method").upper() == "S256":
+        digest = hashlib.sha256(verifier.encode()).digest()
+        verifier = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    if not hmac.compare_digest(expected.encode(), verifier.encode()):
+        raise Refusal(501481)
+
+
+def refresh(here: Tenant) -> dict[str, t.Any]:
+    """Exchange a refresh token, unless a policy wants the user."""
+    held = here.refresh_tokens.get(request.form.get("refresh_token", ""))
+    if held is None:
+        raise Refusal(9002313)
+    if here.settings.one_time_refresh_tokens and held.used:
+        raise Refusal(70008)
+    check_authority(held.authority)
+    scopes = requested(here, request.form.get("scope"))
+    wanted = parse_claims(request.form.get("claims"))
+    if here.faults.loop:
+        raise Refusal(50196)
+    rules.check_silent(here, held.sign_in, scopes, wanted)
+    held.used = True
+    sign_in = held.sign_in
+    if wanted.address:
+        sign_in = dataclasses.replace(sign_in, address=wanted.address)
+    return answer(here, sign_in, scopes, wanted, None)
+
+
+def requested(here: Tenant, text: str | None) -> tuple[str, ...]:
+    """Return the full scopes of a token request."""
+    scopes = tuple(here.full_scope(scope) for scope in (text or "").split())
+    rules.check_scopes(here, scopes)
+    resources = {s.rpartition("/")[0] for s in scopes if s not in OIDC_SCOPES}
+    if len(resources) > 1 and g.authority.kind != OPENID:
+        raise Refusal(28000)
+    return scopes
+
+
+def for_one_resource(
+    here: Tenant, scopes: tuple[str, ...], sign_in: SignIn
+) -> tuple[str, list[str]]:
+    """Return the first resource that is asked for, and the names of its scopes.
+
+    A token serves one resource; without any, OIDC scopes alone make a Graph token.
+    """
+    wanted = [scope for scope in scopes if scope not in OIDC_SCOPES]
+    if not wanted:
+        return GRAPH, [s for s in ("openid", "profile", "email") if s in scopes]
+    resource = wanted[0].rpartition("/")[0]
+    pool = sorted(sign_in.user.consents) if f"{resource}/.default" in wanted else wanted
+    names = [s.rpartition("/")[2] for s in pool if s.rpartition("/")[0] == resource]
+    return resource, [name for name in names if name != ".default"]
+
+
+def granted(resource: str, names: list[str], asked: list[str]) -> str:
+    """Return the ``scope`` member: Graph's scopes in the form they were asked for.
+
+    ``.default`` comes back beside what it stood for (captured in token caches of
+    Azure's command line).
+    """
+    full = [name if name in OIDC_SCOPES else f"{resource}/{name}" for name in names]
+    if f"{resource}/.default" in asked:
+        full.append(f"{resource}/.default")
+    short = resource == GRAPH and not any(scope in asked for scope in full)
+    return " ".join(names if short else full)
+
+
+def answer(
+    here: Tenant,
+    sign_in: SignIn,
+    scopes: tuple[str, ...],
+    wanted: Wanted,
+    ask: Ask | None,
+) -> dict[str, t.Any]:
+    """Return the success body; every member as Entra sends it, and when."""
+    resource, names = for_one_resource(here, scopes, sign_in)
+    asked = (request.form.get("scope") or (ask.get("scope") if ask else "")).split()
+    lifetime = max(0, here.settings.token_lifetime - 1)
+    body: dict[str, t.Any] = {
+        "token_type": "Bearer",
+        "scope": granted(resource, names, asked),
+        "expires_in": lifetime,
+        "ext_expires_in": lifetime,
+        "access_token": tokens.access_token(here, sign_in, resource, names, wanted),
+    }
+    if here.settings.refresh_in is not None:
+        body["refresh_in"] = here.settings.refresh_in
+    if "offline_access" in scopes:
+        body["refresh_token"] = f"1.AX{secrets.token_urlsafe(48)}"
+        token = RefreshToken(sign_in, g.authority)
+        here.refresh_tokens[body["refresh_token"]] = token
+    if "openid" in scopes:
+        body["id_token"] = tokens.id_token(here, sign_in, ask, g.authority)
+    if request.form.get("client_info") == "1":
+        body["client_info"] = tokens.client_info(here, sign_in.user, g.authority)
+    return as_authority(body, asked, ask is None)
+
+
+def as_authority(
+    body: dict[str, t.Any], asked: list[str], refreshed: bool
+) -> dict[str, t.Any]:
+    """Return the success body without what this authority does not send."""
+    dropped = set()
+    if g.authority.kind == B2C and not set(asked) - set(OIDC_SCOPES):
+        dropped = {"access_token", "scope", "expires_in", "ext_expires_in"}
+    if g.authority.kind == OPENID:
+        # What was asked for need not be said again (RFC 6749, 5.1), and an ID token
+        # need not come at a refresh (OpenID Connect Core, 12.2).
+        dropped = {"ext_expires_in", "client_info", "scope"}
+        dropped |= {"id_token"} if refreshed else set()
+    return {name: value for name, value in body.items() if name not in dropped}

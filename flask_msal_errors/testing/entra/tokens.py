@@ -1,0 +1,169 @@
+"""Signed tokens: what Entra puts into access tokens, ID tokens and ``client_info``.
+
+It also forges ID tokens for tests that attack a client's validation.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections.abc as cabc
+import hashlib
+import hmac
+import json
+import typing as t
+import uuid
+
+import jwt
+
+from . import authorities
+from .claims import Wanted
+from .model import Ask
+from .model import Authority
+from .model import Issued
+from .model import SignIn
+from .model import User
+from .tenant import Tenant
+
+Claims = dict[str, t.Any]
+Hook = t.Callable[[Claims, Claims], t.Any]
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _compact(value: t.Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def client_info(tenant: Tenant, user: User, authority: Authority) -> str:
+    """Return the ``client_info`` from which MSAL makes its home account id."""
+    flow = f"-{authority.policy.lower()}" if authority.policy else ""
+    return _base64url(_compact({"uid": user.object_id + flow, "utid": tenant.id}))
+
+
+def _lifetime(tenant: Tenant) -> Claims:
+    start = int(tenant.now()) + tenant.settings.clock_skew
+    return {"iat": start, "nbf": start, "exp": start + tenant.settings.token_lifetime}
+
+
+def _proof(sign_in: SignIn) -> Claims:
+    """Return the claims that say how, and for which contexts, the user signed in."""
+    claims: Claims = {"amr": ["pwd", "mfa"] if sign_in.mfa else ["pwd"]}
+    if sign_in.acrs:
+        claims["acrs"] = sorted(sign_in.acrs)
+    return claims
+
+
+def subject(user: User, audience: str) -> str:
+    """Return the pairwise ``sub``: another one at every audience."""
+    text = f"{user.object_id}|{audience}".encode()
+    return _base64url(hashlib.sha256(text).digest())
+
+
+def _sign(tenant: Tenant, claims: Claims, header: Claims) -> str:
+    key = tenant.keys.current
+    return jwt.encode(claims, key.private, algorithm="RS256", headers=header)
+
+
+def access_token(
+    tenant: Tenant,
+    sign_in: SignIn,
+    resource: str,
+    scopes: cabc.Iterable[str],
+    wanted: Wanted,
+) -> str:
+    """Sign an access token and let the APIs know of it.
+
+    ``xms_cc`` is there when the client declared CP1: then the API may answer with
+    claims challenges.
+    """
+    user = sign_in.user
+    kid = tenant.keys.current.kid
+    uti = uuid.uuid4().hex
+    claims = {
+        "aud": resource,
+        "iss": tenant.issuer,
+        **_lifetime(tenant),
+        "acr": "1",
+        **_proof(sign_in),
+        "azp": tenant.client_id,
+        "azpacr": "1",
+        "ipaddr": sign_in.address,
+        "name": user.name,
+        "oid": user.object_id,
+        "preferred_username": user.username,
+        "scp": " ".join(scopes),
+        "sid": sign_in.sid,
+        "sub": subject(user, resource),
+        "tid": tenant.id,
+        "uti": uti,
+        "ver": "2.0",
+    }
+    if wanted.capable:
+        claims["xms_cc"] = ["cp1"]
+    with tenant.lock:
+        tenant.issued[uti] = Issued(user, tenant.now(), sign_in.address)
+    return _sign(tenant, claims, {"kid": kid})
+
+
+def id_token(
+    tenant: Tenant, sign_in: SignIn, ask: Ask | None, authority: Authority
+) -> str:
+    """Sign an ID token; ``ask`` is the sign-in it answers, ``None`` at a refresh."""
+    user = sign_in.user
+    header: Claims = {"typ": "JWT", "alg": "RS256", "kid": tenant.keys.current.kid}
+    claims: Claims = {
+        "aud": tenant.client_id,
+        "iss": tenant.issuer,
+        **_lifetime(tenant),
+        **_proof(sign_in),
+        "auth_time": int(sign_in.at) + tenant.settings.clock_skew,
+        "email": user.username,
+        "login_hint": user.hint,
+        "name": user.name,
+        "oid": user.object_id,
+        "preferred_username": user.username,
+        "sid": sign_in.sid,
+        "sub": subject(user, tenant.client_id),
+        "tid": tenant.id,
+        "uti": uuid.uuid4().hex,
+        "ver": "2.0",
+    }
+    if ask and ask.get("nonce"):
+        claims["nonce"] = ask.get("nonce")
+    met = [acr for acr in ask.wanted.acr_values if acr in sign_in.acrs] if ask else []
+    if met:
+        claims["acr"] = met[0]
+    claims = authorities.id_claims(tenant, authority, sign_in, claims)
+    hook = tenant.settings.id_token_hook
+    changed = hook(claims, header) if hook else None
+    if isinstance(changed, str):
+        return changed
+    return _sign(tenant, changed if changed is not None else claims, header)
+
+
+def forger(
+    tenant: Tenant, alg: str, kid: str | None, drop: cabc.Iterable[str], changes: Claims
+) -> Hook:
+    """Return an ID-token hook that changes claims and signs with ``alg``.
+
+    ``HS256`` signs with the *public* key, as the known confusion attack does; ``none``
+    leaves the signature empty.
+    """
+    dropped = frozenset(drop)
+
+    def hook(claims: Claims, header: Claims) -> str:
+        key = tenant.keys.current
+        kept = {k: v for k, v in {**claims, **changes}.items() if k not in dropped}
+        head = {**header, "alg": alg, "kid": kid or header["kid"]}
+        if alg == "RS256":
+            return jwt.encode(kept, key.private, algorithm=alg, headers=head)
+        text = f"{_base64url(_compact(head))}.{_base64url(_compact(kept))}"
+        if alg == "none":
+            return f"{text}."
+        # PyJWT refuses a PEM as an HMAC secret, so the attack is written out.
+        digest = hmac.new(key.public_pem(), text.encode(), hashlib.sha256).digest()
+        return f"{text}.{_base64url(digest)}"
+
+    return hook

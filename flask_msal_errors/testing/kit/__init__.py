@@ -1,0 +1,1 @@
+"""Tools for tests and servers: test clients, the requests log, TLS."""

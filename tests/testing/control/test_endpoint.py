@@ -1,0 +1,161 @@
+"""The switches over HTTP, as a program in another language uses them."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+import pytest
+import requests
+
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing.control.endpoint import FIELDS
+from flask_msal_errors.testing.control.endpoint import SWITCHES
+
+
+def flip(entra: Emulator, **given: t.Any) -> requests.Response:
+    """Flip a switch."""
+    return requests.post(entra.control_url, json=given, timeout=10)
+
+
+def state(entra: Emulator) -> t.Any:
+    """What ``GET /control`` says."""
+    return requests.get(entra.control_url, timeout=10).json()
+
+
+class TestHealth:
+    def test_both_ports(self, entra: Emulator) -> None:
+        """It answers where the pages are, and leaves no trace."""
+        reply = requests.get(entra.health_url, timeout=10)
+        assert (reply.status_code, reply.json()) == (200, {"status": "ok"})
+        assert entra.counters == {} and entra.calls == []
+
+
+class TestSwitches:
+    def test_all_are_described(self) -> None:
+        """Each switch has its fields listed, and the list has no other."""
+        assert set(FIELDS) == set(SWITCHES)
+
+    @pytest.mark.parametrize(
+        ("given", "where", "words"),
+        [
+            ({"do": "revoke", "user": "ada"}, "people", "sessions revoked"),
+            ({"do": "expire_password", "user": "ada"}, "people", "password expired"),
+            ({"do": "require_mfa"}, "policies", "Everyone needs MFA for everything"),
+            (
+                {"do": "require_mfa", "user": "ada", "scope": "Mail.Read"},
+                "policies",
+                "Ada Lovelace needs MFA for Mail.Read",
+            ),
+            (
+                {"do": "require_context", "place": "/mail", "context": "c2"},
+                "policies",
+                "/mail demands authentication context c2",
+            ),
+            ({"do": "throttle", "seconds": 1000}, "faults", "token: 429 for 1000 s"),
+            ({"do": "throttle", "target": "api"}, "faults", "api: 429 for 30 s"),
+            ({"do": "slow", "seconds": 1, "drip": True}, "faults", "dripping, 1 s"),
+            ({"do": "slow", "seconds": 2.5, "drip": False}, "faults", "slow, 2.5 s"),
+            ({"do": "broken", "target": "jwks"}, "faults", "jwks: broken JSON"),
+        ],
+    )
+    def test_effects(
+        self, entra: Emulator, given: dict[str, t.Any], where: str, words: str
+    ) -> None:
+        """A switch is on, and the state says so."""
+        assert words not in str(state(entra)[where])
+        reply = flip(entra, **given)
+        assert reply.json() == {"done": given["do"], "result": None}
+        assert words in str(state(entra)[where])
+
+    @pytest.mark.parametrize(
+        ("more", "after", "body"),
+        [
+            ({}, "30", "Too Many Requests"),
+            ({"retry_after": None}, None, "Too Many Requests"),
+            ({"retry_after": "date"}, "GMT", "Too Many Requests"),
+            ({"body": "json"}, "30", '"error"'),
+        ],
+    )
+    def test_throttle(
+        self, entra: Emulator, more: dict[str, t.Any], after: str | None, body: str
+    ) -> None:
+        """Without more, it throttles as ``entra.throttle()`` does."""
+        flip(entra, do="throttle", target="api", **more)
+        url = f"{entra.api_url}/me"
+        reply = requests.get(url, verify=entra.ca_file, timeout=10)
+        assert reply.status_code == 429 and body in reply.text
+        found = reply.headers.get("Retry-After")
+        assert found is None if after is None else str(found).endswith(after)
+
+    def test_result(self, entra: Emulator) -> None:
+        """A switch that makes a new secret tells it."""
+        result = flip(entra, do="secret_rotated").json()["result"]
+        assert result == entra.client_secret
+
+    def test_consent(self, entra: Emulator) -> None:
+        """Consent can be given in advance, and be taken back."""
+        given = {"user": "ada", "scope": "Mail.Read"}
+        flip(entra, do="give_consent", **given)
+        assert entra.users["ada"].consents == {entra.scope("Mail.Read")}
+        flip(entra, do="withdraw_consent", **given)
+        assert entra.users["ada"].consents == set()
+
+    def test_asked(self, entra: Emulator, client: t.Any) -> None:
+        """What an app asked is told, without secrets; its own requests are not."""
+        result = client.sign_in("Mail.Read")
+        shown = state(entra)
+        assert [asked["endpoint"] for asked in shown["asked"]] == ["authorize", "token"]
+        assert shown["asked"][1]["grant_type"] == "authorization_code"
+        assert shown["counters"]["token.200"] == 1 and "control" not in str(shown)
+        assert result["access_token"] not in str(shown)
+        flip(entra, do="reset")
+        assert state(entra)["asked"] == []
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ({}, '"do" is one of revoke, '),
+            ({"do": "explode"}, '"do" is one of revoke, '),
+            ({"do": ["revoke"]}, '"do" is one of revoke, '),
+            ({"do": "revoke"}, "revoke needs 'user'"),
+            ({"do": "revoke", "user": "bob"}, "no user 'bob', but ada, grace"),
+            ({"do": "revoke", "user": 1}, "revoke: user is a text"),
+            ({"do": "loop", "user": "ada"}, "loop: it takes no fields, not user"),
+            ({"do": "throttle", "second": 3}, "it takes seconds, target, body, "),
+            ({"do": "throttle", "seconds": "3"}, "seconds is a number of seconds"),
+            ({"do": "throttle", "seconds": True}, "seconds is a number of seconds"),
+            ({"do": "throttle", "body": "xml"}, 'body is one of "plain", "json"'),
+            ({"do": "throttle", "target": "moon"}, "target is one of token, api"),
+            ({"do": "slow", "drip": 1}, "drip is true or false"),
+            ({"do": "header_form", "header_form": "x"}, "header_form is one of "),
+        ],
+    )
+    def test_mistakes(
+        self, entra: Emulator, given: dict[str, t.Any], said: str
+    ) -> None:
+        """A mistake changes nothing, and the answer says what is right."""
+        before = state(entra)
+        reply = flip(entra, **given)
+        assert reply.status_code == 400 and said in reply.json()["error"]
+        assert state(entra) == before
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"revoke"', b"null"])
+    def test_no_object(self, entra: Emulator, body: bytes) -> None:
+        """Anything but a JSON object is refused."""
+        headers = {"Content-Type": "application/json"}
+        url = entra.control_url
+        assert requests.post(url, body, headers=headers, timeout=10).status_code == 400
+
+    @pytest.mark.parametrize(
+        "kind", ["text/plain", "application/x-www-form-urlencoded"]
+    )
+    def test_forms_of_other_pages(self, entra: Emulator, kind: str) -> None:
+        """What a page of any origin could send unasked is refused."""
+        body = '{"do": "loop"}'
+        headers = {"Content-Type": kind}
+        url = entra.control_url
+        assert requests.post(url, body, headers=headers, timeout=10).status_code == 415
+        asked = requests.options(url, headers={"Origin": "http://evil.example"})
+        assert not re.search("access-control", str(asked.headers), re.I)
+        assert state(entra)["faults"] == []

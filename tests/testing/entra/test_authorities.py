@@ -1,0 +1,219 @@
+"""The emulator's B2C tenant and its provider that is not Microsoft's."""
+
+from __future__ import annotations
+
+import urllib.parse
+
+import jwt
+import pytest
+
+from flask_msal_errors.testing.entra.model import OIDC_SCOPES
+
+REDIRECT_URI = "http://localhost:5000/auth/callback"
+MICROSOFT = ("tid", "oid", "preferred_username", "ver", "sid", "uti", "login_hint")
+
+
+class App:
+    """An app that speaks OpenID Connect by hand."""
+
+    def __init__(self, entra, http, authority, **config):
+        self.entra = entra
+        self.http = http
+        self.person = entra.person()
+        url = authority if "openid" in authority else f"{authority}/v2.0"
+        self.document = http.get(f"{url}/.well-known/openid-configuration").json()
+
+    def authorize(self, **params):
+        given = {
+            "client_id": self.entra.client_id,
+            "response_type": "code",
+            "redirect_uri": REDIRECT_URI,
+            "scope": "openid offline_access",
+            "state": "the-state",
+            "client_info": "1",
+        }
+        query = urllib.parse.urlencode({**given, **params})
+        return f"{self.document['authorization_endpoint']}?{query}"
+
+    def answer(self, **params):
+        return self.person.authorize(self.authorize(**params)).params
+
+    def token(self, **form):
+        given = {
+            "client_id": self.entra.client_id,
+            "client_secret": self.entra.client_secret,
+            "redirect_uri": REDIRECT_URI,
+            "client_info": "1",
+        }
+        return self.http.post(self.document["token_endpoint"], data={**given, **form})
+
+    def redeemed(self, **params):
+        code = self.answer(**params)["code"]
+        return self.token(grant_type="authorization_code", code=code).json()
+
+    def claims(self, token):
+        keys = self.http.get(self.document["jwks_uri"]).json()["keys"]
+        return jwt.decode(
+            token,
+            jwt.PyJWK.from_dict(keys[0], "RS256"),
+            algorithms=["RS256"],
+            audience=self.entra.client_id,
+            issuer=self.document["issuer"],
+        )
+
+
+@pytest.fixture
+def b2c(entra, http):
+    return App(entra, http, entra.config("b2c")["MSAL_AUTHORITY"])
+
+
+@pytest.fixture
+def plain(entra, http):
+    return App(entra, http, entra.config("openid")["MSAL_OIDC_AUTHORITY"])
+
+
+class TestB2C:
+    def test_document(self, entra, b2c):
+        """A policy has endpoints of its own, and the tenant's issuer, with a slash."""
+        path = f"/{entra.tenant_id}/B2C_1_signin/"
+        for name in ("token_endpoint", "jwks_uri", "authorization_endpoint"):
+            assert path in b2c.document[name]
+        issuer = b2c.document["issuer"]
+        assert issuer.endswith(f"/{entra.tenant_id}/v2.0/")
+
+    def test_no_access_token_without_an_api(self, entra, b2c):
+        """OpenID scopes alone make an ID token alone."""
+        assert "access_token" not in b2c.redeemed()
+        with_api = b2c.redeemed(scope=f"openid {entra.scope('Mail.Read')}")
+        assert "access_token" in with_api
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("tfp", "B2C_1_signin"), ("acr", "b2c_1_signin")]
+    )
+    def test_claims(self, entra, b2c, name, value):
+        """The policy is in one of two claims, and addresses in a list."""
+        entra.policy_claim = name
+        claims = b2c.claims(b2c.redeemed()["id_token"])
+        assert claims[name] == value and claims["emails"] == ["ada@contoso.example"]
+        assert not {"preferred_username", "tid", "sid"} & set(claims)
+
+    @pytest.mark.parametrize(
+        ("button", "code"), [("cancel", "AADB2C90091"), ("forgot", "AADB2C90118")]
+    )
+    def test_errors(self, b2c, button, code):
+        """The code is in the description alone."""
+        page = b2c.person.visit(b2c.authorize(), stop_at="pick")
+        ctx = page.text.partition('name="ctx" value="')[2].partition('"')[0]
+        url = f"{b2c.entra.pages_url}/login"
+        reply = b2c.person.post(url, {"ctx": ctx, "action": button})
+        query = urllib.parse.urlsplit(reply.headers["Location"]).query
+        fields = dict(urllib.parse.parse_qsl(query))
+        assert fields.pop("error_description").startswith(f"{code}: The user has ")
+        assert fields == {"error": "access_denied", "state": "the-state"}
+
+    def test_code_of_another_policy(self, entra, http, b2c):
+        """Codes and refresh tokens are of their policy."""
+        authority = entra.config("b2c")["MSAL_RESET_PASSWORD_AUTHORITY"]
+        other = App(entra, http, authority)
+        code = b2c.answer()["code"]
+        reply = other.token(grant_type="authorization_code", code=code)
+        assert reply.status_code == 400 and "error_codes" not in reply.json()
+        held = b2c.redeemed()["refresh_token"]
+        reply = other.token(grant_type="refresh_token", refresh_token=held)
+        assert reply.json()["error_description"].startswith("AADB2C90080")
+
+    def test_no_session(self, b2c):
+        """prompt=none without a session."""
+        fields = b2c.answer(prompt="none")
+        assert fields["error"] == "interaction_required"
+        assert fields["error_description"].startswith("AADB2C90077")
+
+    def test_unknown_policy(self, entra, http):
+        """A policy that the tenant does not have."""
+        url = f"{entra.authority}/B2C_1_other/v2.0/.well-known/openid-configuration"
+        assert http.get(url).status_code == 400
+
+
+class TestPlain:
+    def test_nothing_of_microsofts(self, entra, plain):
+        """Not in the document, the answer, the tokens or the token response."""
+        answer = plain.answer()
+        assert set(answer) == {"code", "state"}
+        body = plain.token(grant_type="authorization_code", code=answer["code"]).json()
+        assert set(body) == {
+            *("token_type", "expires_in", "access_token"),
+            *("refresh_token", "id_token"),
+        }
+        assert not set(MICROSOFT) & set(plain.claims(body["id_token"]))
+        assert not [name for name in plain.document if "ms" in name.split("_")]
+        assert set(plain.document["scopes_supported"]) <= set(OIDC_SCOPES)
+
+    def test_refresh(self, plain):
+        """A refresh brings no ID token and no scope."""
+        held = plain.redeemed()["refresh_token"]
+        body = plain.token(
+            grant_type="refresh_token", refresh_token=held, scope="openid"
+        ).json()
+        assert set(body) == {"token_type", "expires_in", "access_token"}
+
+    def test_errors(self, entra, plain):
+        """Two members, and no more."""
+        body = plain.token(grant_type="refresh_token", refresh_token="x").json()
+        assert set(body) == {"error", "error_description"}
+        assert "AADSTS" not in body["error_description"]
+        fields = plain.answer(prompt="none")
+        assert fields["error"] == "login_required"
+        assert "AADSTS" not in fields["error_description"]
+
+    @pytest.mark.parametrize("levels", ["c1", "c1 c2"])
+    def test_acr(self, plain, levels):
+        """The first of acr_values is reached, and told."""
+        token = plain.redeemed(acr_values=levels)["id_token"]
+        assert plain.claims(token)["acr"] == "c1"
+        assert plain.claims(plain.redeemed()["id_token"])["acr"] == "0"
+
+    def test_no_claims(self, plain):
+        """A claims parameter is refused."""
+        assert plain.answer(claims="{}")["error"] == "invalid_request"
+
+    def test_switches(self, entra, http, plain):
+        """No refresh tokens, no sign-out, no path: the document says so."""
+        entra.openid_offline = entra.openid_sign_out = False
+        entra.openid_at_root = True
+        root = entra.config("openid")["MSAL_OIDC_AUTHORITY"]
+        assert urllib.parse.urlsplit(root).path == ""
+        found = http.get(f"{root}/.well-known/openid-configuration").json()
+        assert "offline_access" not in found["scopes_supported"]
+        assert "end_session_endpoint" not in found and found["issuer"] == root
+        old = http.get(f"{root}/openid/.well-known/openid-configuration")
+        assert old.status_code == 404
+        assert plain.answer()["error"] == "invalid_scope"
+
+    def test_code_of_entra(self, entra, http, plain):
+        """A code of the one provider is nothing to the other."""
+        tenant = App(entra, http, entra.authority)
+        code = tenant.answer()["code"]
+        reply = plain.token(grant_type="authorization_code", code=code)
+        assert reply.json()["error"] == "invalid_grant"
+
+
+class TestHosts:
+    @pytest.mark.parametrize(
+        ("host", "issuer"),
+        [
+            ("login.microsoftonline.us", "https://login.microsoftonline.us/{0}/v2.0"),
+            ("contoso.ciamlogin.com", "https://{0}.ciamlogin.com/{0}/v2.0"),
+            (None, None),
+        ],
+    )
+    def test_goes_by(self, entra, http, host, issuer):
+        """The tenant's documents and tokens name the host that it plays."""
+        url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
+        home = entra.tenant.https_url
+        entra.host = host
+        found = http.get(url).json()
+        expected = issuer.format(entra.tenant_id) if issuer else entra.issuer
+        assert found["issuer"] == entra.issuer == expected
+        base = f"https://{host}" if host else home
+        assert found["token_endpoint"].startswith(f"{base}/")
+        assert found["authorization_endpoint"].startswith(entra.pages_url)
