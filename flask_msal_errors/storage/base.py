@@ -7,6 +7,7 @@ this is in ``backends``.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import typing as t
 from datetime import timedelta
@@ -15,6 +16,7 @@ from flask import Flask
 from flask_session.base import ServerSideSessionInterface
 
 from .. import signals
+from ..request_state import of_request
 from . import locks
 from .errors import backend_errors
 from .errors import unavailable
@@ -33,6 +35,18 @@ _LONGEST_KEY = 230
 _PAGE_HEADERS = (
     *("Content-Encoding", "Content-Range", "ETag", "Last-Modified", "Location"),
 )
+
+
+@dataclasses.dataclass
+class _Opened:
+    """Ids of sessions, as this request found or left them."""
+
+    loaded: str = ""
+    """It came out of the store."""
+    given_up: str = ""
+    """It stands in for a session whose id was given up."""
+    refused: str = ""
+    """It was deleted while this request ran, so it was not saved."""
 
 
 def whole_seconds(lifetime: timedelta) -> int:
@@ -66,7 +80,7 @@ class Guarded(ServerSideSessionInterface):
             app.logger.error("%s", unavailable("a session was loaded", error))
             return None
         if session:
-            session.msal_loaded = session.sid
+            of_request(_Opened, request).loaded = session.sid
         return session
 
     def _mark_abandoned(self, app: Flask, request: t.Any, session: t.Any) -> None:
@@ -77,12 +91,13 @@ class Guarded(ServerSideSessionInterface):
         """
         came = request.cookies.get(app.config["SESSION_COOKIE_NAME"])
         if came and session.sid != came and self._is_buried(self._get_store_id(came)):
-            session.msal_abandoned = session.sid
+            of_request(_Opened, request).given_up = session.sid
 
     def should_set_cookie(self, app: Flask, session: t.Any) -> bool:
-        refused = getattr(session, "msal_refused", False)
-        refused = refused or getattr(session, "msal_abandoned", "") == session.sid
-        return not refused and super().should_set_cookie(app, session)
+        opened = of_request(_Opened)
+        if session.sid in (opened.given_up, opened.refused):
+            return False
+        return bool(super().should_set_cookie(app, session))
 
     def save_session(self, app: Flask, session: t.Any, response: t.Any) -> None:
         """Save, or answer 503 instead of a page whose session would be lost."""
@@ -112,14 +127,15 @@ class Guarded(ServerSideSessionInterface):
     def _upsert_session(
         self, session_lifetime: timedelta, session: t.Any, store_id: str
     ) -> None:
-        if getattr(session, "msal_loaded", "") != session.sid:
+        opened = of_request(_Opened)
+        if opened.loaded != session.sid:
             self.write_entry(store_id, session, session_lifetime)
             # Front-channel logout may know a new id before it is written.
             if self._is_buried(store_id):
                 self.remove_entry(store_id)
-                session.msal_refused = True
+                opened.refused = session.sid
         elif not self.replace_entry(store_id, session, session_lifetime):
-            session.msal_refused = True
+            opened.refused = session.sid
 
     def _delete_session(self, store_id: str) -> None:
         self._bury(store_id)
