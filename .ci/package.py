@@ -21,8 +21,10 @@ PACKAGE = "flask_msal_errors"
 GENERATED = {"PKG-INFO", f"{PACKAGE}.egg-info"}
 NEEDED_TO_TEST = {
     "CHANGES.rst",
+    "CONTRIBUTING.rst",
     "LICENSE",
     "README.rst",
+    "SECURITY.md",
     "pyproject.toml",
     "setup.cfg",
     "tests/conftest.py",

@@ -1,7 +1,7 @@
-"""Readers of config values: Python values or environment texts into checked values.
+"""Parsers of configuration values: Python values or strings of the environment.
 
-Each takes what stands in a config and returns a value of its one type, or raises a
-``ValueError`` that completes the sentence "it must …". Knows no key.
+Each returns a checked value of one type, or raises a ``ValueError`` whose message
+completes the sentence "it must …". Knows no key.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BOOLEANS = {
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
 
-Reader: t.TypeAlias = cabc.Callable[[t.Any], t.Any]
+Parser: t.TypeAlias = cabc.Callable[[t.Any], t.Any]
 
 
 def _require(condition: object, must: str) -> None:
@@ -33,19 +33,19 @@ def _require(condition: object, must: str) -> None:
         raise ValueError(must)
 
 
-def as_text(value: t.Any) -> str:
-    """A text; a whole number, which JSON decoding made of one, is turned back."""
+def as_string(value: t.Any) -> str:
+    """Return a string; a whole number, which JSON decoding made of one, becomes one."""
     # Flask's from_prefixed_env decodes 12345 to an int; a float or a boolean does not
     # say any more how it was written (1e3, 1000.0).
     if type(value) is int:
         value = str(value)
-    must = "be a text; in the environment, put '\"' around what reads as JSON"
+    must = "be a string; in the environment, put '\"' around what reads as JSON"
     _require(isinstance(value, str), must)
     return str(value).strip()
 
 
 def _decoded(value: t.Any) -> t.Any:
-    """A value with JSON lists and objects of the environment decoded."""
+    """Decode a JSON list or object of the environment; keep other values."""
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
             return json.loads(value)
@@ -55,17 +55,17 @@ def _decoded(value: t.Any) -> t.Any:
 
 
 def as_words(value: t.Any) -> tuple[str, ...]:
-    """Words without duplicates: a list, or a text split on blanks and commas."""
+    """Return words, each once: of a list, or a string split at blanks and commas."""
     value = _decoded(value)
     items = value if isinstance(value, (list, tuple, set, frozenset)) else [value]
     items = [i.decode(errors="replace") if isinstance(i, bytes) else i for i in items]
-    must = "be a list of texts, or one text with blanks or commas between them"
+    must = "be a list of strings, or one string with blanks or commas between them"
     _require(all(isinstance(item, str) for item in items), must)
     return tuple(dict.fromkeys(" ".join(items).replace(",", " ").split()))
 
 
 def as_scopes(value: t.Any) -> tuple[str, ...]:
-    """Scopes without those that MSAL adds itself (and refuses to be given)."""
+    """Return scopes without those that MSAL adds itself (and refuses to be given)."""
     return tuple(word for word in as_words(value) if word not in _RESERVED_SCOPES)
 
 
@@ -104,7 +104,7 @@ def as_flag(value: t.Any) -> bool:
 
 
 def as_verify(value: t.Any) -> bool | str:
-    """A boolean, or the path of a CA bundle as ``requests`` takes it."""
+    """Return a boolean, or the path of a CA bundle as ``requests`` takes it."""
     try:
         return as_flag(value)
     except ValueError:
@@ -153,7 +153,7 @@ def as_count(value: t.Any) -> int:
     return int(number)
 
 
-def one_of(*choices: str, because: str = "") -> Reader:
+def one_of(*choices: str, because: str = "") -> Parser:
     def read(value: t.Any) -> str:
         must = f"be one of {', '.join(choices)}{because}"
         _require(isinstance(value, str) and value.strip().lower() in choices, must)
@@ -163,8 +163,8 @@ def one_of(*choices: str, because: str = "") -> Reader:
 
 
 def _split(value: t.Any, must: str) -> urllib.parse.SplitResult:
-    """The parts of an absolute URL that has no blanks, user, or control characters."""
-    text = as_text(value)
+    """Split an absolute URL that has no blanks, user or control characters."""
+    text = as_string(value)
     _require(text.isprintable() and not re.search(r"[\s<>{}\\]", text), must)
     try:
         parts = urllib.parse.urlsplit(text)
@@ -200,19 +200,19 @@ def as_oidc_authority(value: t.Any) -> str:
 
 
 def as_browser_url(value: t.Any) -> str:
-    """Where a browser is sent: https, or http on this machine (RFC 8252 §8.3)."""
+    """Return a URL for browsers: https, or http on this machine (RFC 8252 §8.3)."""
     must = (
         "be an absolute https URL without a fragment (http only for localhost and"
         " 127.0.0.1)"
     )
     parts = _split(value, must)
     local = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    _require((parts.scheme == "https" or local) and "#" not in as_text(value), must)
+    _require((parts.scheme == "https" or local) and "#" not in as_string(value), must)
     return parts.geturl()
 
 
 def as_path_or_url(value: t.Any) -> str:
-    text = as_text(value)
+    text = as_string(value)
     if not text.startswith("/"):
         return as_browser_url(text)
     # Browsers read "//host" and "/\host" as another host.
@@ -223,7 +223,7 @@ def as_path_or_url(value: t.Any) -> str:
 
 def as_url_prefix(value: t.Any) -> str:
     must = "be a path such as /auth: it starts with one / and does not end with one"
-    text = as_text(value)
+    text = as_string(value)
     _require(re.fullmatch(r"(/[\w.~-]+)+", text, re.ASCII), must)
     return text
 
@@ -231,14 +231,14 @@ def as_url_prefix(value: t.Any) -> str:
 def as_credential(
     value: t.Any,
 ) -> str | dict[str, t.Any] | cabc.Callable[[], t.Any]:
-    """A client secret; MSAL's dict of a certificate, an assertion or a managed
-    identity; or a function that returns one of them.
+    """Return a client secret; MSAL's dict of a certificate, an assertion or a managed
+    identity; or a function that returns one of these.
     """
     if callable(value):
         return t.cast("cabc.Callable[[], t.Any]", value)
     value = _decoded(value)
     if not isinstance(value, cabc.Mapping):
-        return as_text(value)
+        return as_string(value)
     shapes = (
         {"private_key", "thumbprint"},
         {"private_key", "public_certificate"},

@@ -1,6 +1,6 @@
-"""Every ``MSAL_*`` key: its meaning, default and check, read once into frozen settings.
+"""The ``MSAL_*`` keys: meaning, default and check, read once into frozen settings.
 
-Knows what a valid value looks like; knows nothing of Flask or of who uses the value.
+Knows what a valid value looks like; knows nothing of Flask or of the value's users.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PREFIX = "MSAL_"
 
 
 def _key(
-    read: parsers.Reader,
+    read: parsers.Parser,
     doc: str,
     default: t.Any = dataclasses.MISSING,
     *,
@@ -30,10 +30,9 @@ def _key(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Every ``MSAL_*`` key as an attribute: ``MSAL_CLIENT_ID`` is ``client_id``.
+    """All ``MSAL_*`` keys as attributes: ``MSAL_CLIENT_ID`` is ``client_id``.
 
-    Each field's ``metadata["doc"]`` says what it is for. The ``repr`` leaves the
-    secrets out.
+    Each field's ``metadata["doc"]`` describes it. The ``repr`` leaves secrets out.
 
     ``MSAL_CLIENT_CREDENTIAL`` may be, besides a secret:
 
@@ -47,25 +46,25 @@ class Settings:
       ``"ResourceId"`` or ``"ObjectId"`` with its ``Id``;
     * a function that returns a secret or one of these dicts.
 
-    A PFX file and a function's answer may change while the app runs: when the provider
-    refuses the credential, it is read once more, and the request repeated once.
+    A PFX file and the result of a function may change while the app runs: when the
+    provider refuses the credential, it is read again and the request is repeated once.
 
-    :raises ConfigurationError: if settings contradict each other.
+    :raises ConfigurationError: settings contradict each other.
     """
 
     client_id: str = _key(
-        parsers.as_text, "Application (client) ID of the app registration."
+        parsers.as_string, "Application (client) ID of the app registration."
     )
     client_credential: str | dict[str, t.Any] | cabc.Callable[[], t.Any] = _key(
         parsers.as_credential,
-        "Client secret; MSAL's dict (in the environment: JSON) for a certificate, an"
-        " assertion or a managed identity; or a function that returns one of them.",
+        "Client secret; or MSAL's dict (in the environment: JSON) for a certificate, an"
+        " assertion or a managed identity; or a function that returns one of these.",
         secret=True,
     )
     authority: str | None = _key(
         parsers.as_authority,
-        "Entra authority, e.g. https://login.microsoftonline.com/<tenant ID>; this or"
-        " MSAL_OIDC_AUTHORITY.",
+        "Entra authority, e.g. https://login.microsoftonline.com/<tenant ID>. Set"
+        " either this or MSAL_OIDC_AUTHORITY.",
         None,
     )
     oidc_authority: str | None = _key(
@@ -75,34 +74,34 @@ class Settings:
     )
     scopes: tuple[str, ...] = _key(
         parsers.as_scopes,
-        "Scopes of a sign-in that no page asks other scopes for.",
+        "Scopes to ask for when a page names none.",
         (),
     )
     client_capabilities: tuple[str, ...] = _key(
         parsers.as_words,
-        "Capabilities told to Entra; CP1 says that claims challenges are handled."
-        " Default CP1, with MSAL_OIDC_AUTHORITY none.",
+        "Client capabilities sent to Entra; CP1 says that claims challenges are"
+        " handled. Default: CP1, or none with MSAL_OIDC_AUTHORITY.",
         ("CP1",),
     )
     redirect_uri: str | None = _key(
         parsers.as_browser_url,
-        "Redirect URI as registered; by default the callback's URL as Flask sees it.",
+        "Redirect URI as registered. By default, the callback's URL as Flask sees it.",
         None,
     )
     reset_password_authority: str | None = _key(
         parsers.as_authority,
-        "B2C: authority of the password reset policy, for who forgot theirs.",
+        "B2C: authority of the password reset policy.",
         None,
     )
     edit_profile_authority: str | None = _key(
         parsers.as_authority,
-        "B2C: authority of the profile editing policy, for"
-        " login_url(policy='edit_profile').",
+        "B2C: authority of the profile editing policy, which"
+        " login_url(policy='edit_profile') opens.",
         None,
     )
     response_mode: str = _key(
         parsers.one_of("query", "form_post"),
-        "How the code comes back: query or form_post (never in a URL or log).",
+        "How the code comes back: query, or form_post to keep it out of URLs and logs.",
         "query",
     )
     prompt: str | None = _key(
@@ -113,48 +112,50 @@ class Settings:
             "create",
             because=" (none is for hidden frames: a sign-in page could never be shown)",
         ),
-        "Prompt of a first sign-in: login, select_account, consent or create.",
+        "Prompt at the first sign-in: login, select_account, consent or create.",
         None,
     )
     domain_hint: str | None = _key(
-        parsers.as_text, "Domain whose sign-in page is shown at once.", None
+        parsers.as_string,
+        "Domain of the users: Entra shows its sign-in page directly.",
+        None,
     )
     allowed_tenants: tuple[str, ...] = _key(
         parsers.as_tenants,
-        "Tenant IDs that may sign in; * for all. Needed with an authority of common or"
-        " organizations.",
+        "IDs of the tenants that may sign in; * allows all. Required if the authority"
+        " is common or organizations.",
         (),
     )
     post_logout: str | None = _key(
         parsers.as_path_or_url,
-        "Path or URL that a browser ends on after sign-out.",
+        "Path or URL to go to after sign-out.",
         None,
     )
     http_timeout: float = _key(
         parsers.as_seconds,
-        "Seconds that a call of the identity provider may take.",
+        "Time limit of a call to the identity provider, in seconds.",
         10.0,
     )
     http_retries: int = _key(
-        parsers.as_count, "How often a failed connect is repeated.", 1
+        parsers.as_count, "How often to retry a connection that fails.", 1
     )
     http_client: object | None = _key(
         parsers.as_http_client,
-        "Own HTTP client; any but a requests.Session needs timeouts of its own.",
+        "Your own HTTP client. Unless it is a requests.Session, set its timeouts.",
         None,
     )
     verify: bool | str = _key(
         parsers.as_verify,
-        "Check TLS certificates: true, false or the path of a CA bundle.",
+        "Whether to check TLS certificates: true, false, or the path of a CA bundle.",
         True,
     )
     instance_discovery: bool | None = _key(
         parsers.as_flag,
-        "Let Microsoft vouch for the authority; false for private clouds.",
+        "Whether Microsoft has to confirm the authority; false for private clouds.",
         None,
     )
     flow_lifetime: int = _key(
-        parsers.as_whole_seconds, "Seconds that a person has for signing in.", 3600
+        parsers.as_whole_seconds, "Seconds that a user has to finish a sign-in.", 3600
     )
     reauth_limit: int = _key(
         parsers.as_limit,
@@ -162,26 +163,28 @@ class Settings:
         3,
     )
     reauth_window: int = _key(
-        parsers.as_whole_seconds, "Seconds within which MSAL_REAUTH_LIMIT counts.", 300
+        parsers.as_whole_seconds,
+        "Period in which MSAL_REAUTH_LIMIT counts, in seconds.",
+        300,
     )
     replay_limit: int = _key(
         parsers.as_count,
-        "Largest interrupted form that is kept, in bytes; 0 keeps none.",
+        "Largest form to keep during a sign-in, in bytes; 0 keeps none.",
         1_048_576,
     )
     encryption_keys: tuple[str, ...] = _key(
         parsers.as_encryption_keys,
-        "Fernet keys for records in the session store, newest first; none, no"
-        " encryption.",
+        "Fernet keys that encrypt tokens and forms in the session store, newest first."
+        " Without any, nothing is encrypted.",
         (),
         secret=True,
     )
     url_prefix: str = _key(
-        parsers.as_url_prefix, "Path of the sign-in routes.", "/auth"
+        parsers.as_url_prefix, "Path under which the sign-in routes are.", "/auth"
     )
 
     def __post_init__(self) -> None:
-        """Refuse settings that are fine one by one, but not together."""
+        """Refuse settings that are valid alone but not together."""
         if bool(self.authority) is bool(self.oidc_authority):
             found = "both are" if self.authority else "neither is"
             raise ConfigurationError(
@@ -200,13 +203,14 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, config: cabc.Mapping[str, t.Any]) -> Settings:
-        """Settings of a Flask config or an environment; other keys are ignored.
+        """Return the settings in a Flask config or an environment.
 
-        A value may be of its Python type or a text as an environment has it. ``None``
-        and, except for lists, ``""`` mean that a key is not set.
+        Other keys are ignored. A value may have its Python type or be a string, as in
+        an environment. ``None`` and, except for lists, ``""`` mean "not set".
 
-        :raises ConfigurationError: names the key, the kind of its value (never the
-            value, which may be a secret) and the remedy.
+        :raises ConfigurationError: a key is wrong or missing. The message names the
+            key, the type of its value (never the value, which may be a secret) and
+            the remedy.
         """
         fields = {key_of(field.name): field for field in dataclasses.fields(cls)}
         _refuse_unknown(config, fields)
@@ -225,7 +229,7 @@ class Settings:
 
 
 def key_of(name: str) -> str:
-    """The configuration key of a field: ``key_of("client_id") == "MSAL_CLIENT_ID"``."""
+    """Return the configuration key of a field: ``MSAL_CLIENT_ID`` of ``client_id``."""
     return PREFIX + name.upper()
 
 
@@ -255,6 +259,11 @@ def _refuse_unknown(
 
 
 def _kind(value: object) -> str:
-    kinds = {bool: "a boolean", int: "a whole number", float: "a number", str: "a text"}
+    kinds = {
+        bool: "a boolean",
+        int: "a whole number",
+        float: "a number",
+        str: "a string",
+    }
     article = f"of type {type(value).__name__}"
     return kinds.get(type(value), article)

@@ -270,7 +270,7 @@ def checked(scopes: cabc.Sequence[str]) -> list[str]:
         listed = None
     # The characters of a text are texts, too.
     if listed is None or isinstance(scopes, (str, bytes)):
-        raise ConfigurationError('scopes must be a list of texts: ["Mail.Read"].')
+        raise ConfigurationError('scopes must be a list of strings: ["Mail.Read"].')
     if len(listed) > 1 and any(scope.endswith("/.default") for scope in listed):
         raise ConfigurationError(
             f"scopes are {listed!r}, but Entra takes /.default alone (AADSTS70011): "

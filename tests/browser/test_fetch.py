@@ -1,9 +1,7 @@
-"""README's script for front ends that fetch, in a real Chromium."""
+"""The documentation's script for front ends that fetch, in a real Chromium."""
 
 from __future__ import annotations
 
-import re
-import textwrap
 import typing as t
 from pathlib import Path
 
@@ -17,7 +15,7 @@ if t.TYPE_CHECKING:
     from playwright.sync_api import Browser
     from playwright.sync_api import Page
 
-README = (Path(__file__).parents[2] / "README.rst").read_text("utf-8")
+SCRIPT = Path(__file__).parents[2] / "docs" / "examples" / "fetch.js"
 PAGE = """<!doctype html><title>Fetch</title>
 <button id="load">Load</button><button id="save">Save</button><pre></pre>
 <script>{script}
@@ -30,17 +28,11 @@ save.onclick = async () => show(await call("/api", {{method: "POST", body: "x=1"
 </script>"""
 
 
-def script() -> str:
-    found = re.findall(r"code-block:: javascript\n\n((?:(?: {4}.*)?\n)+)", README)
-    assert len(found) == 1
-    return textwrap.dedent(found[0])
-
-
 def add_views(live: LiveApp) -> None:
     @live.app.get("/page")
     @live.auth.login_required
     def page() -> str:
-        return PAGE.format(script=script())
+        return PAGE.format(script=SCRIPT.read_text("utf-8"))
 
     @live.app.route("/api", methods=["GET", "POST"])
     @live.auth.login_required(acrs="c1")

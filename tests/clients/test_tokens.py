@@ -501,7 +501,7 @@ class TestChecked:
     @pytest.mark.parametrize("scopes", ["Mail.Read", b"x", [1], [None], None, 5])
     def test_no_list(self, scopes: t.Any) -> None:
         """A text in place of a list is a mistake that MSAL would misread."""
-        with pytest.raises(ConfigurationError, match="list of texts"):
+        with pytest.raises(ConfigurationError, match="list of strings"):
             checked(scopes)
 
     def test_default_beside_others(self) -> None:

@@ -157,7 +157,7 @@ class TestProcess:
         told = environment(entra, MSAL_URL_PREFIX="auth/")
         done = flask(tmp_path, "check", **told)
         assert done.returncode == 1
-        assert done.stdout.startswith("fix      settings: MSAL_URL_PREFIX is a text")
+        assert done.stdout.startswith("fix      settings: MSAL_URL_PREFIX is a string")
         assert "Traceback" not in done.stderr
 
     def test_without_an_app(self, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import textwrap
 import typing as t
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -197,13 +196,11 @@ class TestFrontEnd:
         assert person.get(url + "/api/mail", headers=headers).json() == {"count": 3}
 
     def test_script(self) -> None:
-        """The script is README's, which a browser test drives."""
-        readme = (EXAMPLES.parents[1] / "README.rst").read_text("utf-8")
-        (block,) = re.findall(
-            r"code-block:: javascript\n\n((?:(?: {4}.*)?\n)+)", readme
-        )
-        script = (EXAMPLES / "fetch.js").read_text("utf-8")
-        assert textwrap.dedent(block).strip() == script.strip()
+        """The guide shows the script that a browser test drives, and none beside it."""
+        guide = (EXAMPLES.parent / "guides" / "fetch.rst").read_text("utf-8")
+        shown = re.findall(r"literalinclude:: (.+)\n   :language: javascript", guide)
+        assert shown == ["../examples/fetch.js"]
+        assert "code-block:: javascript" not in guide
 
 
 class TestOperation:

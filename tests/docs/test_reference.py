@@ -18,7 +18,9 @@ from pathlib import Path
 import certifi
 import pytest
 import requests
+from flask import Flask
 
+from flask_msal_errors import MsalAuth
 from flask_msal_errors import errors
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
@@ -47,6 +49,23 @@ class TestNames:
         assert ".. setting::" not in text
 
 
+def create_app(config: dict[str, t.Any], folder: Path) -> Flask:
+    """Make the sample's app: its page /mail calls the Graph at GRAPH_URL."""
+    app = Flask("live", instance_path=str(folder))
+    app.config.update(config)
+    auth = MsalAuth(app)
+
+    @app.get("/mail")
+    @auth.login_required
+    def mail() -> t.Any:
+        with auth.requests_session(["Mail.Read"]) as graph:
+            reply = graph.get(app.config["GRAPH_URL"] + "/me/messages")
+        reply.raise_for_status()
+        return reply.json()
+
+    return app
+
+
 class TestTestKit:
     def test_sample(
         self, entra: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -55,7 +74,7 @@ class TestTestKit:
         app = types.ModuleType("yourapp")
         monkeypatch.setitem(sys.modules, "yourapp", app)
         monkeypatch.setattr(
-            app, "create_app", lambda config: LiveApp(entra, tmp_path).app, False
+            app, "create_app", lambda config: create_app(config, tmp_path), False
         )
         (block,) = BLOCK.findall(text_of("testing.rst"))
         names: dict[str, t.Any] = {"__name__": "docs"}

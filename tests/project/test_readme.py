@@ -1,7 +1,8 @@
-"""README's Python code, run as it stands, and its table of keys."""
+"""README: short, its code runs as it stands, and what it names exists."""
 
 from __future__ import annotations
 
+import configparser
 import dataclasses
 import re
 import textwrap
@@ -9,40 +10,17 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from flask import Flask
 
-from flask_msal_errors import MsalAuth
 from flask_msal_errors import Settings
 
-README = (Path(__file__).parents[2] / "README.rst").read_text("utf-8")
-
-
-def code_blocks() -> list[str]:
-    found = re.findall(r"code-block:: python\n\n((?:(?: {4}.*)?\n)+)", README)
-    return [textwrap.dedent(block) for block in found]
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.rst").read_text("utf-8")
 
 
 def defined_by(block: str) -> dict[str, t.Any]:
-    names: dict[str, t.Any] = {"__name__": "readme", "pytest": pytest}
+    names: dict[str, t.Any] = {"__name__": "readme"}
     exec(compile(block, "README.rst", "exec"), names)
     return names
-
-
-def create_app(config: dict[str, t.Any], folder: Path) -> Flask:
-    """An app as README's test has one: its page /mail calls the Graph at GRAPH_URL."""
-    app = Flask("live", instance_path=str(folder))
-    app.config.update(config)
-    auth = MsalAuth(app)
-
-    @app.get("/mail")
-    @auth.login_required
-    def mail() -> t.Any:
-        with auth.requests_session(["Mail.Read"]) as graph:
-            reply = graph.get(app.config["GRAPH_URL"] + "/me/messages")
-        reply.raise_for_status()
-        return reply.json()
-
-    return app
 
 
 class TestCode:
@@ -54,29 +32,37 @@ class TestCode:
         monkeypatch.chdir(tmp_path)
         for key, value in entra.config(MSAL_SCOPES="User.Read").items():
             monkeypatch.setenv(f"FLASK_{key}", str(value))
-        app = defined_by(code_blocks()[0])["create_app"]()
+        (block,) = re.findall(r"code-block:: python\n\n((?:(?: {4}.*)?\n)+)", README)
+        app = defined_by(textwrap.dedent(block))["create_app"]()
         reply = app.test_client().get("/mail", headers={"Accept": "text/html"})
         assert reply.status_code == 302
         assert reply.location.startswith(f"{entra.pages_url}/{entra.tenant_id}/")
         assert "Mail.Read" in reply.location
 
-    def test_sample_test(
-        self, entra: t.Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The sample test passes against an app that calls an API."""
-        names = defined_by(code_blocks()[1])
-        names["create_app"] = lambda config: create_app(config, tmp_path)
-        url = names["url"].__wrapped__(entra, monkeypatch)
-        names["test_revoked_session"](entra, next(url))
-        url.close()
 
+class TestText:
+    def test_length(self) -> None:
+        """It is read in a few minutes; the documentation has the rest."""
+        assert len(README.split()) <= 1000
 
-class TestKeys:
-    def test_table(self) -> None:
-        """The table lists every key of the settings with its own description."""
-        rows = re.findall(r"\* - ``(MSAL_\w+)``\n +- ?.*\n +- (.*)", README)
-        fields = dataclasses.fields(Settings)
-        documented = {key: doc.replace("\\*", "*") for key, doc in rows}
-        assert documented == {
-            f"MSAL_{field.name.upper()}": field.metadata["doc"] for field in fields
+    def test_files(self) -> None:
+        """Every file that it names is there."""
+        named = re.findall(r"``((?:docs/[\w/.-]*|\w+\.(?:rst|md)))``", README)
+        assert len(named) > 5
+        assert [name for name in named if not (ROOT / name).exists()] == []
+
+    def test_keys(self) -> None:
+        """Every key that it names is one, and every key has a sentence of its own."""
+        docs = {
+            f"MSAL_{field.name.upper()}": field.metadata["doc"]
+            for field in dataclasses.fields(Settings)
         }
+        assert set(re.findall(r"\bMSAL_[A-Z_]+\b", README)) <= set(docs)
+        assert [key for key, doc in docs.items() if not doc.endswith(".")] == []
+        assert len(set(docs.values())) == len(docs)
+
+    def test_repository(self) -> None:
+        """It is installed from the repository that setup.cfg names."""
+        parser = configparser.ConfigParser()
+        parser.read(ROOT / "setup.cfg", "utf-8")
+        assert f"git+{parser['metadata']['url']}" in README
