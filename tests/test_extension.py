@@ -482,7 +482,7 @@ class TestUser:
         """Past half of its life, any view renews session and record."""
         app = make(**entra.config())
         MsalAuth(app)
-        records = app.extensions["flask_msal_errors"].signin._records
+        records = app.extensions["flask_msal_errors"].records
         renewed: list[str] = []
         records.renew = lambda handle: not renewed.append(handle)
         claims = {"iss": "i", "sub": "s", "name": "Ada"}

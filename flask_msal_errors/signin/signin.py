@@ -70,6 +70,7 @@ class SignIn:
         self,
         settings: Settings,
         client: Client,
+        user_flows: cabc.Mapping[str, Client],
         records: Records,
         live: Live,
         flows: Flows,
@@ -83,7 +84,7 @@ class SignIn:
         self._flows = flows
         self._limits = limits
         self._sids = sids
-        self._user_flows = b2c.clients(settings)
+        self._user_flows = user_flows
 
     def has_user_flow(self, name: str) -> bool:
         """Whether the settings name B2C's user flow of this name."""

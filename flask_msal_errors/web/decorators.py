@@ -23,7 +23,6 @@ from ..clients.refusals import demanded
 from ..clients.refusals import demanded_in
 from ..clients.refusals import paused
 from ..clients.refusals import paused_in
-from ..clients.tokens import Tokens
 from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
@@ -35,11 +34,10 @@ from ..http.navigation import is_navigation
 from ..protocol.demand import Missing
 from ..provider.id_token import LEEWAY
 from ..signin.loops import LOOPS
-from ..signin.signin import SignIn
 from ..user import signed_in
+from . import pages
 from .forms import NotKept
-from .forms import Resume
-from .pages import Pages
+from .state import app_state
 
 #: What Flask takes as an answer, and no client returns as one.
 _ANSWERS = (str, Response, tuple, dict)
@@ -47,100 +45,91 @@ _ANSWERS = (str, Response, tuple, dict)
 View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
 
 
-class Guardian:
-    """Runs views, and answers in their place when the user is needed."""
-
-    def __init__(
-        self, signin: SignIn, tokens: Tokens, resume: Resume, pages: Pages
-    ) -> None:
-        self._signin = signin
-        self._tokens = tokens
-        self._resume = resume
-        self._pages = pages
-
-    def before(
-        self,
-        scopes: cabc.Sequence[str] | None = None,
-        acrs: str | None = None,
-        max_age: int | None = None,
-    ) -> t.Any:
-        """The answer for a user who lacks something, or ``None``."""
-        person = signed_in()
-        if person is not None and not scopes and not acrs and max_age is None:
-            return None
-        missing = Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
-        if person is None:
-            return self._to_stranger(missing)
-        if acrs and acrs not in self._tokens.proofs():
-            return self._answer(dataclasses.replace(missing, reason="step_up"))
-        if not person.user.authenticated_within(max_age, LEEWAY):
-            missing = dataclasses.replace(missing, acrs=None, reason="max_age")
-            return self._answer(missing)
-        if scopes:
-            try:
-                self._tokens.require(scopes)
-            except InteractionRequired as error:
-                return self._resolve(error)
+def before(
+    scopes: cabc.Sequence[str] | None = None,
+    acrs: str | None = None,
+    max_age: int | None = None,
+) -> t.Any:
+    """The answer for a user who lacks something, or ``None``."""
+    person = signed_in()
+    if person is not None and not scopes and not acrs and max_age is None:
         return None
-
-    def _to_stranger(self, missing: Missing) -> t.Any:
-        # A CORS preflight never carries a cookie (Fetch standard, §4.8), and the view
-        # behind may not expect strangers.
-        if request.method == "OPTIONS":
-            return current_app.make_default_options_response()
-        return self._answer(missing)
-
-    def after_error(self, error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
-        """The answer for an exception that the user can resolve.
-
-        Called where it is handled: any other goes on its way.
-
-        :raises Throttled: the API named a time to come back, and so does the answer.
-        :raises ServiceUnavailable: the same, of an API that does not work.
-        """
-        found = demanded_in(error, scopes, self._tokens)
-        if found is None and not _has_handler(error):
-            _give_back(paused_in(error))
-        if found is None:
-            raise
-        return self._resolve(found)
-
-    def after_value(self, value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
-        """The answer in place of a returned error value, or the value itself."""
-        found: MsalAuthError | None = None
-        if isinstance(value, _ANSWERS):
-            if type(value) is dict and is_error(value):
-                found = from_result(value, scopes=scopes)
-        # Flask takes any WSGI application, too.
-        elif not callable(value):
-            found = demanded(value, scopes, self._tokens)
-            _give_back(None if found else paused(value))
-        if isinstance(found, InteractionRequired):
-            return self._resolve(found)
-        asked: Request = request._get_current_object()  # type: ignore[attr-defined]
-        if LOOPS in asked.environ.get("HTTP_COOKIE", ""):
-            self._signin.settle(asked)
-        return value
-
-    def _resolve(self, error: InteractionRequired) -> t.Any:
-        signals.emit(signals.challenge_received, error=error, silent=False)
-        return self._answer(Missing.of(error), error)
-
-    def _answer(
-        self, missing: Missing, error: InteractionRequired | None = None
-    ) -> t.Any:
-        """A redirect for a page view; what the person can act on for anything else."""
-        here = current_target(request)
-        if not is_navigation(request):
-            return self._pages.interaction(missing, error)
-        if request.method in ("GET", "HEAD"):
-            return self._signin.begin(request, missing, here, refused=error)
+    missing = Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
+    if person is None:
+        return _to_stranger(missing)
+    if acrs and acrs not in app_state().tokens.proofs():
+        return _answer(dataclasses.replace(missing, reason="step_up"))
+    if not person.user.authenticated_within(max_age, LEEWAY):
+        missing = dataclasses.replace(missing, acrs=None, reason="max_age")
+        return _answer(missing)
+    if scopes:
         try:
-            back = url_for("msal.resume", ticket=self._resume.keep(request))
-        except NotKept as reason:
-            return self._pages.interaction(missing, error, lost=reason.words)
-        way = self._signin.begin(request, missing, back, page=here, refused=error)
-        return self._pages.kept(way)
+            app_state().tokens.require(scopes)
+        except InteractionRequired as error:
+            return _resolve(error)
+    return None
+
+
+def _to_stranger(missing: Missing) -> t.Any:
+    # A CORS preflight never carries a cookie (Fetch standard, §4.8), and the view
+    # behind may not expect strangers.
+    if request.method == "OPTIONS":
+        return current_app.make_default_options_response()
+    return _answer(missing)
+
+
+def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
+    """The answer for an exception that the user can resolve.
+
+    Called where it is handled: any other goes on its way.
+
+    :raises Throttled: the API named a time to come back, and so does the answer.
+    :raises ServiceUnavailable: the same, of an API that does not work.
+    """
+    found = demanded_in(error, scopes, app_state().tokens)
+    if found is None and not _has_handler(error):
+        _give_back(paused_in(error))
+    if found is None:
+        raise
+    return _resolve(found)
+
+
+def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
+    """The answer in place of a returned error value, or the value itself."""
+    found: MsalAuthError | None = None
+    if isinstance(value, _ANSWERS):
+        if type(value) is dict and is_error(value):
+            found = from_result(value, scopes=scopes)
+    # Flask takes any WSGI application, too.
+    elif not callable(value):
+        found = demanded(value, scopes, app_state().tokens)
+        _give_back(None if found else paused(value))
+    if isinstance(found, InteractionRequired):
+        return _resolve(found)
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
+    if LOOPS in asked.environ.get("HTTP_COOKIE", ""):
+        app_state().signin.settle(asked)
+    return value
+
+
+def _resolve(error: InteractionRequired) -> t.Any:
+    signals.emit(signals.challenge_received, error=error, silent=False)
+    return _answer(Missing.of(error), error)
+
+
+def _answer(missing: Missing, error: InteractionRequired | None = None) -> t.Any:
+    """A redirect for a page view; what the person can act on for anything else."""
+    here = current_target(request)
+    if not is_navigation(request):
+        return pages.interaction(missing, error)
+    if request.method in ("GET", "HEAD"):
+        return app_state().signin.begin(request, missing, here, refused=error)
+    try:
+        back = url_for("msal.resume", ticket=app_state().forms.keep(request))
+    except NotKept as reason:
+        return pages.interaction(missing, error, lost=reason.words)
+    way = app_state().signin.begin(request, missing, back, page=here, refused=error)
+    return pages.kept(way)
 
 
 def _give_back(pause: Throttled | ServiceUnavailable | None) -> None:
@@ -162,23 +151,20 @@ def _has_handler(error: Exception) -> bool:
     return find(error, request.blueprints) is not None
 
 
-def guarding(
-    guardian: cabc.Callable[[], Guardian],
+def guarded(
     view: View,
-    scopes: cabc.Sequence[str] | None,
-    before: cabc.Callable[[Guardian], t.Any],
+    scopes: cabc.Sequence[str],
+    check: cabc.Callable[[], t.Any] | None = None,
 ) -> View:
-    """Wrap a view, async or not.
+    """Wrap a view, async or not, so that refusals become sign-ins.
 
-    :param guardian: finds the current app's guardian.
-    :param before: runs first; what it returns, unless ``None``, is the answer.
+    :param scopes: asked for if a refusal names none.
+    :param check: runs first; what it returns, unless ``None``, is the response.
     """
-    catching = tuple(scopes or ())
 
     @functools.wraps(view)
     def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        keeper = guardian()
-        answer = before(keeper)
+        answer = check() if check else None
         if answer is not None:
             return answer
         try:
@@ -186,20 +172,19 @@ def guarding(
             if not isinstance(value, _ANSWERS) and inspect.isawaitable(value):
                 value = current_app.async_to_sync(_awaited)(value)
         except Exception as error:
-            return keeper.after_error(error, catching)
-        return keeper.after_value(value, catching)
+            return after_error(error, scopes)
+        return after_value(value, scopes)
 
     @functools.wraps(view)
     async def async_wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        keeper = guardian()
-        answer = before(keeper)
+        answer = check() if check else None
         if answer is not None:
             return answer
         try:
             value = await view(*args, **kwargs)
         except Exception as error:
-            return keeper.after_error(error, catching)
-        return keeper.after_value(value, catching)
+            return after_error(error, scopes)
+        return after_value(value, scopes)
 
     chosen = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
     return t.cast(View, chosen)

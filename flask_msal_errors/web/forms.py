@@ -81,7 +81,7 @@ class _Body:
     data: bytes
 
 
-class Resume:
+class Forms:
     """Keeps refused forms of signed-in users, each for its user, its URL and once."""
 
     def __init__(

@@ -5,6 +5,7 @@ Owns what a link is bound to: the session that it was given to, or else the brow
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import hashlib
 import secrets
@@ -17,8 +18,10 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response
 
+from ..errors import ConfigurationError
 from ..http.cookies import Cookies
 from ..http.cookies import Expired
+from ..http.navigation import current_target
 from ..protocol.demand import Missing
 from ..user import signed_in
 
@@ -42,13 +45,33 @@ class Ticket:
 class Links:
     """Makes the links, and reads them when they are followed."""
 
-    def __init__(self, cookies: Cookies) -> None:
+    def __init__(self, cookies: Cookies, user_flows: cabc.Container[str]) -> None:
         self._cookies = cookies
         self._signer = cookies.signer
+        self._user_flows = user_flows
 
     def login(self, missing: Missing, target: str) -> str:
         """A signed URL that begins a sign-in for exactly this, in this session only."""
         return self._link(missing=dataclasses.asdict(missing), target=target)
+
+    def login_page(self, next: str | None, policy: str | None) -> str:
+        """Return the URL of a sign-in, or of B2C's user flow ``policy``.
+
+        :param next: a path of this app to come back to; the current URL by default.
+        :raises ConfigurationError: there is no such user flow.
+        """
+        if policy and policy not in self._user_flows:
+            raise ConfigurationError(
+                f"login_url(policy={policy!r}) names no user flow: it must be "
+                "edit_profile or reset_password, and MSAL_EDIT_PROFILE_AUTHORITY or "
+                "MSAL_RESET_PASSWORD_AUTHORITY must be set."
+            )
+        target = next or current_target(request)
+        return url_for("msal.login", next=target, policy=policy or None)
+
+    def logout(self) -> str:
+        """Return the URL of a sign-out, which is good for this session only."""
+        return url_for("msal.logout", token=self.logout_token())
 
     def switch(self, username: str) -> str:
         """A signed URL that leaves this account and signs in with another."""

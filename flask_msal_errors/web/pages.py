@@ -36,9 +36,9 @@ from ..signin.response import OtherAccount
 from ..user import signed_in
 from .forms import FIELD
 from .forms import NotResumed
-from .links import Links
 from .problem import details_of
 from .problem import problem
+from .state import app_state
 from .texts import ADVICE
 from .texts import N_
 from .texts import PARTIES
@@ -52,104 +52,103 @@ logger = logging.getLogger("flask_msal_errors")
 Actions = list[tuple[Text, str]]
 
 
-class Pages:
-    """Renders what a person or a program sees."""
+def error(error: MsalAuthError) -> Response:
+    """The default response of any error of the tree."""
+    if isinstance(error, ConfigurationError):
+        logger.error("%s", error)
+    signals.announce(error)
+    if isinstance(error, InteractionRequired) and not _is_ours():
+        return interaction(Missing.of(error), error)
+    retried = isinstance(error, Throttled) and _is_page()
+    if wants_html(request):
+        page = _render(error, _actions(error), retried=retried)
+        response: Response = make_response(page)
+    else:
+        response = problem(details_of(error))
+    response.status_code = error.status
+    _finished(response, getattr(error, "retry_after", None))
+    return _scripted(response) if retried else response
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
 
-    def error(self, error: MsalAuthError) -> Response:
-        """The default response of any error of the tree."""
-        if isinstance(error, ConfigurationError):
-            logger.error("%s", error)
-        signals.announce(error)
-        if isinstance(error, InteractionRequired) and not _is_ours():
-            return self.interaction(Missing.of(error), error)
-        retried = isinstance(error, Throttled) and _is_page()
-        if wants_html(request):
-            page = _render(error, self._actions(error), retried=retried)
-            response: Response = make_response(page)
-        else:
-            response = problem(details_of(error))
-        response.status_code = error.status
-        _finished(response, getattr(error, "retry_after", None))
-        return _scripted(response) if retried else response
+def interaction(
+    missing: Missing,
+    error: InteractionRequired | None,
+    lost: Text | None = None,
+) -> Response:
+    """401 for a request that a redirect would not help, with a link that does.
 
-    def interaction(
-        self,
-        missing: Missing,
-        error: InteractionRequired | None,
-        lost: Text | None = None,
-    ) -> Response:
-        """401 for a request that a redirect would not help, with a link that does.
+    :param lost: why the form that was sent is not kept, for people.
+    """
+    error = error or InteractionRequired(scopes=missing.scopes, reason=missing.reason)
+    link = app_state().links.login(missing, _place())
+    if is_navigation(request):
+        label = N_("Continue in a new tab") if lost else N_("Continue")
+        page = _render(error, [(label, link)], lost=lost)
+        response: Response = make_response(page)
+    else:
+        response = problem({**details_of(error), "login_url": link})
+        # Followed by htmx whatever the status (https://htmx.org/reference/).
+        response.headers["HX-Redirect"] = link
+    response.status_code = error.status
+    return _finished(response, None)
 
-        :param lost: why the form that was sent is not kept, for people.
-        """
-        error = error or InteractionRequired(
-            scopes=missing.scopes, reason=missing.reason
+
+def ask_logout() -> Response:
+    """The button that signs out, for who came by a link without a token."""
+    page = _template("logout", token=app_state().links.logout_token())
+    return _finished(make_response(page), None)
+
+
+def signed_out() -> Response:
+    """Good-bye."""
+    return _finished(make_response(_template("signed_out")), None)
+
+
+def kept(response: Response) -> Response:
+    """The way to the sign-in for who sent a form, in place of a redirect."""
+    return _onward("kept", response, InteractionRequired.status)
+
+
+def leaving(response: Response) -> Response:
+    """The way to the provider's sign-out for who posted ours."""
+    return _onward("leaving", response, 200)
+
+
+def resume(url: str, ticket: str) -> Response:
+    """The page that posts a kept form again, by script or by its button."""
+    page = _template("resume", url=url, field=FIELD, ticket=ticket)
+    return _scripted(_finished(make_response(page), None))
+
+
+def _actions(error: MsalAuthError) -> Actions:
+    """What a person can do next, the best first."""
+    start = (N_("Start page"), home(request))
+    here = error.target if error.target != "/" else _place()
+    again = (N_("Sign in again"), _again(error, here))
+    if isinstance(error, OtherAccount):
+        other = (
+            N_("Continue as %(user)s", user=error.came),
+            app_state().links.switch(error.came),
         )
-        link = self._links.login(missing, _place())
-        if is_navigation(request):
-            label = N_("Continue in a new tab") if lost else N_("Continue")
-            page = _render(error, [(label, link)], lost=lost)
-            response: Response = make_response(page)
-        else:
-            response = problem({**details_of(error), "login_url": link})
-            # Followed by htmx whatever the status (https://htmx.org/reference/).
-            response.headers["HX-Redirect"] = link
-        response.status_code = error.status
-        return _finished(response, None)
+        stay = (N_("Stay with %(user)s", user=error.expected), here)
+        return [stay, other] if error.expected else [other]
+    if isinstance(error, NotResumed):
+        form = [(N_("Open the form again"), error.target)]
+        return [*form, start] if error.target != "/" else [start]
+    if isinstance(error, ReauthenticationLoop):
+        return [(N_("Try again"), url_for("msal.login", next=here, again=1)), start]
+    if isinstance(error, (Throttled, ServiceUnavailable)):
+        return [(N_("Try again"), again[1] if _is_ours() else here), start]
+    if isinstance(error, ConfigurationError):
+        return [start]
+    hopeless = isinstance(error, AccessDenied) and not _is_ours()
+    return [start, again] if hopeless or signed_in() else [again, start]
 
-    def ask_logout(self) -> Response:
-        """The button that signs out, for who came by a link without a token."""
-        page = _template("logout", token=self._links.logout_token())
-        return _finished(make_response(page), None)
 
-    def signed_out(self) -> Response:
-        """Good-bye."""
-        return _finished(make_response(_template("signed_out")), None)
-
-    def kept(self, response: Response) -> Response:
-        """The way to the sign-in for who sent a form, in place of a redirect."""
-        return _onward("kept", response, InteractionRequired.status)
-
-    def leaving(self, response: Response) -> Response:
-        """The way to the provider's sign-out for who posted ours."""
-        return _onward("leaving", response, 200)
-
-    def resume(self, url: str, ticket: str) -> Response:
-        """The page that posts a kept form again, by script or by its button."""
-        page = _template("resume", url=url, field=FIELD, ticket=ticket)
-        return _scripted(_finished(make_response(page), None))
-
-    def _actions(self, error: MsalAuthError) -> Actions:
-        """What a person can do next, the best first."""
-        start = (N_("Start page"), home(request))
-        here = error.target if error.target != "/" else _place()
-        again = (N_("Sign in again"), self._again(error, here))
-        if isinstance(error, OtherAccount):
-            other = (
-                N_("Continue as %(user)s", user=error.came),
-                self._links.switch(error.came),
-            )
-            stay = (N_("Stay with %(user)s", user=error.expected), here)
-            return [stay, other] if error.expected else [other]
-        if isinstance(error, NotResumed):
-            form = [(N_("Open the form again"), error.target)]
-            return [*form, start] if error.target != "/" else [start]
-        if isinstance(error, ReauthenticationLoop):
-            return [(N_("Try again"), url_for("msal.login", next=here, again=1)), start]
-        if isinstance(error, (Throttled, ServiceUnavailable)):
-            return [(N_("Try again"), again[1] if _is_ours() else here), start]
-        if isinstance(error, ConfigurationError):
-            return [start]
-        hopeless = isinstance(error, AccessDenied) and not _is_ours()
-        return [start, again] if hopeless or signed_in() else [again, start]
-
-    def _again(self, error: MsalAuthError, target: str) -> str:
-        if isinstance(error, InteractionRequired):
-            return self._links.login(Missing.of(error), target)
-        return url_for("msal.login", next=target)
+def _again(error: MsalAuthError, target: str) -> str:
+    if isinstance(error, InteractionRequired):
+        return app_state().links.login(Missing.of(error), target)
+    return url_for("msal.login", next=target)
 
 
 def _is_ours() -> bool:

@@ -1,9 +1,8 @@
-"""The routes: each a few lines between the request and a room below."""
+"""The routes of the blueprint ``msal``."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
-import typing as t
 
 from flask import Blueprint
 from flask import abort
@@ -20,12 +19,9 @@ from ..http.navigation import no_store
 from ..http.navigation import safe_path
 from ..protocol.demand import Missing
 from ..signin.flow_cookies import FlowDone
-from ..signin.sign_out import SignOut
-from ..signin.signin import SignIn
 from ..user import signed_in
-from .forms import Resume
-from .links import Links
-from .pages import Pages
+from . import pages
+from .state import app_state
 
 #: What an authorization response may hold (RFC 6749 §4.1.2, and Entra's additions),
 #: with the most characters taken: an answer must fit a cookie at ``form_post``.
@@ -41,44 +37,22 @@ _ANSWER = {
 }
 
 
-class Rooms(t.Protocol):
-    """What the routes need of the current app."""
-
-    @property
-    def signin(self) -> SignIn: ...
-
-    @property
-    def signout(self) -> SignOut: ...
-
-    @property
-    def links(self) -> Links: ...
-
-    @property
-    def pages(self) -> Pages: ...
-
-    @property
-    def resume(self) -> Resume: ...
-
-
-def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
-    """The blueprint ``msal``.
-
-    :param rooms: finds the current app's rooms.
-    """
+def blueprint(url_prefix: str) -> Blueprint:
+    """Return the blueprint ``msal``."""
     bp = Blueprint(
         "msal",
         __name__,
-        url_prefix=prefix,
+        url_prefix=url_prefix,
         template_folder="templates",
         static_folder="static",
     )
 
     @bp.get("/login")
     def login() -> Response:
-        signin = rooms().signin
-        ticket = rooms().links.ticket(request.args.get("ticket", ""))
+        signin = app_state().signin
+        ticket = app_state().links.ticket(request.args.get("ticket", ""))
         if ticket.switch:
-            rooms().signout.forget()
+            app_state().sign_out.forget()
             return signin.begin(request, Missing(), home(request), hint=ticket.switch)
         target = ticket.target or safe_path(request.args.get("next")) or home(request)
         if "again" in request.args:
@@ -90,7 +64,7 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
 
     @bp.route("/callback", methods=["GET", "POST"])
     def callback() -> Response:
-        signin = rooms().signin
+        signin = app_state().signin
         try:
             if request.method == "POST":
                 if not signin.expects_post:
@@ -108,31 +82,31 @@ def blueprint(prefix: str, rooms: cabc.Callable[[], Rooms]) -> Blueprint:
 
     @bp.route("/logout", methods=["GET", "POST"])
     def logout() -> Response:
-        links = rooms().links
+        links = app_state().links
         proven = request.method == "POST" and is_same_origin(request)
         if signed_in() is not None:
             known = links.is_logout_token(request.values.get("token", ""))
             proven = known and (proven or request.method == "GET")
         if not proven:
-            return rooms().pages.ask_logout()
-        way = rooms().signout.end(request)
-        return rooms().pages.leaving(way) if request.method == "POST" else way
+            return pages.ask_logout()
+        way = app_state().sign_out.end(request)
+        return pages.leaving(way) if request.method == "POST" else way
 
     @bp.get("/signed-out")
     def signed_out() -> Response:
-        return rooms().pages.signed_out()
+        return pages.signed_out()
 
     @bp.get("/front-channel-logout")
     def front_channel_logout() -> Response:
         args = request.args
-        rooms().signout.end_elsewhere(args.get("sid", ""), args.get("iss"))
+        app_state().sign_out.end_elsewhere(args.get("sid", ""), args.get("iss"))
         return no_store(Response("Signed out.", mimetype="text/plain"))
 
     @bp.get("/resume/<ticket>")
     def resume(ticket: str) -> Response:
         if signed_in() is None:
-            return rooms().signin.begin(request, Missing(), current_target(request))
-        return rooms().pages.resume(rooms().resume.url_of(ticket), ticket)
+            return app_state().signin.begin(request, Missing(), current_target(request))
+        return pages.resume(app_state().forms.url_of(ticket), ticket)
 
     return bp
 

@@ -125,7 +125,7 @@ def test_open_the_form_again(
 ) -> None:
     """Where it cannot be sent, one click leads to the form."""
     send(page, tmp_path)
-    live.app.extensions["flask_msal_errors"].resume._lifetime = -1000
+    live.app.extensions["flask_msal_errors"].forms._lifetime = -1000
     page.click("button[value=context]")
     page.click("text=Open the form again")
     page.wait_for_url(live.url + "/desk?trip=1")

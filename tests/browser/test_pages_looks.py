@@ -19,6 +19,7 @@ from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors.protocol.demand import Missing
 from flask_msal_errors.signin.response import OtherAccount
+from flask_msal_errors.web import pages
 from flask_msal_errors.web.forms import NotResumed
 from flask_msal_errors.web.texts import N_
 from support.liveapp import LiveApp
@@ -54,14 +55,14 @@ ERRORS = {
     "unavailable": ServiceUnavailable(retry_after=5),
 }
 PLAIN: dict[str, cabc.Callable[[t.Any], t.Any]] = {
-    "kept": lambda pages: pages.kept(redirect("/sign-in")),
-    "leaving": lambda pages: pages.leaving(redirect("/away")),
-    "logout": lambda pages: pages.ask_logout(),
-    "lost": lambda pages: pages.interaction(
+    "kept": lambda: pages.kept(redirect("/sign-in")),
+    "leaving": lambda: pages.leaving(redirect("/away")),
+    "logout": lambda: pages.ask_logout(),
+    "lost": lambda: pages.interaction(
         Missing(), None, N_("It could not be kept, because nobody was signed in.")
     ),
-    "resume": lambda pages: pages.resume("/nowhere", "ticket"),
-    "signed out": lambda pages: pages.signed_out(),
+    "resume": lambda: pages.resume("/nowhere", "ticket"),
+    "signed out": lambda: pages.signed_out(),
 }
 
 
@@ -99,7 +100,7 @@ def add_views(live: LiveApp) -> None:
             }
         if what in ERRORS:
             raise ERRORS[what]
-        return PLAIN[what](live.app.extensions["flask_msal_errors"].pages)
+        return PLAIN[what]()
 
     @live.app.after_request
     def with_policy(response: t.Any) -> t.Any:

@@ -160,9 +160,9 @@ class TestPlainClients:
             if whose != "ours":
                 headers = {"Authorization": "Bearer theirs"}
             reply = by_requests(caller, headers)
-            rooms, person = caller.live.app.extensions["flask_msal_errors"], signed_in()
+            state, person = caller.live.app.extensions["flask_msal_errors"], signed_in()
             assert person is not None
-            with rooms.tokens._records.changing(person.handle):
+            with state.records.changing(person.handle):
                 return str(caller.auth.check(reply).status_code)
 
         assert caller.run(work).text == "401"

@@ -114,7 +114,7 @@ class TestSignedOutMeanwhile:
         person.visit(live.url + "/me")
         person.get(live.url + "/basket/private")
         begun, ended = threading.Event(), threading.Event()
-        client = live.app.extensions["flask_msal_errors"].signin._client
+        client = live.app.extensions["flask_msal_errors"].client
         redeem = client.redeem
 
         def slow_redeem(*args: t.Any) -> t.Any:
@@ -235,9 +235,9 @@ class TestBusyRecord:
 
             @live.app.get("/held")
             def held() -> str:
-                rooms = live.app.extensions["flask_msal_errors"]
+                state = live.app.extensions["flask_msal_errors"]
                 handle = session["_msal"]["handle"]
-                with rooms.signin._records.changing(handle):
+                with state.records.changing(handle):
                     url = live.url + "/"
                     cookies = {"Cookie": request.headers["Cookie"]}
                     began = time.monotonic()
@@ -256,7 +256,7 @@ class TestFork:
     def test_while_discovery_runs(self, start: Start, entra: Emulator) -> None:
         """A worker that is forked while the application is built can build its own."""
         live = start()
-        client = live.app.extensions["flask_msal_errors"].signin._client
+        client = live.app.extensions["flask_msal_errors"].client
         with client._provider._lock:
             child = os.fork()
             if not child:

@@ -94,9 +94,9 @@ def add_views(live: LiveApp) -> None:
 def signed_in_with(desk: Desk, tokens: int) -> None:
     """Let the session have this many access tokens, of one API and of others."""
     app = desk.live.app
-    rooms = app.extensions["flask_msal_errors"]
+    state = app.extensions["flask_msal_errors"]
     handle = json.loads(session_of(desk))["_msal"]["handle"]
-    with app.app_context(), rooms.signin._live.changing(handle) as record:
+    with app.app_context(), state.access_tokens.changing(handle) as record:
         cache = json.loads(record.tokens)
         name, entry = next(iter(cache["AccessToken"].items()))
         for number in range(tokens):

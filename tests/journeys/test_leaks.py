@@ -19,7 +19,7 @@ from flask_msal_errors.session.record import Records
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.testing.entra import tokens
-from flask_msal_errors.web.pages import Pages
+from flask_msal_errors.web import pages
 from support.liveapp import LiveApp
 from support.liveapp import Start
 
@@ -50,7 +50,7 @@ class Witness:
 
     def _watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         sign, begin, create = tokens._sign, Client.begin, Records.create
-        answer = Pages.error
+        answer = pages.error
 
         def signing(*args: t.Any) -> str:
             token = sign(*args)
@@ -68,15 +68,15 @@ class Witness:
             self.learn(handle, "handle")
             return handle
 
-        def answering(pages: Pages, error: t.Any) -> t.Any:
+        def answering(error: t.Any) -> t.Any:
             self.kinds.add(type(error).__name__)
             self.errors.append(f"{error} {error!r} {vars(error)}")
-            return answer(pages, error)
+            return answer(error)
 
         monkeypatch.setattr(tokens, "_sign", signing)
         monkeypatch.setattr(Client, "begin", beginning)
         monkeypatch.setattr(Records, "create", creating)
-        monkeypatch.setattr(Pages, "error", answering)
+        monkeypatch.setattr(pages, "error", answering)
 
     def watch_app(self, live: LiveApp) -> None:
         """See every answer of the app, but for the cookies, which are the browser's."""

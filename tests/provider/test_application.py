@@ -222,7 +222,7 @@ class TestUnwell:
         """Without discovery and keys, pages, refreshes and sign-ins go on."""
         ada = entra.person("ada")
         ada.visit(live.url + "/profile")
-        client = live.app.extensions["flask_msal_errors"].signin._client
+        client = live.app.extensions["flask_msal_errors"].client
         _age(client)
         for target in ("discovery", "jwks"):
             getattr(entra, fault)(target=target)

@@ -225,7 +225,7 @@ class TestSession:
         person.visit(live.url + "/profile")
         with live.app.test_request_context(headers={"Cookie": live.cookie(person)}):
             handle = session["_msal"]["handle"]
-            live.app.extensions["flask_msal_errors"].signin._records.delete(handle)
+            live.app.extensions["flask_msal_errors"].records.delete(handle)
         sign_ins = entra.counters["authorize"]
         for _ in range(3):
             assert person.visit(live.url + "/profile").status_code == 200

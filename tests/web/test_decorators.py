@@ -168,8 +168,8 @@ class Offline:
 
         @self.app.get("/sign-in")
         def sign_in() -> str:
-            rooms = self.app.extensions["flask_msal_errors"]
-            handle = rooms.signin._records.create(Record())
+            state = self.app.extensions["flask_msal_errors"]
+            handle = state.records.create(Record())
             remember(handle, {"iss": "i", "sub": "s"}, 3600)
             return "signed in"
 

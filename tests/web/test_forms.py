@@ -102,7 +102,7 @@ def resumed(
 
 def kept(live: LiveApp) -> int:
     """How many forms wait in the store."""
-    store = live.app.extensions["flask_msal_errors"].resume._store
+    store = live.app.extensions["flask_msal_errors"].store
     return len([key for key in written(live) if store.read(key) is not None])
 
 
@@ -113,7 +113,7 @@ def written(live: LiveApp) -> list[str]:
 @pytest.fixture(autouse=True)
 def remembering(live: LiveApp, monkeypatch: pytest.MonkeyPatch) -> None:
     """Note the keys of all forms that are written."""
-    store = live.app.extensions["flask_msal_errors"].resume._store
+    store = live.app.extensions["flask_msal_errors"].store
     keys: list[str] = []
     write = store.write
 
@@ -319,7 +319,7 @@ class TestRefusals:
         self, live: LiveApp, ada: Person, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A form that the backend does not take is not kept, and the page says so."""
-        store = live.app.extensions["flask_msal_errors"].resume._store
+        store = live.app.extensions["flask_msal_errors"].store
 
         def refuse(*_: object) -> None:
             raise ServiceUnavailable("too large for this store")
@@ -471,7 +471,7 @@ class TestTickets:
     def test_expired(self, live: LiveApp, ada: Person, desk: Desk) -> None:
         """After its time it says so, and leads to the form."""
         ticket = interrupted(live, ada)
-        live.app.extensions["flask_msal_errors"].resume._lifetime = -1000
+        live.app.extensions["flask_msal_errors"].forms._lifetime = -1000
         for answer in (
             resumed(live, ada, ticket),
             ada.get(f"{live.url}/auth/resume/{ticket}"),
@@ -483,9 +483,9 @@ class TestTickets:
 
     def test_without_a_record(self, live: LiveApp, ada: Person, desk: Desk) -> None:
         """Where nothing would bound them, no forms are kept."""
-        rooms_of = live.app.extensions["flask_msal_errors"]
+        state = live.app.extensions["flask_msal_errors"]
         with live.app.test_request_context("/", headers={"Cookie": live.cookie(ada)}):
-            rooms_of.tokens._records.delete(session["_msal"]["handle"])
+            state.records.delete(session["_msal"]["handle"])
         for _ in range(8):
             page = ada.post(live.url + PAGE, FIELDS)
             assert "your session is incomplete" in page.text
@@ -496,7 +496,7 @@ class TestTickets:
         for number in range(MOST_FORMS + 1):
             ada.post(live.url + PAGE, {"n": str(number)})
         assert len(written(live)) == MOST_FORMS + 1
-        store = live.app.extensions["flask_msal_errors"].resume._store
+        store = live.app.extensions["flask_msal_errors"].store
         assert [store.read(key) is None for key in written(live)] == [
             True,
             *[False] * MOST_FORMS,
@@ -545,7 +545,7 @@ class TestTickets:
         from datetime import timedelta
 
         ticket = interrupted(live, ada)
-        store = live.app.extensions["flask_msal_errors"].resume._store
+        store = live.app.extensions["flask_msal_errors"].store
         texts = ["x", "5", "[1]", '["a",5]', '["x","a"]', '["a/b","%%%"]', "[" * 9999]
         for broken in ({}, {"plain": 1}, *({"plain": text} for text in texts)):
             store.write(written(live)[0], broken, timedelta(hours=1))

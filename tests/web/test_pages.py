@@ -22,7 +22,7 @@ from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors.signin.response import OtherAccount
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.web.pages import Pages
+from flask_msal_errors.web import pages
 from support.liveapp import LiveApp
 
 PACKAGE = Path(flask_msal_errors.__file__).parent
@@ -58,18 +58,12 @@ def app(tmp_path: Path) -> Flask:
     return app
 
 
-@pytest.fixture
-def pages(app: Flask) -> Pages:
-    found: Pages = app.extensions["flask_msal_errors"].pages
-    return found
-
-
 def sign_in(handle: str = "handle", name: str = "ada@contoso.example") -> None:
     claims = {"iss": "i", "sub": "s", "preferred_username": name}
     session["_msal"] = {"handle": handle, "claims": claims, "renew_at": 1 << 40}
 
 
-def shown(app: Flask, pages: Pages, what: str) -> str:
+def shown(app: Flask, what: str) -> str:
     """The text of each of our pages, by name."""
     error = {
         "other": OtherAccount(NASTY, "grace"),
@@ -101,9 +95,9 @@ PAGES = (
 
 class TestEveryPage:
     @pytest.mark.parametrize("what", PAGES)
-    def test_outline(self, app: Flask, pages: Pages, what: str) -> None:
+    def test_outline(self, app: Flask, what: str) -> None:
         """A language, a title, one heading, and controls with words on them."""
-        text = shown(app, pages, what)
+        text = shown(app, what)
         outline = Outline(text)
         assert outline.all("html") == [{"lang": "en"}]
         assert len(outline.all("h1")) == len(outline.all("title")) == 1
@@ -115,9 +109,9 @@ class TestEveryPage:
         assert not any("tabindex" in attrs for _, attrs in outline.tags)
 
     @pytest.mark.parametrize("what", PAGES)
-    def test_nothing_inline(self, app: Flask, pages: Pages, what: str) -> None:
+    def test_nothing_inline(self, app: Flask, what: str) -> None:
         """No page has a script or a style in it, and only the pause has a script."""
-        outline = Outline(shown(app, pages, what))
+        outline = Outline(shown(app, what))
         scripts = [{"src": "/auth/static/wait.js", "defer": None}]
         assert outline.all("script") == (scripts if what == "throttled" else [])
         assert not outline.all("style")
@@ -174,7 +168,6 @@ class TestPause:
     def test_script(
         self,
         app: Flask,
-        pages: Pages,
         error: MsalAuthError,
         method: str,
         path: str,
@@ -219,9 +212,7 @@ class TestOverriding:
         return folder
 
     @pytest.mark.parametrize(("name", "block"), BLOCKS)
-    def test_block(
-        self, app: Flask, pages: Pages, own: Path, name: str, block: str
-    ) -> None:
+    def test_block(self, app: Flask, own: Path, name: str, block: str) -> None:
         """An app replaces a single block of a page, or of the frame of all pages."""
         (own / f"{name}.html").write_text(
             f'{{% extends "msal/shipped/{name}.html" %}}'
@@ -234,7 +225,7 @@ class TestOverriding:
                 "resume": lambda: pages.resume("/form", "ticket"),
             }
             text = plain[name]().get_data(as_text=True) if name in plain else ""
-        text = text or shown(app, pages, SHOWN[name])
+        text = text or shown(app, SHOWN[name])
         assert "data-own" in text
 
     def test_listed(self) -> None:
@@ -251,14 +242,14 @@ class TestOverriding:
 
 class TestLanguage:
     @pytest.mark.parametrize("what", PAGES)
-    def test_translated(self, app: Flask, pages: Pages, what: str) -> None:
+    def test_translated(self, app: Flask, what: str) -> None:
         """With Flask-Babel's kind of gettext, no word of a page stays English."""
         tags = {"language:en": "language:de-AT"}
         app.jinja_env.add_extension("jinja2.ext.i18n")
         app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
             lambda words: tags.get(words, f"«{words}»"), max, newstyle=True
         )
-        text = shown(app, pages, what)
+        text = shown(app, what)
         assert Outline(text).all("html") == [{"lang": "de-AT"}]
         evidence = re.sub(r"<dd.*?</dd>|<!doctype html>", "", text, flags=re.DOTALL)
         words = re.sub(r"<[^>]+>", " ", evidence)

@@ -1,0 +1,74 @@
+"""Registration of routes, hooks and error handlers with an app."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import Flask
+from flask import Request
+from flask import request
+from flask import request_started
+from flask import session
+
+from .. import signals
+from ..errors import MsalAuthError
+from ..errors import ServiceUnavailable
+from ..storage.interface import guard
+from ..user import is_due
+from . import pages
+from .state import app_state
+from .views import blueprint
+
+
+def register(app: Flask, url_prefix: str) -> None:
+    """Register the routes, the hooks and, unless the app has one, the error handler."""
+    app.register_blueprint(blueprint(url_prefix))
+    # Flask sends this signal before any before_request function: no form is read yet.
+    request_started.connect(_begin_request, app, weak=False)
+    signals.session_id_changed.connect(_follow_session, app, weak=False)
+    if MsalAuthError not in app.error_handler_spec[None][None]:
+        app.register_error_handler(MsalAuthError, pages.error)
+
+
+def _begin_request(app: Flask, **_: t.Any) -> None:
+    """Prepare a request: about two microseconds, for every request of the app."""
+    guard(app)
+    current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
+    received: Request = request._get_current_object()  # type: ignore[attr-defined]
+    if app.session_interface.is_null_session(current):
+        _refuse_without_session(received)
+    if received.blueprint == "msal":
+        _exempt_from_csrf(app)
+    # The callback of form_post comes without the session's cookie.
+    elif is_due(current):
+        app_state().signin.renew()
+    else:
+        # Flask notes that this looked at the session, and would tell every cache of
+        # every public page that it varies by the cookie.
+        current.accessed = False
+    if received.method == "POST":
+        app_state().forms.receive(received)
+
+
+def _refuse_without_session(received: Request) -> None:
+    if not str(received.endpoint).endswith("static"):
+        raise ServiceUnavailable(
+            "The session store does not answer.",
+            error="session_store_unavailable",
+            retry_after=5,
+        )
+
+
+def _follow_session(app: Flask, **_: t.Any) -> None:
+    app_state().sid_index.note()
+
+
+def _exempt_from_csrf(app: Flask) -> None:
+    """Exempt our routes from Flask-WTF: a state or a signed token protects our posts.
+
+    Called at each of our requests, because the app may set up its ``CSRFProtect`` after
+    this extension.
+    """
+    csrf = app.extensions.get("csrf")
+    if csrf is not None:
+        csrf.exempt(app.blueprints["msal"])

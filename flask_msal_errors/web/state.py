@@ -1,0 +1,105 @@
+"""The state of one app: its settings, and the objects that do its work.
+
+Owns how they are built and the one place where they are found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from flask import Flask
+from flask import current_app
+
+from ..clients.tokens import Tokens
+from ..errors import ConfigurationError
+from ..http.cookies import Cookies
+from ..http.cookies import Signer
+from ..provider.client import Client
+from ..session.access_tokens import Live
+from ..session.record import Codec
+from ..session.record import Records
+from ..session.sid_index import Sids
+from ..settings import Settings
+from ..signin import b2c
+from ..signin.flow_cookies import Flows
+from ..signin.loops import Limits
+from ..signin.sign_out import SignOut
+from ..signin.signin import SignIn
+from ..storage.encryption import Vault
+from ..storage.store import Store
+from .forms import Forms
+from .links import Links
+
+#: The key of ``app.extensions``.
+KEY = "flask_msal_errors"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AppState:
+    """What the extension keeps for one app."""
+
+    settings: Settings
+    store: Store
+    records: Records
+    access_tokens: Live
+    sid_index: Sids
+    client: Client
+    tokens: Tokens
+    signin: SignIn
+    sign_out: SignOut
+    links: Links
+    forms: Forms
+
+    @classmethod
+    def build(cls, app: Flask, settings: Settings, signer: Signer) -> AppState:
+        """Return the state for an app whose sessions are set up."""
+        store = Store(app)
+        codec = Codec(settings.encryption_keys)
+        # Longer than a silent acquisition takes: its holder never loses its lock.
+        patience = settings.http_timeout + 5
+        records = Records(store, codec, app.permanent_session_lifetime, patience)
+        vault = Vault(settings.encryption_keys)
+        access_tokens = Live(records, store, vault, settings.client_id)
+        client = Client(settings)
+        user_flows = b2c.clients(settings)
+        cookies = Cookies(signer)
+        flows = Flows(settings, cookies, store, records)
+        limits = Limits(settings, cookies)
+        sids = Sids(store, app.permanent_session_lifetime)
+        return cls(
+            settings=settings,
+            store=store,
+            records=records,
+            access_tokens=access_tokens,
+            sid_index=sids,
+            client=client,
+            tokens=Tokens(client, records, access_tokens),
+            signin=SignIn(
+                settings,
+                client,
+                user_flows,
+                records,
+                access_tokens,
+                flows,
+                limits,
+                sids,
+            ),
+            sign_out=SignOut(settings, client, records, limits, sids, store),
+            links=Links(cookies, user_flows),
+            forms=Forms(settings, signer, store, records),
+        )
+
+
+def app_state() -> AppState:
+    """Return the state of the current app.
+
+    :raises ConfigurationError: the app was not initialised.
+    """
+    try:
+        return t.cast(AppState, current_app.extensions[KEY])
+    except KeyError:
+        raise ConfigurationError(
+            f"MsalAuth is not set up for the app {current_app.name!r}. Call "
+            "auth.init_app(app) in its factory."
+        ) from None
