@@ -29,12 +29,12 @@ class Most(t.NamedTuple):
 #: token, 21 and 114 for a refresh, 32 and 217 for a refusal (claims parsed 8 times), 31
 #: and 165 for a callback, 31 and 128 for a form.
 LIMITS = {
-    "page": Most(2, 7, 25),
-    "cached_token": Most(4, 12, 40),
-    "refresh": Most(6, 21, 114),
-    "refusal": Most(9, 32, 215, claims=8),
-    "callback": Most(8, 31, 165),
-    "form": Most(10, 31, 128),
+    "page": Most(3, 10, 26),
+    "cached_token": Most(5, 15, 41),
+    "refresh": Most(7, 24, 115),
+    "refusal": Most(9, 35, 215, claims=8),
+    "callback": Most(8, 33, 166),
+    "form": Most(10, 33, 128),
 }
 
 
