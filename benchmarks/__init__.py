@@ -1,4 +1,4 @@
-"""What the extension costs, measured against a floor and against a peer.
+"""Costs of the extension, measured against a floor and against the package identity.
 
 ``tox -e benchmark`` runs all questions in some minutes, ``python -m benchmarks --only
 views,load`` some of them, ``--quick`` tells only whether they run. Needs Linux,
@@ -6,12 +6,12 @@ views,load`` some of them, ``--quick`` tells only whether they run. Needs Linux,
 
 The floor is a bare Flask app with Flask-Session on the same store: F1 reads a user from
 the session, F2 an access token, too. It checks nothing and cannot refresh, so a ratio
-of 1 is out of reach. The peer is the package identity.
+of 1 is out of reach. Identity is a package for the same task.
 
 Questions, a module each:
 
 ``views``      time of a view with 1, 5 and 20 cached tokens, to the floor's
-``refresh``    time of a silent refresh, to the peer's; connections
+``refresh``    time of a silent refresh, to identity's; connections
 ``signin``     HTTP calls and connections of a sign-in
 ``challenge``  time from a refused API call to the redirect
 ``traffic``    commands and bytes to and from Redis
@@ -25,6 +25,6 @@ programs slow both alike. Compare ratios across machines, never times. ``views``
 the thread's processor time on a stand-in for Redis in memory, where nothing hides the
 extension's own work; beside that it uses a Redis server and the clock. Tokens are the
 emulator's, of about 1.2 KB, one for each API unless a line says otherwise; the emulator
-runs in a process of its own, and both it and the peer trust the bundle of certifi plus
+runs in a process of its own, and both it and identity trust the bundle of certifi plus
 one CA, as they would in production.
 """

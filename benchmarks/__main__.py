@@ -16,7 +16,7 @@ from . import report
 from . import signin
 from . import traffic
 from . import views
-from .lab import laboratory
+from .harness import running
 from .measure import Figure
 
 QUESTIONS = {
@@ -42,13 +42,13 @@ def main(arguments: cabc.Sequence[str] | None = None) -> list[Figure]:
     chosen = options.only.split(",") if options.only else list(QUESTIONS)
     if unknown := set(chosen) - QUESTIONS.keys():
         parser.error(f"--only: no question {', '.join(sorted(unknown))}")
-    # MSAL's advice, once a sign-in of the peer's.
+    # MSAL's advice, once a sign-in of identity's.
     warnings.filterwarnings("ignore", message="response_mode='form_post'")
     figures = []
     for question in chosen:
         # Each in its own: what one keeps is not the next one's.
-        with laboratory(quick=options.quick, sessions=options.sessions) as lab:
-            for figure in QUESTIONS[question](lab):
+        with running(quick=options.quick, sessions=options.sessions) as harness:
+            for figure in QUESTIONS[question](harness):
                 print(report.line(figure), flush=True)
                 figures.append(figure)
     if options.out:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import typing as t
 
-import requests
 from flask import Flask
 from flask import session
 from flask_session import Session
@@ -60,23 +59,27 @@ def claims() -> dict[str, t.Any]:
     }
 
 
-def ours(lab: t.Any, store: t.Any, **changes: t.Any) -> Flask:
+def ours(harness: t.Any, store: t.Any, **changes: t.Any) -> Flask:
     """An app with the extension, whose views do what those of :func:`floor` do."""
     app = Flask("ours")
-    config = lab.config(SESSION_TYPE="redis", SESSION_REDIS=store, **changes)
+    config = harness.config(SESSION_TYPE="redis", SESSION_REDIS=store, **changes)
     app.config.update(config)
     auth = MsalAuth(app)
-    api = [lab.entra.scope("Profile.Read")]
+    api = [harness.entra.scope("Profile.Read")]
+
+    def name_of_user() -> str:
+        assert auth.user is not None
+        return auth.user.name
 
     @app.get("/user")
     @auth.login_required
     def user() -> str:
-        return auth.user.name
+        return name_of_user()
 
     @app.get("/token")
     @auth.login_required
     def token() -> str:
-        return f"{auth.user.name} {len(auth.acquire_token(api)['access_token'])}"
+        return f"{name_of_user()} {len(auth.acquire_token(api)['access_token'])}"
 
     @app.get("/consent")
     @auth.login_required(scopes=OTHERS)
@@ -94,23 +97,15 @@ def ours(lab: t.Any, store: t.Any, **changes: t.Any) -> Flask:
     @auth.login_required
     def twin() -> str:
         found = auth.acquire_token(OTHERS[:1])
-        return f"{auth.user.name} {len(found['access_token'])}"
+        return f"{name_of_user()} {len(found['access_token'])}"
 
     @app.get("/api/<name>")
     @auth.login_required
     def api_call(name: str) -> str:
         with auth.requests_session(api) as http:
-            http.verify = lab.bundle
-            reply = http.get(f"{lab.entra.api_url}/{name}")
+            http.verify = harness.bundle
+            reply = http.get(f"{harness.entra.api_url}/{name}")
         reply.raise_for_status()
         return "called"
 
     return app
-
-
-def bare_call(lab: t.Any, http: requests.Session, name: str, token: str) -> int:
-    """The status of a call of the API by requests alone."""
-    reply = http.get(
-        f"{lab.entra.api_url}/{name}", headers={"Authorization": f"Bearer {token}"}
-    )
-    return reply.status_code

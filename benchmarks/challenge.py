@@ -5,36 +5,36 @@ from __future__ import annotations
 import collections.abc as cabc
 
 from . import apps
-from .lab import Lab
+from .harness import Harness
 from .measure import Call
 from .measure import Figure
 from .measure import quartiles
-from .waiting import own_and_all
+from .wait_meter import own_and_all
 
 #: Milliseconds of our own, over the calls of the API and the token endpoint.
 _TARGET = 2.0
 
 
-def measure(lab: Lab) -> cabc.Iterator[Figure]:
+def measure(harness: Harness) -> cabc.Iterator[Figure]:
     """A step-up that the API demands, its token live in each round."""
-    app = apps.ours(lab, lab.store)
-    cookie = lab.sign_in(app, "/token")
+    app = apps.ours(harness, harness.store)
+    cookie = harness.sign_in(app, "/token")
     token = Call(app, "/token", cookie, says="Ada")
     called = Call(app, "/api/me", cookie)
     refused = Call(app, "/api/me", cookie, status=302)
-    rounds = 3 if lab.quick else 60
+    rounds = 3 if harness.quick else 60
     plain = []
     for _ in range(rounds):
         token()
         plain.append(own_and_all(called))
-    lab.entra.ask("require_context", "/me", "c9")
+    harness.entra.ask("require_context", "/me", "c9")
     try:
         taken = []
         for _ in range(rounds):
             token()
             taken.append(own_and_all(refused))
     finally:
-        lab.entra.ask("clear_policies")
+        harness.entra.ask("clear_policies")
     yield _figure("a call that succeeds, own work", [own for own, _, _ in plain])
     yield _figure("refused call, own work", [own for own, _, _ in taken], _TARGET)
     yield _figure("refused call, with waiting", [whole for _, whole, _ in taken])

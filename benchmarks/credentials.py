@@ -12,27 +12,27 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
-from .lab import Lab
+from .harness import Harness
 
 _PASSPHRASE = "benchmark"
 
 
-def kinds(lab: Lab) -> dict[str, t.Any]:
+def kinds(harness: Harness) -> dict[str, t.Any]:
     """Credentials as MSAL takes them, which the emulator accepts."""
     key = rsa.generate_private_key(65537, 2048)
     certificate = _certificate(key)
     pem = certificate.public_bytes(s.Encoding.PEM).decode()
-    thumbprint = lab.entra.ask("register_certificate", pem)
+    thumbprint = harness.entra.ask("register_certificate", pem)
     private = key.private_bytes(
         s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()
     ).decode()
-    pfx = lab.folder / "app.pfx"
+    pfx = harness.folder / "app.pfx"
     sealed = s.BestAvailableEncryption(_PASSPHRASE.encode())
     pfx.write_bytes(
         pkcs12.serialize_key_and_certificates(b"app", key, certificate, None, sealed)
     )
     return {
-        "secret": lab.entra.config["MSAL_CLIENT_CREDENTIAL"],
+        "secret": harness.entra.config["MSAL_CLIENT_CREDENTIAL"],
         "certificate": {"private_key": private, "thumbprint": thumbprint},
         "PFX": {"private_key_pfx_path": str(pfx), "passphrase": _PASSPHRASE},
     }

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from . import apps
-from .lab import Lab
+from .harness import Harness
 from .measure import Call
 from .measure import Figure
 from .measure import quartiles
@@ -24,9 +24,9 @@ print(time.perf_counter() - start)
 """
 
 
-def measure(lab: Lab) -> cabc.Iterator[Figure]:
+def measure(harness: Harness) -> cabc.Iterator[Figure]:
     """In fresh interpreters, after Flask, MSAL and Flask-Session with its backend."""
-    rounds = 3 if lab.quick else 15
+    rounds = 3 if harness.quick else 15
     taken = []
     for _ in range(rounds):
         command = [sys.executable, "-c", _TIMED]
@@ -34,8 +34,8 @@ def measure(lab: Lab) -> cabc.Iterator[Figure]:
         taken.append(float(done.stdout) * 1e3)
     middle, low, high = quartiles(taken)
     yield Figure("imports", "the package", middle, "ms", low, high, _TARGET)
-    app = apps.ours(lab, lab.store)
-    cookie = lab.sign_in(apps.ours(lab, lab.store), "/token")
+    app = apps.ours(harness, harness.store)
+    cookie = harness.sign_in(apps.ours(harness, harness.store), "/token")
     before = set(sys.modules)
     for page in ("/user", "/token"):
         Call(app, page, cookie, says="Ada")()

@@ -20,37 +20,40 @@ from pathlib import Path
 import requests
 
 from . import apps
-from . import peer
+from . import identity_baseline
 from . import views
-from .lab import PATIENCE
-from .lab import Lab
-from .lab import until
+from .harness import PATIENCE
+from .harness import Harness
+from .harness import until
 from .measure import Figure
 from .measure import Rounds
 from .measure import alternate
-from .measure import ratio
+from .measure import as_ratio
 from .refresh import trusting
 
 WORKERS = (1, 2)
+#: Apps that are compared, as ``loadapp`` names them.
+KINDS = ("floor", "ours", *(["identity"] if identity_baseline.INSTALLED else []))
 #: Case → what it is compared to, and how much of that throughput is promised.
 _TARGETS = {"user view": ("F1", 0.97), "token view": ("F2", 0.85)}
 
 
-def measure(lab: Lab) -> cabc.Iterator[Figure]:
+def measure(harness: Harness) -> cabc.Iterator[Figure]:
     """Requests a second, to the floor's."""
     if shutil.which("wrk") is None:
         raise RuntimeError("wrk is needed: install it (Debian: apt-get install wrk).")
-    people = views.signed_in(lab)
-    if peer.INSTALLED:
-        with trusting(lab.bundle):
-            people["peer"] = lab.sign_in(peer.app(lab, lab.store), "/token")
+    people = views.signed_in(harness)
+    if identity_baseline.INSTALLED:
+        with trusting(harness.bundle):
+            app = identity_baseline.app(harness, harness.store)
+            people["identity"] = harness.sign_in(app, "/token")
     for workers in WORKERS:
         with contextlib.ExitStack() as stack:
             urls = {
-                kind: stack.enter_context(_gunicorn(lab, kind, workers))
-                for kind in ("floor", "ours", *(["peer"] if peer.INSTALLED else []))
+                kind: stack.enter_context(_gunicorn(harness, kind, workers))
+                for kind in KINDS
             }
-            taken = _rounds(lab, _pages(urls, people))
+            taken = _rounds(harness, _pages(urls, people))
         yield from _figures(taken, workers)
 
 
@@ -62,13 +65,16 @@ def _pages(urls: dict[str, str], people: dict[str, str]) -> dict[str, tuple[str,
         "user view": (f"{urls['ours']}/user", people["1"]),
         "token view": (f"{urls['ours']}/token", people["1"]),
     }
-    if "peer" in urls:
-        pages["identity, token view"] = (f"{urls['peer']}/token", people["peer"])
+    if "identity" in urls:
+        url = f"{urls['identity']}/token"
+        pages["identity, token view"] = (url, people["identity"])
     return pages
 
 
-def _rounds(lab: Lab, pages: dict[str, tuple[str, str]]) -> dict[str, list[float]]:
-    seconds, rounds = (1, 1) if lab.quick else (2, 5)
+def _rounds(
+    harness: Harness, pages: dict[str, tuple[str, str]]
+) -> dict[str, list[float]]:
+    seconds, rounds = (1, 1) if harness.quick else (2, 5)
     rates: dict[str, list[float]] = {name: [] for name in pages}
 
     def turn(name: str) -> cabc.Callable[[], None]:
@@ -104,7 +110,7 @@ def _figures(rates: Rounds, workers: int) -> cabc.Iterator[Figure]:
             yield Figure(
                 "load",
                 f"{name}, {workers} {plural}, to {base}",
-                *_swapped(ratio(rates, name, base), f"x {base}"),
+                *as_ratio(rates, name, base),
                 target=target,
                 least=True,
                 series=name,
@@ -112,20 +118,18 @@ def _figures(rates: Rounds, workers: int) -> cabc.Iterator[Figure]:
             )
 
 
-def _swapped(
-    found: tuple[float, float, float], unit: str
-) -> tuple[float, str, float, float]:
-    return found[0], unit, found[1], found[2]
-
-
 @contextlib.contextmanager
-def _gunicorn(lab: Lab, kind: str, workers: int) -> cabc.Iterator[str]:
+def _gunicorn(harness: Harness, kind: str, workers: int) -> cabc.Iterator[str]:
     """A running gunicorn; ends with all its workers."""
-    options = lab.folder / "load.json"
-    entra = {"scope": lab.entra.scope("Profile.Read"), "api_url": lab.entra.api_url}
-    told = {"config": lab.config(), "authority": lab.entra.authority, **entra}
+    options = harness.folder / "load.json"
+    entra = {
+        "scope": harness.entra.scope("Profile.Read"),
+        "api_url": harness.entra.api_url,
+    }
+    told = {"config": harness.config(), "authority": harness.entra.authority, **entra}
     options.write_text(
-        json.dumps({**told, "store": lab.store_url, "bundle": lab.bundle}), "utf-8"
+        json.dumps({**told, "store": harness.store_url, "bundle": harness.bundle}),
+        "utf-8",
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = subprocess.Popen(
@@ -137,7 +141,7 @@ def _gunicorn(lab: Lab, kind: str, workers: int) -> cabc.Iterator[str]:
             ],
             pass_fds=[listener.fileno()],
             cwd=Path(apps.__file__).parent.parent,
-            env={**os.environ, "REQUESTS_CA_BUNDLE": lab.bundle},
+            env={**os.environ, "REQUESTS_CA_BUNDLE": harness.bundle},
         )
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:

@@ -11,11 +11,11 @@ import redis
 from flask import Flask
 
 from . import apps
-from . import peer
+from . import identity_baseline
 
 
 def create_app(kind: str, options: str) -> Flask:
-    """:param kind: ``floor``, ``ours`` or ``peer``."""
+    """:param kind: ``floor``, ``ours`` or ``identity``."""
     told: dict[str, t.Any] = json.loads(Path(options).read_text("utf-8"))
     store = redis.Redis.from_url(told["store"])
     entra = types.SimpleNamespace(
@@ -23,11 +23,11 @@ def create_app(kind: str, options: str) -> Flask:
         authority=told["authority"],
         api_url=told["api_url"],
     )
-    lab = types.SimpleNamespace(
+    harness = types.SimpleNamespace(
         config=lambda **changes: {**told["config"], **changes},
         entra=entra,
         bundle=told["bundle"],
     )
     if kind == "floor":
-        return apps.floor(lab.config(), store)
-    return {"ours": apps.ours, "peer": peer.app}[kind](lab, store)
+        return apps.floor(harness.config(), store)
+    return {"ours": apps.ours, "identity": identity_baseline.app}[kind](harness, store)

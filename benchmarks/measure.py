@@ -14,6 +14,7 @@ import statistics
 import time
 import typing as t
 
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 
 Case = cabc.Callable[[], object]
@@ -64,11 +65,12 @@ class Call:
         status: int = 200,
         says: str = "",
     ) -> None:
-        headers = {"Cookie": cookie, "Accept": "text/html"}
+        headers = Headers({"Cookie": cookie, "Accept": "text/html"})
         self._app = app
         self._environ = EnvironBuilder(path, headers=headers).get_environ()
         self._status, self._says = str(status), says.encode()
-        self.said, self.headers = "", {}
+        self.said = ""
+        self.headers: dict[str, str] = {}
 
     def __call__(self) -> bytes:
         parts = self._app(dict(self._environ), self._start)
@@ -126,3 +128,9 @@ def quartiles(values: cabc.Sequence[float]) -> tuple[float, float, float]:
 def ratio(taken: Rounds, name: str, base: str) -> tuple[float, float, float]:
     """How many times ``base`` a case took, round by round."""
     return quartiles([a / b for a, b in zip(taken[name], taken[base], strict=True)])
+
+
+def as_ratio(taken: Rounds, name: str, base: str) -> tuple[float, str, float, float]:
+    """Return a :func:`ratio` as a :class:`Figure` takes it: value, unit, quartiles."""
+    middle, low, high = ratio(taken, name, base)
+    return middle, f"x {base}", low, high

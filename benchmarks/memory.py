@@ -11,7 +11,7 @@ import tracemalloc
 import typing as t
 
 from . import apps
-from .lab import Lab
+from .harness import Harness
 from .measure import Call
 from .measure import Figure
 
@@ -21,39 +21,41 @@ _SESSION = 12 * 1024
 _GROWTH = 5 * 1024 * 1024 / 10_000
 
 
-def measure(lab: Lab) -> cabc.Iterator[Figure]:
+def measure(harness: Harness) -> cabc.Iterator[Figure]:
     """Signs many users in, through one worker, each with two tokens."""
-    app = apps.ours(lab, lab.store)
-    lab.sign_in(app, "/consent")
-    count = 10 if lab.quick else lab.sessions
+    app = apps.ours(harness, harness.store)
+    harness.sign_in(app, "/consent")
+    count = 10 if harness.quick else harness.sessions
     # Whatever is built once is there after these.
-    _sign_in(lab, app, 5 if lab.quick else 50)
-    lab.store.flushdb()
-    empty = _used(lab)
+    _sign_in(harness, app, 5 if harness.quick else 50)
+    harness.store.flushdb()
+    empty = _used(harness)
     tracemalloc.start()
     before = _traced()
-    _sign_in(lab, app, count)
+    _sign_in(harness, app, count)
     grown = (_traced() - before) / count
     tracemalloc.stop()
-    taken = (_used(lab) - empty) / count
-    keys = list(lab.store.scan_iter())
-    sizes: list[t.Any] = [lab.store.memory_usage(key) for key in keys]
+    taken = (_used(harness) - empty) / count
+    keys = list(harness.store.scan_iter())
+    sizes: list[t.Any] = [harness.store.memory_usage(key) for key in keys]
     title = f"Redis, a session with 2 tokens, of {count}"
     yield Figure("memory", title, taken, "bytes", target=_SESSION)
     yield Figure("memory", f"{title}, its entries", sum(sizes) / count, "bytes")
     title = f"worker, growth by a user, of {count}"
-    yield Figure("memory", title, grown, "bytes", target=None if lab.quick else _GROWTH)
-    lab.store.flushdb()
+    yield Figure(
+        "memory", title, grown, "bytes", target=None if harness.quick else _GROWTH
+    )
+    harness.store.flushdb()
 
 
-def _sign_in(lab: Lab, app: t.Any, count: int) -> None:
+def _sign_in(harness: Harness, app: t.Any, count: int) -> None:
     for _ in range(count):
-        cookie = lab.sign_in(app, "/token")
+        cookie = harness.sign_in(app, "/token")
         Call(app, "/more/1", cookie, says="more")()
 
 
-def _used(lab: Lab) -> int:
-    found: t.Any = lab.store.info("memory")
+def _used(harness: Harness) -> int:
+    found: t.Any = harness.store.info("memory")
     return int(found["used_memory"])
 
 

@@ -6,7 +6,7 @@ import collections.abc as cabc
 import typing as t
 
 from . import views
-from .lab import Lab
+from .harness import Harness
 from .measure import Case
 from .measure import Figure
 
@@ -18,24 +18,24 @@ _MORE = {"user": 0, "token": 1}
 _RECORD = 1024
 
 
-def measure(lab: Lab) -> cabc.Iterator[Figure]:
+def measure(harness: Harness) -> cabc.Iterator[Figure]:
     """Commands and bytes of one request, and the size of the session."""
-    people = views.signed_in(lab)
-    cases = views.cases_on(lab, lab.store, people)
-    record = _session(lab, people["1"])
+    people = views.signed_in(harness)
+    cases = views.cases_on(harness, harness.store, people)
+    record = _session(harness, people["1"])
     yield Figure("traffic", "session record", len(record), "bytes", target=_RECORD)
     hold = float(b"eyJ" in record)
     yield Figure("traffic", "tokens in the session record", hold, "", target=0)
-    idle = _counted(lab, lambda: None, 1)
-    times = 5 if lab.quick else 50
+    idle = _counted(harness, lambda: None, 1)
+    times = 5 if harness.quick else 50
     for name, case in cases.items():
-        found = _counted(lab, case, times)
+        found = _counted(harness, case, times)
         used = {kind: (found[kind] - idle[kind]) / times for kind in found}
         yield from _figures(name, used)
 
 
-def _session(lab: Lab, cookie: str) -> bytes:
-    found: t.Any = lab.store.get(f"session:{cookie.partition('=')[2]}")
+def _session(harness: Harness, cookie: str) -> bytes:
+    found: t.Any = harness.store.get(f"session:{cookie.partition('=')[2]}")
     return bytes(found)
 
 
@@ -58,20 +58,20 @@ def _figures(name: str, used: dict[str, float]) -> cabc.Iterator[Figure]:
     )
 
 
-def _counted(lab: Lab, case: Case, times: int) -> dict[str, float]:
-    before = _now(lab)
+def _counted(harness: Harness, case: Case, times: int) -> dict[str, float]:
+    before = _now(harness)
     for _ in range(times):
         case()
-    now = _now(lab)
+    now = _now(harness)
     return {kind: now[kind] - before[kind] for kind in now}
 
 
-def _now(lab: Lab) -> dict[str, float]:
-    stats: t.Any = lab.store.info("commandstats")
-    network: t.Any = lab.store.info("stats")
+def _now(harness: Harness) -> dict[str, float]:
+    stats: t.Any = harness.store.info("commandstats")
+    network: t.Any = harness.store.info("stats")
 
     def calls(kinds: cabc.Iterable[str]) -> float:
-        return sum(stats.get(kind, {}).get("calls", 0) for kind in kinds)
+        return sum(float(stats.get(kind, {}).get("calls", 0)) for kind in kinds)
 
     return {
         "reads": calls(_READS),

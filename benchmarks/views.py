@@ -13,42 +13,44 @@ import typing as t
 from cryptography.fernet import Fernet
 
 from . import apps
-from .lab import Lab
+from .harness import Harness
 from .measure import Call
 from .measure import Case
 from .measure import Figure
 from .measure import Rounds
 from .measure import alternate
+from .measure import as_ratio
 from .measure import quartiles
-from .measure import ratio
-from .stores import MemoryRedis
+from .stubs import MemoryRedis
 
 #: Cached tokens of a session, one of them the API's that is measured.
 TOKENS = (1, 5, 20)
 _TARGETS = {1: 1.15, 5: 1.20, 20: 1.20}
 
 
-def measure(lab: Lab) -> cabc.Iterator[Figure]:
+def measure(harness: Harness) -> cabc.Iterator[Figure]:
     """Ratios to the floor with both stores, and the price of encryption."""
-    rounds, calls = (3, 3) if lab.quick else (300, 20)
-    people = signed_in(lab)
-    memory = MemoryRedis(lab.store)
-    cases = cases_on(lab, memory, people)
+    rounds, calls = (3, 3) if harness.quick else (300, 20)
+    people = signed_in(harness)
+    memory = MemoryRedis(harness.store)
+    cases = cases_on(harness, memory, people)
     taken = alternate(cases, rounds=rounds, calls=calls, clock=time.thread_time_ns)
     yield from _figures("memory", taken, targets=True)
-    taken = alternate(cases_on(lab, lab.store, people), rounds=rounds // 3, calls=calls)
+    taken = alternate(
+        cases_on(harness, harness.store, people), rounds=rounds // 3, calls=calls
+    )
     yield from _figures("Redis", taken, targets=False)
-    yield from _encrypted(lab, rounds, calls)
+    yield from _encrypted(harness, rounds, calls)
 
 
-def signed_in(lab: Lab, **config: t.Any) -> dict[str, str]:
+def signed_in(harness: Harness, **config: t.Any) -> dict[str, str]:
     """Cookies of users, by what they have; all is in the real Redis."""
-    app = apps.ours(lab, lab.store, **config)
-    floor = apps.floor(lab.config(), lab.store)
+    app = apps.ours(harness, harness.store, **config)
+    floor = apps.floor(harness.config(), harness.store)
     people = {}
-    lab.sign_in(app, "/consent")
+    harness.sign_in(app, "/consent")
     for count in TOKENS:
-        people[f"{count}"] = cookie = lab.sign_in(app, "/token")
+        people[f"{count}"] = cookie = harness.sign_in(app, "/token")
         Call(app, f"/more/{count - 1}", cookie)()
     size = int(Call(app, "/token", cookie)().split()[-1])
     for name, kept in {"F1": 0, "F2": size}.items():
@@ -60,9 +62,9 @@ def signed_in(lab: Lab, **config: t.Any) -> dict[str, str]:
     return people
 
 
-def cases_on(lab: Lab, store: t.Any, people: dict[str, str]) -> dict[str, Case]:
+def cases_on(harness: Harness, store: t.Any, people: dict[str, str]) -> dict[str, Case]:
     """All views, on one store."""
-    floor, app = apps.floor(lab.config(), store), apps.ours(lab, store)
+    floor, app = apps.floor(harness.config(), store), apps.ours(harness, store)
     cases: dict[str, Case] = {
         "F1": Call(floor, "/user", people["F1"]),
         "F2": Call(floor, "/token", people["F2"]),
@@ -84,21 +86,14 @@ def _figures(store: str, taken: Rounds, *, targets: bool) -> cabc.Iterator[Figur
             yield Figure(
                 "views",
                 title,
-                *_swapped(ratio(taken, case, base), f"x {base}"),
+                *as_ratio(taken, case, base),
                 target=target if targets else None,
                 series=f"{kind} view, {store}",
                 x=count,
             )
             yield _microseconds(title, taken[case])
     twins = f"token view, 19 cached for the same API, {store}"
-    yield Figure("views", twins, *_swapped(ratio(taken, "twins 20", "F2"), "x F2"))
-
-
-def _swapped(
-    found: tuple[float, float, float], unit: str
-) -> tuple[float, str, float, float]:
-    middle, low, high = found
-    return middle, unit, low, high
+    yield Figure("views", twins, *as_ratio(taken, "twins 20", "F2"))
 
 
 def _microseconds(name: str, seconds: list[float]) -> Figure:
@@ -106,12 +101,15 @@ def _microseconds(name: str, seconds: list[float]) -> Figure:
     return Figure("views", name, middle, "µs", low, high)
 
 
-def _encrypted(lab: Lab, rounds: int, calls: int) -> cabc.Iterator[Figure]:
+def _encrypted(harness: Harness, rounds: int, calls: int) -> cabc.Iterator[Figure]:
     keys = {"MSAL_ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
-    app = apps.ours(lab, lab.store, **keys)
-    people = signed_in(lab, **keys)
-    memory = MemoryRedis(lab.store)
-    app, floor = apps.ours(lab, memory, **keys), apps.floor(lab.config(), memory)
+    app = apps.ours(harness, harness.store, **keys)
+    people = signed_in(harness, **keys)
+    memory = MemoryRedis(harness.store)
+    app, floor = (
+        apps.ours(harness, memory, **keys),
+        apps.floor(harness.config(), memory),
+    )
     cases: dict[str, Case] = {"F2": Call(floor, "/token", people["F2"])}
     for count in TOKENS:
         cases[f"{count}"] = Call(app, "/token", people[f"{count}"])
@@ -121,7 +119,7 @@ def _encrypted(lab: Lab, rounds: int, calls: int) -> cabc.Iterator[Figure]:
         yield Figure(
             "views",
             title,
-            *_swapped(ratio(taken, f"{count}", "F2"), "x F2"),
+            *as_ratio(taken, f"{count}", "F2"),
             series="token view, encrypted",
             x=count,
         )

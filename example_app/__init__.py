@@ -13,10 +13,10 @@ from flask import Flask
 
 from . import pages
 from . import trace
+from .apis import emulated
+from .apis import real
 from .environment import from_environment
 from .environment import secret_key
-from .worlds import emulated
-from .worlds import real
 
 __all__ = ["create_app"]
 

@@ -18,8 +18,8 @@ from werkzeug.exceptions import NotFound
 from flask_msal_errors import MsalAuth
 
 from . import trace
-from .worlds import Api
-from .worlds import World
+from .apis import Api
+from .apis import Apis
 
 auth = MsalAuth()
 bp = Blueprint("example", __name__)
@@ -42,10 +42,10 @@ _POLICY = (
 )
 
 
-def install(app: Flask, world: World) -> None:
-    """Give ``app`` the pages, on the APIs of ``world``."""
-    app.extensions["example_world"] = world
-    guarded = auth.login_required(acrs=world.acrs)(payroll)
+def install(app: Flask, apis: Apis) -> None:
+    """Give ``app`` the pages, on these APIs."""
+    app.extensions["example_apis"] = apis
+    guarded = auth.login_required(acrs=apis.acrs)(payroll)
     app.register_blueprint(bp)
     app.add_url_rule("/payroll", "example.payroll", guarded)
     app.after_request(_with_policy)
@@ -54,9 +54,9 @@ def install(app: Flask, world: World) -> None:
     app.register_error_handler(500, _failed)
 
 
-def here() -> World:
-    """The world of the current app."""
-    return t.cast(World, current_app.extensions["example_world"])
+def here() -> Apis:
+    """The APIs of the current app."""
+    return t.cast(Apis, current_app.extensions["example_apis"])
 
 
 def call(api: Api) -> t.Any:
@@ -134,7 +134,7 @@ def busy() -> str:
 
 @bp.app_context_processor
 def _for_every_page() -> dict[str, t.Any]:
-    return {"navigation": NAVIGATION, "stories": trace.stories(), "world": here()}
+    return {"navigation": NAVIGATION, "stories": trace.stories(), "apis": here()}
 
 
 def _with_policy(response: Response) -> Response:

@@ -16,7 +16,7 @@ from benchmarks.measure import ratio
 from benchmarks.report import table
 
 ROOT = Path(__file__).parents[2]
-#: What needs neither the peer nor a load generator.
+#: Questions that need neither identity nor a load generator.
 QUESTIONS = "views,refresh,signin,challenge,traffic"
 #: Times mean nothing here; counts and sizes are the same on any machine.
 COUNTED = {"", "bytes"}

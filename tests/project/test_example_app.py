@@ -22,9 +22,9 @@ import pytest
 import example_app
 from example_app import create_app
 from example_app import trace
-from example_app.worlds import Api
-from example_app.worlds import World
-from example_app.worlds import real
+from example_app.apis import Api
+from example_app.apis import Apis
+from example_app.apis import real
 from flask_msal_errors import ConfigurationError
 from flask_msal_errors import MsalAuth
 from flask_msal_errors.testing import Emulator
@@ -355,18 +355,22 @@ def tenant(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def graph(entra: Emulator) -> World:
-    """The real world, but for its hosts."""
-    world = real()
-    moved = {
-        name: Api(
-            api.url.replace("https://graph.microsoft.com/v1.0", entra.graph_url),
-            api.scope,
-        )
-        for name, api in vars(world).items()
-        if isinstance(api, Api)
-    }
-    return dataclasses.replace(world, verify=entra.ca_file, **moved)
+def graph(entra: Emulator) -> Apis:
+    """Microsoft Graph, at the address of the emulator."""
+    apis = real()
+
+    def moved(api: Api) -> Api:
+        graph = "https://graph.microsoft.com/v1.0"
+        return Api(api.url.replace(graph, entra.graph_url), api.scope)
+
+    return dataclasses.replace(
+        apis,
+        profile=moved(apis.profile),
+        mail=moved(apis.mail),
+        payroll=moved(apis.payroll),
+        busy=moved(apis.busy),
+        verify=entra.ca_file,
+    )
 
 
 class TestRealTenant:

@@ -1,4 +1,4 @@
-"""What every question needs: an identity provider, a Redis server, signed-in users.
+"""The servers that every question needs: an identity provider and Redis; and sign-ins.
 
 Starts its own of each and ends them. Knows the extension's public interface only.
 """
@@ -119,8 +119,8 @@ def until(condition: cabc.Callable[[], object]) -> None:
 
 
 @dataclasses.dataclass
-class Lab:
-    """What the questions are asked of.
+class Harness:
+    """Servers that run, and what an app needs to sign users in there.
 
     :ivar quick: a few short rounds, to see that all works; the figures mean nothing.
     :ivar bundle: trusted certificates as in production, and the emulator's CA.
@@ -156,14 +156,16 @@ class Lab:
 
 
 def _way_out(reply: t.Any) -> str | None:
-    """Where a redirect, or the peer's page, which refreshes itself, leads a browser."""
+    """Return the URL of the sign-in page that a reply leads a browser to.
+
+    Identity's reply is a page that refreshes itself."""
     link = re.search(r"URL=([^'\"]+)", reply.text)
     place = reply.headers.get("Location") or (unescape(link[1]) if link else "")
     return place if "/authorize?" in place else None
 
 
 @contextlib.contextmanager
-def laboratory(*, quick: bool = False, sessions: int = 300) -> cabc.Iterator[Lab]:
+def running(*, quick: bool = False, sessions: int = 300) -> cabc.Iterator[Harness]:
     """All servers, running."""
     with contextlib.ExitStack() as stack:
         place = tempfile.TemporaryDirectory(prefix="benchmarks-")
@@ -175,4 +177,4 @@ def laboratory(*, quick: bool = False, sessions: int = 300) -> cabc.Iterator[Lab
         bundle = folder / "bundle.pem"
         own_ca = Path(entra.config["MSAL_VERIFY"]).read_text("utf-8")
         bundle.write_text(Path(certifi.where()).read_text("utf-8") + own_ca, "utf-8")
-        yield Lab(entra, store, url, folder, str(bundle), quick, sessions)
+        yield Harness(entra, store, url, folder, str(bundle), quick, sessions)

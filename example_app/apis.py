@@ -19,7 +19,7 @@ class Api:
 
 
 @dataclasses.dataclass(frozen=True)
-class World:
+class Apis:
     """The APIs behind the pages.
 
     :param acrs: the authentication context that the payroll page itself demands,
@@ -39,13 +39,13 @@ class World:
     counters: cabc.Callable[[], cabc.Mapping[str, int]] | None = None
 
 
-def emulated(entra: Emulator) -> World:
+def emulated(entra: Emulator) -> Apis:
     """The emulator's API, which demands the step-up for payroll itself."""
 
     def api(path: str, scope: str) -> Api:
         return Api(f"{entra.api_url}/{path}", entra.scope(scope))
 
-    return World(
+    return Apis(
         profile=api("me", "Profile.Read"),
         mail=api("mail", "Mail.Read"),
         payroll=api("payroll", "Payroll.Read"),
@@ -56,8 +56,8 @@ def emulated(entra: Emulator) -> World:
     )
 
 
-def real() -> World:
+def real() -> Apis:
     """Microsoft Graph. It has no payroll: that page demands its step-up itself."""
     me = Api(f"{_GRAPH}/me", "User.Read")
     mail = Api(f"{_GRAPH}/me/messages?$select=subject,from&$top=5", "Mail.Read")
-    return World(profile=me, mail=mail, payroll=me, busy=me, acrs="c1")
+    return Apis(profile=me, mail=mail, payroll=me, busy=me, acrs="c1")

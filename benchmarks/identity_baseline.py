@@ -1,4 +1,4 @@
-"""The peer's app: the package identity for Flask, as its documentation has it."""
+"""An app with the package identity, written as its documentation says."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from flask import session
 INSTALLED = importlib.util.find_spec("identity") is not None
 
 
-def app(lab: t.Any, store: t.Any, **changes: t.Any) -> Flask:
+def app(harness: t.Any, store: t.Any, **changes: t.Any) -> Flask:
     """An app whose views do what those of :func:`benchmarks.apps.ours` do.
 
     It trusts the bundle that ``REQUESTS_CA_BUNDLE`` names: it has no setting for it.
     """
     from identity.flask import Auth
 
-    made = Flask("peer")
-    config = lab.config(SESSION_TYPE="redis", SESSION_REDIS=store, **changes)
+    made = Flask("identity")
+    config = harness.config(SESSION_TYPE="redis", SESSION_REDIS=store, **changes)
     made.config.update(config)
     auth = Auth(
         made,
         client_id=config["MSAL_CLIENT_ID"],
         client_credential=config["MSAL_CLIENT_CREDENTIAL"],
-        oidc_authority=f"{lab.entra.authority}/v2.0",
+        oidc_authority=f"{harness.entra.authority}/v2.0",
         redirect_uri="http://localhost/redirect",
     )
 
@@ -36,7 +36,7 @@ def app(lab: t.Any, store: t.Any, **changes: t.Any) -> Flask:
         return str(context["user"]["name"])
 
     @made.get("/token")
-    @auth.login_required(scopes=[lab.entra.scope("Profile.Read")])
+    @auth.login_required(scopes=[harness.entra.scope("Profile.Read")])
     def token(*, context: dict[str, t.Any]) -> str:
         return f"{context['user']['name']} {len(context['access_token'])}"
 
