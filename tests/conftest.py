@@ -129,7 +129,7 @@ def memcached_client(memcached_server: servers.Memcached) -> cabc.Iterator[t.Any
     """A client for threads, of our own memcached, which is empty."""
     from pymemcache.client.base import PooledClient
 
-    client = PooledClient(str(memcached_server.socket))
+    client = PooledClient(str(memcached_server.socket_path))
     client.flush_all(noreply=False)
     yield client
     client.close()
@@ -142,7 +142,7 @@ def pymemcache_client(
     """A client that threads must not share, of the same memcached."""
     from pymemcache.client.base import Client
 
-    client = Client(str(memcached_server.socket))
+    client = Client(str(memcached_server.socket_path))
     yield client
     client.close()
 
@@ -154,7 +154,7 @@ def python_memcached_client(
     """A client that tells failures by what it returns, of the same memcached."""
     from memcache import Client
 
-    client = Client([f"unix:{memcached_server.socket}"])
+    client = Client([f"unix:{memcached_server.socket_path}"])
     yield client
     client.disconnect_all()
     gc.collect()
@@ -167,7 +167,7 @@ def pylibmc_client(
     """A client in C that threads must not share, of the same memcached."""
     from pylibmc import Client
 
-    client = Client([str(memcached_server.socket)])
+    client = Client([str(memcached_server.socket_path)])
     yield client
     client.disconnect_all()
 

@@ -330,8 +330,10 @@ class TestDefaultAnswers:
         assert page.status_code == 401
         link = re.findall('href="(/auth/login[^"]+)">Continue<', page.text)[0]
         links = app.extensions["flask_msal_errors"].links
-        cookie = f"msal_visitor={client.get_cookie('msal_visitor').value}"
-        with app.test_request_context("/", headers={"Cookie": cookie}):
+        visitor = client.get_cookie("msal_visitor")
+        assert visitor is not None
+        headers = {"Cookie": f"msal_visitor={visitor.value}"}
+        with app.test_request_context("/", headers=headers):
             ticket = links.ticket(link.partition("ticket=")[2])
         assert ticket.target == "/raise?a=b"
         assert ticket.missing.scopes == ("Mail.Read",)
@@ -379,12 +381,13 @@ class TestSessionStore:
         app.add_url_rule("/", "home", lambda: "home")
         client = app.test_client()
         client.set_cookie("session", "a" * 43)
-        retrieve = app.session_interface._retrieve_session_data
+        interface: t.Any = app.session_interface
+        retrieve = interface._retrieve_session_data
 
         def down(key: str) -> None:
             raise OSError("redis://:password@host")
 
-        app.session_interface._retrieve_session_data = down
+        interface._retrieve_session_data = down
         page = client.get("/", headers=HTML)
         assert page.status_code == 503
         assert page.headers["Retry-After"] == "5"
@@ -397,7 +400,7 @@ class TestSessionStore:
         sheet = client.get("/auth/static/msal.css")
         assert sheet.status_code == 200
         sheet.close()
-        app.session_interface._retrieve_session_data = retrieve
+        interface._retrieve_session_data = retrieve
         assert client.get("/", headers=HTML).text == "home"
 
     def test_replaced_interface(self, make: Make) -> None:
@@ -484,7 +487,12 @@ class TestUser:
         MsalAuth(app)
         records = app.extensions["flask_msal_errors"].records
         renewed: list[str] = []
-        records.renew = lambda handle: not renewed.append(handle)
+
+        def renew(handle: str) -> bool:
+            renewed.append(handle)
+            return True
+
+        records.renew = renew
         claims = {"iss": "i", "sub": "s", "name": "Ada"}
         kept = {"handle": "handle", "claims": claims, "renew_at": 1}
 

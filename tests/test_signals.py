@@ -179,8 +179,8 @@ class TestStory:
 
         assert {*heard} == {*listeners}
         told = [r for r in caplog.records if hasattr(r, "msal_event")]
-        assert {r.msal_event for r in told} == {*listeners, "sign_in_begun"}  # type: ignore[attr-defined]
-        assert [r.msal_event for r in told if r.msal_event in heard] == heard  # type: ignore[attr-defined]
+        assert {r.msal_event for r in told} == {*listeners, "sign_in_begun"}
+        assert [r.msal_event for r in told if r.msal_event in heard] == heard
         assert all(record.name == "flask_msal_errors" for record in told)
         for record in told:
             event, _, codes, id_, _, user = fields(record)

@@ -38,19 +38,18 @@ class Desk:
     def add_views(self, live: LiveApp) -> None:
         CSRFProtect(live.app)
 
-        @live.app.route("/desk", methods=["GET", "POST"])
-        def desk() -> t.Any:
-            if request.method == "GET":
-                return FORM.format(token=generate_csrf()), {
-                    "Content-Security-Policy": POLICY
-                }
-            return send()
-
         @live.auth.login_required(acrs="c1")
-        def send() -> str:
+        def receive() -> str:
             receipt = request.files["receipt"].read()
             self.runs.append((request.form["reason"], receipt))
             return f"received {len(receipt)}"
+
+        @live.app.route("/desk", methods=["GET", "POST"])
+        def desk() -> t.Any:
+            if request.method == "GET":
+                policy = {"Content-Security-Policy": POLICY}
+                return FORM.format(token=generate_csrf()), policy
+            return receive()
 
 
 @pytest.fixture

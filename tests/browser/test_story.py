@@ -20,7 +20,7 @@ PHONE = {
     "has_touch": True,
     "is_mobile": True,
 }
-PROFILES = {
+PROFILES: dict[str, dict[str, t.Any]] = {
     "desktop": DESKTOP,
     "phone": PHONE,
     "dark": {**DESKTOP, "color_scheme": "dark"},
@@ -31,7 +31,7 @@ PROFILES = {
 @pytest.fixture(params=PROFILES)
 def options(request: pytest.FixtureRequest) -> dict[str, t.Any]:
     """How the browser is set."""
-    return PROFILES[request.param]
+    return PROFILES[str(request.param)]
 
 
 def link(page: Page, name: str) -> None:

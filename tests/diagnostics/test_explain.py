@@ -17,7 +17,7 @@ from flask_msal_errors.entra import codes
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
 PACKED = base64.b64encode(CLAIMS.encode()).decode()
 #: What MSAL returns, and the token endpoint answers.
-RESULT = {
+RESULT: dict[str, t.Any] = {
     "error": "invalid_grant",
     "suberror": "basic_action",
     "error_description": "AADSTS50076: you must use multi-factor authentication.",

@@ -66,7 +66,10 @@ async def by_httpx_auth_async(caller: Caller) -> t.Any:
 
 def by_credential(caller: Caller) -> t.Any:
     policy = BearerTokenCredentialPolicy(caller.auth.credential(), caller.scopes[0])
-    with PipelineClient(caller.url(""), policies=[policy]) as client:
+    made: PipelineClient[t.Any, t.Any] = PipelineClient(
+        caller.url(""), policies=[policy]
+    )
+    with made as client:
         request = HttpRequest("GET", caller.url("/echo"))
         reply = client.send_request(request, connection_verify=caller.entra.ca_file)
         reply.raise_for_status()
@@ -240,13 +243,15 @@ def written() -> dict[str, dict[str, str]]:
 def test_column(caller: Caller, entra: Emulator, column: str, number: int) -> None:
     """Each cell says what the person gets, when one token is refused, and when all."""
     client = COLUMNS[column][number]
+
+    def answer(row: Row, every_token: bool) -> str:
+        refuse(entra, row, every_token)
+        return seen(caller.run(lambda: client(caller)), row)
+
     found = {}
     for name, row in rows(entra).items():
-        answers = []
         scopes = {part for part in row.asked if part.startswith("api:")}
         entra.users["ada"].consents.update(scopes)
-        for every_token in (False, True):
-            refuse(entra, row, every_token)
-            answers.append(seen(caller.run(lambda: client(caller)), row))
-        found[name] = CELLS.get(tuple(answers), " then ".join(answers))
+        answers = (answer(row, every_token=False), answer(row, every_token=True))
+        found[name] = CELLS.get(answers, " then ".join(answers))
     assert found == written()[column]

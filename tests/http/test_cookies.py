@@ -7,6 +7,7 @@ import typing as t
 
 import pytest
 from flask import Flask
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
@@ -24,9 +25,8 @@ def signer(secret: str | bytes = "one", **config: t.Any) -> Signer:
 
 
 def asked(cookie: str = "", scheme: str = "https") -> Request:
-    builder = EnvironBuilder(
-        base_url=f"{scheme}://app.example/", headers={"Cookie": cookie}
-    )
+    headers = Headers({"Cookie": cookie})
+    builder = EnvironBuilder(base_url=f"{scheme}://app.example/", headers=headers)
     return Request(builder.get_environ())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
@@ -21,7 +22,7 @@ def request(
     path: str = "/", base: str = "https://app.example", **headers: str
 ) -> Request:
     """A request with these headers; ``Sec_Fetch_Mode`` names ``Sec-Fetch-Mode``."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = Headers({name.replace("_", "-"): v for name, v in headers.items()})
     return Request(EnvironBuilder(path, base_url=base, headers=named).get_environ())
 
 
@@ -286,7 +287,7 @@ class TestKind:
 @pytest.mark.parametrize("host", ["xn--bcher-kva.example", "app.example:8443"])
 def test_hosts_as_browsers_write_them(host: str) -> None:
     """A host that is not ASCII is compared in the form that browsers send."""
-    headers = {"Origin": f"https://{host}"}
+    headers = Headers({"Origin": f"https://{host}"})
     builder = EnvironBuilder("/", base_url=f"https://{host}/", headers=headers)
     here = Request(builder.get_environ())
     assert is_same_origin(here)

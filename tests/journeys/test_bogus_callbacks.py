@@ -32,7 +32,7 @@ ATTACKERS = 4
 class Kind(t.NamedTuple):
     """Some callbacks: how many, what is genuine about them, the answer's status."""
 
-    count: int
+    attacks: int
     flow: bool
     state: bool
     status: int
@@ -61,13 +61,13 @@ class Attacker:
         self.cookies = {"Cookie": person.cookies.header(host.url, "GET", None, False)}
         self.random = random.Random(seed)
         self.connection = http.client.HTTPConnection(
-            "localhost", host.address[1], timeout=PATIENCE
+            "localhost", host.port, timeout=PATIENCE
         )
 
     def attack(self, share: float) -> None:
         """Send a share of all callbacks; each is refused as it should be."""
         for kind in CALLBACKS:
-            for _ in range(round(kind.count * share)):
+            for _ in range(round(kind.attacks * share)):
                 assert self._send(kind) == kind.status
 
     def _send(self, kind: Kind) -> int:

@@ -26,7 +26,8 @@ class Counted(redis.Redis):
         self.carried = 0
 
     def execute_command(self, *args: t.Any, **options: t.Any) -> t.Any:
-        answer = super().execute_command(*args, **options)
+        execute: t.Any = super().execute_command
+        answer = execute(*args, **options)
         self.commands.append(str(args[0]))
         values = [answer, *args[2:3]]
         self.carried += sum(len(v) for v in values if isinstance(v, bytes))

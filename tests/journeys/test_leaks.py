@@ -37,6 +37,7 @@ class Witness:
 
     def __init__(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entra = entra
+        self.monkeypatch = monkeypatch
         self.secrets: dict[str, str] = {entra.client_secret: "client secret"}
         self.log = io.StringIO()
         self.bodies: list[str] = []
@@ -92,11 +93,11 @@ class Witness:
         """Know the ids of this browser's sessions."""
         store = person.cookies.store
 
-        def storing(url_: str, lines: t.Iterable[str]) -> None:
-            store(url_, lines)
+        def storing(from_url: str, lines: t.Iterable[str]) -> None:
+            store(from_url, lines)
             self.learn(person.cookies.get(url, "session"), "session id")
 
-        person.cookies.store = storing  # type: ignore[method-assign]
+        self.monkeypatch.setattr(person.cookies, "store", storing)
 
     def all_secrets(self) -> dict[str, str]:
         for code in self.entra.tenant.codes:
@@ -151,7 +152,7 @@ def tell_the_story(live: LiveApp, entra: Emulator, person: Person) -> None:
 def have_bad_luck(live: LiveApp, entra: Emulator, person: Person) -> None:
     """Everything that can go wrong at a sign-in."""
     for forgery in ({"alg": "none"}, {"alg": "HS256"}, {"nonce": "x"}, {"aud": "x"}):
-        entra.forge(**forgery)  # type: ignore[arg-type]
+        entra.forge(**forgery)
         assert person.visit(live.url + "/me").status_code == 400
         entra.clear_faults()
     entra.broken()

@@ -65,13 +65,16 @@ def killed(server: servers.Server) -> cabc.Iterator[None]:
         server.start()
 
 
-OUTAGES = {"killed": killed, "suspended": lambda server: server.suspended()}
+OUTAGES: dict[str, cabc.Callable[[servers.Server], t.ContextManager[None]]] = {
+    "killed": killed,
+    "suspended": servers.Server.suspended,
+}
 
 
 @pytest.fixture(params=OUTAGES)
 def outage(request: pytest.FixtureRequest, server: servers.Server) -> t.Any:
     """Context managers for as long as the server is dead or hangs."""
-    return lambda: OUTAGES[request.param](server)
+    return lambda: OUTAGES[str(request.param)](server)
 
 
 class TestEntries:

@@ -108,7 +108,7 @@ class TestThreads:
         safe: bool,
     ) -> None:
         """A client with one connection is used by one thread at a time."""
-        client = make(str(memcached_server.socket))
+        client = make(str(memcached_server.socket_path))
         app = fixtures.session_app(tmp_path, "memcached", client)
         interface = t.cast(t.Any, app.session_interface)
         assert isinstance(interface.alone, contextlib.nullcontext) is safe
@@ -117,7 +117,7 @@ class TestThreads:
         self, memcached_server: servers.Memcached, tmp_path: Path
     ) -> None:
         """Eight threads read each their own with a client that has one connection."""
-        with contextlib.closing(Client(str(memcached_server.socket))) as single:
+        with contextlib.closing(Client(str(memcached_server.socket_path))) as single:
             shared = Shared(single)
             store = Store(fixtures.session_app(tmp_path, "memcached", shared))
 
@@ -140,7 +140,7 @@ class TestSilentClient:
     ) -> None:
         """Each operation is an error all the same, until the server is back."""
         server = own_server(servers.Memcached)
-        client = PythonMemcached([f"unix:{server.socket}"], dead_retry=0)
+        client = PythonMemcached([f"unix:{server.socket_path}"], dead_retry=0)
         app = fixtures.session_app(tmp_path, "memcached", client)
         store, browser = Store(app), app.test_client()
         browser.get("/set/1")

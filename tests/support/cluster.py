@@ -58,18 +58,20 @@ class Server:
         self.folder = folder
         self.log = folder / f"{name}.log"
         self.address: str | tuple[str, int] = str(folder / f"{name}.socket")
+        self.port = 0
         self._listener: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     def listen(self) -> int:
         """Take a free port of this machine, and keep it until :meth:`close`."""
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = self._listener.getsockname()
-        return self._listener.getsockname()[1]
+        self.port = int(self._listener.getsockname()[1])
+        self.address = ("127.0.0.1", self.port)
+        return self.port
 
     @property
     def url(self) -> str:
-        return f"http://localhost:{self.address[1]}"
+        return f"http://localhost:{self.port}"
 
     @property
     def _inherited(self) -> list[int]:
@@ -236,8 +238,9 @@ class Cluster:
     ) -> Gunicorn:
         """A running gunicorn; ``options`` are more of its own."""
         name = f"host{len(list(self.folder.glob('host*.log')))}"
-        how = {"workers": workers, "threads": threads, "port": port}
-        made = Gunicorn(self.folder, name, *options, **how)
+        made = Gunicorn(
+            self.folder, name, *options, workers=workers, threads=threads, port=port
+        )
         self._stack.callback(made.close)
         made.start()
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import types
 import typing as t
 from datetime import timedelta
@@ -10,6 +11,7 @@ from http.cookies import SimpleCookie
 import pytest
 from flask import Flask
 from itsdangerous import TimestampSigner
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
@@ -60,8 +62,9 @@ class Browser:
             }
         )
         store: t.Any = self.store
-        self.records: t.Any = types.SimpleNamespace(attach=lambda *_: True)
-        self.flows = Flows(settings, Cookies(self.signer), store, self.records)
+        records: t.Any = types.SimpleNamespace(attach=lambda *_: True)
+        self.records = records
+        self.flows = Flows(settings, Cookies(self.signer), store, records)
         self.limits = Limits(settings, Cookies(self.signer))
         self.base = base
         self.kept: dict[str, str] = {}
@@ -69,7 +72,7 @@ class Browser:
 
     def request(self) -> Request:
         header = "; ".join(f"{name}={value}" for name, value in self.kept.items())
-        headers = {"Cookie": header} if header else {}
+        headers = Headers({"Cookie": header} if header else {})
         return Request(
             EnvironBuilder("/", base_url=self.base, headers=headers).get_environ()
         )
@@ -103,7 +106,7 @@ class Browser:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[float], None]:
     """Lets time pass."""
-    start = cookies.time.time()
+    start = time.time()
     passed = [0.0]
 
     class Clock:

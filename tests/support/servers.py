@@ -60,7 +60,7 @@ class Server:
         self.start()
 
     @property
-    def socket(self) -> Path:
+    def socket_path(self) -> Path:
         """The unix socket it listens on."""
         return self.folder / "socket"
 
@@ -97,7 +97,7 @@ class Server:
     def _is_up(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
             probe.settimeout(5)
-            probe.connect(str(self.socket))
+            probe.connect(str(self.socket_path))
             return self._answers(probe)
         return False
 
@@ -166,10 +166,10 @@ class Redis(Server):
     @property
     def url(self) -> str:
         """For ``redis.Redis.from_url``."""
-        return f"unix://{self.socket}"
+        return f"unix://{self.socket_path}"
 
     def _command(self) -> list[str]:
-        listens = ["--port", "0", "--unixsocket", str(self.socket)]
+        listens = ["--port", "0", "--unixsocket", str(self.socket_path)]
         keeps = ["--dir", str(self.folder), "--save", "", "--appendonly", "no"]
         return [self.executable, *listens, *keeps, "--loglevel", "warning"]
 
@@ -187,12 +187,12 @@ class Memcached(Server):
     @contextlib.contextmanager
     def client(self) -> cabc.Iterator[t.Any]:
         """A client for threads that waits a second."""
-        client = PooledClient(str(self.socket), timeout=1, connect_timeout=1)
+        client = PooledClient(str(self.socket_path), timeout=1, connect_timeout=1)
         yield client
         client.close()
 
     def _command(self) -> list[str]:
-        return [self.executable, "-s", str(self.socket), "-m", "256"]
+        return [self.executable, "-s", str(self.socket_path), "-m", "256"]
 
     def _answers(self, probe: socket.socket) -> bool:
         probe.sendall(b"version\r\n")
@@ -214,18 +214,22 @@ class Postgres(Server):
     def url(self, driver: str = "psycopg") -> str:
         """For SQLAlchemy; the drivers name the socket differently."""
         if driver == "pg8000":
-            return f"postgresql+pg8000://{NOBODY}@/postgres?unix_sock={self.socket}"
+            return (
+                f"postgresql+pg8000://{NOBODY}@/postgres?unix_sock={self.socket_path}"
+            )
         return f"postgresql+{driver}://{NOBODY}@/postgres?host={self.folder}"
 
     @property
-    def socket(self) -> Path:
+    def socket_path(self) -> Path:
         return self.folder / ".s.PGSQL.5432"
 
     def _create(self) -> None:
         initdb = Path(self.executable).resolve().with_name("initdb")
         subprocess.run(
-            [initdb, "-D", "data", "-U", NOBODY, "-A", "trust", "-E", "UTF8"]
-            + ["--no-sync", "--no-locale"],
+            [
+                *(str(initdb), "-D", "data", "-U", NOBODY, "-A", "trust"),
+                *("-E", "UTF8", "--no-sync", "--no-locale"),
+            ],
             check=True,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
