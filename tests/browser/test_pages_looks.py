@@ -54,15 +54,15 @@ ERRORS = {
     "throttled": Throttled(retry_after=600),
     "unavailable": ServiceUnavailable(retry_after=5),
 }
-PLAIN: dict[str, cabc.Callable[[t.Any], t.Any]] = {
+PLAIN: dict[str, cabc.Callable[[], t.Any]] = {
     "kept": lambda: pages.kept(redirect("/sign-in")),
     "leaving": lambda: pages.leaving(redirect("/away")),
-    "logout": lambda: pages.ask_logout(),
+    "logout": pages.ask_logout,
     "lost": lambda: pages.interaction(
         Missing(), None, N_("It could not be kept, because nobody was signed in.")
     ),
     "resume": lambda: pages.resume("/nowhere", "ticket"),
-    "signed out": lambda: pages.signed_out(),
+    "signed out": pages.signed_out,
 }
 
 
