@@ -144,7 +144,7 @@ class TokenError(MsalAuthError):
     """
 
     status = 502
-    title = "The identity provider gave no token"
+    title = "The sign-in service reported an error"
 
     def __init__(
         self,
@@ -287,7 +287,7 @@ class FlowExpired(SignInError):
 class InvalidIdToken(SignInError):
     """The ID token fails a check of OpenID Connect Core §3.1.3.7."""
 
-    title = "The identity provider's answer is not valid"
+    title = "The answer of the sign-in service is not valid"
 
 
 class ReauthenticationLoop(SignInError):

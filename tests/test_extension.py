@@ -297,7 +297,7 @@ class TestDefaultAnswers:
         app = raising(make(), ReauthenticationLoop(party="API"))
         MsalAuth(app)
         page = app.test_client().get("/raise", headers=HTML).text
-        assert "It is the API that still refuses." in page
+        assert "The API behind this page still refuses." in page
 
     def test_configuration_error_is_for_the_log(
         self, make: Make, caplog: pytest.LogCaptureFixture

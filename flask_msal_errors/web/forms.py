@@ -53,7 +53,7 @@ _LONGEST_URL = 2000
 #: What werkzeug remembers of the headers of a body.
 _REMEMBERED = ("content_length", "_parsed_content_type")
 _GONE = (
-    "It was sent already, or is no longer kept. See whether it arrived before you send"
+    "It was sent before, or is no longer kept. Check whether it arrived before you send"
     " it again."
 )
 _KINDS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -123,22 +123,20 @@ class Forms:
         if not is_same_origin(request):
             raise NotKept(
                 N_(
-                    "It was not kept, because it did not provably come from a page of "
-                    "this site."
+                    "It was not kept, because your browser did not show that it came"
+                    " from a page of this site."
                 )
             )
         body: _Body | None = g.get("_msal_form")
         if (request.content_length or 0) > self._limit:
             raise NotKept(
                 N_(
-                    "It was not kept: it is larger than %(limit)s bytes.",
+                    "It was not kept, because it is larger than %(limit)s bytes.",
                     limit=self._limit,
                 )
             )
         if body is None:
-            raise NotKept(
-                N_("It was not kept, because it is no form of a known length.")
-            )
+            raise NotKept(N_("It was not kept, because it is not an ordinary form."))
         return self._kept(request, person, body)
 
     def url_of(self, ticket: str) -> str:
@@ -154,17 +152,21 @@ class Forms:
     def _kept(self, request: Request, person: SignedIn, body: _Body) -> str:
         key, url = f"form-{secrets.token_urlsafe(24)}", current_target(request)
         if len(url) > _LONGEST_URL:
-            raise NotKept(N_("It was not kept: the address of its page is too long."))
+            raise NotKept(
+                N_("It was not kept, because the address of its page is too long.")
+            )
         text = json.dumps([body.content_type, base64.b64encode(body.data).decode()])
         try:
             if not self._records.attach(person.handle, key, MOST_FORMS):
-                raise NotKept(N_("It could not be kept: your session is incomplete."))
+                raise NotKept(
+                    N_("It could not be kept, because your session is incomplete.")
+                )
             entry = self._vault.seal(text)
             self._store.write(key, entry, timedelta(seconds=self._lifetime))
         except ServiceUnavailable as error:
             logger.warning("A form was not kept: %s", error)
             raise NotKept(
-                N_("It could not be kept: the session store refused.")
+                N_("It could not be kept, because the session store refused it.")
             ) from error
         form = {"key": key, "url": url, "for": digest(person.user)}
         return self._signer.dumps(_TICKET, form)

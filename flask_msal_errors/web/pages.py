@@ -209,7 +209,7 @@ def _template(name: str, **values: t.Any) -> str:
 def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
     """The heading and what it means for the person."""
     if isinstance(error, StateMismatch) and signed_in():
-        return N_("You are signed in already"), None
+        return N_("You are already signed in"), None
     if getattr(error, "error", "") == UNMET:
         return UNPROVEN
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":

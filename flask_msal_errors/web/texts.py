@@ -1,4 +1,4 @@
-"""The words of the pages: marked for a catalogue, and said in the app's language.
+"""The words of the pages: marked for a catalogue, and put into the app's language.
 
 Knows Jinja's i18n extension, which Flask-Babel installs, and nothing of the pages.
 ``messages.pot`` lists all words; ``.ci/messages.py`` writes it.
@@ -16,7 +16,7 @@ from markupsafe import escape
 
 
 class Text(t.NamedTuple):
-    """Words in English, plain text, and what fills their placeholders."""
+    """Words in English, and the values of their placeholders."""
 
     message: str
     values: dict[str, object]
@@ -26,19 +26,19 @@ class Text(t.NamedTuple):
 
 
 def N_(message: str, /, **values: object) -> Text:
-    """Mark words for the catalogue; :func:`say` says them.
+    """Mark words for the catalogue; :func:`say` translates them.
 
-    :param values: for placeholders such as ``%(name)s``; escaped when they are said.
+    :param values: for placeholders such as ``%(name)s``; :func:`say` escapes them.
     """
     return Text(message, values)
 
 
 @pass_context
 def say(context: Context, text: Text | str, /, **values: object) -> Markup:
-    """Say words on a page: by the ``gettext`` of the app's templates, or in English.
+    """Return words for a page, by ``gettext`` of the app's templates or in English.
 
     :param values: for placeholders; :class:`~markupsafe.Markup` stays markup.
-    :return: with everything else escaped, the translation too.
+    :return: everything else is escaped, the translation too.
     """
     if isinstance(text, str):
         text = Text(text, values)
@@ -64,67 +64,69 @@ def _filled(words: str, values: dict[str, object]) -> Markup:
     return escape(words) % values if values else escape(words)
 
 
-#: What an error means for the person, by the name of its class.
+#: What an error means for the user, by the name of its class.
 ADVICE: dict[str, Text] = {
-    "ConfigurationError": N_("Its operator finds the cause and the remedy in the log."),
+    "ConfigurationError": N_(
+        "This is not your fault. The people who run this application find the cause"
+        " in its log."
+    ),
     "InteractionRequired": N_(
-        "Your organisation asks you to confirm that it is you before this can go on."
+        "Please confirm that it is you. Your organisation asks for this before you can"
+        " go on."
     ),
     "AccessDenied": N_(
-        "Access was declined, or your organisation does not let you use this. Signing"
-        " in again does not change that; an administrator may."
+        "You declined, or your organisation does not let you use this. Signing in"
+        " again does not change that, but an administrator may be able to."
     ),
     "Throttled": N_(
-        "A service that this page depends on asks for a pause. Please try again a"
-        " little later."
+        "A service behind this page is busy. Please wait before you try again."
     ),
     "ServiceUnavailable": N_(
-        "A service that this page depends on does not answer. Please try again in a"
-        " moment."
+        "A service behind this page does not answer. Please try again in a moment."
     ),
     "TokenError": N_(
-        "The identity provider gave no token, for a reason that signing in does not"
-        " resolve. Trying again may help."
+        "It gave this page no access, and signing in again does not change that. Trying"
+        " again later may help."
     ),
     "StateMismatch": N_(
-        "This answer belongs to no sign-in that was started in this browser, or it was"
-        " used already. Start again from here; if you come back to this page, the"
-        " browser keeps no cookies of this site: allow them, or use another."
+        "This sign-in was started in another browser, or it was finished before."
+        " Please start again from here. If you come back to this page, your browser"
+        " blocks the cookies of this site: allow them, or use another browser."
     ),
-    "FlowExpired": N_(
-        "The sign-in was left open for too long. One click starts it again."
-    ),
+    "FlowExpired": N_("The sign-in was open for too long. Please start it again."),
     "InvalidIdToken": N_(
-        "The identity provider's answer could not be trusted, so you were not signed"
+        "The answer of the sign-in service could not be trusted, so you were not signed"
         " in."
     ),
     "ReauthenticationLoop": N_(
-        "You signed in again, but the same was asked once more. It was stopped here"
-        " instead of going round in circles."
+        "You signed in again, but the same demand came back. It stops here, so that you"
+        " do not go round in circles."
     ),
     "NotResumed": N_(
-        "Nothing was carried out now. Every interrupted form is sent once; to send"
-        " another, fill it in anew."
+        "Nothing was sent now. A form that was interrupted is sent only once. Fill it"
+        " in again if you want to send another one."
     ),
     "OtherAccount": N_(
-        "You were asked to confirm one account and came back with another."
+        "You were asked to confirm one account, but you came back with another one."
     ),
 }
-#: The same for who came back without the proof that was demanded.
+#: Heading and advice when the sign-in did not prove what the page demands.
 UNPROVEN = (
     N_("More proof is needed"),
     N_(
-        "You came back without the proof of who you are that this page demands. Try"
+        "This page needs more proof of who you are, and you came back without it. Try"
         " again, or ask an administrator."
     ),
 )
 STRANGER = (
     N_("You need to sign in"),
-    N_("This is for people who are signed in."),
+    N_("This page is only for people who are signed in."),
 )
 #: Who still refuses after a loop, by the error's ``party``.
 PARTIES = {
-    "API": N_("It is the API that still refuses."),
-    "identity provider": N_("It is the identity provider that still refuses."),
-    "session": N_("This site lost your session. See that your browser keeps cookies."),
+    "API": N_("The API behind this page still refuses."),
+    "identity provider": N_("The sign-in service still refuses."),
+    "session": N_(
+        "This site lost your session. Please check that your browser accepts cookies."
+    ),
 }

@@ -79,7 +79,7 @@ class TestPause:
         desk.refusals, desk.seconds = 1, 3
         page = visit()
         live = page.locator("[role=status], [aria-live], [role=alert], [role=timer]")
-        assert live.all_inner_texts() == ["Then this page opens by itself, once."]
+        assert live.all_inner_texts() == ["Then this page reloads by itself, once."]
         assert live.locator("#seconds").count() == 0
         page.locator("#seconds", has_text="1").wait_for()
         page.get_by_text("The desk").wait_for()
@@ -105,7 +105,7 @@ class TestPause:
         desk.refusals = 1
         page = visit()
         page.keyboard.press("Tab")
-        stop = page.get_by_role("button", name="Do not open it by itself")
+        stop = page.get_by_role("button", name="Do not reload")
         assert stop.evaluate("it => it === document.activeElement")
         page.keyboard.press("Enter")
         page.locator("#seconds", has_text="0").wait_for()

@@ -945,7 +945,7 @@ class TestLoops:
         page = person.visit(live.url + "/profile")
         assert page.status_code == 400
         assert page.url == live.url + "/profile"
-        assert "It is the API that still refuses." in page.text
+        assert "The API behind this page still refuses." in page.text
         assert entra.counters["authorize"] == 1 + 3
         again = person.visit(live.url + "/profile")
         assert again.status_code == 400
@@ -974,7 +974,7 @@ class TestLoops:
         entra.fail_next(refuse, "token", times=1000)
         page = person.visit(live.url + "/mail")
         assert page.status_code == 400
-        assert "It is the identity provider that still refuses." in page.text
+        assert "The sign-in service still refuses." in page.text
         assert "AADSTS50076" in page.text
         assert f"<dd>{identity}</dd>" in page.text
 

@@ -157,7 +157,7 @@ class TestWay:
         back = ada.get(f"{live.url}/auth/resume/{ticket}")
         for page in (again, back):
             assert page.status_code == 410
-            assert "It was sent already, or is no longer kept." in page.text
+            assert "It was sent before, or is no longer kept." in page.text
             assert (
                 f'href="{PAGE.replace("&", "&amp;")}">Open the form again<' in page.text
             )
@@ -280,7 +280,7 @@ class TestWay:
         person = entra.person()
         person.visit(live.url + "/me")
         page = person.visit(live.url + "/never", FIELDS)
-        assert "It is the API that still refuses." in page.text
+        assert "The API behind this page still refuses." in page.text
         assert len(runs) == 7
 
 
@@ -373,7 +373,7 @@ class TestRefusals:
     def test_no_form(self, live: LiveApp, ada: Person, desk: Desk, kind: str) -> None:
         """Only the two kinds of a form that have names and values are kept."""
         page = ada.post(live.url + PAGE, b"a=b", headers={"Content-Type": kind})  # type: ignore[arg-type]
-        assert "it is no form" in self.refusal(page)
+        assert "it is not an ordinary form" in self.refusal(page)
         assert written(live) == desk.runs == []
 
     def test_nobody(self, live: LiveApp, entra: Emulator, desk: Desk) -> None:
@@ -398,7 +398,7 @@ class TestRefusals:
     ) -> None:
         """What does not provably come from this origin is neither kept nor resumed."""
         page = ada.post(live.url + PAGE, FIELDS, headers=headers)
-        assert "did not provably come" in self.refusal(page)
+        assert "did not show that it came" in self.refusal(page)
         assert written(live) == []
         ticket = interrupted(live, ada)
         page = resumed(live, ada, ticket, headers=headers)

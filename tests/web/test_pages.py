@@ -263,7 +263,7 @@ class TestWords:
         assert "You are signed out" in person.get(live.url + "/auth/signed-out").text
         person.visit(live.url + "/me")
         page = person.get(live.url + "/auth/signed-out")
-        assert "signed in as <strong>ada@contoso.example" in page.text
+        assert "signed in here as <strong>ada@contoso.example" in page.text
         assert "You are signed out" not in page.text
         shown = person.submit(person.get(live.url + "/auth/logout"))
         assert "You are signed out" in shown.text

@@ -48,7 +48,7 @@ class TestErrorAtTheRedirectUri:
         page = entra.person(decline_consent=True).visit(live.url + "/me?a=b")
         assert page.status_code == 403
         assert "Access denied" in page.text
-        assert "Access was declined" in page.text
+        assert "You declined" in page.text
         assert "AADSTS65004" in page.text
         assert re.search(f"Correlation id</dt><dd>{GUID}<", page.text)
         assert actions(page) == {
@@ -90,12 +90,12 @@ class TestErrorAtTheRedirectUri:
             ({"error": "access_denied", "error_subcode": "cancel"}, 403, "declined"),
             ({"error": "interaction_required"}, 401, "confirm that it is you"),
             ({"error": "login_required"}, 401, "confirm that it is you"),
-            ({"error": "invalid_request"}, 502, "gave no token"),
+            ({"error": "invalid_request"}, 502, "reported an error"),
             ({"error": "unauthorized_client"}, 500, "not set up correctly"),
-            ({"error": ""}, 502, "gave no token"),
-            ({"error": "x" * 5000}, 502, "gave no token"),
-            ({"code": ""}, 502, "gave no token"),
-            ({}, 502, "gave no token"),
+            ({"error": ""}, 502, "reported an error"),
+            ({"error": "x" * 5000}, 502, "reported an error"),
+            ({"code": ""}, 502, "reported an error"),
+            ({}, 502, "reported an error"),
         ],
         ids=lambda value: str(value)[:40],
     )
@@ -196,7 +196,7 @@ class TestWithoutItsFlow:
         assert page.status_code == 400
         assert "marker" not in page.text
         assert "<script" not in page.text
-        assert "Start again from here" in page.text
+        assert "start again from here" in page.text
         assert list(actions(page)) == ["Sign in again", "Start page"]
         assert entra.counters["token"] == 0
 
@@ -276,7 +276,7 @@ class TestUsedAlready:
         page = person.visit(answer.replace("state=", "state=x"))
         assert page.status_code == 400
         assert "You are still signed in as ada@contoso.example" in words(page)
-        assert "there is nothing to do" in words(page)
+        assert "There is nothing to do" in words(page)
         assert list(actions(page)) == ["Start page", "Sign in again"]
         assert person.get(live.url + "/").text == "hello ada@contoso.example"
 
