@@ -21,7 +21,7 @@ from msal import SystemAssignedManagedIdentity
 
 from ..errors import ConfigurationError
 from ..provider.credentials import certificate
-from ..provider.credentials.loading import held
+from ..provider.credentials.loading import load
 from ..settings import Settings
 
 OK, WARNING, FIX = "ok", "warning", "fix"
@@ -111,7 +111,7 @@ def credential(settings: Settings) -> cabc.Iterator[Result]:
     """What the app proves itself with, and until when, as far as can be seen."""
     about = "credential"
     try:
-        value = held(settings.client_credential).value
+        value = load(settings.client_credential).value
         if isinstance(value, str):
             yield _secret(value)
         elif SystemAssignedManagedIdentity.is_managed_identity(value):

@@ -25,10 +25,10 @@ from flask import Flask
 
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
-from ..provider.application import Parts
 from ..provider.application import Provider
+from ..provider.application import ProviderConnection
 from ..provider.id_token import LEEWAY
-from ..provider.id_token import signing_keys
+from ..provider.keys import keys_in
 from ..provider.transport import Reply
 from ..provider.transport import json_object
 from ..settings import Settings
@@ -76,15 +76,15 @@ def of_provider(settings: Settings) -> cabc.Iterator[Result]:
         text = "MSAL_VERIFY is false: anybody in between can read secrets and tokens."
         yield Result("TLS", FIX, f"{text} Point it to the CA's bundle instead.")
     try:
-        parts = Provider(settings).parts()
+        connection = Provider(settings).connection()
     except MsalAuthError as error:
         yield Result("authority", FIX, str(error))
         return
-    with contextlib.closing(parts.transport):
-        text = f"It answers, as the issuer {parts.metadata['issuer']}."
+    with contextlib.closing(connection.transport):
+        text = f"It answers, as the issuer {connection.metadata['issuer']}."
         yield Result("authority", OK, text)
-        yield from _keys_and_clock(parts)
-    yield tls(parts.metadata["token_endpoint"], settings)
+        yield from _keys_and_clock(connection)
+    yield tls(connection.metadata["token_endpoint"], settings)
 
 
 def _round_trip(store: Store, vault: Vault, text: str) -> None:
@@ -136,11 +136,11 @@ def _sharing(interface: t.Any) -> Result:
     return Result("sessions", OK, "All hosts that use this backend share its entries.")
 
 
-def _keys_and_clock(parts: Parts) -> cabc.Iterator[Result]:
-    uri, asked = parts.metadata["jwks_uri"], time.time()
+def _keys_and_clock(connection: ProviderConnection) -> cabc.Iterator[Result]:
+    uri, asked = connection.metadata["jwks_uri"], time.time()
     try:
-        reply = parts.transport.get(uri)
-        found = signing_keys(json_object(reply.text) or {})
+        reply = connection.documents.get(uri)
+        found = keys_in(json_object(reply.text) or {})
     except OSError as error:
         text = f"{uri} gives no keys ({type(error).__name__}): nobody can sign in."
         yield Result("signing keys", FIX, text)

@@ -1,7 +1,7 @@
-"""The identity provider as this process knows it: discovered once, asked by one MSAL.
+"""The identity provider: discovered once a process, and asked by one MSAL application.
 
-Owns the one MSAL application, its transport and its credential, built lazily. Knows no
-user.
+Owns that application, its transport and its credential, which are built at the first
+use. Knows no user.
 """
 
 from __future__ import annotations
@@ -24,32 +24,35 @@ from ..errors import ServiceUnavailable
 from ..session.msal_caches import BoundHttpCache
 from ..session.msal_caches import BoundTokenCache
 from ..settings import Settings
-from .credentials.loading import Held
-from .credentials.loading import Supplied
-from .credentials.loading import held
+from .credentials.loading import AppAssertion
+from .credentials.loading import LoadedCredential
+from .credentials.loading import load
 from .credentials.loading import prepared
+from .documents import CURRENT
+from .documents import Documents
 from .id_token import Validator
-from .transport import CURRENT
+from .keys import SigningKeys
 from .transport import Transport
 from .transport import json_object
 
 logger = logging.getLogger("flask_msal_errors")
 
-#: What the discovery document must say, beyond what MSAL needs of it.
+#: Members that the discovery document must have, beyond what MSAL needs of it.
 _REQUIRED_METADATA = ("issuer", "jwks_uri")
 
-#: What MSAL raises when an answer is JSON, but not of the shape it expects.
+#: MSAL's exceptions for an answer that is JSON, but not of the shape it expects.
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError)
 
 
-class Parts(t.NamedTuple):
-    """What one process needs to talk to the identity provider."""
+class ProviderConnection(t.NamedTuple):
+    """All that one process needs to talk to the identity provider."""
 
     app: msal.ConfidentialClientApplication
     transport: Transport
+    documents: Documents
     metadata: dict[str, t.Any]
     validator: Validator
-    held: Held
+    credential: LoadedCredential
     takes_claims: bool
     """Whether to send a claims parameter."""
 
@@ -63,60 +66,63 @@ class Provider:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock, self._lock_owner = threading.Lock(), os.getpid()
-        self._built: tuple[int, Parts] | None = None
+        self._built: tuple[int, ProviderConnection] | None = None
         self._failed: tuple[float, MsalAuthError] | None = None
 
     @property
-    def unwell(self) -> bool:
+    def recently_failed(self) -> bool:
         """Whether the token endpoint gave this process no answer a moment ago."""
-        return self._built is not None and self._built[1].transport.unwell
+        built = self._built
+        return built is not None and time.monotonic() < built[1].transport.failed_until
 
-    def parts(self) -> Parts:
-        """What this process needs, built at the first call.
+    def connection(self) -> ProviderConnection:
+        """Return this process's connection, which the first call builds.
 
         :raises ServiceUnavailable: discovery fails; the next call tries again.
         :raises ConfigurationError: this is no provider, or the credential is unusable.
         """
         asked = time.monotonic()
         if self._lock_owner != os.getpid():
-            # Forked: whoever held the lock did not come along.
+            # The thread that held the lock is not in the forked process.
             self._lock, self._lock_owner = threading.Lock(), os.getpid()
         with self._lock:
             if self._built is not None and self._built[0] == os.getpid():
                 return self._built[1]
             if self._failed is not None and self._failed[0] > asked:
-                # Others waited for the same attempt: they share how it ended.
+                # This thread waited for the attempt that failed, and shares its error.
                 raise copy.copy(self._failed[1])
             try:
-                parts = self._discovered()
+                connection = self._discovered()
             except MsalAuthError as error:
                 self._failed = (time.monotonic(), error)
                 raise
-            self._built = (os.getpid(), parts)
-            return parts
+            self._built = (os.getpid(), connection)
+            return connection
 
-    def has_another_credential(self, refused: Parts) -> bool:
-        """Whether another credential than these parts' is used from now on."""
+    def has_another_credential(self, refused: ProviderConnection) -> bool:
+        """Load the credential again, and tell whether it is another one."""
         with self._lock:
             if self._built is None or self._built[1] is not refused:
                 return True
-            fresh = held(self._settings.client_credential)
-            if fresh.mark != refused.held.mark:
-                app = self._build(refused.transport, fresh)
-                self._built = os.getpid(), refused._replace(app=app, held=fresh)
+            fresh = load(self._settings.client_credential)
+            if fresh.digest != refused.credential.digest:
+                app = self._build(refused.documents, fresh)
+                renewed = refused._replace(app=app, credential=fresh)
+                self._built = os.getpid(), renewed
                 return True
         credential = refused.app.client_credential
-        supplied = isinstance(credential, dict) and credential["client_assertion"]
-        return isinstance(supplied, Supplied) and supplied.has_another()
+        assertion = isinstance(credential, dict) and credential["client_assertion"]
+        return isinstance(assertion, AppAssertion) and assertion.has_another()
 
-    def _discovered(self) -> Parts:
+    def _discovered(self) -> ProviderConnection:
         with contextlib.ExitStack() as cleanup:
             transport = Transport(self._settings)
             cleanup.callback(transport.close)
+            documents = Documents(transport)
             try:
-                source = held(self._settings.client_credential)
-                app = self._build(transport, source)
-                metadata = transport.metadata(app.authority.token_endpoint)
+                credential = load(self._settings.client_credential)
+                app = self._build(documents, credential)
+                metadata = documents.metadata(app.authority.token_endpoint)
                 if not {str} == {type(metadata[name]) for name in _REQUIRED_METADATA}:
                     raise ValueError("unusable metadata")
             except OSError as error:
@@ -126,13 +132,20 @@ class Provider:
             except MALFORMED:
                 raise self._wrong_authority() from None
             cleanup.pop_all()
-        validator = Validator(self._settings, transport.document)
-        takes_claims = self._takes_claims(metadata)
-        return Parts(app, transport, metadata, validator, source, takes_claims)
+        return ProviderConnection(
+            app,
+            transport,
+            documents,
+            metadata,
+            Validator(self._settings, SigningKeys(documents.fetch)),
+            credential,
+            self._takes_claims(metadata),
+        )
 
     def _takes_claims(self, metadata: dict[str, t.Any]) -> bool:
-        """Entra does; others refuse or ignore claims, unless they say otherwise.
+        """Tell whether the provider takes claims.
 
+        Entra does; others refuse or ignore them, unless their metadata says otherwise.
         https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
         """
         told = metadata.get("claims_parameter_supported") is True
@@ -140,11 +153,11 @@ class Provider:
         return told or bool(settings.authority or settings.client_capabilities)
 
     def _build(
-        self, transport: Transport, source: Held
+        self, documents: Documents, loaded: LoadedCredential
     ) -> msal.ConfidentialClientApplication:
         settings, issuer = self._settings, _with_path(self._settings.oidc_authority)
         credential = prepared(
-            source.value,
+            loaded.value,
             settings.client_id,
             lambda: str(app.authority.token_endpoint),
         )
@@ -153,17 +166,17 @@ class Provider:
             client_credential=credential,
             authority=settings.authority,
             oidc_authority=issuer,
-            exclude_scopes=_unknown_scopes(transport, issuer) if issuer else None,
+            exclude_scopes=_unknown_scopes(documents, issuer) if issuer else None,
             client_capabilities=list(settings.client_capabilities) or None,
             instance_discovery=settings.instance_discovery,
-            http_client=transport,
+            http_client=documents,
             http_cache=BoundHttpCache(),
             token_cache=BoundTokenCache(),
         )
         return app
 
     def unreachable(self, error: OSError) -> MsalAuthError:
-        """Our error for one of the network, without the secrets that it holds."""
+        """Return our error for one of the network, without the secrets in that one."""
         key, host = self._authority()
         # requests keeps the body of the token request there, with all its secrets.
         if isinstance(error, requests.RequestException):
@@ -192,20 +205,20 @@ class Provider:
         )
 
     def _authority(self) -> tuple[str, str]:
-        """The key that names the identity provider, and its host."""
+        """Return the key that names the identity provider, and its host."""
         key = "MSAL_AUTHORITY" if self._settings.authority else "MSAL_OIDC_AUTHORITY"
         url = self._settings.authority or self._settings.oidc_authority or ""
         return key, urlsplit(url).netloc
 
 
 def _with_path(issuer: str | None) -> str | None:
-    """The issuer as MSAL takes it: one without a path, such as Google's, it refuses."""
+    """Return the issuer as MSAL takes it: with a path, which Google's lacks."""
     return f"{issuer}{CURRENT}" if issuer and not urlsplit(issuer).path else issuer
 
 
-def _unknown_scopes(transport: Transport, issuer: str) -> list[str]:
-    """``offline_access``, which MSAL always adds, if the provider would refuse it."""
-    document = transport.get(f"{issuer}/.well-known/openid-configuration").text
+def _unknown_scopes(documents: Documents, issuer: str) -> list[str]:
+    """Return ``offline_access``, which MSAL always adds, if the provider refuses it."""
+    document = documents.get(f"{issuer}/.well-known/openid-configuration").text
     known = (json_object(document) or {}).get("scopes_supported")
     name = "offline_access"
     return [name] if isinstance(known, list) and name not in known else []

@@ -53,13 +53,13 @@ class Client:
 
         :param parameters: of ``initiate_auth_code_flow``; ``claims_challenge`` is JSON.
         """
-        parts = self._provider.parts()
+        connection = self._provider.connection()
         claims = parameters.get("claims_challenge")
-        if not parts.takes_claims:
+        if not connection.takes_claims:
             parameters["claims_challenge"] = None
         # MSAL recommends form_post at every call; the app chose MSAL_RESPONSE_MODE.
         warnings.filterwarnings("ignore", message="response_mode='form_post'")
-        flow = parts.app.initiate_auth_code_flow(list(scopes), **parameters)
+        flow = connection.app.initiate_auth_code_flow(list(scopes), **parameters)
         flow["claims_challenge"] = claims
         # MSAL's are in no order; the first says what the code is redeemed for.
         flow["scope"] = [*scopes, *(set(flow["scope"]) - set(scopes))]
@@ -81,8 +81,8 @@ class Client:
             Nothing else was changed: the caller decides whether to keep them.
         :raises InvalidIdToken: it is missing or not acceptable.
         """
-        parts, scratch = self._provider.parts(), Caches()
-        sent = flow if parts.takes_claims else {**flow, "claims_challenge": None}
+        connection, scratch = self._provider.connection(), Caches()
+        sent = flow if connection.takes_claims else {**flow, "claims_challenge": None}
         first, *others = self.tokens_for(flow["scope"]) or [[]]
         result = self._asked(
             scratch,
@@ -92,8 +92,10 @@ class Client:
         )
         _raise_for(result, scratch, flow["scope"])
         try:
-            claims = parts.validator.validate(
-                result.get("id_token"), metadata=parts.metadata, nonce=flow["nonce"]
+            claims = connection.validator.validate(
+                result.get("id_token"),
+                metadata=connection.metadata,
+                nonce=flow["nonce"],
             )
         except OSError as error:
             raise self._provider.unreachable(error) from error
@@ -106,7 +108,7 @@ class Client:
 
         :param due: take one that is due for renewal (``refresh_on``), too.
         """
-        due = due or self._provider.unwell
+        due = due or self._provider.recently_failed
         for entry in user.access_tokens(self._settings.client_id, scopes):
             token = Token.of(entry)
             if token.serves(scopes, due=due):
@@ -157,23 +159,23 @@ class Client:
 
     def end_session_endpoint(self) -> str | None:
         """Where the identity provider signs a user out, if it has such a place."""
-        return self._provider.parts().metadata.get("end_session_endpoint")
+        return self._provider.connection().metadata.get("end_session_endpoint")
 
     def ready(self) -> None:
         """Build the application now, if this process has none.
 
         :raises ServiceUnavailable: discovery fails; the next call tries again.
         """
-        self._provider.parts()
+        self._provider.connection()
 
     def _asked(self, user: Caches, ask: cabc.Callable[[t.Any], t.Any]) -> t.Any:
         """MSAL's result; asked again, once, if the credential was renewed meanwhile."""
-        parts = self._provider.parts()
+        connection = self._provider.connection()
         with msal_caches.bound(user), self._translated(user):
-            result = ask(parts.app)
-            if is_refused(result) and self._provider.has_another_credential(parts):
+            result = ask(connection.app)
+            if is_refused(result) and self._provider.has_another_credential(connection):
                 logger.info("The credential was renewed.")
-                result = ask(self._provider.parts().app)
+                result = ask(self._provider.connection().app)
         return result
 
     @contextlib.contextmanager

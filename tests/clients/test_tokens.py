@@ -89,14 +89,14 @@ def house(
     client = request.getfixturevalue("redis_client") if redis else None
     made = House(entra, fixtures.session_app(tmp_path, request.param, client))
     yield made
-    made.client._provider.parts().transport.close()
+    made.client._provider.connection().transport.close()
 
 
 @pytest.fixture
 def files(entra: Emulator, tmp_path: Path) -> t.Iterator[House]:
     made = House(entra, fixtures.session_app(tmp_path, "files"))
     yield made
-    made.client._provider.parts().transport.close()
+    made.client._provider.connection().transport.close()
 
 
 def expired(user: Caches) -> None:
@@ -204,7 +204,7 @@ class TestAcquire:
             files.acquire(force_refresh=True)
         files.entra.clear_faults()
         assert files.acquire(force_refresh=True)
-        fresh._provider.parts().transport.close()
+        fresh._provider.connection().transport.close()
 
 
 class TestDue:
@@ -236,14 +236,14 @@ class TestDue:
         """An endpoint that cannot be reached is asked once in half a minute."""
         old = files.acquire()
         files.change(self.due)
-        transport = files.client._provider.parts().transport
+        transport = files.client._provider.connection().transport
         sent: list[str] = []
 
         def send(method: str, *_: t.Any) -> t.NoReturn:
             sent.append(method)
             raise requests.ConnectionError("no network")
 
-        transport._send = send  # type: ignore[method-assign]
+        transport.send = send  # type: ignore[method-assign]
         assert [files.acquire() for _ in range(5)] == [old] * 5
         assert sent == ["POST"]
 

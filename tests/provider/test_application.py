@@ -74,8 +74,8 @@ class TestDiscovery:
         entra.clear_faults()
         made.ready()
         monkeypatch.undo()
-        assert len(closed) == 1 and made._provider.parts().transport not in closed
-        for transport in (*closed, made._provider.parts().transport):
+        assert len(closed) == 1 and made._provider.connection().transport not in closed
+        for transport in (*closed, made._provider.connection().transport):
             transport.close()
 
     def test_shared_failure(self, entra: Emulator, client: Client) -> None:
@@ -137,7 +137,7 @@ class TestDiscovery:
         self, entra: Emulator, client: Client, name: str, value: t.Any
     ) -> None:
         """A document without what is needed names the key, and is asked for again."""
-        whole = client._provider.parts().metadata
+        whole = client._provider.connection().metadata
         made = Client(fixtures.settings(entra))
         entra.fail_next({**whole, name: value}, target="discovery", status=200)
         with pytest.raises(ConfigurationError, match="MSAL_AUTHORITY"):
@@ -176,7 +176,9 @@ class TestOnePerProcess:
         """First requests at the same time build one together."""
         entra.slow(0.2, target="discovery")
         built: list[int] = []
-        fixtures.in_threads(6, lambda _: built.append(id(client._provider.parts())))
+        fixtures.in_threads(
+            6, lambda _: built.append(id(client._provider.connection()))
+        )
         assert len(set(built)) == 1 and entra.counters["discovery"] == 1
 
     def test_fork(self, entra: Emulator) -> None:
@@ -191,20 +193,21 @@ client = Client(Settings.from_mapping({
     "MSAL_CLIENT_ID": "id", "MSAL_CLIENT_CREDENTIAL": "secret",
     "MSAL_AUTHORITY": authority, "MSAL_VERIFY": ca, "MSAL_INSTANCE_DISCOVERY": False,
 }))
-before = client._provider.parts()
-assert client._provider.parts() is before
+before = client._provider.connection()
+assert client._provider.connection() is before
 held = locks.of_threads("held in the parent", 5)
 held.__enter__()
 client._provider._lock.acquire()
 child = os.fork()
 if child == 0:
-    own = client._provider.parts()
+    own = client._provider.connection()
     with locks.of_threads("held in the parent", 5):
         pass
-    os._exit(0 if own.app is not before.app and own is client._provider.parts() else 1)
+    same = own is client._provider.connection()
+    os._exit(0 if own.app is not before.app and same else 1)
 _, status = os.waitpid(child, 0)
 client._provider._lock.release()
-assert client._provider.parts() is before
+assert client._provider.connection() is before
 print("child", os.waitstatus_to_exitcode(status))
 before.transport.close()
 """
@@ -235,10 +238,10 @@ class TestUnwell:
 
 def _age(client: Client) -> None:
     """Let a day go by for everything that is kept that long."""
-    parts, past = client._provider.parts(), time.monotonic() - 1
-    parts.validator._fetched -= 86_401
-    documents = parts.transport._documents
-    parts.transport._documents = {k: (past, v) for k, (_, v) in documents.items()}
+    connection, past = client._provider.connection(), time.monotonic() - 1
+    connection.validator._keys._fetched -= 86_401
+    kept = connection.documents._kept
+    connection.documents._kept = {k: (past, v) for k, (_, v) in kept.items()}
 
 
 @pytest.mark.parametrize(

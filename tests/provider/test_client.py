@@ -356,7 +356,7 @@ class TestThrottled:
             answer = {"state": flow["state"], "code": f"bogus-{number}"}
             with pytest.raises(MsalAuthError):
                 client.redeem(flow, answer)
-        mapping = client._provider.parts().app.http_client._expiring_mapping
+        mapping = client._provider.connection().app.http_client._expiring_mapping
         assert len(mapping) == 0
         assert fixtures.sign_in(entra, client)
 
@@ -499,8 +499,9 @@ class TestMsal:
 
     def test_authority(self, client: Client) -> None:
         """The application tells the token endpoint that it found."""
-        parts = client._provider.parts()
-        assert parts.app.authority.token_endpoint == parts.metadata["token_endpoint"]
+        connection = client._provider.connection()
+        found = connection.metadata["token_endpoint"]
+        assert connection.app.authority.token_endpoint == found
 
     def test_exceptions(self) -> None:
         """MSAL's exception for a failing server is where it was."""
@@ -511,7 +512,7 @@ class Odd:
     """An HTTP client whose token endpoint answers in ways MSAL raises on."""
 
     def __init__(self, client: Client, reply: Reply) -> None:
-        self._documents = client._provider.parts().transport
+        self._documents = client._provider.connection().documents
         self._reply = reply
 
     def get(self, url: str, **kwargs: t.Any) -> Reply:

@@ -22,6 +22,7 @@ from flask_msal_errors.errors import TokenError
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.id_token import LEEWAY
 from flask_msal_errors.provider.id_token import Validator
+from flask_msal_errors.provider.keys import SigningKeys
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.testing import Emulator
 from support import fixtures
@@ -116,7 +117,8 @@ def validate(
     nonce: str = NONCE,
     **config: t.Any,
 ) -> dict[str, t.Any]:
-    validator = Validator(settings(**config), Keys(*(keys or (jwk(),))))
+    found = SigningKeys(Keys(*(keys or (jwk(),))))
+    validator = Validator(settings(**config), found)
     metadata = {"issuer": issuer, "jwks_uri": "https://login.example/keys"}
     return validator.validate(token, metadata=metadata, nonce=nonce)
 
@@ -359,7 +361,7 @@ class TestRefused:
         """So does a document without keys."""
         keys = Keys()
         keys.document = document
-        validator = Validator(settings(), keys)
+        validator = Validator(settings(), SigningKeys(keys))
         metadata = {"issuer": ISSUER, "jwks_uri": "https://login.example/keys"}
         with pytest.raises(InvalidIdToken, match="unknown key"):
             validator.validate(signed(), metadata=metadata, nonce=NONCE)
@@ -444,7 +446,7 @@ class TestKeys:
     def test_once(self, clock: t.Any) -> None:
         """It is kept for a day."""
         keys = Keys(jwk())
-        validator = Validator(settings(), keys)
+        validator = Validator(settings(), SigningKeys(keys))
         for at, count in [(0, 1), (80_000, 1), (86_401, 2), (86_402, 2)]:
             clock.now = 1000.0 + at
             validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
@@ -454,7 +456,7 @@ class TestKeys:
     def test_rotation(self, clock: t.Any) -> None:
         """A new key is found at once; unknown ones refetch once a minute at most."""
         keys = Keys(jwk())
-        validator = Validator(settings(), keys)
+        validator = Validator(settings(), SigningKeys(keys))
         validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
         keys.document = {"keys": [jwk(THEIRS, "two")]}
         new = signed(THEIRS, kid="two")
@@ -472,7 +474,7 @@ class TestKeys:
     def test_failed_fetch(self, clock: t.Any) -> None:
         """A fetch that fails is passed on, and does not count as the minute's one."""
         keys = Keys(jwk())
-        validator = Validator(settings(), keys)
+        validator = Validator(settings(), SigningKeys(keys))
         validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
         keys.document, keys.error = {"keys": [jwk(THEIRS, "two")]}, OSError("down")
         new = signed(THEIRS, kid="two")
@@ -484,7 +486,7 @@ class TestKeys:
     def test_aged(self, clock: t.Any) -> None:
         """Old keys still count while new ones cannot be had; asked once a minute."""
         keys = Keys(jwk())
-        validator = Validator(settings(), keys)
+        validator = Validator(settings(), SigningKeys(keys))
 
         def check(token: str) -> int:
             validator.validate(token, metadata=self.METADATA, nonce=NONCE)
@@ -505,7 +507,7 @@ class TestKeys:
     def test_aged_and_unknown(self, clock: t.Any) -> None:
         """An unknown key is asked for all the same, and not without end."""
         keys = Keys(jwk())
-        validator = Validator(settings(), keys)
+        validator = Validator(settings(), SigningKeys(keys))
         validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
         clock.now += 86_401
         keys.error = OSError("down")

@@ -1,9 +1,7 @@
-"""The HTTP client that MSAL is given, against sockets that misbehave."""
+"""Calls of the identity provider, against sockets that misbehave."""
 
 from __future__ import annotations
 
-import collections.abc as cabc
-import contextlib
 import email.utils
 import json
 import socket
@@ -17,89 +15,19 @@ import requests.adapters
 import urllib3
 
 from flask_msal_errors.provider.deadline import within
+from flask_msal_errors.provider.documents import Documents
 from flask_msal_errors.provider.transport import Reply
 from flask_msal_errors.provider.transport import Transport
-from flask_msal_errors.provider.transport import UnreadableDocument
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.msal_caches import bound
-from flask_msal_errors.settings import Settings
 from flask_msal_errors.testing import Emulator
 from support import fixtures
-
-
-def transport(**config: t.Any) -> Transport:
-    required = {
-        "MSAL_CLIENT_ID": "client",
-        "MSAL_CLIENT_CREDENTIAL": "secret",
-        "MSAL_AUTHORITY": "https://localhost/tenant",
-    }
-    return Transport(Settings.from_mapping({**required, **config}))
-
-
-class Peer:
-    """A server on a socket that says what a test wants, byte by byte."""
-
-    def __init__(self, answer: cabc.Callable[[socket.socket], object]) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._answer = answer
-        self.connections = 0
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/token"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self.connections += 1
-                with connection, contextlib.suppress(OSError):
-                    received = connection.recv(65536)
-                    if received:
-                        self._answer(connection)
-                    # Closing with something unread would be a reset.
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(65536):
-                        pass
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(30)
-
-
-@pytest.fixture
-def peer() -> cabc.Iterator[cabc.Callable[..., Peer]]:
-    with contextlib.ExitStack() as stack:
-
-        def make(answer: cabc.Callable[[socket.socket], object]) -> Peer:
-            made = Peer(answer)
-            stack.callback(made.close)
-            return made
-
-        yield make
-
-
-def saying(data: bytes) -> cabc.Callable[[socket.socket], object]:
-    return lambda connection: connection.sendall(data)
-
-
-def dripping(start: bytes, drop: bytes) -> cabc.Callable[[socket.socket], None]:
-    """Send ``start``, then a drop every 20 ms for as long as anybody listens."""
-
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(start)
-        for _ in range(1_000):
-            connection.sendall(drop)
-            time.sleep(0.02)
-
-    return answer
-
-
-def answering(status: int, body: str, **headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body.encode())}"]
-    headers.setdefault("Connection", "close")
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    return "\r\n".join([*lines, "", body]).encode()
+from support.sockets import Unreachable
+from support.sockets import answering
+from support.sockets import dripping
+from support.sockets import peer as peer
+from support.sockets import saying
+from support.sockets import transport
 
 
 class TestTimes:
@@ -227,7 +155,7 @@ class TestRetries:
     def test_certificate(self, entra: Emulator) -> None:
         """A refused certificate is refused once; urllib3 would repeat it for ever."""
         with pytest.raises(requests.exceptions.SSLError):
-            transport().get(entra.authority)
+            Documents(transport()).fetch(entra.authority)
         assert entra.counters["tls"] == 0
 
     def test_redirect(self, peer: t.Any) -> None:
@@ -299,7 +227,7 @@ class TestPost:
         assert "very-secret" not in repr(reply)
 
     def test_paused(self, peer: t.Any) -> None:
-        """While a pause lives, no request leaves the house."""
+        """While a pause lives, no request is sent."""
         server = peer(saying(answering(200, "{}")))
         now = int(time.time())
         caches = Caches(http={"other scope": (429, "", {}, now + 30, now)})
@@ -307,107 +235,6 @@ class TestPost:
             reply = transport().post(server.url, data={})
         assert (reply.status_code, server.connections) == (429, 0)
         assert 28 <= int(reply.headers["retry-after"]) <= 30
-
-
-class TestDocuments:
-    """Discovery documents and keys."""
-
-    def test_kept(self, entra: Emulator) -> None:
-        """MSAL's documents are fetched once a day and process."""
-        sender = transport(MSAL_VERIFY=entra.ca_file)
-        url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
-        first = sender.get(url)
-        assert sender.get(url) is first and entra.counters["discovery"] == 1
-        assert sender.metadata(json.loads(first.text)["token_endpoint"])["issuer"]
-        with pytest.raises(LookupError):
-            sender.metadata("https://elsewhere/token")
-        sender.close()
-
-    def test_expired(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-        """After a day they are fetched again."""
-        sender, now = transport(MSAL_VERIFY=entra.ca_file), time.monotonic()
-        url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
-        sender.get(url)
-        sender._documents = {
-            key: (now - 1, reply) for key, (_, reply) in sender._documents.items()
-        }
-        sender.get(url)
-        assert entra.counters["discovery"] == 2
-        sender.close()
-
-    @pytest.mark.parametrize("fault", ["unavailable", "broken"])
-    def test_outlive_an_outage(self, entra: Emulator, fault: str) -> None:
-        """One that cannot be had again is kept until it can."""
-        sender, now = transport(MSAL_VERIFY=entra.ca_file), time.monotonic()
-        url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
-        first = sender.get(url)
-        sender._documents = {
-            key: (now - 1, reply) for key, (_, reply) in sender._documents.items()
-        }
-        getattr(entra, fault)(target="discovery")
-        assert sender.get(url) is first
-        entra.clear_faults()
-        assert sender.get(url) is not first
-        sender.close()
-
-    def test_path_for_msal(self) -> None:
-        """The path that an issuer was given for MSAL's sake is not sent."""
-        asked: list[str] = []
-
-        class Noting(Unreachable):
-            def get(self, url: str, **kwargs: t.Any) -> t.NoReturn:
-                asked.append(url)
-                super().get(url)
-
-        with pytest.raises(requests.ConnectionError):
-            transport(MSAL_HTTP_CLIENT=Noting()).get("https://a.example/./b/c")
-        assert asked == ["https://a.example/b/c"]
-
-    def test_aliases(self) -> None:
-        """MSAL's search for other names of a host finds none, and asks nobody."""
-        sender = transport(MSAL_HTTP_CLIENT=Unreachable())
-        host = "https://login.microsoftonline.com"
-        url = f"{host}/common/discovery/instance"
-        reply = sender.get(url, params={"api-version": "1.1"})
-        assert json.loads(reply.text) == {"metadata": []}
-        for params in ({"api-version": "1.0"}, None):
-            with pytest.raises(requests.ConnectionError):
-                sender.get(url, params=params)
-
-    def test_fresh(self, entra: Emulator) -> None:
-        """Keys are fetched whenever they are asked for: their reader keeps them."""
-        sender = transport(MSAL_VERIFY=entra.ca_file)
-        for _ in range(2):
-            assert sender.document(f"{entra.authority}/discovery/v2.0/keys")["keys"]
-        assert entra.counters["jwks"] == 2
-        sender.close()
-
-    @pytest.mark.parametrize(
-        ("status", "body"),
-        [(200, "<html>"), (200, "[]"), (429, "{}"), (500, "{}"), (503, "")],
-    )
-    def test_unusable(self, peer: t.Any, status: int, body: str) -> None:
-        """A failure is an error with the seconds to wait, and is not kept."""
-        server = peer(saying(answering(status, body, Retry_After="7")))
-        sender = transport()
-        for ask in (sender.get, sender.document, sender.get):
-            with pytest.raises(UnreadableDocument) as caught:
-                ask(server.url)
-            assert caught.value.retry_after == 7
-        assert server.connections == 3
-
-    def test_missing(self, peer: t.Any) -> None:
-        """A 404 is MSAL's to judge; for a document of ours it is a failure."""
-        server = peer(saying(answering(404, "{}")))
-        assert transport().get(server.url).status_code == 404
-        with pytest.raises(UnreadableDocument):
-            transport().document(server.url)
-
-    @pytest.mark.parametrize(("status", "raises"), [(200, False), (404, True)])
-    def test_raise_for_status(self, status: int, raises: bool) -> None:
-        """MSAL's interface: an error raises what requests would."""
-        with pytest.raises(requests.HTTPError) if raises else contextlib.nullcontext():
-            Reply(status, "", {}).raise_for_status()
 
 
 class TestTls:
@@ -420,7 +247,7 @@ class TestTls:
         """MSAL_VERIFY wins over the environment's bundle; requests has it reversed."""
         monkeypatch.setenv(name, "/nonexistent/bundle.pem")
         sender = transport(MSAL_VERIFY=entra.ca_file)
-        assert sender.document(f"{entra.authority}/discovery/v2.0/keys")
+        assert Documents(sender).fetch(f"{entra.authority}/discovery/v2.0/keys")
         sender.close()
 
     def test_environment(
@@ -429,7 +256,7 @@ class TestTls:
         """Without the setting the environment's bundle counts."""
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", entra.ca_file)
         sender = transport()
-        assert sender.document(f"{entra.authority}/discovery/v2.0/keys")
+        assert Documents(sender).fetch(f"{entra.authority}/discovery/v2.0/keys")
         sender.close()
 
 
@@ -447,16 +274,11 @@ class TestCookies:
         sender.close()
 
 
-class Unreachable:
-    """An HTTP client without a network."""
-
-    def get(self, url: str, **kwargs: t.Any) -> t.NoReturn:
-        raise requests.ConnectionError("no network")
-
-    post = get
+def has_failed(sender: Transport) -> bool:
+    return time.monotonic() < sender.failed_until
 
 
-class TestUnwell:
+class TestRecentlyFailed:
     """A token endpoint that does not answer is known for half a minute."""
 
     def test_times(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,25 +287,25 @@ class TestUnwell:
         monkeypatch.setattr(time, "monotonic", lambda: clock[0])
         client: t.Any = Unreachable()
         sender = transport(MSAL_HTTP_CLIENT=client)
-        assert not sender.unwell
+        assert not has_failed(sender)
         with pytest.raises(requests.ConnectionError):
             sender.post("https://x", data={})
-        for at, unwell in ((29, True), (31, False)):
+        for at, failed in ((29, True), (31, False)):
             clock[0] = 1000.0 + at
-            assert sender.unwell is unwell
+            assert has_failed(sender) is failed
         with pytest.raises(requests.ConnectionError):
             sender.post("https://x", data={})
         client.post = lambda url, **_: Reply(200, "{}", {})
-        assert sender.unwell
+        assert has_failed(sender)
         sender.post("https://x", data={})
-        assert not sender.unwell
+        assert not has_failed(sender)
 
     def test_document(self) -> None:
         """Documents do not count: discovery may be down alone."""
         sender = transport(MSAL_HTTP_CLIENT=Unreachable())
         with pytest.raises(requests.ConnectionError):
-            sender.document("https://x")
-        assert not sender.unwell
+            Documents(sender).fetch("https://x")
+        assert not has_failed(sender)
 
 
 class OwnClient:
@@ -518,7 +340,7 @@ class TestOwnClient:
         with pytest.raises(requests.ConnectionError):
             sender.post("https://login.example/token", data={})
         with pytest.raises(requests.ConnectionError), within(1):
-            sender.document("https://login.example/keys")
+            Documents(sender).fetch("https://login.example/keys")
         assert asked[0] == 3
         assert 0 < t.cast(float, asked[1]) <= 1
 
@@ -526,7 +348,7 @@ class TestOwnClient:
         """It is called as MSAL calls it, without our timeouts, and stays open."""
         client = OwnClient()
         sender = transport(MSAL_HTTP_CLIENT=client)
-        assert sender.document("https://x/keys") == {"keys": []}
+        assert Documents(sender).fetch("https://x/keys") == {"keys": []}
         assert sender.post("https://x/token", data={"a": 1}).headers == {"x-name": "v"}
         assert client.asked == [
             ("https://x/keys", {}),
@@ -539,7 +361,7 @@ class TestOwnClient:
         """Whatever it raises is a network failure."""
         sender = transport(MSAL_HTTP_CLIENT=OwnClient(error))
         with pytest.raises(OSError):
-            sender.document("https://x/keys")
+            Documents(sender).fetch("https://x/keys")
 
 
 @pytest.fixture(autouse=True)
@@ -552,5 +374,5 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_of_the_emulator_work(entra: Emulator) -> None:
     """The emulator's own settings make a transport that reaches it."""
     sender = Transport(fixtures.settings(entra))
-    assert sender.document(f"{entra.authority}/discovery/v2.0/keys")["keys"]
+    assert Documents(sender).fetch(f"{entra.authority}/discovery/v2.0/keys")["keys"]
     sender.close()

@@ -352,4 +352,4 @@ def test_of_msal(entra: Emulator, tmp_path: Path) -> None:
     (token,) = live.tokens(handle)
     assert token.secret == result["access_token"] and token.serves(scopes)
     assert client.cached(caches, scopes) == token.result()
-    client._provider.parts().transport.close()
+    client._provider.connection().transport.close()

@@ -215,7 +215,7 @@ def client(entra: Emulator) -> cabc.Iterator[Client]:
     made = Client(settings(entra))
     yield made
     if made._provider._built:
-        made._provider.parts().transport.close()
+        made._provider.connection().transport.close()
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def impatient(entra: Emulator) -> cabc.Iterator[Client]:
     made = Client(settings(entra, MSAL_HTTP_TIMEOUT=0.5))
     made.ready()
     yield made
-    made._provider.parts().transport.close()
+    made._provider.connection().transport.close()
 
 
 def packed(text: str | bytes) -> dict[str, str]:

@@ -53,7 +53,8 @@ class Trace:
     @property
     def packages(self) -> set[str]:
         """The folders of these modules; what is at the top is in none."""
-        return {name.rpartition("/")[0] for name in self.functions if "/" in name}
+        names = [name for name in self.functions if name.endswith(".py")]
+        return {name.rpartition("/")[0] for name in names if "/" in name}
 
     @property
     def count(self) -> int:

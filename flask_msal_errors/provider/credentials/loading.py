@@ -1,7 +1,7 @@
-"""How the app proves to the identity provider that it is the app.
+"""The app's credential: loaded from its source, in the form that MSAL takes.
 
-Owns where a credential comes from, and whether that place has another one by now: a
-certificate or secret is renewed while the app runs.
+Owns the sources, which may have another credential later: a certificate or a secret is
+renewed while the app runs.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ _REFUSED = frozenset({7000215, 7000222, 700027})
 
 
 @dataclasses.dataclass(frozen=True)
-class Held:
-    """A credential as its source had it when it was asked."""
+class LoadedCredential:
+    """A credential as its source had it when it was loaded."""
 
     value: Credential = dataclasses.field(repr=False)
-    mark: str = dataclasses.field(repr=False)
-    """A digest: the same source with another credential has another one."""
+    digest: str = dataclasses.field(repr=False)
+    """Of all that was read: it changes when the source has another credential."""
 
 
-def held(setting: Credential | cabc.Callable[[], t.Any]) -> Held:
-    """What a setting's source has now: a file is read, a function called.
+def load(setting: Credential | cabc.Callable[[], t.Any]) -> LoadedCredential:
+    """Load the credential that a setting names: read its file, or call its function.
 
     :param setting: a secret, MSAL's dict, or a function that returns one of them.
     :raises ConfigurationError: the source fails, or has something else.
     """
-    value = _asked(setting) if callable(setting) else setting
-    parts = [repr(value).encode()]
+    value = _called(setting) if callable(setting) else setting
+    read = [repr(value).encode()]
     path = value.get("private_key_pfx_path") if isinstance(value, dict) else None
     if path:
-        parts.append(_content(path))
-    return Held(value, hashlib.sha256(b"".join(parts)).hexdigest())
+        read.append(_content(path))
+    return LoadedCredential(value, hashlib.sha256(b"".join(read)).hexdigest())
 
 
 def prepared(
     credential: Credential, client_id: str, token_endpoint: cabc.Callable[[], str]
 ) -> Credential:
-    """The credential in the form that costs MSAL least.
+    """Return the credential in the form that costs MSAL least.
 
     :param credential: a secret, or MSAL's dict for a certificate, an assertion or a
         managed identity.
@@ -65,12 +65,12 @@ def prepared(
         return {"client_assertion": FromManagedIdentity(credential, token_endpoint)}
     assertion = credential.get("client_assertion")
     if assertion:
-        return {"client_assertion": Supplied(assertion)}
+        return {"client_assertion": AppAssertion(assertion)}
     return {"client_assertion": Signed(credential, client_id, token_endpoint)}
 
 
 def is_refused(result: t.Any) -> bool:
-    """Whether a token endpoint's answer is about the credential, and nothing else."""
+    """Tell whether a token endpoint refused the credential, and nothing else."""
     if not isinstance(result, dict) or result.get("error") != "invalid_client":
         return False
     codes = result.get("error_codes")
@@ -78,10 +78,10 @@ def is_refused(result: t.Any) -> bool:
     return not isinstance(codes, list) or not _REFUSED.isdisjoint(codes)
 
 
-class Supplied:
-    """The app's own assertion; what it raises is not taken for MSAL's errors.
+class AppAssertion:
+    """An assertion of the app's own, whose exceptions are not taken for MSAL's.
 
-    :param assertion: a text, or a function that returns one.
+    :param assertion: a string, or a function that returns one.
     """
 
     def __init__(self, assertion: t.Any) -> None:
@@ -103,12 +103,12 @@ class Supplied:
         return given
 
     def has_another(self) -> bool:
-        """Whether it returns another assertion than the last of this thread."""
+        """Tell whether it returns another assertion than last in this thread."""
         last = self._given.last
         return bool(self(*self._given.context) != last)
 
 
-def _asked(source: cabc.Callable[[], t.Any]) -> Credential:
+def _called(source: cabc.Callable[[], t.Any]) -> Credential:
     try:
         value = as_credential(source())
         if callable(value):

@@ -12,9 +12,9 @@ import pytest
 
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.provider.credentials.loading import Supplied
-from flask_msal_errors.provider.credentials.loading import held
+from flask_msal_errors.provider.credentials.loading import AppAssertion
 from flask_msal_errors.provider.credentials.loading import is_refused
+from flask_msal_errors.provider.credentials.loading import load
 from flask_msal_errors.provider.credentials.loading import prepared
 from flask_msal_errors.testing import Emulator
 from support import fixtures
@@ -90,14 +90,14 @@ class TestHeld:
     def test_fixed(self) -> None:
         """A text or dict is what it is, with the same mark for ever."""
         for setting in ("secret", {"private_key": "p", "thumbprint": "t"}):
-            first: t.Any = held(setting)
-            assert first.value == setting and held(setting).mark == first.mark
-        assert held("secret").mark != held("another").mark
+            first: t.Any = load(setting)
+            assert first.value == setting and load(setting).digest == first.digest
+        assert load("secret").digest != load("another").digest
 
     def test_function(self) -> None:
         """A function is asked each time."""
         secrets = iter(["one", "one", "two"])
-        marks = [held(lambda: next(secrets)).mark for _ in range(3)]
+        marks = [load(lambda: next(secrets)).digest for _ in range(3)]
         assert marks[0] == marks[1] != marks[2]
 
     def test_file(self, tmp_path: Path) -> None:
@@ -105,12 +105,12 @@ class TestHeld:
         path = tmp_path / "app.pfx"
         path.write_bytes(b"one")
         setting = {"private_key_pfx_path": str(path)}
-        first = held(setting)
+        first = load(setting)
         path.write_bytes(b"two")
-        assert held(setting).mark != first.mark
+        assert load(setting).digest != first.digest
         path.unlink()
         with pytest.raises(ConfigurationError, match="private_key_pfx_path"):
-            held(setting)
+            load(setting)
 
     @pytest.mark.parametrize(
         "source",
@@ -127,12 +127,12 @@ class TestHeld:
         with pytest.raises(
             ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"
         ) as caught:
-            held(source)
+            load(source)
         assert "very secret" not in str(caught.value)
 
     def test_shows_nothing(self) -> None:
         """No secret is in its repr."""
-        assert "very secret" not in repr(held("very secret"))
+        assert "very secret" not in repr(load("very secret"))
 
 
 @pytest.mark.parametrize(
@@ -163,14 +163,14 @@ class TestSupplied:
     def test_has_another(self) -> None:
         """It has another one if it gives something else than this thread's last."""
         texts = ["one", "one", "two"]
-        supplied = Supplied(lambda: texts.pop(0))
+        supplied = AppAssertion(lambda: texts.pop(0))
         assert supplied() == "one"
         assert not supplied.has_another() and supplied.has_another()
 
     def test_each_thread(self) -> None:
         """What another thread was given meanwhile does not count."""
         text = ["one"]
-        supplied = Supplied(lambda: text[0])
+        supplied = AppAssertion(lambda: text[0])
         supplied()
         text[0] = "two"
         thread = threading.Thread(target=supplied)
@@ -181,14 +181,14 @@ class TestSupplied:
     def test_context(self) -> None:
         """It is asked again with the context that MSAL gave."""
         seen: list[t.Any] = []
-        supplied = Supplied(lambda context: seen.append(context))
+        supplied = AppAssertion(lambda context: seen.append(context))
         supplied({"client_id": "x"})
         supplied.has_another()
         assert seen == [{"client_id": "x"}] * 2
 
     def test_fixed(self) -> None:
         """A text cannot have changed."""
-        supplied = Supplied("text")
+        supplied = AppAssertion("text")
         assert supplied() == "text" and not supplied.has_another()
 
 
