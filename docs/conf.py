@@ -19,7 +19,7 @@ copyright = author
 release = importlib.metadata.version("flask-msal-errors")
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
-extensions += ["codes", "commands", "house", "keys", "sequence", "tables"]
+extensions += ["codes", "commands", "keys", "packages", "sequence", "tables"]
 exclude_patterns = ["_build", "_ext", "benchmarks", "examples"]
 highlight_language = "python"
 # Quotes are part of what is to be typed.

@@ -1,1 +1,1 @@
-"""The user's tokens, and HTTP clients that act for the user."""
+"""The user's access tokens, and adapters for HTTP clients."""

@@ -1,1 +1,1 @@
-"""What the error values of Microsoft Entra mean."""
+"""The error codes of Microsoft Entra, and their meaning."""

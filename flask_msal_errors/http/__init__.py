@@ -1,1 +1,1 @@
-"""What comes from a browser and goes to it: cookies, targets, kinds of requests."""
+"""Cookies, redirect targets and kinds of requests."""

@@ -1,1 +1,1 @@
-"""Reading and writing what the protocols say: pure functions and values."""
+"""Values and pure functions for what the protocols say."""

@@ -1,1 +1,1 @@
-"""The identity provider: discovery, keys, credentials and MSAL's application."""
+"""The identity provider: discovery, keys, credentials, MSAL."""

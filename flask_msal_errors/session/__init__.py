@@ -1,1 +1,1 @@
-"""What is kept of one signed-in session, beside the Flask session."""
+"""One signed-in session: tokens and MSAL's caches, kept beside the Flask session."""

@@ -1,1 +1,1 @@
-"""Beginning, completing and ending a sign-in."""
+"""How a sign-in begins, is completed, and ends."""

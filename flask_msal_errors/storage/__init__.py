@@ -1,1 +1,1 @@
-"""Server-side entries in the app's own Flask-Session backend."""
+"""Entries on the server, in the app's own Flask-Session backend."""

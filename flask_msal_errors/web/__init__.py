@@ -1,1 +1,1 @@
-"""What the app's views and people meet: decorators, routes, links, forms, pages."""
+"""Decorators, routes, links, forms and pages."""
