@@ -30,6 +30,10 @@ import math
 import re
 import typing as t
 
+from .protocol.claims import Claims
+from .protocol.demand import Demand
+from .protocol.demand import printable
+
 DEFAULT_RETRY_AFTER = 5
 """Seconds to wait after a 429 without ``Retry-After``: what MSAL itself assumes for a
 confidential client (msal 1.39 ``throttled_http_client.py``)."""
@@ -73,15 +77,6 @@ _SECRETS = frozenset(
         "refresh_token",
     }
 )
-
-
-def printable(text: str, limit: int = 300) -> str:
-    """One line of printable text: control characters become blanks, blanks are united.
-
-    :param limit: the most characters kept.
-    """
-    cleaned = "".join(char if char.isprintable() else " " for char in text[: 4 * limit])
-    return " ".join(cleaned.split())[:limit]
 
 
 class MsalAuthError(Exception):
@@ -162,12 +157,16 @@ class TokenError(MsalAuthError):
         self.suberror = self._field("suberror")
         self.trace_id = self._field("trace_id")
         self.timestamp = self._field("timestamp")
-        self.claims = _json_object_text(self.result.get("claims"))
         super().__init__(
             self._summary(),
             codes=_codes(self.result),
             correlation_id=self._field("correlation_id") or _told(self.description),
         )
+
+    @property
+    def claims(self) -> str | None:
+        """JSON text of an object, as MSAL's ``claims_challenge`` takes it."""
+        return _json_object_text(self.result.get("claims"))
 
     def _field(self, name: str) -> str:
         value = self.result.get(name)
@@ -185,6 +184,7 @@ class InteractionRequired(TokenError):
     :param scopes: the scopes that no token could be had for.
     :param reason: one of :data:`REASONS`.
     :param max_age: seconds since which the user must have authenticated (RFC 9470).
+    :param demand: what is missing, in place of *claims* and the three before it.
     """
 
     status = 401
@@ -200,15 +200,40 @@ class InteractionRequired(TokenError):
         scopes: cabc.Iterable[str] = (),
         reason: str = "interaction_required",
         max_age: int | None = None,
+        demand: Demand | None = None,
     ) -> None:
-        self.scopes = tuple(scopes)
-        self.reason = reason
-        self.max_age = max_age
+        self.demand = demand or Demand(
+            scopes=tuple(scopes),
+            claims=Claims.parse((result or {}).get("claims", claims)),
+            reason=reason,
+            max_age=max_age,
+        )
         super().__init__(message, error=error, claims=claims, result=result)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that no token could be had for."""
+        return self.demand.scopes
+
+    @property
+    def claims(self) -> str | None:
+        """JSON text of all claims to ask the identity provider for, or ``None``."""
+        return self.demand.request().to_json()
+
+    @property
+    def reason(self) -> str:
+        """Entra's ``suberror`` or ``error``, or what this package found missing."""
+        return self.demand.reason
+
+    @property
+    def max_age(self) -> int | None:
+        """Seconds since which the user must have authenticated."""
+        return self.demand.max_age
 
     def _summary(self) -> str:
         text = super()._summary()
-        return text if self.reason in text else f"{text} [{self.reason}]"
+        reason = self.demand.reason
+        return text if reason in text else f"{text} [{reason}]"
 
 
 class AccessDenied(TokenError):

@@ -15,6 +15,7 @@ from .clients.refusals import Refresher
 from .clients.requests import RequestsAuth
 from .clients.requests import RequestsSession
 from .clients.tokens import checked
+from .clients.tokens import checked_claims
 from .diagnostics.cli import cli
 from .errors import ConfigurationError
 from .http.cookies import Signer
@@ -96,7 +97,7 @@ class MsalAuth:
         acrs: str | None = None,
         max_age: int | None = None,
     ) -> View | cabc.Callable[[View], View]:
-        """Let only signed-in users in, and send them to get whatever is missing.
+        """Let only signed-in users in, and send them to get whatever is demand.
 
         Includes :meth:`catch_challenges`. Goes below the route decorator.
 
@@ -156,7 +157,9 @@ class MsalAuth:
         :raises TokenError: any other refusal.
         """
         return app_state().tokens.acquire(
-            scopes, claims=claims, force_refresh=force_refresh
+            scopes,
+            claims=checked_claims(claims) if claims else None,
+            force_refresh=force_refresh or bool(claims),
         )
 
     def check(

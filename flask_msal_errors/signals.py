@@ -24,7 +24,7 @@ from flask import has_app_context
 
 from .errors import MsalAuthError
 from .errors import Throttled
-from .errors import printable
+from .protocol.demand import printable
 from .user import User
 from .user import digest
 

@@ -27,7 +27,7 @@ from flask_msal_errors.errors import TokenError
 from flask_msal_errors.errors import from_result
 from flask_msal_errors.errors import is_error
 from flask_msal_errors.errors import parse_retry_after
-from flask_msal_errors.errors import printable
+from flask_msal_errors.protocol.demand import printable
 
 CORRELATION = "9c7f2f5e-8a3d-4b6e-9d0a-1f2e3d4c5b6a"
 POLIDS = '{"access_token":{"polids":{"essential":true,"values":["9ab03e19"]}}}'

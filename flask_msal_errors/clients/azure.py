@@ -17,9 +17,9 @@ from azure.core.credentials import TokenRequestOptions
 from flask import has_request_context
 
 from ..errors import ConfigurationError
-from ..protocol.challenge import Demand
-from ..protocol.challenge import resource
-from ..protocol.claims import access_token_claims
+from ..protocol.claims import Claims
+from ..protocol.demand import Demand
+from ..protocol.scopes import resource
 from ..user import signed_in
 from .refusals import Refresher
 from .tokens import Tokens
@@ -54,9 +54,11 @@ class _Acting:
         """
         self._check(tenant_id)
         scopes = self._wanted(asked)
-        demanded = access_token_claims(claims) if claims else None
+        demanded = Claims.of_api(claims or "")
         if demanded:
-            demand = Demand("insufficient_claims", demanded)
+            demand = Demand(
+                claims=demanded, reason="challenge", error="insufficient_claims"
+            )
             refresher = Refresher(self._tokens, scopes)
             result = refresher.renewed(demand, self._last.get(scopes))
         else:

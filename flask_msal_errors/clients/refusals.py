@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import json
+import dataclasses
 import typing as t
 
 from werkzeug.exceptions import HTTPException
@@ -23,7 +23,7 @@ from ..errors import from_result
 from ..errors import is_error
 from ..errors import parse_retry_after
 from ..protocol import challenge
-from ..protocol.claims import merge_claims
+from ..protocol.demand import Demand
 from . import responses
 from .tokens import Tokens
 
@@ -42,9 +42,7 @@ def needing(extra: str) -> cabc.Iterator[None]:
         ) from error
 
 
-def challenge_of(
-    response: t.Any, scopes: cabc.Sequence[str] = ()
-) -> challenge.Demand | None:
+def challenge_of(response: t.Any, scopes: cabc.Sequence[str] = ()) -> Demand | None:
     """What an HTTP client's response asks for, if a token or the user can give it.
 
     Any object with ``status_code`` (or ``status``) and ``headers`` is understood.
@@ -56,20 +54,10 @@ def challenge_of(
     return challenge.demand(status, values, scopes=scopes)
 
 
-def required(
-    demand: challenge.Demand, scopes: cabc.Sequence[str] = ()
-) -> InteractionRequired:
+def required(demand: Demand, scopes: cabc.Sequence[str] = ()) -> InteractionRequired:
     """The error that sends a user to meet an API's demand."""
-    acr: dict[str, t.Any] = {"essential": True, "values": list(demand.acr_values)}
-    asked = json.dumps({"id_token": {"acr": acr}}) if demand.acr_values else None
-    return InteractionRequired(
-        demand.description,
-        error=demand.error,
-        claims=merge_claims(demand.claims, asked),
-        scopes=demand.scopes or tuple(scopes),
-        reason="challenge",
-        max_age=demand.max_age,
-    )
+    full = dataclasses.replace(demand, scopes=demand.scopes or tuple(scopes))
+    return InteractionRequired(demand.description, error=demand.error, demand=full)
 
 
 def demanded(
@@ -90,7 +78,7 @@ def demanded(
     demand = challenge_of(response, scopes)
     if demand is None:
         return None
-    if is_only_stale(demand):
+    if demand.is_only_stale:
         if tokens is not None and token and called:
             _forget_stale(tokens, token)
         return None
@@ -167,16 +155,6 @@ def check(
     return value
 
 
-def is_only_stale(demand: challenge.Demand) -> bool:
-    """``invalid_token`` without claims: a fresh token may help, a user cannot."""
-    return demand.error == "invalid_token" and demand.claims is None
-
-
-def needs_user(demand: challenge.Demand) -> bool:
-    """A proof of who sits there: no token endpoint gives it for a refresh token."""
-    return bool(demand.acr_values) or demand.max_age is not None
-
-
 class Refresher:
     """Answers an API's refusal: a new token without the user, or an error for them."""
 
@@ -199,9 +177,7 @@ class Refresher:
         token = self.renewed(demand, refused)["access_token"]
         return t.cast(str, token) if token != refused else None
 
-    def renewed(
-        self, demand: challenge.Demand, refused: str | None
-    ) -> dict[str, t.Any]:
+    def renewed(self, demand: Demand, refused: str | None) -> dict[str, t.Any]:
         """MSAL's success dict with a token that meets a demand, without the user.
 
         :param refused: the token that was not good enough.
@@ -209,11 +185,11 @@ class Refresher:
         """
         wanted = demand.scopes or self.scopes
         try:
-            if needs_user(demand):
+            if demand.needs_user:
                 raise required(demand, wanted)
             result = self._tokens.acquire(
                 wanted,
-                claims=demand.claims,
+                claims=demand.claims or None,
                 force_refresh=wanted is self.scopes,
                 refused=refused,
             )
@@ -230,7 +206,7 @@ class Refresher:
         :raises InteractionRequired: unless the answer asks nothing of the user.
         """
         demand = challenge_of(response, self.scopes)
-        if demand is not None and not is_only_stale(demand):
+        if demand is not None and not demand.is_only_stale:
             self._drop(refused)
             raise required(demand, self.scopes)
 
@@ -239,14 +215,8 @@ class Refresher:
             self._tokens.drop(refused)
 
 
-def _merged(
-    error: InteractionRequired, demand: challenge.Demand
-) -> InteractionRequired:
+def _merged(error: InteractionRequired, demand: Demand) -> InteractionRequired:
     """What the token endpoint and the API ask, in one sign-in."""
-    claims = merge_claims(error.claims, demand.claims)
-    return InteractionRequired(
-        result={**error.result, "claims": claims} if claims else error.result,
-        scopes=error.scopes,
-        reason=error.reason,
-        max_age=error.max_age,
-    )
+    claims = error.demand.claims.merge(demand.claims)
+    both = dataclasses.replace(error.demand, claims=claims)
+    return InteractionRequired(result=error.result, demand=both)

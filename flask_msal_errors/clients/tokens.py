@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import dataclasses
 import json
 import time
 import typing as t
@@ -17,6 +18,7 @@ from flask import session
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..errors import ServiceUnavailable
+from ..protocol.claims import Claims
 from ..provider.client import Client
 from ..session.access_tokens import Live
 from ..session.access_tokens import Token
@@ -43,13 +45,13 @@ class Tokens:
         self,
         scopes: cabc.Sequence[str],
         *,
-        claims: str | None = None,
+        claims: Claims | None = None,
         force_refresh: bool = False,
         refused: str | None = None,
     ) -> dict[str, t.Any]:
         """MSAL's success dict for the signed-in user.
 
-        :param claims: a claims challenge as JSON text; forces a token request.
+        :param claims: of a challenge; they force a token request.
         :param refused: the access token that an API refused. A different one, that
             another request got meanwhile, is taken instead of asking again.
         :raises InteractionRequired: only the user can help, or nobody is signed in.
@@ -61,7 +63,6 @@ class Tokens:
         found = None if forced or not wanted else self._alive(person, wanted)
         if found is None:
             self._check_api(wanted)
-            _check_claims(claims)
             found = self._renew(person, wanted, claims, forced, refused)
         _here().lend(found["access_token"], tuple(wanted))
         return found
@@ -76,8 +77,8 @@ class Tokens:
             try:
                 self.acquire(group)
             except InteractionRequired as error:
-                others = [scope for scope in scopes if scope not in error.scopes]
-                error.scopes = (*error.scopes, *others)
+                wanted = tuple(dict.fromkeys((*error.scopes, *scopes)))
+                error.demand = dataclasses.replace(error.demand, scopes=wanted)
                 raise
 
     def lent(self, token: str | None) -> tuple[str | None, tuple[str, ...]]:
@@ -140,7 +141,7 @@ class Tokens:
         self,
         person: SignedIn,
         scopes: list[str],
-        claims: str | None,
+        claims: Claims | None,
         forced: bool,
         refused: str | None,
     ) -> dict[str, t.Any]:
@@ -176,7 +177,7 @@ class Tokens:
         self,
         person: SignedIn,
         scopes: list[str],
-        claims: str | None,
+        claims: Claims | None,
         forced: bool,
         refused: str | None,
         due: dict[str, t.Any] | None,
@@ -196,7 +197,7 @@ class Tokens:
         self,
         record: Record,
         scopes: list[str],
-        claims: str | None,
+        claims: Claims | None,
         forced: bool,
         refused: str | None,
     ) -> dict[str, t.Any]:
@@ -284,9 +285,13 @@ def checked(scopes: cabc.Sequence[str]) -> list[str]:
     return listed
 
 
-def _check_claims(claims: str | None) -> None:
+def checked_claims(claims: str) -> Claims:
+    """Return a developer's claims.
+
+    :raises ConfigurationError: they are no JSON object.
+    """
     try:
-        good = not claims or isinstance(json.loads(claims), dict)
+        good = isinstance(json.loads(claims), dict)
     except (ValueError, TypeError, RecursionError):
         good = False
     if not good:
@@ -294,6 +299,7 @@ def _check_claims(claims: str | None) -> None:
             "claims must be the JSON text of an object. Those of a WWW-Authenticate "
             "header are base64: decode them first."
         )
+    return Claims.parse(claims)
 
 
 def _person(scopes: cabc.Sequence[str]) -> SignedIn:

@@ -13,8 +13,6 @@ import json
 import re
 import typing as t
 
-from ..clients.refusals import is_only_stale
-from ..clients.refusals import needs_user
 from ..entra import codes
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
@@ -24,10 +22,11 @@ from ..errors import ServiceUnavailable
 from ..errors import Throttled
 from ..errors import TokenError
 from ..errors import from_result
-from ..errors import printable
 from ..protocol import challenge
-from ..protocol.claims import claim_names
+from ..protocol.claims import Claims
 from ..protocol.claims import decoded
+from ..protocol.demand import Demand
+from ..protocol.demand import printable
 
 _DOES: dict[type[MsalAuthError], str] = {
     InteractionRequired: "The user is sent to sign in, with the claims and scopes that"
@@ -87,7 +86,7 @@ def error(result: cabc.Mapping[str, t.Any]) -> list[Section]:
     seen = TokenError(result=result)
     sections = [_of_number(number) for number in seen.codes]
     rows = [("Error", " / ".join(filter(None, (seen.error, seen.suberror))))]
-    rows += [("Claims", "\n".join(claim_names(seen.claims)))]
+    rows += [("Claims", "\n".join(Claims.parse(seen.claims).names()))]
     rows += [("Extension", decision(result))]
     id_ = printable(seen.correlation_id)
     rows += [("Look up", f"{id_}, in the tenant's sign-in log" if id_ else "")]
@@ -178,11 +177,11 @@ def _pretty(claims: str) -> str:
     return text
 
 
-def _taken(demand: challenge.Demand) -> list[tuple[str, str]]:
+def _taken(demand: Demand) -> list[tuple[str, str]]:
     age = "" if demand.max_age is None else f"{demand.max_age} seconds"
     rows = (
         ("Error", printable(demand.error)),
-        ("Claims", demand.claims or ""),
+        ("Claims", demand.claims.to_json() or ""),
         ("Scopes", " ".join(demand.scopes)),
         ("ACR values", " ".join(demand.acr_values)),
         ("Max. age", age),
@@ -190,18 +189,18 @@ def _taken(demand: challenge.Demand) -> list[tuple[str, str]]:
     return [row for row in rows if row[1]]
 
 
-def _demanded(demand: challenge.Demand | None) -> str:
+def _demanded(demand: Demand | None) -> str:
     if demand is None:
         return (
             "Nothing: no user could meet this, or it names scopes and the scopes of the"
             " call are not known (--scope). The answer goes on to the view."
         )
-    if is_only_stale(demand):
+    if demand.is_only_stale:
         return (
             "The token is renewed without the user, and the call repeated once; a"
             " second refusal goes on to the view."
         )
-    if needs_user(demand):
+    if demand.needs_user:
         return f"At once: {_DOES[InteractionRequired]}"
     return (
         "First a new token is asked for without the user, with the claims or scopes"

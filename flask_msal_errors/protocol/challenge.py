@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import functools
 import json
 import re
 import typing as t
 
-from ..errors import printable
 from .claims import LIMIT
-from .claims import access_token_claims
-from .claims import merge_claims
+from .claims import Claims
+from .demand import Demand
+from .demand import printable
+from .scopes import qualified
 
 _Values: t.TypeAlias = str | bytes | cabc.Iterable[str | bytes] | None
 
@@ -36,20 +38,6 @@ _NAME = re.compile(r"[!#-\[\]-~]{1,256}")  # a scope, RFC 6749 §3.3
 _DECODER = json.JSONDecoder()
 _CLAIMS_ERRORS = frozenset({"insufficient_claims", "invalid_token"})
 
-# Microsoft Graph: its scopes need no prefix, and its application ID is one. An app is
-# in one cloud: https://learn.microsoft.com/graph/deployments
-_GRAPH = frozenset(
-    {
-        "https://graph.microsoft.com",
-        "https://graph.microsoft.us",
-        "https://dod-graph.microsoft.us",
-        "https://microsoftgraph.chinacloudapi.cn",
-        "00000003-0000-0000-c000-000000000000",
-    }
-)
-# MSAL adds these itself; .default cannot be asked for beside others (AADSTS70011).
-_NO_DEMANDS = frozenset({"openid", "profile", "offline_access", ".default", ""})
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Challenge:
@@ -57,27 +45,6 @@ class Challenge:
 
     scheme: str
     params: dict[str, str]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Demand:
-    """What an API asks of the user or of the token.
-
-    ``error``: e.g. ``"insufficient_claims"``. ``claims``: JSON text of an object whose
-    only member is ``access_token``. ``scopes``: qualified with the called resource.
-    ``acr_values``, ``max_age`` (seconds): RFC 9470. ``description``: the API's words in
-    at most 300 printable characters.
-
-    Without ``claims``, ``scopes``, ``acr_values`` and ``max_age`` (then ``error`` is
-    ``"invalid_token"``) nothing is asked of the user: the token has to be a new one.
-    """
-
-    error: str
-    claims: str | None = None
-    scopes: tuple[str, ...] = ()
-    acr_values: tuple[str, ...] = ()
-    max_age: int | None = None
-    description: str = ""
 
 
 def parse(values: _Values) -> tuple[Challenge, ...]:
@@ -118,16 +85,6 @@ def demand(
             found = _demand_of(challenge.params, status, scopes)
             merged = _united(merged, found) if merged and found else merged or found
     return merged
-
-
-def resource(scope: str) -> str:
-    """The resource of a scope in lower case; ``""`` for Microsoft Graph.
-
-    ``"api://3f9a/Mail.Read"`` is of ``"api://3f9a"``. A scope without a prefix is
-    Graph's, and so is one with ``https://graph.microsoft.com`` or another cloud's.
-    """
-    name = _prefix(scope).rstrip("/").lower()
-    return "" if name in _GRAPH else name
 
 
 def _texts(values: _Values) -> cabc.Iterator[str]:
@@ -201,42 +158,44 @@ def _demand_of(
     params: cabc.Mapping[str, str], status: int, scopes: cabc.Sequence[str]
 ) -> Demand | None:
     said = params.get("error_description") or params.get("errordescription", "")
-    error, description = params.get("error", "").lower(), printable(said)
+    error = params.get("error", "").lower()
+    asking = functools.partial(
+        Demand, reason="challenge", error=error, description=printable(said)
+    )
     if error == "insufficient_scope":
-        named = _qualified(params.get("scope", ""), scopes)
-        return Demand(error, scopes=named, description=description) if named else None
+        named = qualified(_words(params.get("scope", "")), scopes)
+        return asking(scopes=named) if named else None
     if error == "insufficient_user_authentication":
         acrs, age = _words(params.get("acr_values", "")), _age(params)
-        asked = Demand(error, acr_values=acrs, max_age=age, description=description)
-        return asked if acrs or age is not None else None
+        met = bool(acrs) or age is not None
+        return asking(acr_values=acrs, max_age=age) if met else None
     # Microsoft.Identity.Web's 403 for a middle tier has claims, but no error.
     if error in _CLAIMS_ERRORS or (not error and status == 403):
-        claims = access_token_claims(params.get("claims", ""))
-        asked = Demand(error or "insufficient_claims", claims, description=description)
-        return asked if claims or (error == "invalid_token" and status == 401) else None
+        claims = Claims.of_api(params.get("claims", ""))
+        met = bool(claims.members) or (error == "invalid_token" and status == 401)
+        error = error or "insufficient_claims"
+        return asking(claims=claims, error=error) if met else None
     return None
 
 
 def _united(one: Demand, other: Demand) -> Demand:
-    """Both demands in one; a user's demand makes a new token by itself."""
-    if _asks_no_user(one) or _asks_no_user(other):
-        return other if _asks_no_user(one) else one
-    claims = merge_claims(one.claims, other.claims)
-    if claims and len(claims) > LIMIT:
-        claims = one.claims
+    """Return both demands in one; a user's demand makes a new token by itself."""
+    if one.is_only_stale or other.is_only_stale:
+        return other if one.is_only_stale else one
+    claims = one.claims.merge(other.claims)
     ages = [age for age in (one.max_age, other.max_age) if age is not None]
-    return Demand(
-        one.error,
-        claims,
-        tuple(dict.fromkeys(one.scopes + other.scopes))[:_NAMES_LIMIT],
-        tuple(dict.fromkeys(one.acr_values + other.acr_values))[:_NAMES_LIMIT],
-        min(ages, default=None),
-        one.description or other.description,
+    return dataclasses.replace(
+        one,
+        claims=claims if len(claims.to_json() or "") <= LIMIT else one.claims,
+        scopes=_first(one.scopes + other.scopes),
+        acr_values=_first(one.acr_values + other.acr_values),
+        max_age=min(ages, default=None),
+        description=one.description or other.description,
     )
 
 
-def _asks_no_user(asked: Demand) -> bool:
-    return asked.error == "invalid_token" and asked.claims is None
+def _first(names: cabc.Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))[:_NAMES_LIMIT]
 
 
 def _age(params: cabc.Mapping[str, str]) -> int | None:
@@ -245,29 +204,4 @@ def _age(params: cabc.Mapping[str, str]) -> int | None:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    words = [word for word in text.split() if _NAME.fullmatch(word)]
-    return tuple(dict.fromkeys(words))[:_NAMES_LIMIT]
-
-
-def _qualified(demanded: str, called: cabc.Sequence[str]) -> tuple[str, ...]:
-    """The demanded scopes of the called resource; none, if that is unknown."""
-    if not called:
-        return ()
-    prefix, home = _prefix(called[0]), resource(called[0])
-    names = [
-        f"{prefix}/{name}" if prefix and "/" not in name else name
-        for name in _words(demanded)
-    ]
-    return tuple(dict.fromkeys(name for name in names if _is_scope_of(home, name)))
-
-
-def _is_scope_of(home: str, name: str) -> bool:
-    last = name.rpartition("/")[2]
-    is_scope = last not in _NO_DEMANDS and _prefix(name) != name
-    return is_scope and resource(name) == home
-
-
-def _prefix(scope: str) -> str:
-    """All before a scope's own name: ``"api://3f9a"`` of ``"api://3f9a/Mail.Read"``."""
-    head = scope.rpartition("/")[0]
-    return scope if head.endswith(":/") else head
+    return _first(word for word in text.split() if _NAME.fullmatch(word))

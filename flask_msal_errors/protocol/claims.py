@@ -1,12 +1,13 @@
-"""Claims requests (OpenID Connect Core §5.5) as JSON text: reading, merging, naming.
+"""Claims requests (OpenID Connect Core §5.5) as values: read once, merged, named.
 
-Pure functions; knows nothing of Flask, of headers or of MSAL. Whatever a text holds
-yields a value, never an exception.
+Pure; knows nothing of Flask, of headers or of MSAL. Whatever a string holds yields a
+value, never an exception.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import logging
 import typing as t
@@ -20,76 +21,94 @@ LIMIT = 4096
 _DEPTH_LIMIT = 32
 
 
-def merge_claims(*claims: str | None) -> str | None:
-    """One claims request (OpenID Connect Core §5.5) that makes all the given requests.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claims:
+    """A claims request; false if it asks for nothing.
 
-    Objects are merged deeply, lists united, and of two values the later one counts,
-    except that ``null`` ("no particular value") yields. What is no JSON object, as a
-    whole or as a top-level member (MSAL crashes at ``{"access_token": null}``), is
-    left out.
-
-    :return: compact JSON text in ASCII, or ``None`` if nothing is requested.
+    ``members``: by token, such as ``access_token``, the claims that are asked for. What
+    is no object there is left out (MSAL crashes at ``{"access_token": null}``).
     """
-    merged: _Json = {}
-    for text in claims:
-        members = _json_object(text or "")
-        merged = _merged(merged, {k: v for k, v in members.items() if _is_object(v)})
-    return _compact(merged) if merged else None
+
+    members: dict[str, _Json] = dataclasses.field(default_factory=dict, hash=False)
+
+    @classmethod
+    def parse(cls, text: object) -> Claims:
+        """Read JSON; anything but a JSON object reads as a request for nothing."""
+        members = json_object(text) or {}
+        return cls({k: v for k, v in members.items() if isinstance(v, dict)})
+
+    @classmethod
+    def of_api(cls, value: str) -> Claims:
+        """Read a challenge's claims; only those about the API's own token count.
+
+        :param value: JSON, or JSON in base64 or base64url.
+        """
+        text = decoded(value)
+        is_short = len(text.encode(errors="replace")) <= LIMIT
+        asked = (json_object(text) or {}).get("access_token") if is_short else None
+        if isinstance(asked, dict):
+            claims = cls({"access_token": asked})
+            if len(claims.to_json() or "") <= LIMIT:
+                return claims
+        if value:
+            logger.warning(
+                "A claims challenge was ignored: its claims are no JSON object with"
+                " access_token, of at most 4 KiB and 32 levels."
+            )
+        return cls()
+
+    def __bool__(self) -> bool:
+        return bool(self.members)
+
+    def merge(self, *others: Claims) -> Claims:
+        """Return one request that makes all of them.
+
+        Objects are merged deeply, lists united, and of two values the later one counts,
+        except that ``null`` ("no particular value") yields.
+        """
+        merged: _Json = {}
+        for claims in (self, *others):
+            merged = _merged(merged, claims.members)
+        return Claims(merged)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names that are asked for, sorted: ``("access_token.acrs",)``.
+
+        No values: they may change with every answer, such as ``nbf``.
+        """
+        members = self.members.items()
+        return tuple(sorted(f"{top}.{name}" for top, v in members for name in v))
+
+    def essential_acrs(self) -> tuple[str, ...]:
+        """Return the values of ``acr``, of which an ID token must have one.
+
+        https://openid.net/specs/openid-connect-core-1_0.html#acrSemantics
+        """
+        acr = self.members.get("id_token", {}).get("acr")
+        if not isinstance(acr, dict) or not acr.get("essential"):
+            return ()
+        values = acr.get("values", [acr.get("value")])
+        listed = values if isinstance(values, list) else []
+        return tuple(value for value in listed if isinstance(value, str))
+
+    def to_json(self) -> str | None:
+        """Return compact JSON in ASCII, or ``None`` if nothing is asked for."""
+        if not self.members:
+            return None
+        return json.dumps(self.members, separators=(",", ":"))
 
 
-def claim_names(claims: str | None) -> tuple[str, ...]:
-    """The names that a claims request asks for, sorted: ``("access_token.acrs",)``.
-
-    No values: they may change with every answer, such as ``nbf``.
-    """
-    members = _json_object(claims or "").items()
-    return tuple(
-        sorted(f"{top}.{name}" for top, v in members if _is_object(v) for name in v)
-    )
+#: A request for nothing.
+NO_CLAIMS = Claims()
 
 
-def essential_acrs(claims: str | None) -> tuple[str, ...]:
-    """The values of ``acr``, of which an ID token must have one (OIDC §5.5.1.1)."""
-    asked = _json_object(claims or "").get("id_token")
-    acr = asked.get("acr") if isinstance(asked, dict) else None
-    if not isinstance(acr, dict) or not acr.get("essential"):
-        return ()
-    values = acr.get("values", [acr.get("value")])
-    listed = values if isinstance(values, list) else []
-    return tuple(value for value in listed if isinstance(value, str))
-
-
-def id_token_claims(acrs: str) -> str:
-    """The claims request for an authentication context, to be shown in the ID token.
-
-    https://learn.microsoft.com/entra/identity-platform/developer-guide-conditional-access-authentication-context
-    """
-    return _compact({"id_token": {"acrs": {"essential": True, "value": acrs}}})
-
-
-def acr_claims(value: str) -> str:
-    """The claims request for an ID token's ``acr`` (OpenID Connect Core §5.5.1.1)."""
-    return _compact({"id_token": {"acr": {"essential": True, "value": value}}})
-
-
-def access_token_claims(value: str) -> str | None:
-    """The part of an API's claims that speaks for its own token."""
-    text = decoded(value)
-    is_short = len(text.encode(errors="replace")) <= LIMIT
-    asked = _json_object(text).get("access_token") if is_short else None
-    claims = _compact({"access_token": asked})
-    if _is_object(asked) and len(claims) <= LIMIT:
-        return claims
-    if value:
-        logger.warning(
-            "A claims challenge was ignored: its claims are no JSON object with"
-            " access_token, of at most 4 KiB and 32 levels."
-        )
-    return None
+def id_token_claims(name: str, **wanted: t.Any) -> Claims:
+    """Return the request for a claim that the ID token must have."""
+    return Claims({"id_token": {name: {"essential": True, **wanted}}})
 
 
 def decoded(value: str) -> str:
-    """The JSON text in base64 or base64url, padded or not; JSON itself stays.
+    """Return the JSON in base64 or base64url, padded or not; JSON itself stays.
 
     :return: ``""`` for what cannot be decoded.
     """
@@ -104,17 +123,19 @@ def decoded(value: str) -> str:
         return ""
 
 
-def _json_object(text: str) -> _Json:
-    """The object that a JSON text holds; ``{}`` if it is not one that we handle."""
+def json_object(text: object) -> _Json | None:
+    """Return the object that a JSON string holds; ``None`` if we do not handle it."""
+    if not isinstance(text, (str, bytes)):
+        return None
     try:
         value = json.loads(text)
-        if not _is_object(value) or _is_deep(value):
-            return {}
-        # Python reads NaN and 1e999, which no JSON text can carry further.
+        if not isinstance(value, dict) or _is_deep(value):
+            return None
+        # Python reads NaN and 1e999, which no JSON can carry further.
         json.dumps(value, allow_nan=False)
     except (ValueError, RecursionError):
-        return {}
-    return t.cast(_Json, value)
+        return None
+    return value
 
 
 def _is_deep(value: _Json) -> bool:
@@ -123,14 +144,6 @@ def _is_deep(value: _Json) -> bool:
         inner = [v.values() if isinstance(v, dict) else v for v in level]
         level = [v for part in inner for v in part if isinstance(v, (dict, list))]
     return bool(level)
-
-
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-def _compact(value: _Json) -> str:
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _merged(old: _Json, new: _Json) -> _Json:

@@ -22,8 +22,8 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import TokenError
 from ..errors import from_result
-from ..protocol.claims import essential_acrs
-from ..protocol.claims import merge_claims
+from ..protocol.claims import NO_CLAIMS
+from ..protocol.claims import Claims
 from ..session import msal_caches
 from ..session.access_tokens import Token
 from ..session.msal_caches import Caches
@@ -47,23 +47,25 @@ class Client:
         self._provider = Provider(settings)
 
     def begin(
-        self, scopes: cabc.Sequence[str], **parameters: t.Any
+        self,
+        scopes: cabc.Sequence[str],
+        claims: Claims = NO_CLAIMS,
+        **parameters: t.Any,
     ) -> dict[str, t.Any]:
         """MSAL's authorization code flow: ``auth_uri`` and what redeeming it needs.
 
-        :param parameters: of ``initiate_auth_code_flow``; ``claims_challenge`` is JSON.
+        :param parameters: others of ``initiate_auth_code_flow``.
         """
         connection = self._provider.connection()
-        claims = parameters.get("claims_challenge")
-        if not connection.takes_claims:
-            parameters["claims_challenge"] = None
+        text = claims.to_json()
+        parameters["claims_challenge"] = text if connection.takes_claims else None
         # MSAL recommends form_post at every call; the app chose MSAL_RESPONSE_MODE.
         warnings.filterwarnings("ignore", message="response_mode='form_post'")
         flow = connection.app.initiate_auth_code_flow(list(scopes), **parameters)
-        flow["claims_challenge"] = claims
+        flow["claims_challenge"] = text
         # MSAL's are in no order; the first says what the code is redeemed for.
         flow["scope"] = [*scopes, *(set(flow["scope"]) - set(scopes))]
-        levels = essential_acrs(claims)
+        levels = claims.essential_acrs()
         if levels:
             # Providers know this parameter rather than a claims request.
             flow["auth_uri"] += "&" + urlencode({"acr_values": " ".join(levels)})
@@ -120,14 +122,14 @@ class Client:
         user: Caches,
         scopes: cabc.Sequence[str],
         *,
-        claims: str | None = None,
+        claims: Claims | None = None,
         force_refresh: bool = False,
     ) -> dict[str, t.Any]:
         """MSAL's result for the account in the caches, from them or the token endpoint.
 
         It ends after ``MSAL_HTTP_TIMEOUT`` seconds, however many calls MSAL makes.
 
-        :param claims: a claims challenge as JSON text; it forces a token request.
+        :param claims: of a challenge; they force a token request.
         :raises TokenError: what the token endpoint or the network said.
         """
         account = next(iter(_accounts(user)), None)
@@ -137,8 +139,8 @@ class Client:
             return account and app.acquire_token_silent_with_error(
                 list(scopes),
                 account,
-                claims_challenge=merge_claims(claims),
-                force_refresh=force_refresh or claims is not None,
+                claims_challenge=claims.to_json() if claims else None,
+                force_refresh=force_refresh or bool(claims),
                 # A token that is due for renewal but alive outlasts a failing server.
                 http_exceptions=(OSError, MsalServiceError),
             )
@@ -173,7 +175,8 @@ class Client:
         connection = self._provider.connection()
         with msal_caches.bound(user), self._translated(user):
             result = ask(connection.app)
-            if is_refused(result) and self._provider.has_another_credential(connection):
+            refused = is_refused(result) if result and "error" in result else False
+            if refused and self._provider.has_another_credential(connection):
                 logger.info("The credential was renewed.")
                 result = ask(self._provider.connection().app)
         return result
@@ -207,7 +210,7 @@ def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
     wait, status = user.pause() if result and "error" in result else (0, 0)
     error = from_result(
         result,
-        scopes=_own(scopes),
+        scopes=[s for s in scopes if s not in msal_caches.RESERVED_SCOPES],
         status=status or None,
         retry_after=wait or None,
     )
@@ -219,7 +222,3 @@ def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
 def _accounts(user: Caches) -> list[dict[str, t.Any]]:
     kind = msal.TokenCache.CredentialType.ACCOUNT
     return list(user.tokens.search(kind))
-
-
-def _own(scopes: cabc.Sequence[str]) -> list[str]:
-    return [scope for scope in scopes if scope not in msal_caches.RESERVED_SCOPES]

@@ -20,7 +20,7 @@ import msal
 from msal.throttled_http_client import NormalizedResponse
 
 from ..errors import MAX_RETRY_AFTER
-from ..protocol.challenge import resource
+from ..protocol.scopes import resource
 from .record import HttpEntry
 from .record import Record
 

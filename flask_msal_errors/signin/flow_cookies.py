@@ -23,6 +23,7 @@ from ..errors import StateMismatch
 from ..http.cookies import Cookies
 from ..http.cookies import Expired
 from ..http.navigation import home
+from ..protocol.demand import Demand
 from ..session.record import Records
 from ..settings import Settings
 from ..storage.store import Store
@@ -59,11 +60,15 @@ class Flow:
     page: str
     """A short name for the page that demanded it."""
     demand_key: str
-    acrs: str | None = None
-    max_age: int | None = None
+    """The demand's name in the loop guard."""
+    demand: Demand = Demand()
     account: str | None = None
     """A digest of the account that must come back, for a re-authentication."""
-    reason: str = "not_signed_in"
+
+    def pack(self) -> dict[str, t.Any]:
+        """Return plain data for a cookie."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {**fields, "demand": self.demand.pack()}
 
 
 class Flows:
@@ -88,7 +93,7 @@ class Flows:
             beside its record. An anonymous visitor's long target is shortened instead.
         """
         name = _name(flow.msal["state"])
-        value: t.Any = dataclasses.asdict(flow)
+        value: t.Any = flow.pack()
         # Twice the lifetime: an expired flow still knows where the user was.
         lifetime = self._settings.flow_lifetime * 2
         key = f"flow-{secrets.token_urlsafe(24)}"
@@ -195,9 +200,11 @@ class Flows:
             sealed = (self._store.read(value) or {}).get("sealed", "")
             lifetime = self._settings.flow_lifetime * 2
             value = self._signer.unseal(str(sealed), lifetime)
+        if not isinstance(value, dict):
+            return None
         try:
-            return Flow(**value) if isinstance(value, dict) else None
-        except TypeError:
+            return Flow(**{**value, "demand": Demand.unpack(value["demand"])})
+        except (KeyError, TypeError):
             # Of another version of this package, which a deployment just replaced.
             return None
 

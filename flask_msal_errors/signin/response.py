@@ -13,7 +13,6 @@ from ..errors import MsalAuthError
 from ..errors import SignInError
 from ..errors import TokenError
 from ..errors import from_result
-from ..protocol.claims import essential_acrs
 from ..provider.id_token import LEEWAY
 from ..session.msal_caches import RESERVED_SCOPES
 from ..user import User
@@ -67,21 +66,22 @@ def check_account(flow: Flow, came: User) -> None:
         raise OtherAccount(name, _shown(came))
 
 
-def check_demands(flow: Flow, claims: dict[str, t.Any]) -> None:
+def check_demands(flow: Flow, claims: dict[str, t.Any], name: str) -> None:
     """See that the user authenticated as was demanded (RFC 9470 §5).
 
+    :param name: of the claim that proves an authentication context.
     :raises AccessDenied: the provider let them in with less.
     :raises ConfigurationError: the ID token does not say when they authenticated.
     """
-    acrs = essential_acrs(flow.msal.get("claims_challenge"))
+    acrs = flow.demand.request(name).essential_acrs()
     unmet = acrs and claims.get("acr") not in acrs
-    if flow.max_age is not None and "auth_time" not in claims:
+    if flow.demand.max_age is not None and "auth_time" not in claims:
         raise ConfigurationError(
             "login_required(max_age=…) needs the claim auth_time, which the ID "
             "token lacks. Add it to the optional claims of the ID token in the app "
             "registration ('Token configuration')."
         )
-    if unmet or not User(claims).authenticated_within(flow.max_age, LEEWAY):
+    if unmet or not User(claims).authenticated_within(flow.demand.max_age, LEEWAY):
         raise AccessDenied(
             "The identity provider let the user in without the authentication that "
             "was demanded.",
@@ -94,8 +94,10 @@ def proofs_of(flow: Flow, claims: dict[str, t.Any], name: str) -> dict[str, int]
 
     :param name: of the claim that says so: Entra's ``acrs`` or OpenID's ``acr``.
     """
-    proved = flow.acrs is not None and flow.acrs in _listed(claims.get(name))
-    return {str(flow.acrs): int(claims["exp"])} if proved else {}
+    wanted = flow.demand.acrs
+    if wanted is None or wanted not in _listed(claims.get(name)):
+        return {}
+    return {wanted: int(claims["exp"])}
 
 
 def _shown(user: User) -> str:

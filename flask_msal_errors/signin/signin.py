@@ -29,10 +29,7 @@ from ..errors import Throttled
 from ..errors import TokenError
 from ..http.navigation import home
 from ..http.navigation import no_store
-from ..protocol.claims import acr_claims
-from ..protocol.claims import id_token_claims
-from ..protocol.claims import merge_claims
-from ..protocol.demand import Missing
+from ..protocol.demand import Demand
 from ..provider.client import Client
 from ..session.access_tokens import Live
 from ..session.msal_caches import Caches
@@ -85,6 +82,8 @@ class SignIn:
         self._limits = limits
         self._sids = sids
         self._user_flows = user_flows
+        # The claim of the ID token that proves an authentication context.
+        self._context = "acr" if settings.oidc_authority else "acrs"
 
     def has_user_flow(self, name: str) -> bool:
         """Whether the settings name B2C's user flow of this name."""
@@ -93,7 +92,7 @@ class SignIn:
     def begin(
         self,
         request: Request,
-        missing: Missing,
+        demand: Demand,
         target: str,
         *,
         page: str | None = None,
@@ -112,22 +111,22 @@ class SignIn:
         """
         person = signed_in()
         account = digest(person.user) if person else None
-        key = missing.key(account or "anonymous")
+        key = demand.key(account or "anonymous")
         name = page_name(page or target)
         with _on_the_way_to(target):
             self._check_pause(request)
-            self._check_dead_ends(request, missing, key, name, refused)
-            flow = self._client_of(missing.reason).begin(
-                missing.scopes or self._settings.scopes,
-                **self._parameters(missing, person, hint),
+            self._check_dead_ends(request, demand, key, name, refused)
+            flow = self._client_of(demand.reason).begin(
+                demand.scopes or self._settings.scopes,
+                demand.request(self._context),
+                **self._parameters(demand, person, hint),
             )
         response = no_store(redirect(flow.pop("auth_uri")))
         # MSAL would check max_age itself, and print all claims into its exception.
         flow.pop("max_age", None)
-        asked = (missing.acrs, missing.max_age, account, missing.reason)
-        kept = Flow(flow, target, name, key, *asked)
+        kept = Flow(flow, target, name, key, demand, account)
         self._flows.keep(request, response, kept, person.handle if person else None)
-        signals.log("sign_in_begun", reason=missing.reason, error=refused)
+        signals.log("sign_in_begun", reason=demand.reason, error=refused)
         return response
 
     def begin_again(self, request: Request, target: str) -> Response:
@@ -149,7 +148,7 @@ class SignIn:
         way = self._way_on(request, flow, answer)
         if way is not None:
             return way
-        beside = flow.reason in self._user_flows
+        beside = flow.demand.reason in self._user_flows
         with self._flows.alone(flow):
             claims, scratch = self._redeemed(request, flow, answer)
             if not beside:
@@ -159,7 +158,7 @@ class SignIn:
         self._announce(flow, User(claims))
         response = no_store(redirect(flow.target))
         # Whoever is signed in and signs in again without need does so on purpose.
-        if flow.account is None or flow.reason not in _FREE:
+        if flow.account is None or flow.demand.reason not in _FREE:
             self._limits.count_round(request, response, flow.demand_key, flow.page)
         return response
 
@@ -167,25 +166,27 @@ class SignIn:
         self, request: Request, flow: Flow, answer: dict[str, str]
     ) -> Response | None:
         """Where an error of B2C's leads that is none, or ``None``."""
-        forgotten = b2c.is_forgotten(answer) and (flow.reason not in self._user_flows)
+        reason = flow.demand.reason
+        forgotten = b2c.is_forgotten(answer) and reason not in self._user_flows
         if forgotten and self.has_user_flow(b2c.RESET_PASSWORD):
-            reset = Missing(response.scopes_of(flow), reason=b2c.RESET_PASSWORD)
+            reset = Demand(scopes=response.scopes_of(flow), reason=b2c.RESET_PASSWORD)
             return self.begin(request, reset, flow.target)
         if b2c.is_cancelled(answer):
             # The page may have sent them away, and would do so again.
-            own = signed_in() is not None and flow.reason in (*_FREE, *self._user_flows)
+            own = signed_in() is not None and reason in (*_FREE, *self._user_flows)
             return no_store(redirect(flow.target if own else home(request)))
-        if flow.reason == b2c.PROFILE_EDITED and "error" in answer:
+        if reason == b2c.PROFILE_EDITED and "error" in answer:
             return no_store(redirect(flow.target))
         return None
 
     def _back_from(self, request: Request, flow: Flow) -> Response:
         """The way on from a user flow beside sign-in, which signed nobody in."""
-        logger.info("A user flow was completed (%s).", flow.reason)
-        if signed_in() is None and flow.reason == b2c.RESET_PASSWORD:
-            return self.begin(request, Missing(response.scopes_of(flow)), flow.target)
-        if signed_in() is not None and flow.reason == b2c.EDIT_PROFILE:
-            edited = Missing(reason=b2c.PROFILE_EDITED)
+        logger.info("A user flow was completed (%s).", flow.demand.reason)
+        if signed_in() is None and flow.demand.reason == b2c.RESET_PASSWORD:
+            first = Demand(scopes=response.scopes_of(flow))
+            return self.begin(request, first, flow.target)
+        if signed_in() is not None and flow.demand.reason == b2c.EDIT_PROFILE:
+            edited = Demand(reason=b2c.PROFILE_EDITED)
             return self.begin(request, edited, flow.target)
         return no_store(redirect(flow.target))
 
@@ -239,33 +240,30 @@ class SignIn:
                 if "error" in answer:
                     raise response.refusal(answer, flow)
                 self._check_pause(request)
-                client = self._client_of(flow.reason)
+                client = self._client_of(flow.demand.reason)
                 _, claims, scratch = client.redeem(flow.msal, answer)
                 response.check_account(flow, User(claims))
-                response.check_demands(flow, claims)
+                response.check_demands(flow, claims, self._context)
         except MsalAuthError as error:
             self._after_failure(request, error)
             raise
         return claims, scratch
 
     def _parameters(
-        self, missing: Missing, person: SignedIn | None, hint: str | None
+        self, demand: Demand, person: SignedIn | None, hint: str | None
     ) -> dict[str, t.Any]:
         settings = self._settings
-        asked = acr_claims if settings.oidc_authority else id_token_claims
-        acrs = asked(missing.acrs) if missing.acrs else None
         parameters: dict[str, t.Any] = {
             "redirect_uri": settings.redirect_uri
             or url_for("msal.callback", _external=True),
-            "claims_challenge": merge_claims(missing.claims, acrs),
-            "max_age": missing.max_age,
+            "max_age": demand.max_age,
             "response_mode": settings.response_mode,
         }
-        if missing.reason == b2c.PROFILE_EDITED:
+        if demand.reason == b2c.PROFILE_EDITED:
             parameters["prompt"] = "none"
         if hint:
             return {**parameters, "login_hint": hint}
-        if person is None and missing.reason in self._user_flows:
+        if person is None and demand.reason in self._user_flows:
             return parameters
         if person is None:
             first = {"prompt": settings.prompt, "domain_hint": settings.domain_hint}
@@ -276,15 +274,15 @@ class SignIn:
     def _check_dead_ends(
         self,
         request: Request,
-        missing: Missing,
+        demand: Demand,
         key: str,
         page: str,
         refused: TokenError | None,
     ) -> None:
-        if missing.reason == "message_only" and self._limits.rounds(request, key):
+        if demand.reason == "message_only" and self._limits.rounds(request, key):
             raise AccessDenied(result=refused.result if refused else None)
         if self._limits.is_loop(request, key, page):
-            raise _loop(missing, refused)
+            raise _loop(demand, refused)
 
     def _check_pause(self, request: Request) -> None:
         person = signed_in()
@@ -306,7 +304,7 @@ class SignIn:
     def _announce(self, flow: Flow, user: User) -> None:
         first = flow.account is None
         happened = signals.signed_in if first else signals.reauthenticated
-        signals.emit(happened, user=user, reason=flow.reason)
+        signals.emit(happened, user=user, reason=flow.demand.reason)
 
     def _keep(self, handle: str, scratch: Caches, proofs: dict[str, int]) -> None:
         with self._live.changing(handle) as record:
@@ -323,8 +321,7 @@ class SignIn:
 
     def _accept(self, flow: Flow, claims: dict[str, t.Any], scratch: Caches) -> None:
         person = self._still_signed_in()
-        name = "acr" if self._settings.oidc_authority else "acrs"
-        proofs = response.proofs_of(flow, claims, name)
+        proofs = response.proofs_of(flow, claims, self._context)
         handle = person.handle if person else self._records.create(Record())
         self._keep(handle, scratch, proofs)
         if person and not self._records.load(handle).tokens:
@@ -336,10 +333,10 @@ class SignIn:
         renew_id()
 
 
-def _loop(missing: Missing, refused: TokenError | None) -> ReauthenticationLoop:
+def _loop(demand: Demand, refused: TokenError | None) -> ReauthenticationLoop:
     """The error for a demand that comes back, which is in the log."""
     error = ReauthenticationLoop(
-        party=_PARTIES.get(missing.reason, "identity provider"),
+        party=_PARTIES.get(demand.reason, "identity provider"),
         codes=refused.codes if refused else (),
         correlation_id=refused.correlation_id if refused else "",
     )

@@ -31,7 +31,7 @@ from ..errors import from_result
 from ..errors import is_error
 from ..http.navigation import current_target
 from ..http.navigation import is_navigation
-from ..protocol.demand import Missing
+from ..protocol.demand import Demand
 from ..provider.id_token import LEEWAY
 from ..signin.loops import LOOPS
 from ..user import signed_in
@@ -54,14 +54,14 @@ def before(
     person = signed_in()
     if person is not None and not scopes and not acrs and max_age is None:
         return None
-    missing = Missing(tuple(scopes or ()), acrs=acrs, max_age=max_age)
+    demand = Demand(scopes=tuple(scopes or ()), acrs=acrs, max_age=max_age)
     if person is None:
-        return _to_stranger(missing)
+        return _to_stranger(demand)
     if acrs and acrs not in app_state().tokens.proofs():
-        return _answer(dataclasses.replace(missing, reason="step_up"))
+        return _answer(dataclasses.replace(demand, reason="step_up"))
     if not person.user.authenticated_within(max_age, LEEWAY):
-        missing = dataclasses.replace(missing, acrs=None, reason="max_age")
-        return _answer(missing)
+        demand = dataclasses.replace(demand, acrs=None, reason="max_age")
+        return _answer(demand)
     if scopes:
         try:
             app_state().tokens.require(scopes)
@@ -70,12 +70,12 @@ def before(
     return None
 
 
-def _to_stranger(missing: Missing) -> t.Any:
+def _to_stranger(demand: Demand) -> t.Any:
     # A CORS preflight never carries a cookie (Fetch standard, §4.8), and the view
     # behind may not expect strangers.
     if request.method == "OPTIONS":
         return current_app.make_default_options_response()
-    return _answer(missing)
+    return _answer(demand)
 
 
 def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
@@ -114,21 +114,21 @@ def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
 
 def _resolve(error: InteractionRequired) -> t.Any:
     signals.emit(signals.challenge_received, error=error, silent=False)
-    return _answer(Missing.of(error), error)
+    return _answer(error.demand, error)
 
 
-def _answer(missing: Missing, error: InteractionRequired | None = None) -> t.Any:
+def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
     """A redirect for a page view; what the person can act on for anything else."""
     here = current_target(request)
     if not is_navigation(request):
-        return pages.interaction(missing, error)
+        return pages.interaction(demand, error)
     if request.method in ("GET", "HEAD"):
-        return app_state().signin.begin(request, missing, here, refused=error)
+        return app_state().signin.begin(request, demand, here, refused=error)
     try:
         back = url_for("msal.resume", ticket=app_state().forms.keep(request))
     except NotKept as reason:
-        return pages.interaction(missing, error, lost=reason.words)
-    way = app_state().signin.begin(request, missing, back, page=here, refused=error)
+        return pages.interaction(demand, error, lost=reason.words)
+    way = app_state().signin.begin(request, demand, back, page=here, refused=error)
     return pages.kept(way)
 
 

@@ -22,7 +22,7 @@ from ..errors import ConfigurationError
 from ..http.cookies import Cookies
 from ..http.cookies import Expired
 from ..http.navigation import current_target
-from ..protocol.demand import Missing
+from ..protocol.demand import Demand
 from ..user import signed_in
 
 #: Seconds for which a login URL handed to a program is good.
@@ -36,7 +36,7 @@ _VISITOR = "visitor"
 class Ticket:
     """What a signed login link says; an empty one for a link that says nothing."""
 
-    missing: Missing = Missing()
+    demand: Demand = Demand()
     target: str | None = None
     switch: str | None = None
     """User name of the account to start a fresh session with."""
@@ -50,9 +50,9 @@ class Links:
         self._signer = cookies.signer
         self._user_flows = user_flows
 
-    def login(self, missing: Missing, target: str) -> str:
+    def login(self, demand: Demand, target: str) -> str:
         """A signed URL that begins a sign-in for exactly this, in this session only."""
-        return self._link(missing=dataclasses.asdict(missing), target=target)
+        return self._link(demand=demand.pack(), target=target)
 
     def login_page(self, next: str | None, policy: str | None) -> str:
         """Return the URL of a sign-in, or of B2C's user flow ``policy``.
@@ -86,10 +86,8 @@ class Links:
         holder = _holder() or self._visitor()
         if not holder or said.pop("for", "") != holder:
             return Ticket(target=said.get("target"))
-        missing = said.pop("missing", {})
-        scopes = tuple(missing.pop("scopes", ()))
         try:
-            return Ticket(Missing(scopes, **missing), **said)
+            return Ticket(Demand.unpack(said.pop("demand", {})), **said)
         except TypeError:
             # Of another version of this package, which a deployment just replaced.
             return Ticket(target=said.get("target"))

@@ -30,7 +30,7 @@ from ..http.navigation import home
 from ..http.navigation import is_navigation
 from ..http.navigation import same_origin_path
 from ..http.navigation import wants_html
-from ..protocol.demand import Missing
+from ..protocol.demand import Demand
 from ..signin.response import UNMET
 from ..signin.response import OtherAccount
 from ..user import signed_in
@@ -58,7 +58,7 @@ def error(error: MsalAuthError) -> Response:
         logger.error("%s", error)
     signals.announce(error)
     if isinstance(error, InteractionRequired) and not _is_ours():
-        return interaction(Missing.of(error), error)
+        return interaction(error.demand, error)
     retried = isinstance(error, Throttled) and _is_page()
     if wants_html(request):
         page = _render(error, _actions(error), retried=retried)
@@ -71,7 +71,7 @@ def error(error: MsalAuthError) -> Response:
 
 
 def interaction(
-    missing: Missing,
+    demand: Demand,
     error: InteractionRequired | None,
     lost: Text | None = None,
 ) -> Response:
@@ -79,8 +79,8 @@ def interaction(
 
     :param lost: why the form that was sent is not kept, for people.
     """
-    error = error or InteractionRequired(scopes=missing.scopes, reason=missing.reason)
-    link = app_state().links.login(missing, _place())
+    error = error or InteractionRequired(demand=demand)
+    link = app_state().links.login(demand, _place())
     if is_navigation(request):
         label = N_("Continue in a new tab") if lost else N_("Continue")
         page = _render(error, [(label, link)], lost=lost)
@@ -147,7 +147,7 @@ def _actions(error: MsalAuthError) -> Actions:
 
 def _again(error: MsalAuthError, target: str) -> str:
     if isinstance(error, InteractionRequired):
-        return app_state().links.login(Missing.of(error), target)
+        return app_state().links.login(error.demand, target)
     return url_for("msal.login", next=target)
 
 

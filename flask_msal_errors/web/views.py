@@ -17,7 +17,7 @@ from ..http.navigation import home
 from ..http.navigation import is_same_origin
 from ..http.navigation import no_store
 from ..http.navigation import safe_path
-from ..protocol.demand import Missing
+from ..protocol.demand import Demand
 from ..signin.flow_cookies import FlowDone
 from ..user import signed_in
 from . import pages
@@ -53,14 +53,14 @@ def blueprint(url_prefix: str) -> Blueprint:
         ticket = app_state().links.ticket(request.args.get("ticket", ""))
         if ticket.switch:
             app_state().sign_out.forget()
-            return signin.begin(request, Missing(), home(request), hint=ticket.switch)
+            return signin.begin(request, Demand(), home(request), hint=ticket.switch)
         target = ticket.target or safe_path(request.args.get("next")) or home(request)
         if "again" in request.args:
             return signin.begin_again(request, target)
         policy = request.args.get("policy", "")
         if signin.has_user_flow(policy):
-            return signin.begin(request, Missing(reason=policy), target)
-        return signin.begin(request, ticket.missing, target)
+            return signin.begin(request, Demand(reason=policy), target)
+        return signin.begin(request, ticket.demand, target)
 
     @bp.route("/callback", methods=["GET", "POST"])
     def callback() -> Response:
@@ -105,7 +105,7 @@ def blueprint(url_prefix: str) -> Blueprint:
     @bp.get("/resume/<ticket>")
     def resume(ticket: str) -> Response:
         if signed_in() is None:
-            return app_state().signin.begin(request, Missing(), current_target(request))
+            return app_state().signin.begin(request, Demand(), current_target(request))
         return pages.resume(app_state().forms.url_of(ticket), ticket)
 
     return bp

@@ -17,7 +17,7 @@ from flask_msal_errors import ReauthenticationLoop
 from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
-from flask_msal_errors.protocol.demand import Missing
+from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.signin.response import OtherAccount
 from flask_msal_errors.web import pages
 from flask_msal_errors.web.forms import NotResumed
@@ -59,7 +59,7 @@ PLAIN: dict[str, cabc.Callable[[], t.Any]] = {
     "leaving": lambda: pages.leaving(redirect("/away")),
     "logout": pages.ask_logout,
     "lost": lambda: pages.interaction(
-        Missing(), None, N_("It could not be kept, because nobody was signed in.")
+        Demand(), None, N_("It could not be kept, because nobody was signed in.")
     ),
     "resume": lambda: pages.resume("/nowhere", "ticket"),
     "signed out": pages.signed_out,

@@ -14,10 +14,12 @@ from flask import session
 
 from flask_msal_errors.clients.tokens import Tokens
 from flask_msal_errors.clients.tokens import checked
+from flask_msal_errors.clients.tokens import checked_claims
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import Throttled
+from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.record import Codec
@@ -140,7 +142,7 @@ class TestAcquire:
         old = files.acquire()
         assert files.acquire(force_refresh=True) != old
         claims = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
-        files.acquire(claims=claims)
+        files.acquire(claims=Claims.parse(claims))
         assert files.calls == 2
         assert '"nbf"' in files.entra.calls[-1].form["claims"]
 
@@ -148,7 +150,7 @@ class TestAcquire:
     def test_trap_5_claims(self, files: House, claims: t.Any) -> None:
         """Claims that are no JSON object, base64 above all, are a mistake to name."""
         with pytest.raises(ConfigurationError, match="decode"):
-            files.acquire(claims=claims)
+            files.acquire(claims=checked_claims(claims))
         assert files.calls == 0
 
     def test_learnt_from_a_refusal(self, files: House) -> None:
@@ -289,7 +291,8 @@ class TestSingleFlight:
     def test_refused_token(self, house: House) -> None:
         """Eight requests whose token an API refused: one call with the claims."""
         old = house.acquire()
-        claims = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+        text = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+        claims = Claims.parse(text)
         found: list[str] = []
         fixtures.in_threads(
             8, lambda _: found.append(house.acquire(claims=claims, refused=old))

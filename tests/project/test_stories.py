@@ -12,7 +12,7 @@ import typing as t
 import pytest
 
 from flask_msal_errors import MsalAuth
-from flask_msal_errors.protocol.claims import merge_claims
+from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.testing import Emulator
 from support import stories
 
@@ -72,5 +72,5 @@ class TestTrace:
         claims = '{"access_token":{"nbf":null}}'
         json.loads(claims)
         with stories.Trace() as trace:
-            merge_claims(claims, "{}")
+            Claims.parse(claims)
         assert len(trace.claims) == 1

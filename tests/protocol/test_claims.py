@@ -10,11 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_msal_errors.protocol.claims import acr_claims
-from flask_msal_errors.protocol.claims import claim_names
-from flask_msal_errors.protocol.claims import essential_acrs
+from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.protocol.claims import id_token_claims
-from flask_msal_errors.protocol.claims import merge_claims
 
 NBF = '{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}'
 ACRS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
@@ -24,6 +21,20 @@ IP = (
     '"xms_rp_ipaddr":{"value":"1.2.3.4"}}}'
 )
 MIB = 2**20
+CONTEXT = '{"id_token":{"acrs":{"essential":true,"value":"c1"}}}'
+
+
+def merge_claims(*texts: str | None) -> str | None:
+    """One request of all the given ones, as JSON."""
+    return Claims().merge(*map(Claims.parse, texts)).to_json()
+
+
+def claim_names(text: str | None) -> tuple[str, ...]:
+    return Claims.parse(text).names()
+
+
+def essential_acrs(text: str | None) -> tuple[str, ...]:
+    return Claims.parse(text).essential_acrs()
 
 
 def nested(levels: int) -> str:
@@ -98,7 +109,7 @@ class TestMergeClaims:
             (['{"a":{"b":[5]}}', '{"a":{"b":6}}'], '{"a":{"b":6}}'),
             (['{"a":{"b":5}}', '{"a":{"b":{"c":1}}}'], '{"a":{"b":{"c":1}}}'),
             (
-                [id_token_claims("c1"), NBF],
+                [CONTEXT, NBF],
                 '{"id_token":{"acrs":{"essential":true,"value":"c1"}},' + NBF[1:],
             ),
             (['{ "a" : { "é" : 1 } }'], '{"a":{"\\u00e9":1}}'),
@@ -184,13 +195,13 @@ class TestTime:
 class TestIdTokenClaims:
     def test_auth_context(self) -> None:
         """An authentication context is asked for in the ID token, as essential."""
-        expected = '{"id_token":{"acrs":{"essential":true,"value":"c1"}}}'
-        assert id_token_claims("c1") == expected
+        assert id_token_claims("acrs", value="c1").to_json() == CONTEXT
 
     def test_is_escaped(self) -> None:
         """No value breaks out of its JSON string."""
         value = '"}},"access_token":{'
-        assert json.loads(id_token_claims(value)) == {
+        written = id_token_claims("acrs", value=value).to_json() or ""
+        assert json.loads(written) == {
             "id_token": {"acrs": {"essential": True, "value": value}}
         }
 
@@ -220,6 +231,18 @@ class TestEssentialAcrs:
         assert essential_acrs(claims) == ()
 
 
-def test_acr_claims() -> None:
-    """A level is asked for as essential, and read back as such."""
-    assert essential_acrs(acr_claims('le"vel')) == ('le"vel',)
+class TestClaims:
+    def test_level(self) -> None:
+        """A level is asked for as essential, and read back as such."""
+        asked = id_token_claims("acr", value='le"vel')
+        assert essential_acrs(asked.to_json()) == ('le"vel',) == asked.essential_acrs()
+
+    def test_is_a_value(self) -> None:
+        """Equal requests are one in a set, whatever string they were read from."""
+        assert len({Claims.parse(NBF), Claims.parse(f" {NBF} "), Claims()}) == 2
+
+    @pytest.mark.parametrize("text", [None, 5, b"\xff", "", "{}", '{"a":null}', ["x"]])
+    def test_nothing(self, text: object) -> None:
+        """What asks for nothing is false, and has no JSON."""
+        claims = Claims.parse(text)
+        assert not claims and claims.to_json() is None and claims == Claims()

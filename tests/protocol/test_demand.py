@@ -2,46 +2,95 @@
 
 from __future__ import annotations
 
+import json
+import typing as t
+
 import pytest
 
-from flask_msal_errors.protocol.demand import Missing
+from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import Demand
 
-CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+
+def nbf(value: str, name: str = "nbf") -> Claims:
+    return Claims({"access_token": {name: {"essential": True, "value": value}}})
 
 
-class TestMissing:
-    NOTHING = Missing()
+class TestDemand:
+    NOTHING = Demand()
 
     @pytest.mark.parametrize(
         ("one", "other", "same"),
         [
-            (Missing(), Missing(), True),
-            (Missing(("api://a/Read",)), Missing(("api://a/Write",)), True),
-            (Missing(("api://a/Read",)), Missing(("api://b/Read",)), False),
-            (Missing(("User.Read",)), Missing(("Mail.Read",)), True),
+            (Demand(), Demand(), True),
+            (Demand(scopes=("api://a/Read",)), Demand(scopes=("api://a/Write",)), True),
+            (Demand(scopes=("api://a/Read",)), Demand(scopes=("api://b/Read",)), False),
+            (Demand(scopes=("User.Read",)), Demand(scopes=("Mail.Read",)), True),
             (
-                Missing(("api://a/Read", "api://b/Read")),
-                Missing(("api://b/Read", "api://a/Read")),
+                Demand(scopes=("api://a/Read", "api://b/Read")),
+                Demand(scopes=("api://b/Read", "api://a/Read")),
                 False,
             ),
             (
-                Missing(("api://a/Read",), reason="consent_required"),
-                Missing(("api://a/Write",), reason="consent_required"),
+                Demand(scopes=("api://a/Read",), reason="consent_required"),
+                Demand(scopes=("api://a/Write",), reason="consent_required"),
                 False,
             ),
             (
-                Missing(("api://a/Read", "b"), reason="consent_required"),
-                Missing(("b", "api://a/Read"), reason="consent_required"),
+                Demand(scopes=("api://a/Read", "b"), reason="consent_required"),
+                Demand(scopes=("b", "api://a/Read"), reason="consent_required"),
                 True,
             ),
-            (Missing(claims=CLAIMS), Missing(claims=CLAIMS.replace("1", "2")), True),
-            (Missing(claims=CLAIMS), Missing(claims=CLAIMS.replace("nbf", "x")), False),
-            (Missing(claims=CLAIMS), Missing(), False),
-            (Missing(acrs="c1"), Missing(acrs="c2"), False),
-            (Missing(max_age=1), Missing(max_age=2), False),
+            (Demand(claims=nbf("1")), Demand(claims=nbf("2")), True),
+            (Demand(claims=nbf("1")), Demand(claims=nbf("1", "x")), False),
+            (Demand(claims=nbf("1")), Demand(), False),
+            (Demand(acrs="c1"), Demand(acrs="c2"), False),
+            (Demand(max_age=1), Demand(max_age=2), False),
+            (Demand(acr_values=("a",)), Demand(acr_values=("b",)), True),
+            (Demand(acr_values=("a",)), Demand(), False),
+            (Demand(error="e", description="d"), Demand(), True),
         ],
     )
-    def test_key(self, one: Missing, other: Missing, same: bool) -> None:
+    def test_key(self, one: Demand, other: Demand, same: bool) -> None:
         """The same demand is known by resource and claim names, not by values."""
         assert (one.key("ada") == other.key("ada")) is same
         assert one.key("ada") != one.key("grace")
+
+
+class TestRequest:
+    def test_all_that_is_asked(self) -> None:
+        """Claims, levels and an authentication context make one request."""
+        demand = Demand(claims=nbf("1"), acr_values=("a", "b"), acrs="c1")
+        levels = {"acr": {"essential": True, "values": ["a", "b"]}}
+        context = {"acrs": {"essential": True, "value": "c1"}}
+        asked = {**nbf("1").members, "id_token": {**levels, **context}}
+        assert demand.request().members == asked
+        assert Demand(acrs="c1").request("acr").essential_acrs() == ("c1",)
+        assert not Demand(scopes=("a",), max_age=5).request()
+
+
+class TestPack:
+    FULL: t.ClassVar = Demand(
+        scopes=("a", "b"),
+        claims=nbf("1"),
+        acr_values=("l",),
+        acrs="c1",
+        max_age=0,
+        reason="challenge",
+    )
+
+    @pytest.mark.parametrize("demand", [Demand(), FULL, Demand(max_age=5)])
+    def test_comes_back(self, demand: Demand) -> None:
+        """A demand survives JSON, and what it does not say takes no place there."""
+        packed = json.loads(json.dumps(demand.pack()))
+        assert Demand.unpack(packed) == demand
+        assert Demand().pack() == {}
+
+    def test_no_words(self) -> None:
+        """What an API said of its refusal is not carried to the sign-in."""
+        words = Demand(error="insufficient_claims", description="Long words.")
+        assert words.pack() == {}
+
+    def test_of_another_version(self) -> None:
+        """A field that this version does not know is an error."""
+        with pytest.raises(TypeError):
+            Demand.unpack({"new": 1})

@@ -18,6 +18,7 @@ from flask_msal_errors.errors import MsalAuthError
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import Throttled
 from flask_msal_errors.errors import TokenError
+from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.transport import Reply
 from flask_msal_errors.session.msal_caches import Caches
@@ -57,7 +58,7 @@ class TestSignIn:
         """The stored flow is not changed; its claims reach the code redemption."""
         claims = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
         flow = client.begin(
-            scopes(entra), redirect_uri=fixtures.REDIRECT_URI, claims_challenge=claims
+            scopes(entra), Claims.parse(claims), redirect_uri=fixtures.REDIRECT_URI
         )
         before = dict(flow)
         client.redeem(flow, entra.person().authorize(flow["auth_uri"]).params)
@@ -194,7 +195,7 @@ class TestSilent:
         """Claims reach the token endpoint together with CP1."""
         user = fixtures.signed_in(entra, client)
         claims = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
-        client.silent(user, scopes(entra), claims=claims)
+        client.silent(user, scopes(entra), claims=Claims.parse(claims))
         sent = entra.calls[-1].form["claims"]
         assert '"nbf"' in sent and "cp1" in sent.lower()
 
@@ -205,7 +206,10 @@ class TestSilent:
         """Claims that crash MSAL are left out, and a new token is had all the same."""
         user = fixtures.signed_in(entra, client)
         old = client.silent(user, scopes(entra))["access_token"]
-        assert client.silent(user, scopes(entra), claims=claims)["access_token"] != old
+        result = client.silent(
+            user, scopes(entra), claims=Claims.parse(claims), force_refresh=True
+        )
+        assert result["access_token"] != old
 
     def test_refused(self, entra: Emulator, client: Client) -> None:
         """A refusal that the user can resolve says for which scopes."""
@@ -312,11 +316,12 @@ class TestThrottled:
         """It holds for scopes that were never asked for, and for claims."""
         user = fixtures.signed_in(entra, client)
         entra.throttle(30)
+        claims = Claims({"access_token": {"nbf": None}})
         for attempt in (
             {"scopes": scopes(entra), "force_refresh": True},
             {"scopes": scopes(entra, "Mail.Read")},
             {"scopes": ["User.Read"]},
-            {"scopes": scopes(entra), "claims": '{"access_token":{"nbf":null}}'},
+            {"scopes": scopes(entra), "claims": claims},
         ):
             with pytest.raises(Throttled):
                 client.silent(user, **attempt)  # type: ignore[arg-type]
@@ -365,6 +370,7 @@ WORKER = """
 import datetime, pathlib, sys, redis
 from support import fixtures
 from flask_msal_errors.session.msal_caches import Caches
+from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.errors import Throttled
 from flask_msal_errors.session.record import Codec, Records

@@ -15,6 +15,8 @@ from flask import Flask
 from flask_msal_errors.errors import FlowExpired
 from flask_msal_errors.errors import StateMismatch
 from flask_msal_errors.http.cookies import Signer
+from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.signin.flow_cookies import MOST_FLOWS
 from flask_msal_errors.signin.flow_cookies import Flow
 from flask_msal_errors.signin.loops import page_name
@@ -23,6 +25,7 @@ from support.jar import clock as clock
 
 HANDLE = "handle-of-a-record"
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
+WANTED = Demand(claims=Claims.parse(CLAIMS), reason="challenge")
 API = f"api://{uuid.uuid4()}"
 
 
@@ -37,7 +40,12 @@ def flow(target: str = "/mail?a=b", *, scopes: int = 4, **changes: t.Any) -> Flo
         "claims_challenge": CLAIMS,
     }
     made = Flow(
-        msal, target, page_name(target), "0123456789ab", account="0123456789abcdef"
+        msal,
+        target,
+        page_name(target),
+        "0123456789ab",
+        WANTED,
+        account="0123456789abcdef",
     )
     return dataclasses.replace(made, **changes)
 
@@ -83,7 +91,7 @@ class TestFind:
     def test_comes_back_whole(self) -> None:
         """What was kept is found by its state."""
         browser = Browser()
-        kept = flow(acrs="c1", max_age=60, reason="step_up")
+        kept = flow(demand=Demand(acrs="c1", max_age=60, reason="step_up"))
         browser.keep(kept)
         assert browser.find(kept) == kept
 

@@ -11,7 +11,7 @@ from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.errors import TokenError
-from flask_msal_errors.protocol.claims import acr_claims
+from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.signin.flow_cookies import Flow
 from flask_msal_errors.signin.response import check_demands
 from flask_msal_errors.signin.response import proofs_of
@@ -21,9 +21,8 @@ from flask_msal_errors.signin.response import scopes_of
 SCOPES = ["openid", "api://a/Mail.Read", "profile", "offline_access"]
 
 
-def flow(claims: str | None = None, **fields: t.Any) -> Flow:
-    msal = {"scope": SCOPES, "claims_challenge": claims}
-    return Flow(msal, "/target", "page", "key", **fields)
+def flow(**demand: t.Any) -> Flow:
+    return Flow({"scope": SCOPES}, "/target", "page", "key", Demand(**demand))
 
 
 def test_scopes_of() -> None:
@@ -76,28 +75,28 @@ class TestDemands:
         ("wanted", "claims"),
         [
             (flow(), {}),
-            (flow(acr_claims("c1")), {"acr": "c1"}),
+            (flow(acr_values=("c1",)), {"acr": "c1"}),
             (flow(max_age=60), {"auth_time": NOW - 60}),
         ],
     )
     def test_met(self, wanted: Flow, claims: dict[str, t.Any]) -> None:
         """Nothing, a level, or an age."""
-        check_demands(wanted, claims)
+        check_demands(wanted, claims, "acrs")
 
     @pytest.mark.parametrize(
         ("wanted", "claims"),
         [
-            (flow(acr_claims("c1")), {"acr": "c2"}),
-            (flow(acr_claims("c1")), {}),
+            (flow(acr_values=("c1",)), {"acr": "c2"}),
+            (flow(acr_values=("c1",)), {}),
             (flow(max_age=60), {"auth_time": NOW - 600}),
         ],
     )
     def test_not_met(self, wanted: Flow, claims: dict[str, t.Any]) -> None:
         """Another level, none, or too long ago: no sign-in."""
         with pytest.raises(AccessDenied, match="unmet_authentication"):
-            check_demands(wanted, claims)
+            check_demands(wanted, claims, "acrs")
 
     def test_not_told(self) -> None:
         """A token that does not say when is the developer's to mend."""
         with pytest.raises(ConfigurationError, match="auth_time"):
-            check_demands(flow(max_age=60), {})
+            check_demands(flow(max_age=60), {}, "acrs")

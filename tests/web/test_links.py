@@ -10,7 +10,8 @@ from flask import Flask
 from flask import session
 
 from flask_msal_errors import MsalAuth
-from flask_msal_errors.protocol.demand import Missing
+from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.user import remember
 from flask_msal_errors.web.links import Links
 from flask_msal_errors.web.links import Ticket
@@ -41,7 +42,13 @@ def sign_in(handle: str = "handle") -> None:
 
 
 class TestLinks:
-    WANTED = Missing(("Mail.Read",), '{"a":{}}', "c1", 60, "step_up")
+    WANTED = Demand(
+        scopes=("Mail.Read",),
+        claims=Claims({"a": {}}),
+        acrs="c1",
+        max_age=60,
+        reason="step_up",
+    )
 
     def text_of(self, link: str) -> str:
         return link.partition("ticket=")[2]
@@ -77,7 +84,7 @@ class TestLinks:
         """A ticket with fields that this version does not know says only where to."""
         with app.test_request_context("/"):
             sign_in()
-            for said in ({"missing": {"new": 1}}, {"new": 1}):
+            for said in ({"demand": {"new": 1}}, {"new": 1}):
                 link = links._link(target="/mail", **said)
                 assert links.ticket(self.text_of(link)) == Ticket(target="/mail")
 

@@ -1,0 +1,54 @@
+"""Rules about scopes: their resource, and those of a resource that an API names."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+
+# Microsoft Graph: its scopes need no prefix, and its application ID is one. An app is
+# in one cloud: https://learn.microsoft.com/graph/deployments
+_GRAPH = frozenset(
+    {
+        "https://graph.microsoft.com",
+        "https://graph.microsoft.us",
+        "https://dod-graph.microsoft.us",
+        "https://microsoftgraph.chinacloudapi.cn",
+        "00000003-0000-0000-c000-000000000000",
+    }
+)
+# MSAL adds these itself; .default cannot be asked for beside others (AADSTS70011).
+_NO_DEMANDS = frozenset({"openid", "profile", "offline_access", ".default", ""})
+
+
+def resource(scope: str) -> str:
+    """Return the resource of a scope in lower case; ``""`` for Microsoft Graph.
+
+    ``"api://3f9a/Mail.Read"`` is of ``"api://3f9a"``. A scope without a prefix is
+    Graph's, and so is one with ``https://graph.microsoft.com`` or another cloud's.
+    """
+    name = _prefix(scope).rstrip("/").lower()
+    return "" if name in _GRAPH else name
+
+
+def qualified(names: cabc.Iterable[str], called: cabc.Sequence[str]) -> tuple[str, ...]:
+    """Return the scopes that an API names, with the prefix of the called resource.
+
+    :param called: the scopes of the call; without them the resource is unknown, and
+        nothing is returned.
+    """
+    if not called:
+        return ()
+    prefix, home = _prefix(called[0]), resource(called[0])
+    full = [f"{prefix}/{n}" if prefix and "/" not in n else n for n in names]
+    return tuple(dict.fromkeys(name for name in full if _is_scope_of(home, name)))
+
+
+def _is_scope_of(home: str, name: str) -> bool:
+    last = name.rpartition("/")[2]
+    is_scope = last not in _NO_DEMANDS and _prefix(name) != name
+    return is_scope and resource(name) == home
+
+
+def _prefix(scope: str) -> str:
+    """Return all before a scope's own name: ``"api://3f9a"`` of ``"api://3f9a/a"``."""
+    head = scope.rpartition("/")[0]
+    return scope if head.endswith(":/") else head
