@@ -32,6 +32,9 @@ from .documents import CURRENT
 from .documents import Documents
 from .id_token import Validator
 from .keys import SigningKeys
+from .malformed import MALFORMED
+from .malformed import is_ours
+from .malformed import misread
 from .transport import Transport
 from .transport import json_object
 
@@ -39,9 +42,6 @@ logger = logging.getLogger("flask_msal_errors")
 
 #: Members that the discovery document must have, beyond what MSAL needs of it.
 _REQUIRED_METADATA = ("issuer", "jwks_uri")
-
-#: MSAL's exceptions for an answer that is JSON, but not of the shape it expects.
-MALFORMED = (ValueError, LookupError, TypeError, AttributeError)
 
 
 class ProviderConnection(t.NamedTuple):
@@ -123,14 +123,15 @@ class Provider:
                 credential = load(self._settings.client_credential)
                 app = self._build(documents, credential)
                 metadata = documents.metadata(app.authority.token_endpoint)
-                if not {str} == {type(metadata[name]) for name in _REQUIRED_METADATA}:
-                    raise ValueError("unusable metadata")
             except OSError as error:
                 raise self.unreachable(error) from error
             except ConfigurationError:
                 raise
-            except MALFORMED:
-                raise self._wrong_authority() from None
+            except MALFORMED as error:
+                ours = is_ours(error)
+                raise (misread(error) if ours else self._wrong_authority()) from None
+            if any(type(metadata.get(name)) is not str for name in _REQUIRED_METADATA):
+                raise self._wrong_authority()
             cleanup.pop_all()
         return ProviderConnection(
             app,

@@ -17,10 +17,8 @@ import msal
 from msal.exceptions import MsalServiceError
 
 from .. import signals
-from ..errors import InvalidIdToken
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
-from ..errors import TokenError
 from ..errors import from_result
 from ..protocol.claims import NO_CLAIMS
 from ..protocol.claims import Claims
@@ -29,11 +27,14 @@ from ..session.access_tokens import Token
 from ..session.msal_caches import Caches
 from ..settings import Settings
 from . import deadline
-from .application import MALFORMED
 from .application import Provider
 from .credentials.loading import is_refused
+from .malformed import MALFORMED
+from .malformed import misread
 
 logger = logging.getLogger("flask_msal_errors")
+
+_ACCOUNT = msal.TokenCache.CredentialType.ACCOUNT
 
 
 class Client:
@@ -132,7 +133,7 @@ class Client:
         :param claims: of a challenge; they force a token request.
         :raises TokenError: what the token endpoint or the network said.
         """
-        account = next(iter(_accounts(user)), None)
+        account = next(iter(user.tokens.search(_ACCOUNT)), None)
         self.ready()
 
         def ask(app: t.Any) -> t.Any:
@@ -196,14 +197,8 @@ class Client:
                 error="temporarily_unavailable",
                 retry_after=user.pause()[0] or None,
             ) from None
-        except RuntimeError:
-            raise InvalidIdToken("The ID token is not this sign-in's.") from None
         except MALFORMED as error:
-            # Only its kind: the text can hold what came.
-            logger.warning("MSAL could not read an answer: %s", type(error).__name__)
-            raise TokenError(
-                "The token endpoint's answer is unreadable.", error="invalid_response"
-            ) from None
+            raise misread(error) from None
 
 
 def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
@@ -217,8 +212,3 @@ def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
     if error is not None:
         signals.announce(error)
         raise error
-
-
-def _accounts(user: Caches) -> list[dict[str, t.Any]]:
-    kind = msal.TokenCache.CredentialType.ACCOUNT
-    return list(user.tokens.search(kind))
