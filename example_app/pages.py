@@ -26,16 +26,16 @@ bp = Blueprint("example", __name__)
 
 #: Endpoint, name, and what a visitor learns there.
 NAVIGATION = (
-    ("profile", "My profile", "Signing in, and a call with the token you have."),
-    ("mail", "Mail", "One more permission: you are asked when it is needed."),
-    ("payroll", "Payroll", "A sensitive page: the API wants stronger proof."),
+    ("profile", "My profile", "You sign in, and the app calls an API with your token."),
+    ("mail", "Mail", "The app needs one more permission, and asks when it needs it."),
+    ("payroll", "Payroll", "A sensitive page: the API needs stronger proof."),
     (
         "expense",
         "Expenses",
-        "A form that is interrupted, and goes on, with its file.",
+        "Your form is interrupted, and goes on, with its file.",
     ),
-    ("revoked", "Revoked?", "Your session is revoked while you work."),
-    ("busy", "Busy", "Entra asks for a pause, and the app keeps to it."),
+    ("revoked", "Revoked?", "An administrator revokes your session while you work."),
+    ("busy", "Busy", "Entra asks the app to wait, and the app does."),
 )
 _POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

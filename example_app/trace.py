@@ -41,9 +41,9 @@ _CODES = {
     70043: "your sign-in is too old",
 }
 _CAME_BACK = {
-    "basic_action": "You gave the proof that was asked for, and came back.",
-    "consent_required": "You gave your consent, and came back.",
-    "step_up": "This page demands more proof. You gave it, and came back.",
+    "basic_action": "You gave the proof and came back.",
+    "consent_required": "You gave your consent and came back.",
+    "step_up": "This page needs more proof. You gave it and came back.",
 }
 #: Routes that are on the way to a page, and what a story is called that begins there.
 _OWN_PAGES = {
@@ -89,19 +89,19 @@ def _signed_out(app: Flask, *, user: User | None) -> None:
 
 
 def _reauthenticated(app: Flask, *, user: User, reason: str) -> None:
-    _tell("you", _CAME_BACK.get(reason, "You signed in again, and came back."))
+    _tell("you", _CAME_BACK.get(reason, "You signed in again and came back."))
 
 
 def _resumed(app: Flask, *, url: str) -> None:
-    _tell("done", "The form that was interrupted went on, once.", ends=True)
+    _tell("done", "Your form was sent, once.", ends=True)
 
 
 def _throttled(app: Flask, *, error: Throttled) -> None:
-    _tell("no", "Entra asked for a pause (429). Until it is over, no call is made.")
+    _tell("no", "Entra asked the app to wait (429). It makes no call until then.")
 
 
 def _sign_in_failed(app: Flask, *, error: MsalAuthError) -> None:
-    text = f"The sign-in was not completed: {error.title}{_evidence(error)}."
+    text = f"The sign-in failed: {error.title}{_evidence(error)}."
     _tell("no", text, ends=True)
 
 
@@ -112,9 +112,9 @@ def _challenged(app: Flask, *, error: InteractionRequired, silent: bool) -> None
     elif error.reason == "challenge":
         _tell("no", f"The API refused the token ({error.error}).")
     if silent:
-        _tell("silent", "A new token was asked for silently, and issued.")
+        _tell("silent", "The app asked for a new token without you, and got it.")
     elif error.reason != "challenge":
-        _tell("no", _entra_said(error, "silently" if because else ""))
+        _tell("no", _entra_said(error, "without you" if because else ""))
 
 
 def _api_said(error: InteractionRequired) -> str:
@@ -131,10 +131,10 @@ def _api_said(error: InteractionRequired) -> str:
 def _entra_said(error: InteractionRequired, how: str) -> str:
     """Why the token endpoint gave no token."""
     names = ", ".join(scope.rpartition("/")[2] for scope in error.scopes)
-    what = "A new token" if how else f"A token for {names}" if names else "A token"
+    what = "a new token" if how else f"a token for {names}" if names else "a token"
     why = [_CODES[code] for code in error.codes if code in _CODES]
     because = f": {why[0]}" if why else ""
-    asked = f"{what} was asked for{f' {how}' if how else ''}"
+    asked = f"The app asked for {what}{f' {how}' if how else ''}"
     return f"{asked}. Entra refused{because}{_evidence(error)}."
 
 

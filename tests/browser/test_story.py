@@ -107,7 +107,7 @@ class TestStory:
             button(page, "Continue")
         page.get_by_text("taxi.png (5000 bytes)").wait_for()
         assert page.url == f"{example}/expense"
-        assert "went on, once" in steps(page)[-1]
+        assert "was sent, once" in steps(page)[-1]
 
 
 class TestLooks:

@@ -145,9 +145,9 @@ class TestStories:
         assert reply.url == f"{example}/mail"
         assert "The engine is nearly done" in reply.text
         assert stories(reply)[0] == [
-            "A token for Mail.Read was asked for. Entra refused: you have not agreed to"
-            " it yet (AADSTS65001).",
-            "You gave your consent, and came back.",
+            "The app asked for a token for Mail.Read. Entra refused: you have not"
+            " agreed to it yet (AADSTS65001).",
+            "You gave your consent and came back.",
             "The page was opened again, and the API answered.",
         ]
 
@@ -158,7 +158,7 @@ class TestStories:
         assert reply.status_code == 403
         assert "Contoso Staff" in reply.text
         assert stories(reply)[0][-1] == (
-            "The sign-in was not completed: Access denied (AADSTS65004)."
+            "The sign-in failed: Access denied (AADSTS65004)."
         )
         assert "Hello, Ada" in ada.visit(example).text
 
@@ -172,9 +172,9 @@ class TestStories:
         assert stories(reply)[0][2:] == [
             "The API refused the token: it does not prove the authentication context c1"
             " (claims challenge: acrs).",
-            "A new token was asked for silently. Entra refused: more proof of who you"
-            " are is needed (AADSTS50076).",
-            "You gave the proof that was asked for, and came back.",
+            "The app asked for a new token without you. Entra refused: more proof of"
+            " who you are is needed (AADSTS50076).",
+            "You gave the proof and came back.",
             "The page was opened again, and the API answered.",
         ]
 
@@ -189,9 +189,9 @@ class TestStories:
         assert stories(reply)[0] == [
             "The API refused the token: it was issued before your session was revoked"
             " (claims challenge: nbf).",
-            "A new token was asked for silently. Entra refused: your sign-in was"
+            "The app asked for a new token without you. Entra refused: your sign-in was"
             " revoked (AADSTS50173).",
-            "You signed in again, and came back.",
+            "You signed in again and came back.",
             "The page was opened again, and the API answered.",
         ]
 
@@ -215,8 +215,8 @@ class TestStories:
             reply.text
         )
         assert stories(reply)[0] == [
-            "This page demands more proof. You gave it, and came back.",
-            "The form that was interrupted went on, once.",
+            "This page needs more proof. You gave it and came back.",
+            "Your form was sent, once.",
         ]
 
     def test_moved(self, ada: Person, example: str, entra: Emulator) -> None:
@@ -228,7 +228,7 @@ class TestStories:
         assert stories(reply)[0] == [
             "The API refused the token: it was issued to another IP address"
             " (claims challenge: xms_rp_ipaddr).",
-            "A new token was asked for silently, and issued.",
+            "The app asked for a new token without you, and got it.",
             "The call was repeated, and the API answered.",
         ]
 
@@ -243,7 +243,7 @@ class TestStories:
         page = text_of(replies[-1].text)
         assert f"answered {calls + 1} token calls, 1 of them with a 429" in page
         assert stories(replies[-1])[0] == [
-            "Entra asked for a pause (429). Until it is over, no call is made. × 10"
+            "Entra asked the app to wait (429). It makes no call until then. × 10"
         ]
 
     def test_after_busy(self, ada: Person, example: str, entra: Emulator) -> None:
@@ -409,13 +409,13 @@ class TestRealTenant:
         person = entra.person("ada")
         assert "Ada Lovelace" in person.visit(f"{url}/profile").text
         assert "Lecture on Thursday" in person.visit(f"{url}/mail").text
-        assert "A new token was issued" in person.visit(f"{url}/busy").text
+        assert "Entra issued a new token" in person.visit(f"{url}/busy").text
         assert "context" not in person.pages
         reply = person.visit(f"{url}/payroll")
         assert person.pages[-1] == "context"
         assert reply.url == f"{url}/payroll"
         assert stories(reply)[0] == [
-            "This page demands more proof. You gave it, and came back.",
+            "This page needs more proof. You gave it and came back.",
             "The page was opened again, and the API answered.",
         ]
 
