@@ -34,7 +34,7 @@ SCREENS: dict[str, dict[str, t.Any]] = {
 }
 COLOURS = 64
 #: Milliseconds for any step.
-PATIENCE = 30_000
+PATIENCE = 120_000
 
 
 class Story:
@@ -168,7 +168,7 @@ def main(folder: Path) -> None:
     os.environ["no_proxy"] = "localhost"
     path = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path)
+        browser = driver.chromium.launch(executable_path=path, timeout=PATIENCE)
         play(browser, folder)
         browser.close()
 

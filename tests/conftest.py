@@ -17,6 +17,7 @@ from support import provision
 from support import servers
 from support.liveapp import live as live
 from support.liveapp import start as start
+from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
     import playwright.sync_api
@@ -82,7 +83,9 @@ def chromium(
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium_executable)
+        browser = driver.chromium.launch(
+            executable_path=chromium_executable, timeout=1000 * PATIENCE
+        )
         yield browser
         browser.close()
 

@@ -10,6 +10,7 @@ import pytest
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.kit.server import Server
+from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -42,7 +43,7 @@ def visit(example: str, chromium: Browser) -> cabc.Iterator[cabc.Callable[..., P
     def open_page(url: str, **options: t.Any) -> Page:
         context = chromium.new_context(**options)
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(1000 * PATIENCE)
         context.on("console", lambda message: note(message.type, message.text))
         context.on("weberror", lambda error: note("error", str(error.error)))
         page = context.new_page()

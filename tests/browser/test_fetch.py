@@ -10,6 +10,7 @@ from flask import request
 
 from support.liveapp import LiveApp
 from support.liveapp import Start
+from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -49,7 +50,7 @@ def live(start: Start) -> LiveApp:
 def page(live: LiveApp, chromium: Browser) -> t.Iterator[Page]:
     """The page with the script, on which Ada is signed in."""
     context = chromium.new_context(ignore_https_errors=True)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     page.goto(live.url + "/page?x=1")
     page.click("button[value=ada]")

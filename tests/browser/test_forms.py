@@ -12,6 +12,7 @@ from flask_wtf.csrf import generate_csrf
 
 from support.liveapp import LiveApp
 from support.liveapp import Start
+from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -77,7 +78,7 @@ def script(request: pytest.FixtureRequest) -> bool:
 def page(script: bool, live: LiveApp, chromium: Browser) -> t.Iterator[Page]:
     """A browser in which Ada is signed in, at the form."""
     context = chromium.new_context(ignore_https_errors=True, java_script_enabled=script)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     page.goto(live.url + "/me")
     page.click("button[value=ada]")

@@ -24,6 +24,7 @@ from flask_msal_errors.web.forms import NotResumed
 from flask_msal_errors.web.texts import N_
 from support.liveapp import LiveApp
 from support.liveapp import Start
+from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -112,7 +113,7 @@ def add_views(live: LiveApp) -> None:
 @pytest.fixture
 def page(chromium: Browser) -> cabc.Iterator[Page]:
     context = chromium.new_context(ignore_https_errors=True)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(1000 * PATIENCE)
     yield context.new_page()
     context.close()
 

@@ -17,6 +17,7 @@ from flask import Flask
 from flask_msal_errors import MsalAuth
 from flask_msal_errors.diagnostics.cli import cli
 from flask_msal_errors.testing import Emulator
+from support.waiting import PATIENCE
 
 #: All that a deployed app sets.
 GOOD = {
@@ -71,7 +72,7 @@ def flask(folder: Path, *arguments: str, **environment: str) -> t.Any:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
 
 

@@ -31,6 +31,7 @@ from support.callers import CLAIMS
 from support.callers import STALE
 from support.callers import Caller
 from support.docexamples import EXAMPLES
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 PAGE = EXAMPLES.parent / "guides" / "clients.rst"
@@ -109,7 +110,9 @@ def plain_urllib3(caller: Caller) -> t.Any:
 def by_urllib(caller: Caller) -> t.Any:
     request = urllib.request.Request(caller.url("/echo"), headers=caller.bearer())
     try:
-        with urllib.request.urlopen(request, context=caller.tls, timeout=20) as reply:
+        with urllib.request.urlopen(
+            request, context=caller.tls, timeout=PATIENCE
+        ) as reply:
             return reply.read()
     except urllib.error.HTTPError as error:
         error.close()

@@ -27,6 +27,7 @@ from flask_msal_errors.testing import Person
 from support.docexamples import BLOCK
 from support.liveapp import LiveApp
 from support.liveapp import Start
+from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -140,7 +141,7 @@ class TestSecurity:
             person = entra.person()
             asks = {"Accept": "application/json"}
             requests.get(
-                app.url + "/me", headers=asks, verify=entra.ca_file, timeout=20
+                app.url + "/me", headers=asks, verify=entra.ca_file, timeout=PATIENCE
             )
             person.visit(app.url + "/me")
             entra.revoke("ada")
@@ -216,7 +217,7 @@ class TestQuickstart:
             assert process.stdout is not None
             url, panel = (process.stdout.readline().split()[-1] for _ in range(2))
             story(url, panel)
-            _, log = process.communicate("\n", timeout=30)
+            _, log = process.communicate("\n", timeout=PATIENCE)
         assert process.returncode == 0
         told = text_of("quickstart.rst").partition(".. code-block:: text\n\n")[2]
         log = re.sub("correlation id [0-9a-f-]{36}", "correlation id …", log)
@@ -247,6 +248,6 @@ def story(url: str, panel: str) -> None:
     assert "Revoke Ada’s sessions" in person.get(panel).text
     switch = {"do": "revoke", "user": "ada"}
     origin = {"Origin": panel.removesuffix("/panel")}
-    reply = requests.post(panel, switch, headers=origin, timeout=20)
+    reply = requests.post(panel, switch, headers=origin, timeout=PATIENCE)
     assert reply.ok
     assert "Hello Ada Lovelace" in person.visit(url).text

@@ -20,6 +20,7 @@ from flask import session
 from flask_msal_errors.testing import Emulator
 from support.liveapp import LiveApp
 from support.liveapp import Start
+from support.waiting import PATIENCE
 
 
 def challenge(claims: dict[str, t.Any]) -> Response:
@@ -71,7 +72,7 @@ class TestHostileApi:
                     f"{entra.api_url}/me",
                     headers={"Authorization": f"Bearer {token}"},
                     verify=entra.ca_file,
-                    timeout=10,
+                    timeout=PATIENCE,
                 )
                 live.auth.check(reply, scopes=scopes)
                 return reply.text
@@ -119,7 +120,7 @@ class TestSignedOutMeanwhile:
 
         def slow_redeem(*args: t.Any) -> t.Any:
             begun.set()
-            assert ended.wait(10)
+            assert ended.wait(PATIENCE)
             return redeem(*args)
 
         monkeypatch.setattr(client, "redeem", slow_redeem)
@@ -134,13 +135,13 @@ class TestSignedOutMeanwhile:
                     callback,
                     headers={"Cookie": cookies},
                     allow_redirects=False,
-                    timeout=20,
+                    timeout=PATIENCE,
                 )
             )
 
         thread = threading.Thread(target=come_back)
         thread.start()
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE)
         leave = f"{live.url}/auth/logout?token={self.token(live, cookies)}"
         assert person.get(leave).status_code == 303
         ended.set()
@@ -149,7 +150,7 @@ class TestSignedOutMeanwhile:
         assert reply.status_code == 302
         fresh = reply.cookies.get("session")
         shown = requests.get(
-            live.url + "/basket/new", cookies={"session": str(fresh)}, timeout=10
+            live.url + "/basket/new", cookies={"session": str(fresh)}, timeout=PATIENCE
         )
         assert shown.text == "new"
 
@@ -157,7 +158,7 @@ class TestSignedOutMeanwhile:
         page = requests.get(
             live.url + "/auth/logout",
             headers={"Cookie": cookies, "Accept": "text/html"},
-            timeout=10,
+            timeout=PATIENCE,
         )
         return page.text.partition('name="token" value="')[2].partition('"')[0]
 
@@ -171,7 +172,7 @@ class TestLateAnswer:
         old = live.cookie(person)
         person.visit(live.url + "/me")
         late = requests.get(
-            live.url + "/basket/late", headers={"Cookie": old}, timeout=10
+            live.url + "/basket/late", headers={"Cookie": old}, timeout=PATIENCE
         )
         assert late.text == "late"
         assert "Set-Cookie" not in late.headers
@@ -182,12 +183,12 @@ class TestVisitor:
         """A link made for one visitor has no scopes in another's browser."""
         machine = {"Accept": "application/json"}
         mine, other = requests.Session(), requests.Session()
-        link = mine.get(live.url + "/mail", headers=machine, timeout=10).json()
+        link = mine.get(live.url + "/mail", headers=machine, timeout=PATIENCE).json()
         for browser, wanted in ((mine, True), (other, False)):
             reply = browser.get(
                 urllib.parse.urljoin(live.url, link["login_url"]),
                 allow_redirects=False,
-                timeout=10,
+                timeout=PATIENCE,
             )
             query = urllib.parse.urlsplit(reply.headers["Location"]).query
             scopes = urllib.parse.parse_qs(query)["scope"][0]
@@ -200,7 +201,7 @@ class TestVisitor:
         person = entra.person("grace")
         person.get(live.url + "/basket/kept")
         page = requests.get(
-            live.url + "/auth/logout", headers={"Accept": "text/html"}, timeout=10
+            live.url + "/auth/logout", headers={"Accept": "text/html"}, timeout=PATIENCE
         )
         token = page.text.partition('name="token" value="')[2].partition('"')[0]
         person.get(f"{live.url}/auth/logout?token={token}")
@@ -241,7 +242,7 @@ class TestBusyRecord:
                     url = live.url + "/"
                     cookies = {"Cookie": request.headers["Cookie"]}
                     began = time.monotonic()
-                    answer = requests.get(url, headers=cookies, timeout=10).text
+                    answer = requests.get(url, headers=cookies, timeout=PATIENCE).text
                     return f"{answer} {time.monotonic() - began < 3}"
 
         live = start(add)

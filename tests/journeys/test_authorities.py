@@ -17,6 +17,7 @@ from support import fixtures
 from support import microsoft_hosts
 from support.liveapp import LiveApp
 from support.liveapp import Start
+from support.waiting import PATIENCE
 
 TENANT = "{tenant}"
 FOREIGN = "11111111-2222-3333-4444-555555555555"
@@ -53,7 +54,7 @@ def document(entra: Emulator) -> t.Any:
     """The discovery document of that provider."""
     url = f"{entra.config('openid')['MSAL_OIDC_AUTHORITY']}"
     place = f"{url}/.well-known/openid-configuration"
-    return requests.get(place, verify=entra.ca_file, timeout=60).json()
+    return requests.get(place, verify=entra.ca_file, timeout=PATIENCE).json()
 
 
 def filled(entra: Emulator, settings: dict[str, str]) -> dict[str, t.Any]:
@@ -269,7 +270,9 @@ class TestOpenid:
 
         def get(_: int) -> None:
             cookie = {"Cookie": live.cookie(person)}
-            reply = requests.get(live.url + "/profile", headers=cookie, timeout=60)
+            reply = requests.get(
+                live.url + "/profile", headers=cookie, timeout=PATIENCE
+            )
             shown.append(reply.status_code)
 
         fixtures.in_threads(8, get)

@@ -21,10 +21,9 @@ from support import fixtures
 from support.cluster import LINUX
 from support.cluster import Cluster
 from support.cluster import Gunicorn
+from support.waiting import PATIENCE
 
 pytestmark = LINUX
-#: Seconds that anything here may take at most.
-PATIENCE = 60
 #: Attackers at the same time, each on a connection that stays open.
 ATTACKERS = 4
 

@@ -23,13 +23,12 @@ from support import fixtures
 from support.cluster import LINUX
 from support.cluster import Cluster
 from support.cluster import Gunicorn
+from support.waiting import PATIENCE
 
 PEOPLE = 20
 #: Of them, those who are at Entra's page while a host dies.
 LATE = 7
 pytestmark = LINUX
-#: Seconds that anything here may take at most.
-PATIENCE = 60
 #: What a browser shows as "the connection was reset"; a person reloads.
 BROKEN_OFF = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 

@@ -22,6 +22,7 @@ from flask_msal_errors.testing.entra import tokens
 from flask_msal_errors.web import pages
 from support.liveapp import LiveApp
 from support.liveapp import Start
+from support.waiting import PATIENCE
 
 
 class WithExtras(logging.Formatter):
@@ -236,7 +237,7 @@ class TestNoLeak:
         headers = {"Authorization": f"Bearer {token['access_token']}"}
         url = entra.api_url + "/me"
         requests.get(
-            url, headers=headers, verify=entra.ca_file, timeout=9
+            url, headers=headers, verify=entra.ca_file, timeout=PATIENCE
         ).raise_for_status()
 
     def busy(self, live: LiveApp) -> t.Any:

@@ -22,11 +22,10 @@ from support import fixtures
 from support.cluster import LINUX
 from support.cluster import Cluster
 from support.cluster import Gunicorn
+from support.waiting import PATIENCE
 
-#: Seconds that anything here may take at most.
-PATIENCE = 60
 #: Seconds; MSAL_HTTP_TIMEOUT where a lock's lifetime is waited for.
-SHORT = 2
+SHORT = 4
 
 
 class Site:

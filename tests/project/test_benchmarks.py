@@ -14,6 +14,7 @@ from benchmarks.measure import Figure
 from benchmarks.measure import alternate
 from benchmarks.measure import ratio
 from benchmarks.report import table
+from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 #: Questions that need neither identity nor a load generator.
@@ -40,7 +41,7 @@ class TestRun:
             stdout=subprocess.PIPE,
             check=True,
             text=True,
-            timeout=150,
+            timeout=5 * PATIENCE,
         )
         figures = json.loads(done.stdout.splitlines()[-1])
         assert {f["question"] for f in figures} == set(QUESTIONS.split(","))

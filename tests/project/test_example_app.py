@@ -30,6 +30,7 @@ from flask_msal_errors import MsalAuth
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.testing.kit.server import Server
+from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("/profile", "/mail", "/payroll", "/expense", "/revoked", "/busy")
@@ -505,7 +506,7 @@ class TestCommand:
         person = Person(address(printed, "The control panel"), "")
         assert "4,200 EUR" in person.visit(f"{app}/payroll").text
         process.send_signal(signal.SIGTERM)
-        log = process.communicate(timeout=30)[0]
+        log = process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == 0
         assert "/auth/callback" in log
         assert not re.search(r"code=|state=|token=|ticket=|eyJ|Bearer", log)
@@ -521,7 +522,7 @@ class TestCommand:
         assert int(app.rpartition(":")[2]) > port
         assert "Contoso Staff" in Person("http://localhost:1", "").get(app).text
         process.send_signal(signal.SIGINT)
-        assert "Traceback" not in process.communicate(timeout=30)[0]
+        assert "Traceback" not in process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == 0
 
     def test_behind_a_proxy(
@@ -548,5 +549,5 @@ class TestCommand:
         assert "control panel" not in printed
         assert f"{address(printed, 'The app')}/auth/callback" in printed
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 0

@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 from flask_msal_errors.testing import Emulator
 from support.liveapp import LiveApp
 from support.liveapp import Start
+from support.waiting import PATIENCE
 
 CHALLENGE = (
     'Bearer error="insufficient_claims", claims="'
@@ -88,7 +89,7 @@ def by_requests(caller: Caller, method: str, path: str, **kwargs: t.Any) -> t.An
 
 def by_requests_auth(caller: Caller, method: str, path: str, **kwargs: t.Any) -> t.Any:
     """What the API answers to a plain requests call with ``requests_auth``."""
-    kwargs.update(auth=caller.auth.requests_auth(caller.scopes), timeout=20)
+    kwargs.update(auth=caller.auth.requests_auth(caller.scopes), timeout=PATIENCE)
     kwargs.update(verify=caller.entra.ca_file)
     return requests.request(method, caller.url(path), **kwargs).text
 
@@ -123,7 +124,7 @@ def while_thinking(entra: Emulator, call: Work) -> Work:
 
     def hold(request: t.Any) -> None:
         asked.set()
-        assert turned.wait(20), "the event loop stands still"
+        assert turned.wait(PATIENCE), "the event loop stands still"
 
     entra.fail_next(hold, "token")
 
@@ -133,7 +134,9 @@ def while_thinking(entra: Emulator, call: Work) -> Work:
         turned.set()
 
     async def work() -> t.Any:
-        return (await asyncio.gather(call(), asyncio.wait_for(other_task(), 20)))[0]
+        return (await asyncio.gather(call(), asyncio.wait_for(other_task(), PATIENCE)))[
+            0
+        ]
 
     return work
 

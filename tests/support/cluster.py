@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import typing as t
 from pathlib import Path
 
@@ -22,11 +21,11 @@ import pytest
 
 from flask_msal_errors.testing import Emulator
 from support import clusterapp
+from support.waiting import PATIENCE
+from support.waiting import until
 
 #: For tests that look into ``/proc``.
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc")
-#: Seconds that a server has for starting, and the group of a killed one for dying.
-PATIENCE = 60
 #: Not for the servers: coverage takes their memory and time, which tests look at.
 _FOREIGN = ("COVERAGE_", "GUNICORN_")
 _NGINX = """\
@@ -90,11 +89,10 @@ class Server:
                 pass_fds=self._inherited,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + PATIENCE
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[:3]} did not start:\n{self.tail()}")
-            time.sleep(0.02)
+        process = self._process
+        until(lambda: process.poll() is not None or self._answers())
+        if process.poll() is not None:
+            raise RuntimeError(f"{command[:3]} did not start:\n{self.tail()}")
 
     def _answers(self) -> bool:
         kind = socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET

@@ -22,7 +22,7 @@ from flask_msal_errors import MsalAuth
 #: The environment variable that names the file.
 OPTIONS = "CLUSTER_OPTIONS"
 #: Seconds that the slow view waits for the test to let it go on.
-PATIENCE = 20
+PATIENCE = 120
 
 
 def create_app() -> Flask:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import typing as t
 from pathlib import Path
 
@@ -22,18 +21,18 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from support import provision
+from support.waiting import PATIENCE
+from support.waiting import until
 
 #: Whom PostgreSQL and memcached run as, which refuse to be root.
 NOBODY = "nobody"
-#: Seconds within which a server has to start or to end.
-PATIENCE = 60
 
 
 class Server:
     """A server and its processes.
 
     :cvar program: a key of :data:`provision.NAMES`.
-    :cvar kind: one of ``rooms.BACKENDS``.
+    :cvar kind: one of ``session_apps.BACKENDS``.
     :cvar config: what an app has to set beside the client, to wait a second only.
     """
 
@@ -88,11 +87,10 @@ class Server:
             cwd=self.folder,
             **self._as_nobody(),
         )
-        deadline = time.monotonic() + PATIENCE
-        while not self._is_up():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise provision.Missing(f"{self.executable} did not start")
-            time.sleep(0.01)
+        process = self._process
+        until(lambda: process.poll() is not None or self._is_up())
+        if process.poll() is not None:
+            raise provision.Missing(f"{self.executable} did not start")
 
     def _is_up(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
@@ -137,12 +135,12 @@ class Server:
             for each in self._processes()
             for stat in Path(f"/proc/{each}/task").glob("*/stat")
         ]
-        deadline = time.monotonic() + PATIENCE
-        while any(
-            stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in threads
-        ):
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        until(
+            lambda: all(
+                stat.read_text().rpartition(")")[2].split()[0] == "T"
+                for stat in threads
+            )
+        )
 
     def close(self) -> None:
         self.kill()

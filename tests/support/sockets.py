@@ -14,6 +14,7 @@ import requests
 
 from flask_msal_errors.provider.transport import Transport
 from flask_msal_errors.settings import Settings
+from support.waiting import PATIENCE
 
 
 def transport(**config: t.Any) -> Transport:
@@ -53,7 +54,7 @@ class Peer:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
 
 
 @pytest.fixture
@@ -98,3 +99,10 @@ class Unreachable:
         raise requests.ConnectionError("no network")
 
     post = get
+
+
+@contextlib.contextmanager
+def silent_listener() -> cabc.Iterator[str]:
+    """The URL of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://localhost:{listener.getsockname()[1]}"

@@ -1,0 +1,180 @@
+"""Apps whose sessions are on each of the backends, and views that use them."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import typing as t
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from cachelib import SimpleCache
+from flask import Flask
+from flask import session
+from flask_session.base import ServerSideSessionInterface
+from flask_sqlalchemy import SQLAlchemy
+
+from flask_msal_errors.storage.setup import prepare
+
+#: Each way of the guard: by themselves, with file locks, with tombstones.
+BACKENDS = (
+    *("redis", "memcached", "sqlite", "postgres"),
+    *("files", "memory", "other"),
+)
+#: Other clients of memcached. pylibmc has no wheel for later versions of Python.
+CLIENTS = (
+    "pymemcache",
+    # Its sockets, one a thread, are left to the garbage collection.
+    pytest.param(
+        "python-memcached", marks=pytest.mark.filterwarnings("ignore::ResourceWarning")
+    ),
+    *(("pylibmc",) if sys.version_info < (3, 12) else ()),
+)
+#: The backends with a server, and the fixture that is a client of it or its URL.
+SERVERS = {
+    "redis": "redis_client",
+    "memcached": "memcached_client",
+    "postgres": "postgres_url",
+    "pymemcache": "pymemcache_client",
+    "python-memcached": "python_memcached_client",
+    "pylibmc": "pylibmc_client",
+}
+
+
+class DictInterface(ServerSideSessionInterface):  # type: ignore[misc]
+    """A backend of Flask-Session's of which the extension knows nothing special."""
+
+    ttl = True
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__(app)
+        self.kept: dict[str, tuple[bytes, float]] = {}
+
+    def _retrieve_session_data(self, store_id: str) -> t.Any:
+        data, end = self.kept.get(store_id, (b"", 0))
+        return self.serializer.decode(data) if time.time() < end else None
+
+    def _delete_session(self, store_id: str) -> None:
+        self.kept.pop(store_id, None)
+
+    def _upsert_session(self, lifetime: t.Any, data: t.Any, store_id: str) -> None:
+        end = time.time() + lifetime.total_seconds()
+        self.kept[store_id] = (self.serializer.encode(data), end)
+
+
+def bare_app(folder: Path, **config: t.Any) -> Flask:
+    """An app without sessions of its own, yet."""
+    app = Flask("sessions", instance_path=str(folder))
+    app.config.update(SECRET_KEY="sessions " * 5, **config)
+    return app
+
+
+def session_app(folder: Path, kind: str, client: t.Any = None, **more: t.Any) -> Flask:
+    """An app with guarded sessions on a backend, and views that use them.
+
+    :param client: of Redis or memcached; for ``"postgres"``, its URL.
+    """
+    app = bare_app(folder, **_sessions(folder, kind, client), **more)
+    if "SQLALCHEMY_DATABASE_URI" in app.config:
+        app.config["SESSION_SQLALCHEMY"] = _database(app)
+    if kind == "other":
+        app.session_interface = DictInterface(app)
+    prepare(app)
+    _add_views(app)
+    return app
+
+
+def _database(app: Flask) -> SQLAlchemy:
+    """A database; one of SQLite that does not wait for the disk."""
+    database = SQLAlchemy(app)
+    with app.app_context():
+        if database.engine.name == "sqlite":
+            hurry = "PRAGMA synchronous = OFF"
+            sqlalchemy.event.listen(
+                database.engine, "connect", lambda raw, _: raw.execute(hurry).close()
+            )
+    return database
+
+
+def _sessions(folder: Path, kind: str, client: t.Any) -> dict[str, t.Any]:
+    if kind in {"sqlite", "postgres"}:
+        url = client or f"sqlite:///{folder}/sessions.sqlite"
+        return {"SESSION_TYPE": "sqlalchemy", "SQLALCHEMY_DATABASE_URI": url}
+    if kind == "memory":
+        cache = SimpleCache(threshold=100_000)
+        return {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
+    if kind in {"redis", "memcached"}:
+        return {"SESSION_TYPE": kind, f"SESSION_{kind.upper()}": client}
+    return {}
+
+
+def app_on_backend(request: pytest.FixtureRequest, folder: Path) -> Flask:
+    """The app of a fixture that is parametrized with these backends and clients."""
+    server = SERVERS.get(request.param)
+    client = request.getfixturevalue(server) if server else None
+    memcached = request.param in {"pymemcache", "python-memcached", "pylibmc"}
+    kind = "memcached" if memcached else request.param
+    app = session_app(folder, kind, client)
+    request.addfinalizer(lambda: close_database(app))
+    return app
+
+
+def plant(app: Flask, key: str, data: bytes) -> None:
+    """Put raw bytes where a backend keeps an entry, as somebody else would."""
+    interface: t.Any = app.session_interface
+    if app.config.get("SESSION_TYPE") in {"redis", "memcached"}:
+        interface.client.set(key, data)
+    elif app.config.get("SESSION_TYPE") == "sqlalchemy":
+        interface.write_entry(key, {}, timedelta(hours=1))
+        table = interface.sql_session_model.__table__
+        with interface.engine.begin() as connection:
+            connection.execute(
+                table.update().where(table.c.session_id == key).values(data=data)
+            )
+    elif isinstance(interface, DictInterface):
+        interface.kept[key] = (data, math.inf)
+    elif isinstance(interface.cache, SimpleCache):
+        interface.cache.set(key, data)
+    else:
+        interface.cache.set(key, {})
+        path = Path(interface.cache._get_filename(key))
+        path.write_bytes(path.read_bytes()[:4] + data)
+
+
+def close_database(app: Flask) -> None:
+    """Give up an app's connections to SQL, and all that it has there."""
+    if database := app.config.get("SESSION_SQLALCHEMY"):
+        with app.app_context():
+            database.drop_all()
+            database.engine.dispose()
+
+
+def _add_views(app: Flask) -> None:
+    @app.get("/set/<value>")
+    def set_value(value: str) -> str:
+        session["value"] = value
+        return value
+
+    @app.get("/get")
+    def get_value() -> str:
+        return str(session.get("value"))
+
+    @app.get("/out")
+    def sign_out() -> str:
+        session.clear()
+        return "out"
+
+    @app.get("/new-id")
+    def new_id() -> str:
+        interface: t.Any = app.session_interface
+        interface.regenerate(session)
+        return "new"
+
+
+def session_id(client: t.Any) -> str:
+    """The id in a test client's session cookie."""
+    cookie = client.get_cookie("session")
+    return cookie.value if cookie else ""
