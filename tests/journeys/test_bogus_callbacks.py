@@ -88,6 +88,12 @@ def attack(attackers: list[Attacker], part: float) -> None:
     fixtures.in_threads(len(attackers), lambda n: attackers[n].attack(share))
 
 
+def keys(client: redis.Redis) -> set[bytes]:
+    """The names of all entries of the store."""
+    found: t.Any = client.keys()
+    return set(found)
+
+
 def memory(host: Gunicorn) -> int:
     """Bytes that the only worker of a host has in memory."""
     (worker,) = host.workers()
@@ -110,11 +116,13 @@ def test_bogus_callbacks(
         for attacker in attackers:
             stack.callback(attacker.connection.close)
         attack(attackers, 0.1)
-        entries, before = set(redis_client.keys()), memory(host)
+        entries, before = keys(redis_client), memory(host)
         calls, worker = entra.counters["token"], host.workers()
         attack(attackers, 1)
         assert entra.counters["token"] == calls + CALLBACKS[0][0]
-        assert set(redis_client.keys()) == entries
+        # A tombstone ends by itself, which a slow machine may see.
+        lasting = {key for key in entries if not key.startswith(b"msal-gone:")}
+        assert lasting <= keys(redis_client) <= entries
         assert memory(host) - before < GROWTH
         assert host.workers() == worker
         for person in (ada, entra.person("grace")):

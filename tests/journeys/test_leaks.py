@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import collections.abc as cabc
+import functools
 import io
 import logging
 import typing as t
@@ -126,6 +127,13 @@ def witness(entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> cabc.Iterator[W
     root.removeHandler(handler)
 
 
+def pause(plain: bool, request: object) -> Response:
+    """A 429 of the token endpoint whose pause is short."""
+    text = "Too Many Requests" if plain else '{"error": "temporarily_unavailable"}'
+    kind = "text/plain" if plain else "application/json"
+    return Response(text, 429, {"Retry-After": "1"}, mimetype=kind)
+
+
 def tell_the_story(live: LiveApp, entra: Emulator, person: Person) -> None:
     """Everything that can happen to a sign-in."""
     page = person.visit(live.url + "/profile?a=b")
@@ -144,7 +152,7 @@ def tell_the_story(live: LiveApp, entra: Emulator, person: Person) -> None:
     entra.revoke("ada")
     for plain in (True, False):
         entra.change_ip("ada")
-        entra.throttle(1, plain=plain)
+        entra.fail_next(functools.partial(pause, plain))
         assert person.visit(live.url + "/busy").status_code == 429
         entra.clear_faults()
         person.visit(live.url + "/auth/login")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 import typing as t
@@ -23,6 +24,8 @@ from support import fixtures
 from support.fixtures import client as client
 from support.fixtures import impatient as impatient
 from support.liveapp import LiveApp
+from support.sockets import unused_port as unused_port
+from support.waiting import PATIENCE
 
 PROFILE = ("Profile.Read",)
 
@@ -54,7 +57,7 @@ class TestDiscovery:
         entra.unavailable(30, target="discovery", retry_after="date")
         with pytest.raises(ServiceUnavailable) as caught:
             client.ready()
-        assert caught.value.retry_after == pytest.approx(30, abs=2)
+        assert 0 < (caught.value.retry_after or 0) <= 31
 
     def test_nobody_listens(self, entra: Emulator, unused_port: int) -> None:
         """A refused connection is a 503, too."""
@@ -101,9 +104,8 @@ class TestDiscovery:
         with pytest.raises(ConfigurationError, match="MSAL_VERIFY.*localhost"):
             made.ready()
 
-    def test_broken_handshake(self, entra: Emulator, unused_port: int) -> None:
+    def test_broken_handshake(self, entra: Emulator) -> None:
         """A connection that breaks off in the handshake is no wrong CA."""
-        import socket
 
         def drop(listener: socket.socket) -> None:
             with contextlib.suppress(OSError):
@@ -112,10 +114,11 @@ class TestDiscovery:
                     connection.recv(65536)
                     connection.close()
 
-        with socket.create_server(("localhost", unused_port)) as listener:
+        with socket.create_server(("localhost", 0)) as listener:
             thread = threading.Thread(target=drop, args=(listener,), daemon=True)
             thread.start()
-            authority = f"https://localhost:{unused_port}/{entra.tenant_id}"
+            port = listener.getsockname()[1]
+            authority = f"https://localhost:{port}/{entra.tenant_id}"
             made = Client(fixtures.settings(entra, MSAL_AUTHORITY=authority))
             with pytest.raises(ServiceUnavailable):
                 made.ready()
@@ -212,7 +215,7 @@ print("child", os.waitstatus_to_exitcode(status))
 before.transport.close()
 """
         with fixtures.python(code, entra.authority, entra.ca_file) as process:
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=PATIENCE)
         assert output == "child 0\n"
         assert entra.counters["discovery"] == 2
 
@@ -255,11 +258,3 @@ def _age(client: Client) -> None:
 def test_path_for_msal(issuer: str | None, expected: str | None) -> None:
     """MSAL refuses an issuer without a path: it gets one that leads nowhere."""
     assert application._with_path(issuer) == expected
-
-
-@pytest.fixture
-def unused_port() -> int:
-    import socket
-
-    with socket.create_server(("localhost", 0)) as listener:
-        return int(listener.getsockname()[1])

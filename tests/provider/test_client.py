@@ -30,6 +30,7 @@ from flask_msal_errors.testing import Emulator
 from support import fixtures
 from support.fixtures import client as client
 from support.fixtures import impatient as impatient
+from support.waiting import PATIENCE
 
 PROFILE = ("Profile.Read",)
 
@@ -229,7 +230,7 @@ class TestSilent:
     def test_network(self, entra: Emulator, client: Client, impatient: Client) -> None:
         """A timeout is a 503 that names the host and the setting."""
         user = fixtures.signed_in(entra, client)
-        entra.slow(1)
+        entra.slow(3)
         with pytest.raises(ServiceUnavailable, match="localhost.*MSAL_AUTHORITY"):
             refreshed(entra, impatient, user)
         entra.clear_faults()
@@ -241,7 +242,7 @@ class TestSilent:
     ) -> None:
         """The causes of an error do not carry the token request's body along."""
         user = fixtures.signed_in(entra, client)
-        entra.slow(1)
+        entra.slow(3)
         with pytest.raises(ServiceUnavailable) as caught:
             refreshed(entra, impatient, user)
         cause: t.Any = caught.value.__cause__
@@ -268,7 +269,7 @@ class TestSilent:
         {
             "503": entra.unavailable,
             "429": entra.throttle,
-            "slow": lambda: entra.slow(1),
+            "slow": lambda: entra.slow(3),
             "broken": entra.broken,
         }[fault]()
         found = impatient.silent(user, scopes(entra))
@@ -418,7 +419,7 @@ def test_throttled_in_another_worker(
     names = scopes(entra, "Profile.Read", "Mail.Read")
     place = (entra.authority, entra.ca_file, entra.client_id)
     with fixtures.python(WORKER, *arguments, *place, *names) as process:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE)
     lines = [line.split() for line in output.splitlines()]
     assert [word for word, _ in lines] == ["throttled", "throttled"]
     assert all(300 <= int(seconds) <= 600 for _, seconds in lines)

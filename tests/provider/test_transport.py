@@ -60,7 +60,7 @@ class TestTimes:
         server, start = peer(answer), time.monotonic()
         with pytest.raises(requests.RequestException) as caught:
             transport(MSAL_HTTP_TIMEOUT=0.4).post(server.url, data={})
-        assert 0.3 < time.monotonic() - start < 5
+        assert 0.3 < time.monotonic() - start < 15
         assert not isinstance(caught.value, requests.exceptions.SSLError)
         assert server.connections == 1
 
@@ -70,15 +70,15 @@ class TestTimes:
 
         def twice(connection: socket.socket) -> None:
             connection.sendall(body)
-            time.sleep(0.3)
+            time.sleep(0.8)
             connection.recv(65536)
-            time.sleep(0.3)
+            time.sleep(0.8)
             connection.sendall(body)
 
         server = peer(twice)
-        sender = transport(MSAL_HTTP_TIMEOUT=0.5)
+        sender = transport(MSAL_HTTP_TIMEOUT=1.5)
         assert sender.post(server.url, data={}).status_code == 200
-        time.sleep(0.3)
+        time.sleep(0.8)
         assert sender.post(server.url, data={}).status_code == 200
         assert server.connections == 1
         sender.close()
@@ -86,12 +86,12 @@ class TestTimes:
     def test_slow_token_endpoint(self, entra: Emulator) -> None:
         """The emulator's slow and dripping answers end as timeouts, over TLS too."""
         for drip in (False, True):
-            entra.slow(1.5, drip=drip)
+            entra.slow(4, drip=drip)
             sender = transport(MSAL_HTTP_TIMEOUT=0.5, MSAL_VERIFY=entra.ca_file)
             start = time.monotonic()
             with pytest.raises(requests.RequestException):
                 sender.post(f"{entra.authority}/oauth2/v2.0/token", data={})
-            assert time.monotonic() - start < 1.4
+            assert time.monotonic() - start < 3.5
         fixtures.until(lambda: entra.counters["token"] == 2)
 
     def test_too_long(self, peer: t.Any) -> None:
@@ -122,9 +122,10 @@ class TestRetries:
     def test_connect(self, monkeypatch: pytest.MonkeyPatch, retries: int) -> None:
         """A failed connect is repeated as often as the setting says."""
         made = self.attempts(monkeypatch)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        with pytest.raises(requests.ConnectionError):
+        with socket.socket() as taken, pytest.raises(requests.ConnectionError):
+            # Bound, but nobody listens.
+            taken.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
             transport(MSAL_HTTP_RETRIES=retries).post(url, data={})
         assert len(made) == retries + 1
 

@@ -38,8 +38,8 @@ def client(entra: Emulator) -> cabc.Iterator[Client]:
 
 @pytest.fixture
 def impatient(entra: Emulator) -> cabc.Iterator[Client]:
-    """A client that gives up after half a second."""
-    made = Client(settings(entra, MSAL_HTTP_TIMEOUT=0.5))
+    """A client that gives up after one and a half seconds."""
+    made = Client(settings(entra, MSAL_HTTP_TIMEOUT=1.5))
     made.ready()
     yield made
     made._provider.connection().transport.close()

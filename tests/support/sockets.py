@@ -101,6 +101,14 @@ class Unreachable:
     post = get
 
 
+@pytest.fixture
+def unused_port() -> cabc.Iterator[int]:
+    """A port that nobody listens on while the test runs."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
+
+
 @contextlib.contextmanager
 def silent_listener() -> cabc.Iterator[str]:
     """The URL of a server that takes connections and never answers."""

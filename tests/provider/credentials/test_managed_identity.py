@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import typing as t
 
 import msal
 import pytest
@@ -15,6 +14,7 @@ from flask_msal_errors.provider.credentials import managed_identity
 from flask_msal_errors.provider.credentials.managed_identity import FromManagedIdentity
 from flask_msal_errors.testing import Emulator
 from support import fixtures
+from support.sockets import unused_port as unused_port
 
 SYSTEM = {"ManagedIdentityIdType": "SystemAssigned", "Id": None}
 FORMS = {
@@ -134,13 +134,3 @@ def _point(monkeypatch: pytest.MonkeyPatch, host: str, url: str) -> None:
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", url)
     else:
         monkeypatch.setenv("IDENTITY_ENDPOINT", f"{url}/msi/token")
-
-
-@pytest.fixture
-def unused_port() -> t.Iterator[int]:
-    """A port that nobody listens on while the test runs."""
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield int(taken.getsockname()[1])
