@@ -42,15 +42,15 @@ html_copy_source = False
 html_show_sphinx = False
 
 nitpicky = True
-# Classes of others, and private ones that a signature names. Nothing is fetched while
-# the pages are built, so they have no page to lead to.
+# Nothing is fetched while the pages are built, so these names have no page to link to.
 nitpick_ignore_regex = [
-    ("py:.*", r"(azure|blinker|cabc|collections|cryptography|flask|httpx)\..+"),
-    ("py:.*", r"(msal|requests|ssl|t|types|typing|werkzeug)\..+"),
-    ("py:class", r"_.+|Credential|Flask|HttpxAuth|View|WSGIApplication|dict\[str"),
-    # Of the errors' module, named in a docstring of another one.
-    ("py:(exc|attr)", r"(InteractionRequired|Throttled)(\.reason)?"),
-    ("py:.*", r"flask_msal_errors\.(clients|storage|web|testing)\.\w+\..+"),
+    # Classes of other packages in signatures.
+    ("py:.*", r"(azure|cabc|collections|flask|httpx|requests|ssl|werkzeug)\..+"),
+    ("py:class", r"Credential|HttpxAuth|WSGIApplication|dict\[str"),
+    # Internal classes in signatures.
+    ("py:.*", r"flask_msal_errors\.(clients|protocol|storage|web)\.\w+\..+"),
+    # Errors that a docstring of another module names without their module.
+    ("py:exc", r"InteractionRequired|Throttled"),
 ]
 
 doctest_global_setup = """
