@@ -201,6 +201,11 @@ class Settings:
                 " in, or set it to * to allow all."
             )
 
+    @property
+    def acrs_claim(self) -> str:
+        """Name of the claim that proves an authentication context in an ID token."""
+        return "acr" if self.oidc_authority else "acrs"
+
     @classmethod
     def from_mapping(cls, config: cabc.Mapping[str, t.Any]) -> Settings:
         """Return the settings in a Flask config or an environment.

@@ -1,4 +1,4 @@
-"""What happens to a sign-in: signals (https://blinker.readthedocs.io) and log lines.
+"""Events of a sign-in: signals (https://blinker.readthedocs.io) and log lines.
 
 Each signal is sent with the Flask app as its sender. No argument holds a token. Later
 versions may send more: a receiver takes ``**extra``.
@@ -26,7 +26,6 @@ from .errors import MsalAuthError
 from .errors import Throttled
 from .protocol.demand import printable
 from .user import User
-from .user import digest
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -106,5 +105,5 @@ def _fields(
         "msal_codes": list(error.codes) if error else [],
         "msal_correlation_id": printable(error.correlation_id) if error else "",
         "msal_reason": reason or getattr(error, "reason", ""),
-        "msal_user": digest(user) if user else "",
+        "msal_user": user.digest if user else "",
     }

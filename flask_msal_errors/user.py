@@ -1,4 +1,4 @@
-"""Who is signed in: the little that the session itself holds.
+"""The signed-in user, as the Flask session holds them.
 
 Owns one key of the Flask session: the record's handle and validated claims, no token.
 """
@@ -13,9 +13,10 @@ import typing as t
 from flask import current_app
 from flask import session
 
+from .request_state import of_request
+
 #: The one key of the session that is ours.
 KEY = "_msal"
-_NOTHING = (None, None)
 
 #: Claims of the protocol, of no use to an app and of new value at every sign-in.
 _NOISE = frozenset({"nonce", "aio", "rh", "uti", "at_hash", "c_hash", "nbf", "xms_cc"})
@@ -29,7 +30,7 @@ class User:
 
     @property
     def name(self) -> str:
-        """What to call them: their name, else their user name, else ``sub``."""
+        """Name to call them by: their name, else their user name, else ``sub``."""
         return str(self.claims.get("name") or self.username or self.subject)
 
     @property
@@ -61,7 +62,12 @@ class User:
     @property
     def account(self) -> tuple[str, str]:
         """Issuer and subject: what tells one account from another (OIDC Core §2)."""
-        return str(self.claims["iss"]), self.subject
+        return str(self.claims["iss"]), str(self.claims["sub"])
+
+    @property
+    def digest(self) -> str:
+        """A short name for the account that says nothing about it."""
+        return hashlib.sha256(repr(self.account).encode()).hexdigest()[:16]
 
     @property
     def auth_time(self) -> int | None:
@@ -70,8 +76,9 @@ class User:
         return int(value) if isinstance(value, (int, float)) else None
 
     def authenticated_within(self, max_age: int | None, leeway: int) -> bool:
-        """Whether that was ``max_age`` seconds ago at most; ``None`` asks for nothing.
+        """Return whether that was ``max_age`` seconds ago at most.
 
+        :param max_age: ``None`` asks for nothing.
         :param leeway: seconds that clocks may differ by.
         """
         if max_age is None:
@@ -81,7 +88,7 @@ class User:
 
 
 def _first(emails: t.Any) -> str:
-    """Of the addresses that B2C lists."""
+    """Return the first of the addresses that B2C lists."""
     return str(emails[0]) if isinstance(emails, list) and emails else ""
 
 
@@ -93,8 +100,16 @@ class SignedIn(t.NamedTuple):
     renew_at: float
 
 
+@dataclasses.dataclass
+class _Seen:
+    """What this request's session held when it was last read."""
+
+    kept: t.Any = None
+    person: SignedIn | None = None
+
+
 def is_due(current: dict[str, t.Any]) -> bool:
-    """Whether a session's record wants its lifetime renewed."""
+    """Return whether a session's record wants its lifetime renewed."""
     # Not by the session's own methods: they note an access, and Flask would answer
     # every page with "Vary: Cookie".
     kept = dict.get(current, KEY)
@@ -103,15 +118,14 @@ def is_due(current: dict[str, t.Any]) -> bool:
 
 
 def signed_in() -> SignedIn | None:
-    """Who this request's session belongs to; ``None`` for anything malformed."""
+    """Return whose session this request's is; ``None`` for anything malformed."""
     current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
     # Every guarded view asks several times.
-    seen, person = getattr(current, "msal_seen", _NOTHING)
-    if seen is None or seen is not dict.get(current, KEY):
-        kept = current.get(KEY)
-        person = _read(kept)
-        current.msal_seen = kept, person
-    return t.cast("SignedIn | None", person)
+    seen = of_request(_Seen)
+    if seen.kept is None or seen.kept is not dict.get(current, KEY):
+        seen.kept = current.get(KEY)
+        seen.person = _read(seen.kept)
+    return seen.person
 
 
 def _read(kept: t.Any) -> SignedIn | None:
@@ -137,11 +151,6 @@ def remember(handle: str, claims: dict[str, t.Any], lifetime: float) -> None:
 
 
 def renew_id() -> None:
-    """A new session id for a new privilege: a planted one is worth nothing."""
+    """Give the session a new id, so that a planted one is worth nothing."""
     interface: t.Any = current_app.session_interface
     interface.regenerate(session)
-
-
-def digest(user: User) -> str:
-    """A short name for an account that says nothing about it."""
-    return hashlib.sha256(repr(user.account).encode()).hexdigest()[:16]

@@ -14,7 +14,6 @@ from flask_msal_errors import Throttled
 from flask_msal_errors import signals
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.user import User
-from flask_msal_errors.user import digest
 from support.liveapp import LiveApp
 from support.liveapp import Start
 
@@ -84,7 +83,7 @@ class TestLog:
         signals.log("signed_in", user=ADA, reason="not_signed_in")
         (record,) = caplog.records
         assert record.getMessage() == "A sign-in was completed (not_signed_in)."
-        assert fields(record)[-1] == digest(ADA)
+        assert fields(record)[-1] == ADA.digest
         assert "Ada" not in repr(vars(record))
 
     def test_nothing_to_tell(self, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,6 @@ from flask import session
 
 from flask_msal_errors import user as room
 from flask_msal_errors.user import User
-from flask_msal_errors.user import digest
 from flask_msal_errors.user import remember
 from flask_msal_errors.user import renew_id
 from flask_msal_errors.user import signed_in
@@ -113,12 +112,12 @@ class TestUser:
     def test_digest(self) -> None:
         """An account's short name tells accounts apart and says nothing of them."""
         names = {
-            digest(User({"iss": issuer, "sub": subject}))
+            User({"iss": issuer, "sub": subject}).digest
             for issuer in ("i", "j")
             for subject in ("s", "u")
         }
         assert len(names) == 4 and {len(name) for name in names} == {16}
-        assert digest(User({**CLAIMS, "name": "A"})) == digest(User(CLAIMS))
+        assert User({**CLAIMS, "name": "A"}).digest == User(CLAIMS).digest
 
     @pytest.mark.parametrize(
         ("value", "seconds"), [(5, 5), (5.9, 5), ("5", None), (None, None)]

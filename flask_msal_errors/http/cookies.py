@@ -23,6 +23,7 @@ from werkzeug.wrappers import Response
 from ..errors import ConfigurationError
 
 _PREFIX = "msal_"
+_SALT = "flask_msal_errors."
 #: Hosts that share the secret may differ in their clocks by this much (seconds).
 _SKEW = 120
 
@@ -50,22 +51,23 @@ class Signer:
     """Signed and timed values, each kind under its own salt."""
 
     def __init__(self, app: Flask) -> None:
-        self._keys = _secrets(app)
-
-    def _serializer(self, kind: str) -> URLSafeTimedSerializer:
-        return URLSafeTimedSerializer(self._keys, salt=f"flask_msal_errors.{kind}")
+        keys = _secrets(app)
+        self._serializer = URLSafeTimedSerializer(keys)
+        self._fernet = MultiFernet([_fernet(key) for key in reversed(keys)])
 
     def dumps(self, kind: str, value: t.Any) -> str:
-        """A URL-safe text that :meth:`loads` takes back."""
-        return self._serializer(kind).dumps(value)
+        """Return a URL-safe string that :meth:`loads` takes back."""
+        return self._serializer.dumps(value, salt=_SALT + kind)
 
-    def loads(self, kind: str, text: str, lifetime: float) -> t.Any:
-        """The value, or ``None`` if it is not of our making or of another kind.
+    def loads(self, kind: str, signed: str, lifetime: float) -> t.Any:
+        """Return the value, or ``None`` if it is not of our making or of another kind.
 
         :raises Expired: it is older than ``lifetime`` seconds.
         """
         try:
-            value, made = self._serializer(kind).loads(text, return_timestamp=True)
+            value, made = self._serializer.loads(
+                signed, salt=_SALT + kind, return_timestamp=True
+            )
         except (BadData, UnicodeError):
             return None
         if not -_SKEW <= time.time() - made.timestamp() <= lifetime + _SKEW:
@@ -73,25 +75,22 @@ class Signer:
         return value
 
     def seal(self, value: t.Any) -> str:
-        """An encrypted text, for what must not lie about in a browser."""
-        return self._fernet().encrypt(json.dumps(value).encode()).decode()
+        """Return an encrypted string, for what must not lie about in a browser."""
+        return self._fernet.encrypt(json.dumps(value).encode()).decode()
 
-    def unseal(self, text: str, lifetime: int) -> t.Any:
-        """The value of :meth:`seal`, or ``None`` if it is foreign or too old."""
+    def unseal(self, sealed: str, lifetime: int) -> t.Any:
+        """Return the value of :meth:`seal`, or ``None`` if it is foreign or too old."""
         # Fernet itself takes only a minute from the future.
         age, now = lifetime + 2 * _SKEW, int(time.time()) + _SKEW
         try:
-            return json.loads(self._fernet().decrypt_at_time(text, age, now))
+            return json.loads(self._fernet.decrypt_at_time(sealed, age, now))
         except (InvalidToken, ValueError):
             return None
 
-    def _fernet(self) -> MultiFernet:
-        return MultiFernet([Fernet(_fernet_key(key)) for key in reversed(self._keys)])
 
-
-def _fernet_key(secret: bytes) -> bytes:
+def _fernet(secret: bytes) -> Fernet:
     digest = hashlib.sha256(b"flask_msal_errors" + secret).digest()
-    return base64.urlsafe_b64encode(digest)
+    return Fernet(base64.urlsafe_b64encode(digest))
 
 
 class Cookies:
@@ -105,16 +104,12 @@ class Cookies:
         self.signer = signer
 
     def get(self, request: Request, name: str, lifetime: float) -> t.Any:
-        """The value of a cookie, or ``None``.
+        """Return the value of a cookie, or ``None``.
 
         :raises Expired: it is genuine but older than ``lifetime`` seconds.
         """
-        text = request.cookies.get(self._full(request, name))
-        return self.signer.loads(name, text, lifetime) if text else None
-
-    def encoded(self, name: str, value: t.Any) -> str:
-        """The text that :meth:`set` would store, to know its length."""
-        return self.signer.dumps(name, value)
+        signed = request.cookies.get(self._name(request, name))
+        return self.signer.loads(name, signed, lifetime) if signed else None
 
     def set(
         self,
@@ -125,21 +120,22 @@ class Cookies:
         *,
         lifetime: float,
         cross_site: bool = False,
-    ) -> None:
-        """Store a value for ``lifetime`` seconds.
+    ) -> Response:
+        """Give the browser a value for ``lifetime`` seconds.
 
         :param cross_site: let another site's post carry it (``SameSite=None``), which
             browsers allow over https or on localhost only.
         """
         response.set_cookie(
-            self._full(request, name),
-            self.encoded(name, value),
+            self._name(request, name),
+            self.signer.dumps(name, value),
             max_age=int(lifetime),
             path="/",
             httponly=True,
             secure=cross_site or request.is_secure,
             samesite="None" if cross_site else "Lax",
         )
+        return response
 
     def delete(
         self,
@@ -148,22 +144,23 @@ class Cookies:
         name: str,
         *,
         cross_site: bool = False,
-    ) -> None:
+    ) -> Response:
         """Make the browser forget a cookie."""
         # Chromium lets only a Secure cookie replace a Secure one, on localhost too.
         response.delete_cookie(
-            self._full(request, name),
+            self._name(request, name),
             path="/",
             httponly=True,
             secure=cross_site or request.is_secure,
         )
+        return response
 
     def names(self, request: Request, prefix: str) -> list[str]:
-        """The names of the request's cookies that start with ``prefix``."""
-        start = self._full(request, prefix)
+        """Return the names of the request's cookies that start with ``prefix``."""
+        start = self._name(request, prefix)
         skip = len(start) - len(prefix)
         return [name[skip:] for name in request.cookies if name.startswith(start)]
 
     @staticmethod
-    def _full(request: Request, name: str) -> str:
+    def _name(request: Request, name: str) -> str:
         return ("__Host-" if request.is_secure else "") + _PREFIX + name

@@ -86,6 +86,12 @@ class Live:
             logger.warning("Tokens were unreadable (%s).", type(error).__name__)
             return []
 
+    def create(self, record: Record) -> str:
+        """Keep a new record and its tokens; return its handle."""
+        handle = self._records.create(record)
+        self._follow(handle, record)
+        return handle
+
     @contextlib.contextmanager
     def changing(
         self, handle: str, wait: float | None = None, *, always: bool = False

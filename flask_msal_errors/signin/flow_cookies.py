@@ -1,4 +1,4 @@
-"""The state of sign-ins under way, kept in the browser that makes them.
+"""Sign-ins under way, kept in the browser that makes them.
 
 Owns the flow cookies, one per attempt: an anonymous visitor costs no server-side state,
 and tabs cannot overwrite each other.
@@ -6,8 +6,6 @@ and tabs cannot overwrite each other.
 
 from __future__ import annotations
 
-import collections.abc as cabc
-import contextlib
 import dataclasses
 import hashlib
 import secrets
@@ -24,9 +22,11 @@ from ..http.cookies import Cookies
 from ..http.cookies import Expired
 from ..http.navigation import home
 from ..protocol.demand import Demand
+from ..session.msal_caches import RESERVED_SCOPES
 from ..session.record import Records
 from ..settings import Settings
 from ..storage.store import Store
+from .completed import CompletedFlows
 
 #: Parallel sign-ins of one browser; the oldest makes room for one more.
 MOST_FLOWS = 5
@@ -35,18 +35,6 @@ _LONGEST = 740
 _MOST_BYTES = 4000
 #: Of ``__Host-msal_`` before a cookie's name, and what separates it from the next.
 _EXTRA = 15
-_HANDOVER = "answer"
-_HANDOVER_LIFETIME = 60
-#: Browsers take cookies of 4,096 bytes with name and attributes (RFC 6265 §6.1).
-_LONGEST_ANSWER = 3800
-
-
-class FlowDone(Exception):
-    """A callback was opened once more: its sign-in is completed already."""
-
-    def __init__(self, target: str) -> None:
-        super().__init__("completed already")
-        self.target = target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +48,15 @@ class Flow:
     page: str
     """A short name for the page that demanded it."""
     demand_key: str
-    """The demand's name in the loop guard."""
+    """The name under which the loop guard counts the demand."""
     demand: Demand = Demand()
     account: str | None = None
     """A digest of the account that must come back, for a re-authentication."""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Scopes that the sign-in is for, without those that MSAL adds."""
+        return tuple(s for s in self.msal["scope"] if s not in RESERVED_SCOPES)
 
     def pack(self) -> dict[str, t.Any]:
         """Return plain data for a cookie."""
@@ -71,180 +64,130 @@ class Flow:
         return {**fields, "demand": self.demand.pack()}
 
 
-class Flows:
-    """Keeps flows, in cookies that are signed and timed."""
+class FlowCookies:
+    """The signed and timed cookies of one browser's flows."""
 
     def __init__(
-        self, settings: Settings, cookies: Cookies, store: Store, records: Records
+        self,
+        settings: Settings,
+        cookies: Cookies,
+        store: Store,
+        records: Records,
+        completed: CompletedFlows,
     ) -> None:
-        self._settings = settings
+        self._completed = completed
+        self._lifetime = settings.flow_lifetime
+        self._cross_site = settings.response_mode == "form_post"
         self._cookies = cookies
         self._signer = cookies.signer
         self._store = store
         self._records = records
-        self._cross_site = settings.response_mode == "form_post"
 
     def keep(
         self, request: Request, response: Response, flow: Flow, handle: str | None
-    ) -> None:
+    ) -> Response:
         """Give the browser a flow's cookie.
 
         :param handle: of a signed-in session: what is too long for a cookie waits
             beside its record. An anonymous visitor's long target is shortened instead.
         """
         name = _name(flow.msal["state"])
-        value: t.Any = flow.pack()
-        # Twice the lifetime: an expired flow still knows where the user was.
-        lifetime = self._settings.flow_lifetime * 2
-        key = f"flow-{secrets.token_urlsafe(24)}"
-        too_long = self._size(name, value) > _LONGEST
-        if too_long and handle and self._records.attach(handle, key, MOST_FLOWS):
-            entry = {"sealed": self._signer.seal(value)}
-            self._store.write(key, entry, timedelta(seconds=lifetime))
-            value = key
-        elif too_long:
-            value["target"] = flow.target.partition("?")[0]
-            if self._size(name, value) > _LONGEST:
-                value["target"] = home(request)
-        self._make_room(request, response, self._size(name, value))
+        kept = {"at": round(time.time(), 2), "flow": flow.pack()}
+        if self._size(name, kept) > _LONGEST:
+            kept["flow"] = self._shortened(name, flow, handle, home(request))
+        self._make_room(request, response, self._size(name, kept))
         self._cookies.set(
             request,
             response,
             name,
-            _stamped(value),
-            lifetime=lifetime,
+            kept,
+            # An expired flow still knows where the user was.
+            lifetime=self._lifetime * 2,
             cross_site=self._cross_site,
         )
+        return response
 
     def find(self, request: Request, state: str) -> Flow:
-        """The flow that a callback belongs to.
+        """Return the flow that a callback belongs to.
 
         :raises FlowDone: it was completed before.
         :raises StateMismatch: this browser started no such flow.
         :raises FlowExpired: it did, too long ago; ``target`` says where the user was.
         """
-        try:
-            kept = self._cookies.get(
-                request, _name(state), self._settings.flow_lifetime
-            )
-        except Expired as error:
-            expired = FlowExpired("The sign-in took too long.")
-            old = self._flow(error.value)
-            expired.target = old.target if old else home(request)
-            raise expired from None
+        kept, is_expired = self._read(request, _name(state))
         flow = self._flow(kept)
+        if is_expired:
+            error = FlowExpired("The sign-in took too long.")
+            error.target = flow.target if flow else home(request)
+            raise error
         if flow is None or not secrets.compare_digest(flow.msal["state"], state):
-            self._check_done(state)
+            self._completed.check(state)
             raise StateMismatch(
                 "No sign-in of this browser is waiting for this answer."
             )
         return flow
 
-    @contextlib.contextmanager
-    def alone(self, flow: Flow) -> cabc.Iterator[None]:
-        """Complete a flow once, however many tabs or clicks bring its answer.
-
-        :raises FlowDone: another request completed it.
-        """
-        state, timeout = flow.msal["state"], self._settings.http_timeout
-        # The holder asks for discovery, a token and keys: to connect, and to answer.
-        with self._store.lock(_done_key(state), timeout * 6 + 5, wait=timeout):
-            self._check_done(state)
-            yield
-            entry = {"sealed": self._signer.seal(flow.target)}
-            lifetime = timedelta(seconds=self._settings.flow_lifetime)
-            self._store.write(_done_key(state), entry, lifetime)
-
-    def _check_done(self, state: str) -> None:
-        sealed = (self._store.read(_done_key(state)) or {}).get("sealed", "")
-        target = self._signer.unseal(str(sealed), self._settings.flow_lifetime)
-        if target:
-            raise FlowDone(str(target))
-
-    def forget(self, request: Request, response: Response, state: str) -> None:
+    def forget(self, request: Request, response: Response, state: str) -> Response:
         """Drop a flow: its code is spent."""
         self._drop(request, response, _name(state))
+        return response
 
-    def hand_over(
-        self, request: Request, response: Response, answer: dict[str, str]
-    ) -> None:
-        """Carry a posted answer to a GET, sealed: the code is never in a URL."""
-        value: t.Any = self._signer.seal(answer)
-        if self._size(_HANDOVER, value) > _LONGEST_ANSWER:
-            key = f"answer-{hashlib.sha256(answer['state'].encode()).hexdigest()}"
-            lifetime = timedelta(seconds=_HANDOVER_LIFETIME)
-            self._store.write(key, {"sealed": value}, lifetime)
-            value = [key]
-        self._cookies.set(
-            request, response, _HANDOVER, value, lifetime=_HANDOVER_LIFETIME
-        )
+    def _shortened(
+        self, name: str, flow: Flow, handle: str | None, start: str
+    ) -> dict[str, t.Any] | str:
+        """Return a flow with a shorter target, or the key of its entry in the store."""
+        key = f"flow-{secrets.token_urlsafe(24)}"
+        if handle and self._records.attach(handle, key, MOST_FLOWS):
+            entry = {"sealed": self._signer.seal(flow.pack())}
+            self._store.write(key, entry, timedelta(seconds=self._lifetime * 2))
+            return key
+        packed = {**flow.pack(), "target": flow.target.partition("?")[0]}
+        if self._size(name, {"at": round(time.time(), 2), "flow": packed}) > _LONGEST:
+            packed["target"] = start
+        return packed
 
-    def handed_over(self, request: Request) -> dict[str, str]:
-        """The answer that :meth:`hand_over` carried here, or an empty one."""
+    def _read(self, request: Request, name: str) -> tuple[dict[str, t.Any], bool]:
+        """Return what a cookie says, and whether it is expired."""
         try:
-            value = self._cookies.get(request, _HANDOVER, _HANDOVER_LIFETIME)
-        except Expired:
-            return {}
-        if isinstance(value, list):
-            value = (self._store.take(value[0]) or {}).get("sealed")
-        answer = self._signer.unseal(str(value), _HANDOVER_LIFETIME)
-        return t.cast("dict[str, str]", answer or {})
+            kept, is_expired = self._cookies.get(request, name, self._lifetime), False
+        except Expired as error:
+            kept, is_expired = error.value, True
+        return (kept if isinstance(kept, dict) else {}), is_expired
 
-    def forget_answer(self, request: Request, response: Response) -> None:
-        """Drop the answer that was handed over."""
-        self._cookies.delete(request, response, _HANDOVER)
-
-    def _flow(self, kept: t.Any) -> Flow | None:
-        value = kept.get("flow") if isinstance(kept, dict) else None
-        if isinstance(value, str):
-            sealed = (self._store.read(value) or {}).get("sealed", "")
-            lifetime = self._settings.flow_lifetime * 2
-            value = self._signer.unseal(str(sealed), lifetime)
-        if not isinstance(value, dict):
+    def _flow(self, kept: dict[str, t.Any]) -> Flow | None:
+        packed = kept.get("flow")
+        if isinstance(packed, str):
+            sealed = (self._store.read(packed) or {}).get("sealed", "")
+            packed = self._signer.unseal(str(sealed), self._lifetime * 2)
+        if not isinstance(packed, dict):
             return None
         try:
-            return Flow(**{**value, "demand": Demand.unpack(value["demand"])})
+            return Flow(**{**packed, "demand": Demand.unpack(packed["demand"])})
         except (KeyError, TypeError):
             # Of another version of this package, which a deployment just replaced.
             return None
 
     def _drop(self, request: Request, response: Response, name: str) -> None:
         """Forget a flow's cookie, and what waits for it in the store."""
-        kept = self._peek(request, name)
+        kept, _ = self._read(request, name)
         if isinstance(kept.get("flow"), str):
             self._store.delete(kept["flow"])
         self._cookies.delete(request, response, name, cross_site=self._cross_site)
 
-    def _peek(self, request: Request, name: str) -> dict[str, t.Any]:
-        try:
-            kept = self._cookies.get(request, name, self._settings.flow_lifetime)
-        except Expired as error:
-            kept = error.value
-        return kept if isinstance(kept, dict) else {}
-
-    def _size(self, name: str, value: t.Any) -> int:
-        return len(name) + len(self._cookies.encoded(name, _stamped(value)))
+    def _size(self, name: str, kept: dict[str, t.Any]) -> int:
+        return len(name) + len(self._signer.dumps(name, kept))
 
     def _make_room(self, request: Request, response: Response, taken: int) -> None:
         """Drop the oldest flows until one more of ``taken`` bytes fits."""
         waiting = []
         for name in self._cookies.names(request, "flow_"):
-            kept = self._peek(request, name)
-            size = len(self._cookies.encoded(name, kept))
-            waiting.append((kept.get("at", 0), name, size))
+            kept, _ = self._read(request, name)
+            waiting.append((kept.get("at", 0), name, self._size(name, kept)))
         for place, (_, name, size) in enumerate(sorted(waiting, reverse=True), start=1):
-            taken += len(name) + size + 2 * _EXTRA
+            taken += size + 2 * _EXTRA
             if place >= MOST_FLOWS or taken > _MOST_BYTES:
                 self._drop(request, response, name)
 
 
-def _stamped(value: t.Any) -> dict[str, t.Any]:
-    return {"at": round(time.time(), 2), "flow": value}
-
-
 def _name(state: str) -> str:
     return f"flow_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
-
-
-def _done_key(state: str) -> str:
-    return f"done-{hashlib.sha256(state.encode()).hexdigest()}"

@@ -14,9 +14,7 @@ from ..errors import SignInError
 from ..errors import TokenError
 from ..errors import from_result
 from ..provider.id_token import LEEWAY
-from ..session.msal_caches import RESERVED_SCOPES
 from ..user import User
-from ..user import digest
 from ..user import signed_in
 from .flow_cookies import Flow
 
@@ -45,13 +43,8 @@ def refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
     names = ("error", "error_description", "error_uri", "suberror", "claims")
     result: dict[str, t.Any] = {k: answer[k] for k in names if k in answer}
     result.setdefault("suberror", answer.get("error_subcode", ""))
-    error = from_result(result, scopes=scopes_of(flow))
+    error = from_result(result, scopes=flow.scopes)
     return error or TokenError(result=result)
-
-
-def scopes_of(flow: Flow) -> tuple[str, ...]:
-    """The scopes that a sign-in was for, without those that MSAL adds."""
-    return tuple(s for s in flow.msal["scope"] if s not in RESERVED_SCOPES)
 
 
 def check_account(flow: Flow, came: User) -> None:
@@ -60,8 +53,8 @@ def check_account(flow: Flow, came: User) -> None:
     :raises OtherAccount: another account is signed in, or was to come back.
     """
     person = signed_in()
-    expected = digest(person.user) if person else flow.account
-    if expected is not None and expected != digest(came):
+    expected = person.user.digest if person else flow.account
+    if expected is not None and expected != came.digest:
         name = _shown(person.user) if person else ""
         raise OtherAccount(name, _shown(came))
 

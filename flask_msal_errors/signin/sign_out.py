@@ -26,28 +26,28 @@ from ..storage.store import Store
 from ..user import SignedIn
 from ..user import renew_id
 from ..user import signed_in
-from .loops import Limits
+from .loops import Loops
 
 logger = logging.getLogger("flask_msal_errors")
 
 
 class SignOut:
-    """Takes people's leave."""
+    """Ends sessions, of this request and of others."""
 
     def __init__(
         self,
         settings: Settings,
         client: Client,
         records: Records,
-        limits: Limits,
-        sids: Sids,
+        loops: Loops,
+        sid_index: Sids,
         store: Store,
     ) -> None:
         self._settings = settings
         self._client = client
         self._records = records
-        self._limits = limits
-        self._sids = sids
+        self._loops = loops
+        self._sid_index = sid_index
         self._store = store
 
     def end(self, request: Request) -> Response:
@@ -57,8 +57,7 @@ class SignOut:
         user = person.user if person else None
         signals.emit(signals.signed_out, user=user)
         response = no_store(redirect(self._end_session_url(request, person), 303))
-        self._limits.forget_rounds(request, response)
-        return response
+        return self._loops.forget(request, response)
 
     def forget(self) -> None:
         """Drop the session and its record, and abandon the session's id."""
@@ -68,7 +67,7 @@ class SignOut:
         renew_id()
         session.clear()
         if person is not None:
-            self._sids.forget(person)
+            self._sid_index.forget(person)
 
     def end_elsewhere(self, sid: str, issuer: str | None) -> None:
         """End the sessions of a provider's session: front-channel logout.
@@ -77,7 +76,7 @@ class SignOut:
         :param issuer: which has to be the session's, if the provider sends it
             (https://openid.net/specs/openid-connect-frontchannel-1_0.html).
         """
-        for place in self._sids.find(sid):
+        for place in self._sid_index.find(sid):
             if issuer in (None, place.issuer):
                 self._records.delete(place.handle)
                 self._store.end_session(place.session_id)

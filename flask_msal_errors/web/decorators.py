@@ -1,4 +1,4 @@
-"""The decorators: what a view lacks or runs into becomes a sign-in and a way back.
+"""The decorators: a refusal that the user can resolve becomes a sign-in.
 
 Owns the decision which exceptions and values of a view are meant for us; everything
 else passes through untouched.
@@ -12,6 +12,7 @@ import functools
 import inspect
 import typing as t
 
+from flask import after_this_request
 from flask import current_app
 from flask import request
 from flask import url_for
@@ -39,8 +40,8 @@ from . import pages
 from .forms import NotKept
 from .state import app_state
 
-#: What Flask takes as an answer, and no client returns as one.
-_ANSWERS = (str, Response, tuple, dict)
+#: Types that Flask takes as a response, and no HTTP client returns.
+_FLASK_RESPONSES = (str, Response, tuple, dict)
 
 View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
 
@@ -50,13 +51,13 @@ def before(
     acrs: str | None = None,
     max_age: int | None = None,
 ) -> t.Any:
-    """The answer for a user who lacks something, or ``None``."""
+    """Return the response for a user who lacks something, or ``None``."""
     person = signed_in()
     if person is not None and not scopes and not acrs and max_age is None:
         return None
     demand = Demand(scopes=tuple(scopes or ()), acrs=acrs, max_age=max_age)
     if person is None:
-        return _to_stranger(demand)
+        return _answer_stranger(demand)
     if acrs and acrs not in app_state().tokens.proofs():
         return _answer(dataclasses.replace(demand, reason="step_up"))
     if not person.user.authenticated_within(max_age, LEEWAY):
@@ -66,11 +67,11 @@ def before(
         try:
             app_state().tokens.require(scopes)
         except InteractionRequired as error:
-            return _resolve(error)
+            return _answer(error.demand, error)
     return None
 
 
-def _to_stranger(demand: Demand) -> t.Any:
+def _answer_stranger(demand: Demand) -> t.Any:
     # A CORS preflight never carries a cookie (Fetch standard, §4.8), and the view
     # behind may not expect strangers.
     if request.method == "OPTIONS":
@@ -79,61 +80,59 @@ def _to_stranger(demand: Demand) -> t.Any:
 
 
 def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
-    """The answer for an exception that the user can resolve.
+    """Return the response for an exception that the user can resolve.
 
-    Called where it is handled: any other goes on its way.
+    Called in the ``except`` block: it raises any other exception again.
 
-    :raises Throttled: the API named a time to come back, and so does the answer.
-    :raises ServiceUnavailable: the same, of an API that does not work.
+    :raises Throttled: the API has too many requests, and named a time to come back.
+    :raises ServiceUnavailable: the API does not work, and named a time.
     """
     found = demanded_in(error, scopes, app_state().tokens)
     if found is None and not _has_handler(error):
-        _give_back(paused_in(error))
+        _raise_pause(paused_in(error))
     if found is None:
         raise
-    return _resolve(found)
+    return _answer(found.demand, found)
 
 
 def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
-    """The answer in place of a returned error value, or the value itself."""
+    """Return the response in place of a returned error, or the value itself."""
     found: MsalAuthError | None = None
-    if isinstance(value, _ANSWERS):
+    if isinstance(value, _FLASK_RESPONSES):
         if type(value) is dict and is_error(value):
             found = from_result(value, scopes=scopes)
     # Flask takes any WSGI application, too.
     elif not callable(value):
         found = demanded(value, scopes, app_state().tokens)
-        _give_back(None if found else paused(value))
+        _raise_pause(None if found else paused(value))
     if isinstance(found, InteractionRequired):
-        return _resolve(found)
+        return _answer(found.demand, found)
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]
     if LOOPS in asked.environ.get("HTTP_COOKIE", ""):
-        app_state().signin.settle(asked)
+        loops = app_state().signin.loops
+        after_this_request(lambda response: loops.settle(asked, response))
     return value
 
 
-def _resolve(error: InteractionRequired) -> t.Any:
-    signals.emit(signals.challenge_received, error=error, silent=False)
-    return _answer(error.demand, error)
-
-
 def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
-    """A redirect for a page view; what the person can act on for anything else."""
-    here = current_target(request)
+    """Redirect a page view to the sign-in; answer anything else with a link to it."""
+    if error is not None:
+        signals.emit(signals.challenge_received, error=error, silent=False)
+    here, begin = current_target(request), app_state().signin.start.begin
     if not is_navigation(request):
         return pages.interaction(demand, error)
     if request.method in ("GET", "HEAD"):
-        return app_state().signin.begin(request, demand, here, refused=error)
+        return begin(request, demand, here, refused=error)
     try:
         back = url_for("msal.resume", ticket=app_state().forms.keep(request))
     except NotKept as reason:
         return pages.interaction(demand, error, lost=reason.words)
-    way = app_state().signin.begin(request, demand, back, page=here, refused=error)
-    return pages.kept(way)
+    way = begin(request, demand, back, page=here, refused=error)
+    return pages.onward("kept", way, InteractionRequired.status)
 
 
-def _give_back(pause: Throttled | ServiceUnavailable | None) -> None:
-    """Answer with the pause that an API asked for."""
+def _raise_pause(pause: Throttled | ServiceUnavailable | None) -> None:
+    """Raise the pause that an API asked for, if any."""
     if pause is None:
         return
     signals.announce(pause)
@@ -146,7 +145,7 @@ def _give_back(pause: Throttled | ServiceUnavailable | None) -> None:
 
 
 def _has_handler(error: Exception) -> bool:
-    """Whether the app answers this exception itself."""
+    """Return whether the app has a handler for this exception."""
     find = current_app._find_error_handler
     return find(error, request.blueprints) is not None
 
@@ -169,7 +168,7 @@ def guarded(
             return answer
         try:
             value = view(*args, **kwargs)
-            if not isinstance(value, _ANSWERS) and inspect.isawaitable(value):
+            if not isinstance(value, _FLASK_RESPONSES) and inspect.isawaitable(value):
                 value = current_app.async_to_sync(_awaited)(value)
         except Exception as error:
             return after_error(error, scopes)

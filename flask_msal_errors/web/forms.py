@@ -15,7 +15,6 @@ import secrets
 import typing as t
 from datetime import timedelta
 
-from flask import g
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.utils import get_content_length
 from werkzeug.wrappers import Request
@@ -28,12 +27,12 @@ from ..http.cookies import Expired
 from ..http.cookies import Signer
 from ..http.navigation import current_target
 from ..http.navigation import is_same_origin
+from ..request_state import of_request
 from ..session.record import Records
 from ..settings import Settings
 from ..storage.encryption import Vault
 from ..storage.store import Store
 from ..user import SignedIn
-from ..user import digest
 from ..user import signed_in
 from .texts import N_
 from .texts import Text
@@ -81,6 +80,13 @@ class _Body:
     data: bytes
 
 
+@dataclasses.dataclass
+class _Received:
+    """The form of this request, which may be kept."""
+
+    body: _Body | None = None
+
+
 class Forms:
     """Keeps refused forms of signed-in users, each for its user, its URL and once."""
 
@@ -109,7 +115,7 @@ class Forms:
             request.environ["wsgi.input"] = io.BytesIO(body.data)
             for name in _REMEMBERED:
                 vars(request).pop(name, None)
-        g._msal_form = body
+        of_request(_Received).body = body
 
     def keep(self, request: Request) -> str:
         """Keep the form of a refused request.
@@ -127,7 +133,7 @@ class Forms:
                     " from a page of this site."
                 )
             )
-        body: _Body | None = g.get("_msal_form")
+        body = of_request(_Received).body
         if (request.content_length or 0) > self._limit:
             raise NotKept(
                 N_(
@@ -168,7 +174,7 @@ class Forms:
             raise NotKept(
                 N_("It could not be kept, because the session store refused it.")
             ) from error
-        form = {"key": key, "url": url, "for": digest(person.user)}
+        form = {"key": key, "url": url, "for": person.user.digest}
         return self._signer.dumps(_TICKET, form)
 
     def _taken(self, request: Request, ticket: str) -> _Body:
@@ -194,7 +200,7 @@ class Forms:
             expired = False
         except Expired as error:
             form, expired = error.value, True
-        if person is None or not form or form["for"] != digest(person.user):
+        if person is None or not form or form["for"] != person.user.digest:
             raise NotResumed("It is not a form of who is signed in here.")
         if expired:
             raise _not_resumed("It was kept for too long.", form["url"])

@@ -13,16 +13,15 @@ import typing as t
 
 from flask import after_this_request
 from flask import current_app
-from flask import g
 from flask import request
 from flask import url_for
-from werkzeug.wrappers import Response
 
 from ..errors import ConfigurationError
 from ..http.cookies import Cookies
 from ..http.cookies import Expired
 from ..http.navigation import current_target
 from ..protocol.demand import Demand
+from ..request_state import of_request
 from ..user import signed_in
 
 #: Seconds for which a login URL handed to a program is good.
@@ -34,12 +33,19 @@ _VISITOR = "visitor"
 
 @dataclasses.dataclass(frozen=True)
 class Ticket:
-    """What a signed login link says; an empty one for a link that says nothing."""
+    """Content of a signed login link; an empty one for a link that says nothing."""
 
     demand: Demand = Demand()
     target: str | None = None
     switch: str | None = None
     """User name of the account to start a fresh session with."""
+
+
+@dataclasses.dataclass
+class _Visitor:
+    """Name of a browser that gets its cookie with this response."""
+
+    name: str = ""
 
 
 class Links:
@@ -51,7 +57,7 @@ class Links:
         self._user_flows = user_flows
 
     def login(self, demand: Demand, target: str) -> str:
-        """A signed URL that begins a sign-in for exactly this, in this session only."""
+        """Return a signed URL of a sign-in for a demand, good in this session only."""
         return self._link(demand=demand.pack(), target=target)
 
     def login_page(self, next: str | None, policy: str | None) -> str:
@@ -74,13 +80,13 @@ class Links:
         return url_for("msal.logout", token=self.logout_token())
 
     def switch(self, username: str) -> str:
-        """A signed URL that leaves this account and signs in with another."""
+        """Return a signed URL that leaves this account and signs in with another."""
         return self._link(switch=username)
 
-    def ticket(self, text: str) -> Ticket:
-        """What a login link says; of another session's or an old one only where to."""
+    def ticket(self, signed: str) -> Ticket:
+        """Read a login link; of an old one, or another session's, only the target."""
         try:
-            said = self._signer.loads(_TICKET, text, TICKET_LIFETIME) or {}
+            said = self._signer.loads(_TICKET, signed, TICKET_LIFETIME) or {}
         except Expired as error:
             said = {"target": error.value.get("target")}
         holder = _holder() or self._visitor()
@@ -93,14 +99,14 @@ class Links:
             return Ticket(target=said.get("target"))
 
     def logout_token(self) -> str:
-        """Proof that a sign-out was asked for by a page of this session."""
+        """Return the proof that a page of this session asks for a sign-out."""
         return self._signer.dumps(_LOGOUT, _holder())
 
-    def is_logout_token(self, text: str) -> bool:
-        """Whether the token is this session's, in which somebody is signed in."""
+    def is_logout_token(self, token: str) -> bool:
+        """Return whether the token is of this session, with somebody signed in."""
         lifetime = current_app.permanent_session_lifetime.total_seconds()
         try:
-            holder = self._signer.loads(_LOGOUT, text, lifetime)
+            holder = self._signer.loads(_LOGOUT, token, lifetime)
         except Expired:
             return False
         return bool(holder) and holder == _holder()
@@ -111,26 +117,24 @@ class Links:
         return url_for("msal.login", ticket=signed)
 
     def _visitor(self) -> str:
-        """What the links of a browser are bound to in which nobody is signed in."""
+        """Return the name of a browser in which nobody is signed in, or ``""``."""
         try:
             kept = self._cookies.get(request, _VISITOR, TICKET_LIFETIME)
         except Expired:
             return ""
-        return str(kept or g.get("_msal_visitor", ""))
+        return str(kept or of_request(_Visitor).name)
 
     def _new_visitor(self) -> str:
-        g._msal_visitor = name = secrets.token_urlsafe(16)
-
-        @after_this_request
-        def told(response: Response) -> Response:
-            lifetime = TICKET_LIFETIME
-            self._cookies.set(request, response, _VISITOR, name, lifetime=lifetime)
-            return response
-
+        of_request(_Visitor).name = name = secrets.token_urlsafe(16)
+        after_this_request(
+            lambda response: self._cookies.set(
+                request, response, _VISITOR, name, lifetime=TICKET_LIFETIME
+            )
+        )
         return name
 
 
 def _holder() -> str:
-    """A digest of the signed-in session's handle, which tokens are bound to."""
+    """Return a digest of the signed-in session's handle, which links are bound to."""
     person = signed_in()
     return hashlib.sha256(person.handle.encode()).hexdigest() if person else ""

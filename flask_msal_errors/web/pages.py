@@ -1,7 +1,6 @@
-"""The answers that people and programs see instead of a view's.
+"""The pages and problem details (RFC 9457) that stand for errors.
 
-Owns which words and which HTTP status stand for an error: a page for a browser,
-problem details (RFC 9457) for anything else. Nothing secret is ever in them.
+Owns their words, HTTP status and headers. Nothing secret is ever in them.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ Actions = list[tuple[Text, str]]
 
 
 def error(error: MsalAuthError) -> Response:
-    """The default response of any error of the tree."""
+    """Return the default response of any error of the tree."""
     if isinstance(error, ConfigurationError):
         logger.error("%s", error)
     signals.announce(error)
@@ -75,12 +74,12 @@ def interaction(
     error: InteractionRequired | None,
     lost: Text | None = None,
 ) -> Response:
-    """401 for a request that a redirect would not help, with a link that does.
+    """Return a 401 with a link to the sign-in, where a redirect would not help.
 
     :param lost: why the form that was sent is not kept, for people.
     """
     error = error or InteractionRequired(demand=demand)
-    link = app_state().links.login(demand, _place())
+    link = app_state().links.login(demand, _page_of_person())
     if is_navigation(request):
         label = N_("Continue in a new tab") if lost else N_("Continue")
         page = _render(error, [(label, link)], lost=lost)
@@ -94,36 +93,26 @@ def interaction(
 
 
 def ask_logout() -> Response:
-    """The button that signs out, for who came by a link without a token."""
+    """Return a page with a sign-out button, for a link without a token."""
     page = _template("logout", token=app_state().links.logout_token())
     return _finished(make_response(page), None)
 
 
 def signed_out() -> Response:
-    """Good-bye."""
+    """Return the page after a sign-out."""
     return _finished(make_response(_template("signed_out")), None)
 
 
-def kept(response: Response) -> Response:
-    """The way to the sign-in for who sent a form, in place of a redirect."""
-    return _onward("kept", response, InteractionRequired.status)
-
-
-def leaving(response: Response) -> Response:
-    """The way to the provider's sign-out for who posted ours."""
-    return _onward("leaving", response, 200)
-
-
 def resume(url: str, ticket: str) -> Response:
-    """The page that posts a kept form again, by script or by its button."""
+    """Return the page that posts a kept form again, by script or by its button."""
     page = _template("resume", url=url, field=FIELD, ticket=ticket)
     return _scripted(_finished(make_response(page), None))
 
 
 def _actions(error: MsalAuthError) -> Actions:
-    """What a person can do next, the best first."""
+    """Return what a person can do next, the best first."""
     start = (N_("Start page"), home(request))
-    here = error.target if error.target != "/" else _place()
+    here = error.target if error.target != "/" else _page_of_person()
     again = (N_("Sign in again"), _again(error, here))
     if isinstance(error, OtherAccount):
         other = (
@@ -152,17 +141,17 @@ def _again(error: MsalAuthError, target: str) -> str:
 
 
 def _is_ours() -> bool:
-    """Whether the error happened at one of our own routes."""
+    """Return whether the error happened at one of our own routes."""
     return request.blueprint == "msal"
 
 
 def _is_page() -> bool:
-    """Whether the error happened at a page of the app, which may be opened again."""
+    """Return whether the error happened at a page of the app."""
     return is_navigation(request) and request.method == "GET" and not _is_ours()
 
 
-def _place() -> str:
-    """Where the person is: this page, or the one that a script or form belongs to."""
+def _page_of_person() -> str:
+    """Return the person's page: this one, or the page of the script or form."""
     if _is_ours():
         return home(request)
     if is_navigation(request) and request.method in ("GET", "HEAD"):
@@ -197,7 +186,7 @@ def _render(
 
 
 def _is_harmless(error: MsalAuthError) -> bool:
-    """Whether Back or a reload may be all that happened, if somebody is signed in."""
+    """Return whether Back or a reload may be all that happened."""
     serious = isinstance(error, (OtherAccount, ReauthenticationLoop))
     return isinstance(error, SignInError) and not serious
 
@@ -207,7 +196,7 @@ def _template(name: str, **values: t.Any) -> str:
 
 
 def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
-    """The heading and what it means for the person."""
+    """Return the heading, and what the error means for the person."""
     if isinstance(error, StateMismatch) and signed_in():
         return N_("You are already signed in"), None
     if getattr(error, "error", "") == UNMET:
@@ -230,8 +219,10 @@ def _finished(response: Response, retry_after: int | None) -> Response:
     return response
 
 
-def _onward(name: str, response: Response, status: int) -> Response:
-    """A page that goes on at once, in place of a redirect after a form.
+def onward(name: str, response: Response, status: int) -> Response:
+    """Return a page that goes on at once, in place of a redirect after a form.
+
+    :param name: of the template: ``"kept"`` or ``"leaving"``.
 
     The Content-Security-Policy of an app's page may forbid that its forms are
     redirected to another origin (``form-action``, as Chromium reads it).
@@ -246,7 +237,7 @@ def _onward(name: str, response: Response, status: int) -> Response:
 
 
 def _scripted(response: Response) -> Response:
-    """The page, with leave for our own script."""
+    """Allow a page our own script."""
     response.content_security_policy.script_src = "'self'"
     return response
 

@@ -25,7 +25,9 @@ def register(app: Flask, url_prefix: str) -> None:
     app.register_blueprint(blueprint(url_prefix))
     # Flask sends this signal before any before_request function: no form is read yet.
     request_started.connect(_begin_request, app, weak=False)
-    signals.session_id_changed.connect(_follow_session, app, weak=False)
+    signals.session_id_changed.connect(
+        lambda app, **_: app_state().sid_index.note(), app, weak=False
+    )
     if MsalAuthError not in app.error_handler_spec[None][None]:
         app.register_error_handler(MsalAuthError, pages.error)
 
@@ -41,7 +43,7 @@ def _begin_request(app: Flask, **_: t.Any) -> None:
         _exempt_from_csrf(app)
     # The callback of form_post comes without the session's cookie.
     elif is_due(current):
-        app_state().signin.renew()
+        app_state().signin.renewal.renew()
     else:
         # Flask notes that this looked at the session, and would tell every cache of
         # every public page that it varies by the cookie.
@@ -57,10 +59,6 @@ def _refuse_without_session(received: Request) -> None:
             error="session_store_unavailable",
             retry_after=5,
         )
-
-
-def _follow_session(app: Flask, **_: t.Any) -> None:
-    app_state().sid_index.note()
 
 
 def _exempt_from_csrf(app: Flask) -> None:

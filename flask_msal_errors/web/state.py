@@ -21,10 +21,6 @@ from ..session.record import Codec
 from ..session.record import Records
 from ..session.sid_index import Sids
 from ..settings import Settings
-from ..signin import b2c
-from ..signin.flow_cookies import Flows
-from ..signin.loops import Limits
-from ..signin.sign_out import SignOut
 from ..signin.signin import SignIn
 from ..storage.encryption import Vault
 from ..storage.store import Store
@@ -47,7 +43,6 @@ class AppState:
     client: Client
     tokens: Tokens
     signin: SignIn
-    sign_out: SignOut
     links: Links
     forms: Forms
 
@@ -62,31 +57,27 @@ class AppState:
         vault = Vault(settings.encryption_keys)
         access_tokens = Live(records, store, vault, settings.client_id)
         client = Client(settings)
-        user_flows = b2c.clients(settings)
         cookies = Cookies(signer)
-        flows = Flows(settings, cookies, store, records)
-        limits = Limits(settings, cookies)
-        sids = Sids(store, app.permanent_session_lifetime)
+        sid_index = Sids(store, app.permanent_session_lifetime)
+        signin = SignIn.build(
+            settings=settings,
+            cookies=cookies,
+            client=client,
+            store=store,
+            records=records,
+            access_tokens=access_tokens,
+            sid_index=sid_index,
+        )
         return cls(
             settings=settings,
             store=store,
             records=records,
             access_tokens=access_tokens,
-            sid_index=sids,
+            sid_index=sid_index,
             client=client,
             tokens=Tokens(client, records, access_tokens),
-            signin=SignIn(
-                settings,
-                client,
-                user_flows,
-                records,
-                access_tokens,
-                flows,
-                limits,
-                sids,
-            ),
-            sign_out=SignOut(settings, client, records, limits, sids, store),
-            links=Links(cookies, user_flows),
+            signin=signin,
+            links=Links(cookies, signin.user_flows),
             forms=Forms(settings, signer, store, records),
         )
 

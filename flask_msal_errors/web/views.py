@@ -6,6 +6,7 @@ import collections.abc as cabc
 
 from flask import Blueprint
 from flask import abort
+from flask import after_this_request
 from flask import redirect
 from flask import request
 from flask import url_for
@@ -18,7 +19,8 @@ from ..http.navigation import is_same_origin
 from ..http.navigation import no_store
 from ..http.navigation import safe_path
 from ..protocol.demand import Demand
-from ..signin.flow_cookies import FlowDone
+from ..signin.completed import FlowDone
+from ..signin.form_post import FormPost
 from ..user import signed_in
 from . import pages
 from .state import app_state
@@ -46,72 +48,95 @@ def blueprint(url_prefix: str) -> Blueprint:
         template_folder="templates",
         static_folder="static",
     )
-
-    @bp.get("/login")
-    def login() -> Response:
-        signin = app_state().signin
-        ticket = app_state().links.ticket(request.args.get("ticket", ""))
-        if ticket.switch:
-            app_state().sign_out.forget()
-            return signin.begin(request, Demand(), home(request), hint=ticket.switch)
-        target = ticket.target or safe_path(request.args.get("next")) or home(request)
-        if "again" in request.args:
-            return signin.begin_again(request, target)
-        policy = request.args.get("policy", "")
-        if signin.has_user_flow(policy):
-            return signin.begin(request, Demand(reason=policy), target)
-        return signin.begin(request, ticket.demand, target)
-
-    @bp.route("/callback", methods=["GET", "POST"])
-    def callback() -> Response:
-        signin = app_state().signin
-        try:
-            if request.method == "POST":
-                if not signin.expects_post:
-                    abort(405)
-                answer = _answer(request.form)
-                return signin.hand_over(request, answer, url_for("msal.callback"))
-            answer = _answer(request.args) or signin.handed_over(request)
-            if not answer and signed_in() is not None:
-                return no_store(redirect(home(request)))
-            if not answer.get("state"):
-                raise StateMismatch("The callback was opened without an answer.")
-            return signin.complete(request, answer)
-        except FlowDone as done:
-            return no_store(redirect(done.target, 303))
-
-    @bp.route("/logout", methods=["GET", "POST"])
-    def logout() -> Response:
-        links = app_state().links
-        proven = request.method == "POST" and is_same_origin(request)
-        if signed_in() is not None:
-            known = links.is_logout_token(request.values.get("token", ""))
-            proven = known and (proven or request.method == "GET")
-        if not proven:
-            return pages.ask_logout()
-        way = app_state().sign_out.end(request)
-        return pages.leaving(way) if request.method == "POST" else way
-
-    @bp.get("/signed-out")
-    def signed_out() -> Response:
-        return pages.signed_out()
-
-    @bp.get("/front-channel-logout")
-    def front_channel_logout() -> Response:
-        args = request.args
-        app_state().sign_out.end_elsewhere(args.get("sid", ""), args.get("iss"))
-        return no_store(Response("Signed out.", mimetype="text/plain"))
-
-    @bp.get("/resume/<ticket>")
-    def resume(ticket: str) -> Response:
-        if signed_in() is None:
-            return app_state().signin.begin(request, Demand(), current_target(request))
-        return pages.resume(app_state().forms.url_of(ticket), ticket)
-
+    bp.add_url_rule("/login", view_func=login)
+    bp.add_url_rule("/callback", view_func=callback, methods=["GET", "POST"])
+    bp.add_url_rule("/logout", view_func=logout, methods=["GET", "POST"])
+    bp.add_url_rule("/signed-out", view_func=signed_out)
+    bp.add_url_rule("/front-channel-logout", view_func=front_channel_logout)
+    bp.add_url_rule("/resume/<ticket>", view_func=resume)
     return bp
+
+
+def login() -> Response:
+    """Begin a sign-in: of a signed link, of a user flow, or simply one."""
+    state = app_state()
+    signin, begin = state.signin, state.signin.start.begin
+    ticket = state.links.ticket(request.args.get("ticket", ""))
+    if ticket.switch:
+        signin.sign_out.forget()
+        return begin(request, Demand(), home(request), hint=ticket.switch)
+    target = ticket.target or safe_path(request.args.get("next")) or home(request)
+    if "again" in request.args:
+        return signin.loops.forget(request, no_store(redirect(target)))
+    policy = request.args.get("policy", "")
+    if policy in signin.user_flows:
+        return begin(request, Demand(reason=policy), target)
+    return begin(request, ticket.demand, target)
+
+
+def callback() -> Response:
+    """Take the answer of the identity provider (the redirect URI)."""
+    signin = app_state().signin
+    try:
+        if request.method == "POST":
+            return _hand_over(signin.form_post)
+        answer = _answer(request.args) or _handed_over(signin.form_post)
+        if not answer and signed_in() is not None:
+            return no_store(redirect(home(request)))
+        if not answer.get("state"):
+            raise StateMismatch("The callback was opened without an answer.")
+        return signin.completion.complete(request, answer)
+    except FlowDone as done:
+        return no_store(redirect(done.target, 303))
+
+
+def logout() -> Response:
+    """Sign out a user whose page asked for it, and ask anybody else first."""
+    state = app_state()
+    proven = request.method == "POST" and is_same_origin(request)
+    if signed_in() is not None:
+        known = state.links.is_logout_token(request.values.get("token", ""))
+        proven = known and (proven or request.method == "GET")
+    if not proven:
+        return pages.ask_logout()
+    way = state.signin.sign_out.end(request)
+    return pages.onward("leaving", way, 200) if request.method == "POST" else way
+
+
+def signed_out() -> Response:
+    """Say that the user is signed out."""
+    return pages.signed_out()
+
+
+def front_channel_logout() -> Response:
+    """End sessions that the identity provider ends."""
+    args = request.args
+    app_state().signin.sign_out.end_elsewhere(args.get("sid", ""), args.get("iss"))
+    return no_store(Response("Signed out.", mimetype="text/plain"))
+
+
+def resume(ticket: str) -> Response:
+    """Post an interrupted form again, once its user is signed in."""
+    state = app_state()
+    if signed_in() is None:
+        return state.signin.start.begin(request, Demand(), current_target(request))
+    return pages.resume(state.forms.url_of(ticket), ticket)
 
 
 def _answer(fields: cabc.Mapping[str, str]) -> dict[str, str]:
     return {
         name: fields[name][:most] for name, most in _ANSWER.items() if name in fields
     }
+
+
+def _hand_over(form_post: FormPost) -> Response:
+    if not form_post.is_expected:
+        abort(405)
+    return form_post.hand_over(request, _answer(request.form), url_for("msal.callback"))
+
+
+def _handed_over(form_post: FormPost) -> dict[str, str]:
+    answer = form_post.handed_over(request)
+    if answer:
+        after_this_request(lambda response: form_post.forget(request, response))
+    return answer

@@ -56,8 +56,8 @@ ERRORS = {
     "unavailable": ServiceUnavailable(retry_after=5),
 }
 PLAIN: dict[str, cabc.Callable[[], t.Any]] = {
-    "kept": lambda: pages.kept(redirect("/sign-in")),
-    "leaving": lambda: pages.leaving(redirect("/away")),
+    "kept": lambda: pages.onward("kept", redirect("/sign-in"), 401),
+    "leaving": lambda: pages.onward("leaving", redirect("/away"), 200),
     "logout": pages.ask_logout,
     "lost": lambda: pages.interaction(
         Demand(), None, N_("It could not be kept, because nobody was signed in.")

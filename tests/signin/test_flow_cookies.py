@@ -1,4 +1,4 @@
-"""Sign-ins under way: their cookies, and answers on their way to a page."""
+"""Sign-ins under way, and their cookies."""
 
 from __future__ import annotations
 
@@ -295,41 +295,3 @@ class TestSize:
             browser.keep(attempt)
             assert browser.size() < 4096
         assert browser.find(attempts[-1]).msal == attempts[-1].msal
-
-
-class TestHandOver:
-    ANSWER: t.ClassVar = {"code": "the-secret-code", "state": "the-state"}
-
-    def test_is_sealed(self) -> None:
-        """A posted answer comes back once, and cannot be read on its way."""
-        browser = Browser()
-        browser.do(lambda q, r: browser.flows.hand_over(q, r, self.ANSWER))
-        ((name, value),) = browser.kept.items()
-        signed = browser.signer.loads("answer", value, 60)
-        assert name == "__Host-msal_answer"
-        assert "code" not in str(signed)
-        assert browser.flows.handed_over(browser.request()) == self.ANSWER
-        browser.do(browser.flows.forget_answer)
-        assert browser.flows.handed_over(browser.request()) == {}
-
-    def test_is_for_this_site_only(self) -> None:
-        """The answer's cookie is not one that another site's post can carry."""
-        browser = Browser(MSAL_RESPONSE_MODE="form_post")
-        browser.do(lambda q, r: browser.flows.hand_over(q, r, self.ANSWER))
-        assert "SameSite=Lax" in browser.lines[0]
-        assert "Max-Age=60" in browser.lines[0]
-
-    def test_is_short_lived(self, clock: t.Callable[[float], None]) -> None:
-        """An answer that was left lying is worth nothing."""
-        browser = Browser()
-        browser.do(lambda q, r: browser.flows.hand_over(q, r, self.ANSWER))
-        clock(300)
-        assert browser.flows.handed_over(browser.request()) == {}
-
-    def test_a_long_code_fits(self) -> None:
-        """A code as long as Entra's longest fits what a browser keeps."""
-        browser = Browser()
-        answer = {"code": secrets.token_urlsafe(1500), "state": "s" * 22}
-        browser.do(lambda q, r: browser.flows.hand_over(q, r, answer))
-        assert browser.size() < 4096
-        assert browser.flows.handed_over(browser.request()) == answer

@@ -1,4 +1,4 @@
-"""What keeps a browser from going round: counted rounds, and pauses."""
+"""The loop guard: counted rounds of one browser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.jar import clock as clock
 def count(browser: Browser, key: str, target: str = "/") -> None:
     """Let a sign-in for a page's demand be completed."""
     page = page_name(target)
-    browser.do(lambda q, r: browser.limits.count_round(q, r, key, page))
+    browser.do(lambda q, r: browser.loops.count_round(q, r, key, page))
 
 
 class TestRounds:
@@ -21,9 +21,9 @@ class TestRounds:
         """Each completed sign-in for a demand counts for that demand only."""
         browser = Browser()
         for number in range(4):
-            assert browser.limits.rounds(browser.request(), "demand") == number
+            assert browser.loops.rounds(browser.request(), "demand") == number
             count(browser, "demand")
-        assert browser.limits.rounds(browser.request(), "other") == 0
+        assert browser.loops.rounds(browser.request(), "other") == 0
 
     def test_forgets_after_the_window(self, clock: t.Callable[[float], None]) -> None:
         """Rounds count within the window, each for itself."""
@@ -32,9 +32,9 @@ class TestRounds:
         clock(200)
         count(browser, "demand")
         clock(150)
-        assert browser.limits.rounds(browser.request(), "demand") == 1
+        assert browser.loops.rounds(browser.request(), "demand") == 1
         clock(1000)
-        assert browser.limits.rounds(browser.request(), "demand") == 0
+        assert browser.loops.rounds(browser.request(), "demand") == 0
 
     def test_stays_small(self) -> None:
         """However many demands there are, the cookie holds the latest few."""
@@ -42,14 +42,14 @@ class TestRounds:
         for number in range(100):
             count(browser, f"{number:012}")
         assert browser.size() < 512
-        assert browser.limits.rounds(browser.request(), "000000000099") == 1
-        assert browser.limits.rounds(browser.request(), "000000000000") == 0
+        assert browser.loops.rounds(browser.request(), "000000000099") == 1
+        assert browser.loops.rounds(browser.request(), "000000000000") == 0
 
     def test_forgotten(self) -> None:
         """Signing out starts the count anew."""
         browser = Browser()
         count(browser, "demand")
-        browser.do(browser.limits.forget_rounds)
+        browser.do(browser.loops.forget)
         assert browser.kept == {}
 
     def test_settled(self) -> None:
@@ -58,34 +58,12 @@ class TestRounds:
         here = current_target(browser.request())
         for key, target in (("one", here), ("two", "/elsewhere"), ("three", here)):
             count(browser, key, target)
-        browser.do(browser.limits.settle)
-        counts = [browser.limits.rounds(browser.request(), k) for k in ("one", "two")]
+        browser.do(browser.loops.settle)
+        counts = [browser.loops.rounds(browser.request(), k) for k in ("one", "two")]
         assert counts == [0, 1]
 
     def test_cannot_be_made_up(self) -> None:
         """A count that we did not sign is no count."""
         browser = Browser()
         browser.kept["__Host-msal_loops"] = '{"demand":[9999999999]}'
-        assert browser.limits.rounds(browser.request(), "demand") == 0
-
-
-class TestPause:
-    def test_counts_down(self, clock: t.Callable[[float], None]) -> None:
-        """The pause that was asked for is known until it is over."""
-        browser = Browser()
-        assert browser.limits.pause(browser.request()) == (0, 0)
-        browser.do(lambda q, r: browser.limits.set_pause(q, r, 30, 503))
-        clock(10)
-        left, status = browser.limits.pause(browser.request())
-        assert 19 <= left <= 20
-        assert status == 503
-        clock(21)
-        assert browser.limits.pause(browser.request())[0] == 0
-        clock(5000)
-        assert browser.limits.pause(browser.request())[0] == 0
-
-    def test_cannot_be_made_up(self) -> None:
-        """Nobody can lock a browser out with a cookie that we did not sign."""
-        browser = Browser()
-        browser.kept["__Host-msal_not_before"] = "9999999999"
-        assert browser.limits.pause(browser.request()) == (0, 0)
+        assert browser.loops.rounds(browser.request(), "demand") == 0

@@ -16,7 +16,6 @@ from flask_msal_errors.signin.flow_cookies import Flow
 from flask_msal_errors.signin.response import check_demands
 from flask_msal_errors.signin.response import proofs_of
 from flask_msal_errors.signin.response import refusal
-from flask_msal_errors.signin.response import scopes_of
 
 SCOPES = ["openid", "api://a/Mail.Read", "profile", "offline_access"]
 
@@ -25,9 +24,9 @@ def flow(**demand: t.Any) -> Flow:
     return Flow({"scope": SCOPES}, "/target", "page", "key", Demand(**demand))
 
 
-def test_scopes_of() -> None:
+def test_scopes() -> None:
     """Only those that somebody asked for."""
-    assert scopes_of(flow()) == ("api://a/Mail.Read",)
+    assert flow().scopes == ("api://a/Mail.Read",)
 
 
 @pytest.mark.parametrize(

@@ -498,9 +498,9 @@ class TestEnd:
         live = start()
         person.visit(live.url + "/me")
         session_id = live.session_id(person)
-        signin = live.app.extensions["flask_msal_errors"].signin
+        client = live.app.extensions["flask_msal_errors"].client
         entra.unavailable(target="discovery")
-        signin._client._provider._built = None
+        client._provider._built = None
         page = person.get(live.url + "/auth/logout")
         shown = person.visit(live.url + "/auth/logout", {"token": _token(page)})
         assert shown.url == live.url + "/auth/signed-out"
@@ -512,8 +512,8 @@ class TestEnd:
         self, live: LiveApp, entra: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A provider that has no such place is not gone to."""
-        signin = live.app.extensions["flask_msal_errors"].signin
-        monkeypatch.setattr(signin._client, "end_session_endpoint", lambda: None)
+        client = live.app.extensions["flask_msal_errors"].client
+        monkeypatch.setattr(client, "end_session_endpoint", lambda: None)
         person = entra.person()
         person.visit(live.url + "/me")
         answer = person.get(self.logout_link(live, person))

@@ -22,9 +22,13 @@ from flask_msal_errors.http.cookies import Signer
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.signin import flow_cookies
 from flask_msal_errors.signin import loops
+from flask_msal_errors.signin import pauses
+from flask_msal_errors.signin.completed import CompletedFlows
 from flask_msal_errors.signin.flow_cookies import Flow
-from flask_msal_errors.signin.flow_cookies import Flows
-from flask_msal_errors.signin.loops import Limits
+from flask_msal_errors.signin.flow_cookies import FlowCookies
+from flask_msal_errors.signin.form_post import FormPost
+from flask_msal_errors.signin.loops import Loops
+from flask_msal_errors.signin.pauses import Pauses
 
 
 class Entries:
@@ -64,8 +68,12 @@ class Browser:
         store: t.Any = self.store
         records: t.Any = types.SimpleNamespace(attach=lambda *_: True)
         self.records = records
-        self.flows = Flows(settings, Cookies(self.signer), store, records)
-        self.limits = Limits(settings, Cookies(self.signer))
+        jar = Cookies(self.signer)
+        completed = CompletedFlows(settings, self.signer, store)
+        self.flows = FlowCookies(settings, jar, store, records, completed)
+        self.form_post = FormPost(settings, jar, store, self.flows)
+        self.loops = Loops(settings, jar)
+        self.pauses = Pauses(jar, records)
         self.base = base
         self.kept: dict[str, str] = {}
         self.lines: list[str] = []
@@ -117,6 +125,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[float], None]:
     monkeypatch.setattr(cookies, "time", Clock)
     monkeypatch.setattr(flow_cookies, "time", Clock)
     monkeypatch.setattr(loops, "time", Clock)
+    monkeypatch.setattr(pauses, "time", Clock)
     monkeypatch.setattr(
         TimestampSigner, "get_timestamp", lambda self: int(Clock.time())
     )

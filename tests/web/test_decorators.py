@@ -733,7 +733,7 @@ class TestPrograms:
 
 def offline_target(offline: Offline, client: FlaskClient, state: str) -> str:
     """Where a sign-in that was begun would lead."""
-    flows = offline.app.extensions["flask_msal_errors"].signin._flows
+    flows = offline.app.extensions["flask_msal_errors"].signin.flows
     with client:
         client.get("/nothing")
         return str(flows.find(request, state).target)

@@ -220,8 +220,8 @@ class TestOverriding:
         )
         with app.test_request_context("/"):
             plain = {
-                "kept": lambda: pages.kept(redirect("/sign-in")),
-                "leaving": lambda: pages.leaving(redirect("/sign-out")),
+                "kept": lambda: pages.onward("kept", redirect("/sign-in"), 401),
+                "leaving": lambda: pages.onward("leaving", redirect("/sign-out"), 200),
                 "resume": lambda: pages.resume("/form", "ticket"),
             }
             text = plain[name]().get_data(as_text=True) if name in plain else ""

@@ -298,10 +298,10 @@ class TestUsedAlready:
     ) -> None:
         """A sign-in left open for too long starts again with one click."""
         person, answer = self.paused(live, entra)
-        settings = live.app.extensions["flask_msal_errors"].settings
-        object.__setattr__(settings, "flow_lifetime", -1000)
-        page = person.visit(answer)
-        object.__setattr__(settings, "flow_lifetime", 3600)
+        flows = live.app.extensions["flask_msal_errors"].signin.flows
+        with monkeypatch.context() as patch:
+            patch.setattr(flows, "_lifetime", -1000)
+            page = person.visit(answer)
         assert page.status_code == 400
         assert "This sign-in took too long" in page.text
         again = urllib.parse.urljoin(page.url, actions(page)["Sign in again"])

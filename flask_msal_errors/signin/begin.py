@@ -1,0 +1,128 @@
+"""The way to the identity provider, for exactly what is missing."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import redirect
+from flask import url_for
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from .. import signals
+from ..errors import AccessDenied
+from ..errors import MsalAuthError
+from ..errors import ReauthenticationLoop
+from ..errors import TokenError
+from ..http.navigation import no_store
+from ..protocol.demand import Demand
+from ..provider.client import Client
+from ..settings import Settings
+from ..user import SignedIn
+from ..user import signed_in
+from . import b2c
+from .flow_cookies import Flow
+from .flow_cookies import FlowCookies
+from .loops import Loops
+from .loops import page_name
+from .pauses import Pauses
+
+#: Who refuses in a loop, by the reason that came back; else the identity provider.
+_PARTIES = {"challenge": "API", "not_signed_in": "session"}
+
+
+class SignInStart:
+    """Sends people to the identity provider."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Client,
+        user_flows: b2c.UserFlows,
+        flows: FlowCookies,
+        loops: Loops,
+        pauses: Pauses,
+    ) -> None:
+        self._settings = settings
+        self._acrs_claim = settings.acrs_claim
+        self._client = client
+        self._user_flows = user_flows
+        self._flows = flows
+        self._loops = loops
+        self._pauses = pauses
+
+    def begin(
+        self,
+        request: Request,
+        demand: Demand,
+        target: str,
+        *,
+        page: str | None = None,
+        refused: TokenError | None = None,
+        hint: str | None = None,
+    ) -> Response:
+        """Redirect the user to the identity provider.
+
+        :param target: where they come back to, a path of this origin.
+        :param page: the page that demands it, if they come back to another.
+        :param refused: the error that made this necessary: evidence for a dead end.
+        :param hint: user name of the account to sign in with.
+        :raises ReauthenticationLoop: the same was asked too often already.
+        :raises AccessDenied: a policy blocks the user, and trying did not help.
+        :raises Throttled: the token endpoint asked for a pause.
+        """
+        person = signed_in()
+        account = person.user.digest if person else None
+        key = demand.key(account or "anonymous")
+        flow = Flow({}, target, page_name(page or target), key, demand, account)
+        try:
+            self._pauses.check(request, person)
+            self._check_dead_ends(request, flow, refused)
+            parameters = self._parameters(demand, person, hint)
+            client = self._user_flows.get(demand.reason, self._client)
+            scopes = demand.scopes or self._settings.scopes
+            claims = demand.request(self._acrs_claim)
+            flow.msal.update(client.begin(scopes, claims, **parameters))
+        except MsalAuthError as error:
+            error.target = target
+            raise
+        response = no_store(redirect(flow.msal.pop("auth_uri")))
+        # MSAL would check max_age itself, and print all claims into its exception.
+        flow.msal.pop("max_age", None)
+        signals.log("sign_in_begun", reason=demand.reason, error=refused)
+        handle = person.handle if person else None
+        return self._flows.keep(request, response, flow, handle)
+
+    def _parameters(
+        self, demand: Demand, person: SignedIn | None, hint: str | None
+    ) -> dict[str, t.Any]:
+        """Return the parameters of the authorization request beside the claims."""
+        settings = self._settings
+        parameters: dict[str, t.Any] = {
+            "redirect_uri": settings.redirect_uri
+            or url_for("msal.callback", _external=True),
+            "max_age": demand.max_age,
+            "response_mode": settings.response_mode,
+            **b2c.PARAMETERS.get(demand.reason, {}),
+        }
+        if person is not None and not hint:
+            hint = person.user.claims.get("login_hint") or person.user.username
+        if person is None and not hint and demand.reason not in self._user_flows:
+            first = {"prompt": settings.prompt, "domain_hint": settings.domain_hint}
+            return {**parameters, **first}
+        return {**parameters, "login_hint": hint or None}
+
+    def _check_dead_ends(
+        self, request: Request, flow: Flow, refused: TokenError | None
+    ) -> None:
+        key = flow.demand_key
+        if flow.demand.reason == "message_only" and self._loops.rounds(request, key):
+            raise AccessDenied(result=refused.result if refused else None)
+        if self._loops.is_loop(request, key, flow.page):
+            error = ReauthenticationLoop(
+                party=_PARTIES.get(flow.demand.reason, "identity provider"),
+                codes=refused.codes if refused else (),
+                correlation_id=refused.correlation_id if refused else "",
+            )
+            signals.log("sign_in_failed", error=error)
+            raise error

@@ -1,0 +1,174 @@
+"""The way back from the identity provider.
+
+Owns the order of things: nothing of the session or the record changes before the ID
+token, tenant and account are accepted.
+"""
+
+from __future__ import annotations
+
+import logging
+import typing as t
+
+from flask import after_this_request
+from flask import current_app
+from flask import redirect
+from flask import session
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from .. import signals
+from ..errors import MsalAuthError
+from ..errors import ServiceUnavailable
+from ..errors import Throttled
+from ..http.navigation import home
+from ..http.navigation import no_store
+from ..protocol.demand import Demand
+from ..provider.client import Client
+from ..session.access_tokens import Live
+from ..session.msal_caches import Caches
+from ..session.record import Record
+from ..session.record import Records
+from ..session.sid_index import Sids
+from ..settings import Settings
+from ..storage.interface import lives
+from ..user import SignedIn
+from ..user import User
+from ..user import remember
+from ..user import renew_id
+from ..user import signed_in
+from . import b2c
+from . import response
+from .begin import SignInStart
+from .completed import CompletedFlows
+from .flow_cookies import Flow
+from .flow_cookies import FlowCookies
+from .loops import Loops
+from .pauses import Pauses
+
+logger = logging.getLogger("flask_msal_errors")
+
+
+class SignInCompletion:
+    """Takes people back with the identity provider's answers."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        client: Client,
+        user_flows: b2c.UserFlows,
+        flows: FlowCookies,
+        completed: CompletedFlows,
+        loops: Loops,
+        pauses: Pauses,
+        start: SignInStart,
+        records: Records,
+        access_tokens: Live,
+        sid_index: Sids,
+    ) -> None:
+        self._acrs_claim = settings.acrs_claim
+        self._client = client
+        self._user_flows = user_flows
+        self._flows = flows
+        self._completed = completed
+        self._loops = loops
+        self._pauses = pauses
+        self._start = start
+        self._records = records
+        self._access_tokens = access_tokens
+        self._sid_index = sid_index
+
+    def complete(self, request: Request, answer: dict[str, str]) -> Response:
+        """Redirect the user to where they were, signed in.
+
+        :param answer: the parameters at the redirect URI.
+        :raises FlowDone: another request completed this sign-in.
+        :raises SignInError: the answer is not acceptable.
+        :raises TokenError: the identity provider refused. Never redirects by itself.
+        """
+        flow = self._flows.find(request, answer.get("state", ""))
+        state = flow.msal["state"]
+        after_this_request(lambda r: self._flows.forget(request, r, state))
+        if "error" in answer:
+            is_signed_in = signed_in() is not None
+            way = b2c.after_error(flow, answer, self._user_flows, is_signed_in)
+            if way is not None:
+                return self._go_on(request, flow, way)
+        is_sign_in = flow.demand.reason not in self._user_flows
+        with self._completed.once(state, flow.target):
+            claims, caches = self._redeem(request, flow, answer)
+            if is_sign_in:
+                self._accept(flow, claims, caches)
+        if is_sign_in:
+            return self._back(request, flow, User(claims))
+        way = b2c.after_success(flow, is_signed_in=signed_in() is not None)
+        return self._go_on(request, flow, way)
+
+    def _redeem(
+        self, request: Request, flow: Flow, answer: dict[str, str]
+    ) -> tuple[dict[str, t.Any], Caches]:
+        """Return validated claims, and tokens; nothing is kept of them yet."""
+        client = self._user_flows.get(flow.demand.reason, self._client)
+        try:
+            if "error" in answer:
+                raise response.refusal(answer, flow)
+            self._pauses.check(request, signed_in())
+            _, claims, caches = client.redeem(flow.msal, answer)
+            response.check_account(flow, User(claims))
+            response.check_demands(flow, claims, self._acrs_claim)
+        except MsalAuthError as error:
+            error.target = flow.target
+            self._after_failure(request, error)
+            raise
+        return claims, caches
+
+    def _after_failure(self, request: Request, error: MsalAuthError) -> None:
+        signals.emit(signals.sign_in_failed, error=error)
+        if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
+            pause = error.retry_after, error.status
+            after_this_request(lambda r: self._pauses.keep(request, r, *pause))
+
+    def _accept(self, flow: Flow, claims: dict[str, t.Any], caches: Caches) -> None:
+        """Make the session the user's, under a new id."""
+        person = signed_in()
+        if person is not None and not lives(current_app, session):
+            # It ended meanwhile, and leaves nothing behind.
+            session.clear()
+            person = None
+        proofs = response.proofs_of(flow, claims, self._acrs_claim)
+        handle = self._keep(person, caches, proofs)
+        if person and person.user.claims.get("sid") != claims.get("sid"):
+            self._sid_index.forget(person)
+        remember(handle, claims, self._records.lifetime.total_seconds())
+        renew_id()
+
+    def _keep(
+        self, person: SignedIn | None, caches: Caches, proofs: dict[str, int]
+    ) -> str:
+        """Keep tokens and proofs; return the handle of their record."""
+        if person is not None:
+            with self._access_tokens.changing(person.handle) as record:
+                caches.merge_into(record)
+                record.proofs = {**record.proofs, **proofs}
+            # The store may have dropped the record before the session.
+            if self._records.load(person.handle).tokens:
+                return person.handle
+        record = Record(proofs=proofs)
+        caches.merge_into(record)
+        return self._access_tokens.create(record)
+
+    def _back(self, request: Request, flow: Flow, user: User) -> Response:
+        is_first = flow.account is None
+        happened = signals.signed_in if is_first else signals.reauthenticated
+        signals.emit(happened, user=user, reason=flow.demand.reason)
+        way = no_store(redirect(flow.target))
+        # Whoever is signed in and signs in again without need does so on purpose.
+        if is_first or flow.demand.reason not in b2c.VOLUNTARY:
+            self._loops.count_round(request, way, flow.demand_key, flow.page)
+        return way
+
+    def _go_on(self, request: Request, flow: Flow, way: Demand | str) -> Response:
+        """Go where B2C's user flows lead: to another sign-in, or to a path."""
+        if isinstance(way, Demand):
+            return self._start.begin(request, way, flow.target)
+        return no_store(redirect(way or home(request)))

@@ -1,0 +1,59 @@
+"""Marks of completed sign-ins: a second click finds its way instead of an error."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import hashlib
+from datetime import timedelta
+
+from ..http.cookies import Signer
+from ..settings import Settings
+from ..storage.store import Store
+
+
+class FlowDone(Exception):
+    """A callback was opened once more: its sign-in is completed already."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__("completed already")
+        self.target = target
+
+
+class CompletedFlows:
+    """The marks, in the session store, by the ``state`` of their flows."""
+
+    def __init__(self, settings: Settings, signer: Signer, store: Store) -> None:
+        self._settings = settings
+        self._signer = signer
+        self._store = store
+
+    @contextlib.contextmanager
+    def once(self, state: str, target: str) -> cabc.Iterator[None]:
+        """Complete a flow once, however many tabs or clicks bring its answer.
+
+        :param target: where the user comes back to.
+        :raises FlowDone: another request completed it.
+        """
+        timeout = self._settings.http_timeout
+        # The holder asks for discovery, a token and keys: to connect, and to answer.
+        with self._store.lock(_key(state), timeout * 6 + 5, wait=timeout):
+            self.check(state)
+            yield
+            entry = {"sealed": self._signer.seal(target)}
+            lifetime = timedelta(seconds=self._settings.flow_lifetime)
+            self._store.write(_key(state), entry, lifetime)
+
+    def check(self, state: str) -> None:
+        """See that a flow is not completed.
+
+        :raises FlowDone: it is.
+        """
+        sealed = (self._store.read(_key(state)) or {}).get("sealed", "")
+        target = self._signer.unseal(str(sealed), self._settings.flow_lifetime)
+        if target:
+            raise FlowDone(str(target))
+
+
+def _key(state: str) -> str:
+    return f"done-{hashlib.sha256(state.encode()).hexdigest()}"

@@ -1,0 +1,76 @@
+"""The cross-site post of ``form_post``, turned into a GET of this site.
+
+Owns the cookie that carries the answer over. The post comes without the Lax session
+cookie: it must not touch the session, or the browser would get a new one in place of
+its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import typing as t
+from datetime import timedelta
+
+from flask import redirect
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from ..http.cookies import Cookies
+from ..http.cookies import Expired
+from ..http.navigation import no_store
+from ..settings import Settings
+from ..storage.store import Store
+from .flow_cookies import FlowCookies
+
+_ANSWER = "answer"
+#: Seconds from the post to its GET.
+_LIFETIME = 60
+#: Browsers take cookies of 4,096 bytes with name and attributes (RFC 6265 §6.1).
+_LONGEST = 3800
+
+
+class FormPost:
+    """Hands posted answers over; the code never shows in a URL, log or history."""
+
+    def __init__(
+        self, settings: Settings, cookies: Cookies, store: Store, flows: FlowCookies
+    ) -> None:
+        self.is_expected = settings.response_mode == "form_post"
+        """Whether the identity provider answers with ``form_post``."""
+        self._cookies = cookies
+        self._signer = cookies.signer
+        self._store = store
+        self._flows = flows
+
+    def hand_over(
+        self, request: Request, answer: dict[str, str], location: str
+    ) -> Response:
+        """Redirect to ``location``, with the answer in an encrypted cookie.
+
+        :raises FlowDone: the sign-in was completed before.
+        :raises StateMismatch: this browser started no such flow.
+        """
+        self._flows.find(request, answer.get("state", ""))
+        value: t.Any = self._signer.seal(answer)
+        if len(_ANSWER) + len(self._signer.dumps(_ANSWER, value)) > _LONGEST:
+            key = f"answer-{hashlib.sha256(answer['state'].encode()).hexdigest()}"
+            self._store.write(key, {"sealed": value}, timedelta(seconds=_LIFETIME))
+            value = [key]
+        response = no_store(redirect(location, 303))
+        self._cookies.set(request, response, _ANSWER, value, lifetime=_LIFETIME)
+        return response
+
+    def handed_over(self, request: Request) -> dict[str, str]:
+        """Return the answer that :meth:`hand_over` carried here, or an empty one."""
+        try:
+            value = self._cookies.get(request, _ANSWER, _LIFETIME)
+        except Expired:
+            return {}
+        if isinstance(value, list):
+            value = (self._store.take(value[0]) or {}).get("sealed")
+        answer = self._signer.unseal(str(value), _LIFETIME)
+        return t.cast("dict[str, str]", answer or {})
+
+    def forget(self, request: Request, response: Response) -> Response:
+        """Drop the answer that was handed over."""
+        return self._cookies.delete(request, response, _ANSWER)

@@ -1,0 +1,24 @@
+"""Renewal of a session's lifetime while its user keeps coming back."""
+
+from __future__ import annotations
+
+from ..session.record import Records
+from ..session.sid_index import Sids
+from ..user import remember
+from ..user import signed_in
+
+
+class Renewal:
+    """Gives record and session their full lifetime again."""
+
+    def __init__(self, records: Records, sid_index: Sids) -> None:
+        self._records = records
+        self._sid_index = sid_index
+
+    def renew(self) -> None:
+        """Renew the record of this request's session, and the session with it."""
+        person = signed_in()
+        if person is not None and self._records.renew(person.handle):
+            lifetime = self._records.lifetime.total_seconds()
+            remember(person.handle, person.user.claims, lifetime)
+            self._sid_index.note()
