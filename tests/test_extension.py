@@ -336,8 +336,8 @@ class TestDefaultAnswers:
         with app.test_request_context("/", headers=headers):
             ticket = links.ticket(link.partition("ticket=")[2])
         assert ticket.target == "/raise?a=b"
-        assert ticket.missing.scopes == ("Mail.Read",)
-        assert ticket.missing.claims == missing.claims
+        assert ticket.demand.scopes == ("Mail.Read",)
+        assert ticket.demand.claims.to_json() == missing.claims
 
 
 class TestOverriding:

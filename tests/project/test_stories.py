@@ -31,12 +31,12 @@ class Most(t.NamedTuple):
 #: refresh, 217 in 32 modules for a refusal (claims parsed 8 times), 165 for a callback,
 #: 128 for a form.
 LIMITS = {
-    "page": Most(26),
+    "page": Most(24),
     "cached_token": Most(41),
     "refresh": Most(115),
-    "refusal": Most(215, modules=36, packages=9, claims=8),
-    "callback": Most(166),
-    "form": Most(129),
+    "refusal": Most(204, modules=37, packages=9, claims=8),
+    "callback": Most(132),
+    "form": Most(118),
 }
 
 
