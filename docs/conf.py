@@ -19,7 +19,8 @@ copyright = author
 release = importlib.metadata.version("flask-msal-errors")
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
-extensions += ["codes", "commands", "keys", "packages", "sequence", "tables"]
+extensions += ["codes", "commands", "keys", "packages", "sequence", "switches"]
+extensions += ["tables"]
 exclude_patterns = ["_build", "_ext", "benchmarks", "examples"]
 highlight_language = "python"
 # Quotes are part of what is to be typed.

@@ -10,7 +10,7 @@ import threading
 import typing as t
 
 from . import Emulator
-from .control.endpoint import FIELDS
+from .control.switches import help_lines
 
 _TEXT = """\
 A local Microsoft Entra is running; Ctrl-C ends it.
@@ -74,13 +74,10 @@ def facts(entra: Emulator) -> dict[str, t.Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    switches = "\n".join(
-        f"  {name:17} {', '.join(fields)}".rstrip() for name, fields in FIELDS.items()
-    )
     parser = argparse.ArgumentParser(
         prog="python -m flask_msal_errors.testing",
         description="A local Microsoft Entra with an API: for tests only.",
-        epilog=_HELP + switches,
+        epilog=_HELP + "\n".join(help_lines()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import flask
 from flask import Blueprint
 from flask import Flask
@@ -54,9 +56,16 @@ def build(tenant: Tenant, *blueprints: Blueprint) -> Flask:
         if kind in ("authorize", "page", "logout", "panel"):
             _page_headers(response)
         _record(tenant, kind, response)
+        response.date = _clock(tenant)
         return tenant.faults.after(kind, response)
 
     return app
+
+
+def _clock(tenant: Tenant) -> datetime.datetime:
+    """Return the time by Entra's clock, which may be fast or slow."""
+    skew = datetime.timedelta(seconds=tenant.settings.clock_skew)
+    return datetime.datetime.now(datetime.timezone.utc) + skew
 
 
 def _page_headers(response: Response) -> None:

@@ -13,21 +13,22 @@ import typing as t
 
 from . import app
 from .browser.person import Person
+from .control.switches import Switches
 from .entra import authorities
 from .entra.model import Call
 from .entra.tenant import Tenant
 from .kit.addresses import Addresses
 from .kit.certificates import ServerFiles
 from .kit.certificates import write_server_files
-from .kit.requests_log import Witness
+from .kit.requests_log import RequestsLog
 from .kit.server import Server
-from .kit.test_client import Visits
+from .kit.test_client import AppClients
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-class Emulator(Visits, Witness, Addresses):
+class Emulator(AppClients, RequestsLog, Addresses, Switches):
     """A local Microsoft Entra tenant with a Graph-like API, over real sockets.
 
     >>> with Emulator() as entra:
@@ -126,7 +127,7 @@ class Emulator(Visits, Witness, Addresses):
     def reset(self) -> None:
         """Go back to the start: users, policies, faults, counters, sessions, tokens."""
         self._seats.clear()
-        self.tenant.reset()
+        super().reset()
 
     def config(self, kind: str = "entra", **overrides: t.Any) -> dict[str, t.Any]:
         """Return the ``MSAL_*`` settings of a Flask app that signs in here.

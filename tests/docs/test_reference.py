@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import collections.abc as cabc
 import contextlib
+import importlib
 import inspect
 import re
 import subprocess
@@ -24,6 +25,7 @@ from flask_msal_errors import MsalAuth
 from flask_msal_errors import errors
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from flask_msal_errors.testing.declaration import SWITCHES
 from support.docexamples import BLOCK
 from support.liveapp import LiveApp
 from support.liveapp import Start
@@ -84,12 +86,16 @@ class TestTestKit:
         names["test_revoked_session"](entra, next(urls))
         urls.close()
 
-    def test_switches(self) -> None:
-        """Every switch that the table names is one."""
-        table = text_of("testing.rst").partition("What can happen")[2]
-        named = re.findall(r"``(\w+)``", table.partition("All of them")[0])
-        assert len(named) > 10
-        assert [name for name in named if not hasattr(Emulator, name)] == []
+    def test_switches(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The page has every switch, with its meaning, fields and values."""
+        monkeypatch.syspath_prepend(DOCS / "_ext")
+        written = importlib.import_module("switches").written().replace("\\", "")
+        assert ".. msal-switches::" in text_of("testing.rst")
+        for name, switch in SWITCHES.items():
+            assert f"* - ``{name}``\n" in written and hasattr(Emulator, name)
+            assert switch.sentence in written
+            for field in switch.fields:
+                assert f"``{field.name}``: {field.values.words}" in written
 
 
 def classes() -> set[str]:

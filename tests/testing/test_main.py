@@ -16,7 +16,7 @@ import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import __main__ as program
-from flask_msal_errors.testing.control.endpoint import FIELDS
+from flask_msal_errors.testing.declaration import SWITCHES
 
 
 def run(folder: pathlib.Path, *arguments: str) -> subprocess.Popen[str]:
@@ -138,7 +138,8 @@ class TestProgram:
         named = set(re.findall(r"--[a-z-]+", text))
         assert {"--port", "--pages-port", "--https-pages", "--host"} <= named
         assert {"--listen", "--person", "--redirect-uri", "--json"} <= named
-        for switch, fields in FIELDS.items():
+        for switch, declared in SWITCHES.items():
+            fields = [field.name for field in declared.fields]
             assert re.search(rf"^  {switch} *{', '.join(fields)}$", text, re.M)
 
 

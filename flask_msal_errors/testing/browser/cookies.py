@@ -33,7 +33,10 @@ class Cookie:
 
 
 class CookieJar:
-    """A browser's cookies for hosts (no ``Domain`` attribute: localhost has none)."""
+    """A browser's cookies, each for the host that set it.
+
+    A ``Domain`` that is foreign to the host is refused; its own stays with the host.
+    """
 
     def __init__(self) -> None:
         self._cookies: dict[tuple[str, str, str], Cookie] = {}
@@ -55,6 +58,9 @@ class CookieJar:
         site = str(morsel["samesite"]).lower()
         named = str(morsel["path"])
         path = named if named.startswith("/") else _default_path(parts.path)
+        domain = str(morsel["domain"]).lower().removeprefix(".")
+        if domain and host != domain and not host.endswith(f".{domain}"):
+            return
         if (secure or site == "none") and not (secure and trusted):
             return
         # The prefixes want https itself, also on localhost.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html.parser
+import re
 import urllib.parse
 
 
@@ -17,12 +18,21 @@ class Form:
     buttons: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
+#: HTML standard, "shared declarative refresh steps": case does not matter.
+_REFRESH = re.compile(
+    r"\s*[0-2]\s*[;,]\s*(?:url\s*=\s*|(?!url\s*=))(?P<quote>['\"]?)(?P<url>[^'\"]+)(?P=quote)\s*",
+    re.IGNORECASE,
+)
+
+
 def refresh_target(url: str, content: str) -> str | None:
-    """Where a ``Refresh`` of the page at ``url`` leads, if it does so at once."""
-    delay, _, target = content.partition(";")
-    target = target.strip().removeprefix("url=")
-    soon = delay.strip() in ("0", "1", "2") and target
-    return urllib.parse.urljoin(url, target) if soon else None
+    """Return where a ``Refresh`` of the page at ``url`` leads, if it does so at once.
+
+    >>> refresh_target("http://localhost/a/b", "0; URL='c'")
+    'http://localhost/a/c'
+    """
+    found = _REFRESH.fullmatch(content)
+    return urllib.parse.urljoin(url, found["url"].strip()) if found else None
 
 
 class Page(html.parser.HTMLParser):

@@ -1,4 +1,4 @@
-"""Switches for bad luck: endpoints that throttle, fail, dawdle or talk nonsense."""
+"""Switches for faults: endpoints that throttle, fail, are slow or send bad JSON."""
 
 from __future__ import annotations
 
@@ -6,22 +6,39 @@ import collections
 import collections.abc as cabc
 import time
 
+from ..declaration import FAULTS
+from ..declaration import WRITTEN
+from ..declaration import switch
 from ..entra.faults import Delay
 from ..entra.faults import Outage
 from ..entra.faults import RetryAfter
 from ..entra.faults import Script
 from ..entra.faults import Scripted
-from ..entra.tenant import Tenant
+from ..entra.tenant import OfTenant
+from ..values import Choice
+from ..values import Flag
+from ..values import Number
+from ..values import Object
 
 TARGETS = ("token", "api", "discovery", "jwks")
 
 
-class Troubles:
-    """What can go wrong with a tenant's answers, until it is cleared."""
+_TARGET = Choice(names=TARGETS)
+_RETRY_AFTER = Choice(names=("seconds", "date"), optional=True)
 
-    def __init__(self, tenant: Tenant) -> None:
-        self.tenant = tenant
 
+class FaultsApi(OfTenant):
+    """Switches for faults, which last until they are cleared."""
+
+    @switch(
+        FAULTS,
+        "Throttle (429)",
+        "Throttle",
+        target=_TARGET,
+        seconds=Number(),
+        plain=Flag(label="plain text, no JSON"),
+        retry_after=_RETRY_AFTER,
+    )
     def throttle(
         self,
         seconds: float = 30,
@@ -40,6 +57,14 @@ class Troubles:
         """
         self._outage(429, seconds, plain, retry_after, target)
 
+    @switch(
+        FAULTS,
+        "Unavailable (503)",
+        "Take down",
+        target=_TARGET,
+        seconds=Number(),
+        retry_after=_RETRY_AFTER,
+    )
     def unavailable(
         self,
         seconds: float = 30,
@@ -47,7 +72,10 @@ class Troubles:
         retry_after: RetryAfter = None,
         target: str = "token",
     ) -> None:
-        """Answer 503 from now on, for some seconds; parameters as ``throttle`` has."""
+        """Answer 503 from now on, for some seconds.
+
+        :param seconds: as ``throttle`` has, ``retry_after`` and ``target`` too.
+        """
         self._outage(503, seconds, False, retry_after, target)
 
     def _outage(
@@ -61,25 +89,44 @@ class Troubles:
         outage = Outage(status, time.time() + seconds, plain, retry_after)
         self.tenant.faults.outages[_known(target)] = outage
 
+    @switch(
+        FAULTS,
+        "Slow",
+        "Slow down",
+        target=_TARGET,
+        seconds=Number(high=60),
+        drip=Flag(label="byte by byte"),
+    )
     def slow(
-        self, delay: float = 1.0, target: str = "token", *, drip: bool = False
+        self, seconds: float = 1.0, target: str = "token", *, drip: bool = False
     ) -> None:
-        """Answer late until ``clear_faults``.
+        """Answer late until faults are cleared.
 
-        :param delay: seconds.
+        :param seconds: how long each answer takes.
         :param target: as ``throttle`` has.
         :param drip: send byte after byte over that time.
         """
-        self.tenant.faults.delays[_known(target)] = Delay(delay, drip)
+        self.tenant.faults.delays[_known(target)] = Delay(seconds, drip)
 
+    @switch(FAULTS, "Broken JSON", "Break", target=_TARGET)
     def broken(self, target: str = "token") -> None:
-        """Answer 200 with JSON that breaks off, until ``clear_faults``."""
+        """Answer 200 with JSON that breaks off, until faults are cleared."""
         self.tenant.faults.broken.add(_known(target))
 
+    @switch(FAULTS, "Loop detected", "Detect a loop")
     def loop(self) -> None:
-        """Answer every refresh with 50196, loop detected, until ``clear_faults``."""
+        """Answer every refresh with 50196, loop detected, until faults are cleared."""
         self.tenant.faults.loop = True
 
+    @switch(
+        WRITTEN,
+        "Scripted answers",
+        "Fail next",
+        answer=Object(),
+        target=_TARGET,
+        status=Number(unit="", low=200, high=599, whole=True),
+        times=Number(unit="", low=1, high=1000, whole=True),
+    )
     def fail_next(
         self,
         answer: Scripted,
@@ -103,6 +150,7 @@ class Troubles:
         )
         queue.append(script)
 
+    @switch(FAULTS, "Clear faults")
     def clear_faults(self) -> None:
         """End every fault and forged ID token; policies and users stay."""
         with self.tenant.lock:
@@ -111,6 +159,5 @@ class Troubles:
 
 
 def _known(target: str) -> str:
-    if target not in TARGETS:
-        raise ValueError(f"target is one of {', '.join(TARGETS)}")
+    _TARGET.check("target", target)
     return target

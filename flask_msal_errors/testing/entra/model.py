@@ -1,12 +1,11 @@
-"""The things a tenant is made of: users, sign-ins, grants, policies, settings.
+"""The things a tenant is made of: users, sign-ins, grants, policies.
 
-Plain data; ``state`` holds it and ``rules`` judges it.
+Plain data; ``tenant`` holds it and ``rules`` judges it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 
 from .claims import Wanted
 
@@ -170,24 +169,3 @@ class Call:
     form: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     query: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
     headers: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
-
-
-@dataclasses.dataclass
-class Settings:
-    """What a test may set on the emulator; ``reset()`` puts the defaults back."""
-
-    token_lifetime: int = 3600
-    refresh_in: int | None = None
-    clock_skew: int = 0
-    one_time_refresh_tokens: bool = False
-    header_form: str = "graph_live"
-    context_form: str = "microsoft"
-    redirect_uris: set[str] | None = None
-    frontchannel_logout_uri: str | None = None
-    host: str | None = None
-    policy_claim: str = "tfp"
-    openid_at_root: bool = False
-    openid_offline: bool = True
-    openid_sign_out: bool = True
-    managed_identity: bool = True
-    id_token_hook: t.Callable[[dict[str, t.Any], dict[str, t.Any]], t.Any] | None = None

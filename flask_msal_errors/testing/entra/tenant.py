@@ -28,8 +28,8 @@ from .model import Code
 from .model import Issued
 from .model import MfaPolicy
 from .model import RefreshToken
-from .model import Settings
 from .model import User
+from .settings import Settings
 
 _NAMES = {
     "ada": "Ada Lovelace",
@@ -38,6 +38,7 @@ _NAMES = {
     "mallory": "Mallory Outsider",
 }
 _UNASSIGNED = {"mallory"}
+UserLike = str | User
 
 
 def stable_id(name: str) -> str:
@@ -55,7 +56,7 @@ class Tenant:
         redirect_uris: cabc.Iterable[str] | None = None,
     ) -> None:
         self._people = _NAMES if people is None else people
-        self._redirect_uris = redirect_uris and frozenset(redirect_uris)
+        self._redirect_uris = frozenset(redirect_uris or ())
         self.id = stable_id("tenant")
         self.client_id = stable_id("client")
         self.api_resource = f"api://{stable_id('api')}"
@@ -64,6 +65,7 @@ class Tenant:
         self.lock = threading.RLock()
         self.https_url = self.pages_url = ""
         self._last = 0.0
+        self.settings = Settings({})
         self.reset()
 
     def reset(self) -> None:
@@ -72,7 +74,8 @@ class Tenant:
             self.client_secret = self.first_secret
             self.certificates: dict[str, t.Any] = {}
             uris = self._redirect_uris
-            self.settings = Settings(redirect_uris=set(uris) if uris else None)
+            self.settings.setting_values.clear()
+            self.settings.redirect_uris = set(uris) or None
             self.faults = Faults()
             self.users = {
                 key: User(key, name, f"{key}@contoso.example", stable_id(key))
@@ -112,6 +115,18 @@ class Tenant:
     def api_scopes(self) -> list[str]:
         return [f"{self.api_resource}/{name}" for name in API_SCOPES]
 
+    def user(self, user: UserLike) -> User:
+        """Return a user by short name.
+
+        :raises LookupError: with the names of those who are in the tenant.
+        """
+        if isinstance(user, User):
+            return user
+        if user not in self.users:
+            people = ", ".join(sorted(self.users))
+            raise LookupError(f"The tenant has no user {user!r}, but {people}.")
+        return self.users[user]
+
     def count(self, *names: str) -> None:
         with self.lock:
             self.counters.update(names)
@@ -131,3 +146,10 @@ class Tenant:
 def tenant() -> Tenant:
     """Return the tenant that the running Flask application speaks for."""
     return t.cast(Tenant, current_app.extensions["entra_tenant"])
+
+
+class OfTenant:
+    """A part of the emulator that reads or changes its tenant."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant

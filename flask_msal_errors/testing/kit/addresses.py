@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..control.switches import Switches
+from ..entra.tenant import OfTenant
 
 
-class Addresses(Switches):
+class Addresses(OfTenant):
     """The URLs of a running emulator, and what its one app is registered as."""
 
     @property

@@ -10,10 +10,10 @@ import dataclasses
 import json
 import typing as t
 
-from ..control.switches import Switches
 from ..entra.claims import parse_claims
 from ..entra.model import Call
 from ..entra.refusals import Refusal
+from ..entra.tenant import OfTenant
 
 #: The kinds of calls that an app, or the browser that it sends, makes on purpose.
 ENDPOINTS = ("authorize", "token", "api", "logout")
@@ -134,7 +134,7 @@ def words(asked: Asked) -> str:
     return f"{asked.endpoint}: {asked.method} {asked.path} ({parts})"
 
 
-class Witness(Switches):
+class RequestsLog(OfTenant):
     """What was asked of the emulator since the last ``reset`` or ``clear_asked``."""
 
     @property

@@ -61,7 +61,10 @@ class _Handler(WSGIRequestHandler):
         self, body: cabc.Iterable[bytes], status: str, headers: Headers
     ) -> None:
         code, _, reason = status.partition(" ")
-        self.send_response(int(code), reason)
+        self.log_request(code)
+        self.send_response_only(int(code), reason)
+        headers.setdefault("Server", self.version_string())
+        headers.setdefault("Date", self.date_time_string())
         for name, value in headers:
             self.send_header(name, value)
         # RFC 9112, 6.3: then the end of the connection is the end of the body.

@@ -17,10 +17,11 @@ from werkzeug.test import TestResponse
 from ..browser.fetch import Data
 from ..browser.fetch import origin
 from ..browser.person import Person
-from ..control.switches import Switches
-from ..control.switches import UserLike
 from ..entra import tokens
 from ..entra.model import User
+from ..entra.tenant import OfTenant
+from ..entra.tenant import Tenant
+from ..entra.tenant import UserLike
 from . import in_process
 from . import sign_in_stopped
 
@@ -59,11 +60,11 @@ class _Seat:
         return answer
 
 
-class Visits(Switches):
+class AppClients(OfTenant):
     """What people do in front of a Flask test client."""
 
-    def __init__(self, *args: t.Any) -> None:
-        super().__init__(*args)
+    def __init__(self, tenant: Tenant) -> None:
+        super().__init__(tenant)
         self._apps: dict[str, WSGIApplication] = {}
         self._seats: dict[FlaskClient, _Seat] = {}
 
@@ -104,7 +105,7 @@ class Visits(Switches):
         :raises RuntimeError: the app is not set up for this emulator.
         :raises ValueError: the client is signed in as somebody else.
         """
-        seat, person = self._seat(client), self._user(user)
+        seat, person = self._seat(client), self.tenant.user(user)
         seat.person.name, seat.person.second_factor = person.key, second_factor
         app, base = client.application, base_url or base_url_of(client)
         with _standing_in(app, scopes, acrs, max_age):
@@ -152,7 +153,7 @@ class Visits(Switches):
         """
         seat = self._seat(client)
         if user is not None:
-            seat.person.name = self._user(user).key
+            seat.person.name = self.tenant.user(user).key
         seat.person.second_factor = second_factor
         url = path if "://" in path else base_url_of(client).rstrip("/") + path
         return seat.go(url, data, **kwargs)

@@ -11,6 +11,7 @@ from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.browser.cookies import CookieJar
 from flask_msal_errors.testing.browser.fetch import fetch_site
 from flask_msal_errors.testing.browser.forms import Page
+from flask_msal_errors.testing.browser.forms import refresh_target
 
 PLAIN, TLS = "http://localhost:1/", "https://localhost:2/"
 ELSEWHERE = "http://127.0.0.1:1/"
@@ -82,6 +83,24 @@ class TestCookieJar:
         jar = CookieJar()
         jar.store(url, [line])
         assert bool(jar.names(url)) is kept
+
+    @pytest.mark.parametrize(
+        ("host", "domain", "kept"),
+        [
+            ("localhost", "localhost", True),
+            ("localhost", "evil.example", False),
+            ("app.contoso.example", ".Contoso.example", True),
+            ("app.contoso.example", "other.contoso.example", False),
+            ("contoso.example", "app.contoso.example", False),
+            ("evilcontoso.example", "contoso.example", False),
+        ],
+    )
+    def test_domain(self, host, domain, kept):
+        """A cookie for a domain that the host does not belong to is refused."""
+        jar = CookieJar()
+        jar.store(f"https://{host}/", [f"a=1; Domain={domain}"])
+        assert jar.names(f"https://{host}/") == ["a"] * kept
+        assert jar.names(f"https://{domain}/") in ([], ["a"] * (host == domain))
 
     @pytest.mark.parametrize(
         ("attributes", "method", "initiator", "frame", "sent"),
@@ -210,3 +229,20 @@ def test_page_reads_frames_and_refresh():
         ["http://localhost/f"],
         "http://localhost/next",
     )
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["0;URL=/next", "0; Url = '/next'", '1,url="/next"', "0 ; /next", " 2;url=/next "],
+)
+def test_refresh_in_any_spelling(content):
+    """Case, quotes and spaces of a refresh are as free as in a browser."""
+    assert refresh_target("http://localhost/a", content) == "http://localhost/next"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "0", "0;", "0;url=", "30;url=/next", "x;url=/"]
+)
+def test_no_refresh(content):
+    """A refresh that leads nowhere, or later, is not followed."""
+    assert refresh_target("http://localhost/a", content) is None

@@ -9,8 +9,7 @@ import pytest
 import requests
 
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.testing.control.endpoint import FIELDS
-from flask_msal_errors.testing.control.endpoint import SWITCHES
+from flask_msal_errors.testing.declaration import SWITCHES
 
 
 def flip(entra: Emulator, **given: t.Any) -> requests.Response:
@@ -32,9 +31,15 @@ class TestHealth:
 
 
 class TestSwitches:
-    def test_all_are_described(self) -> None:
-        """Each switch has its fields listed, and the list has no other."""
-        assert set(FIELDS) == set(SWITCHES)
+    def test_all_are_described(self, entra: Emulator) -> None:
+        """Each switch has its meaning and its fields listed, a setting its value."""
+        shown = state(entra)
+        assert set(shown["switches"]) == set(SWITCHES)
+        for name, one in shown["switches"].items():
+            assert one["meaning"] == SWITCHES[name].sentence
+            assert set(one["fields"]) == {field.name for field in SWITCHES[name].fields}
+        assert shown["settings"]["token_lifetime"] == 3600
+        assert shown["switches"]["throttle"]["fields"]["seconds"]["default"] == 30
 
     @pytest.mark.parametrize(
         ("given", "where", "words"),
@@ -74,7 +79,7 @@ class TestSwitches:
             ({}, "30", "Too Many Requests"),
             ({"retry_after": None}, None, "Too Many Requests"),
             ({"retry_after": "date"}, "GMT", "Too Many Requests"),
-            ({"body": "json"}, "30", '"error"'),
+            ({"plain": False}, "30", '"error"'),
         ],
     )
     def test_throttle(
@@ -92,6 +97,25 @@ class TestSwitches:
         """A switch that makes a new secret tells it."""
         result = flip(entra, do="secret_rotated").json()["result"]
         assert result == entra.client_secret
+
+    def test_settings(self, entra: Emulator) -> None:
+        """A setting has its new value, until everything is reset."""
+        uris = ["http://localhost/b", "http://localhost/a"]
+        flip(entra, do="redirect_uris", value=uris)
+        flip(entra, do="clock_skew", value=-90)
+        assert state(entra)["settings"]["redirect_uris"] == sorted(uris)
+        assert entra.redirect_uris == set(uris) and entra.clock_skew == -90
+        flip(entra, do="reset")
+        assert entra.redirect_uris is None and entra.clock_skew == 0
+
+    def test_written_answers(self, entra: Emulator, client: t.Any) -> None:
+        """ID tokens are forged, and answers scripted, as in Python."""
+        flip(entra, do="fail_next", answer={"error": "mine"}, status=418)
+        reply = client.token()
+        assert (reply.status_code, reply.json()["error"]) == (418, "mine")
+        flip(entra, do="forge", drop=["sid"], claims={"name": "Eve"})
+        claims = client.sign_in("Mail.Read")["id_token_claims"]
+        assert claims["name"] == "Eve" and "sid" not in claims
 
     def test_consent(self, entra: Emulator) -> None:
         """Consent can be given in advance, and be taken back."""
@@ -118,17 +142,23 @@ class TestSwitches:
             ({}, '"do" is one of revoke, '),
             ({"do": "explode"}, '"do" is one of revoke, '),
             ({"do": ["revoke"]}, '"do" is one of revoke, '),
-            ({"do": "revoke"}, "revoke needs 'user'"),
+            ({"do": "revoke"}, "revoke: it needs user"),
             ({"do": "revoke", "user": "bob"}, "no user 'bob', but ada, grace"),
-            ({"do": "revoke", "user": 1}, "revoke: user is a text"),
+            ({"do": "revoke", "user": 1}, "revoke: user is a string, the short"),
             ({"do": "loop", "user": "ada"}, "loop: it takes no fields, not user"),
-            ({"do": "throttle", "second": 3}, "it takes seconds, target, body, "),
+            ({"do": "throttle", "second": 3}, "it takes target, seconds, plain, "),
             ({"do": "throttle", "seconds": "3"}, "seconds is a number of seconds"),
             ({"do": "throttle", "seconds": True}, "seconds is a number of seconds"),
-            ({"do": "throttle", "body": "xml"}, 'body is one of "plain", "json"'),
+            ({"do": "throttle", "retry_after": "x"}, "one of seconds, date, or null"),
             ({"do": "throttle", "target": "moon"}, "target is one of token, api"),
             ({"do": "slow", "drip": 1}, "drip is true or false"),
-            ({"do": "header_form", "header_form": "x"}, "header_form is one of "),
+            ({"do": "throttle", "seconds": 1e9}, "a number of seconds from 0 to 86400"),
+            ({"do": "header_form", "value": "x"}, "value is one of graph_live, "),
+            ({"do": "token_lifetime", "value": 1.5}, "value is a whole number of "),
+            ({"do": "token_lifetime"}, "token_lifetime: it needs value"),
+            ({"do": "redirect_uris", "value": "x"}, "a list of strings, or null"),
+            ({"do": "forge", "claims": []}, "claims is a JSON object"),
+            ({"do": "register_certificate", "pem": "x"}, "register_certificate: "),
         ],
     )
     def test_mistakes(

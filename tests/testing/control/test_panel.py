@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.testing.control.panel import ACTIONS
+from flask_msal_errors.testing.declaration import SWITCHES
 
 
 def press(entra: Emulator, do: str, **fields: str) -> requests.Response:
@@ -21,7 +21,7 @@ class TestButtons:
 
         page = Page(entra.panel_url, entra.person().get(entra.panel_url).text)
         buttons = {value for form in page.forms for _, value in form.buttons}
-        assert buttons == set(ACTIONS)
+        assert buttons == set(SWITCHES)
 
     @pytest.mark.parametrize(
         ("do", "fields", "words"),
@@ -44,10 +44,10 @@ class TestButtons:
             ("slow", {"seconds": "2"}, "token: slow, 2 s"),
             ("broken", {"target": "discovery"}, "discovery: broken JSON"),
             ("loop", {}, "token: loop detected"),
-            ("one_time", {}, "Each works once."),
-            ("lifetime", {"seconds": "600"}, "Now 600 s."),
-            ("clock_skew", {"seconds": "90"}, "90 s fast"),
-            ("header_form", {"header_form": "arm"}, "<option selected>arm"),
+            ("one_time_refresh_tokens", {"value": "on"}, "Each works once."),
+            ("token_lifetime", {"value": "600"}, "Now 600 s."),
+            ("clock_skew", {"value": "90"}, "90 s fast"),
+            ("header_form", {"value": "arm"}, "<option selected>arm"),
         ],
     )
     def test_effects_show(self, entra, do, fields, words):
@@ -117,6 +117,8 @@ class TestSafety:
             {"do": "revoke", "user": "nobody"},
             {"do": "header_form"},
             {"do": "broken", "target": "moon"},
+            {"do": "loop", "target": "api"},
+            {"do": "fail_next", "answer": "{"},
         ],
     )
     def test_incomplete_forms(self, entra, form):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import email.utils
 import json
 import time
 
@@ -376,6 +377,15 @@ class TestTokensAndKeys:
         assert claims["exp"] - claims["iat"] == 600
         assert 95 < claims["iat"] - time.time() <= 101
         assert client.call("/me", result).ok
+
+    @pytest.mark.parametrize("skew", [0, 900, -900])
+    def test_clock_of_answers(self, client, skew):
+        """The Date header is Entra's clock, on every port, once."""
+        client.entra.clock_skew = skew
+        for url in (f"{client.entra.api_url}/me", client.entra.panel_url):
+            dates = client.http.get(url).raw.headers.getlist("Date")
+            moment = email.utils.parsedate_to_datetime(*dates).timestamp()
+            assert abs(moment - time.time() - skew) < 60
 
     @pytest.mark.parametrize(
         ("options", "alg", "claim"),

@@ -236,7 +236,7 @@ class TestFaults:
     )
     def test_far_off_numbers_on_the_panel(self, client, seconds, shown):
         """Seconds stay between none and an hour."""
-        form = {"do": "lifetime", "seconds": seconds}
+        form = {"do": "token_lifetime", "value": seconds}
         page = client.person.visit(client.entra.panel_url, form)
         assert f"Now {shown}." in page.text
 

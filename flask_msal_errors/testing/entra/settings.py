@@ -1,0 +1,157 @@
+"""Settings of the tenant: switches that keep a value until ``reset``."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+from ..declaration import PROVIDERS
+from ..declaration import REGISTRATION
+from ..declaration import TOKENS
+from ..declaration import VARIANTS
+from ..declaration import Setting
+from ..values import Choice
+from ..values import Flag
+from ..values import Names
+from ..values import Number
+from ..values import Values
+
+HEADER_FORMS = ("graph_live", "graph_pop_bearer", "graph_doc", "arm")
+CONTEXT_FORMS = ("microsoft", "rfc9470", "middle_tier")
+_DAY = 86400
+Hook = cabc.Callable[[dict[str, t.Any], dict[str, t.Any]], t.Any]
+
+
+class Settings:
+    """Values that a test may set on the emulator, by name.
+
+    :param values: those that are set now; the others have their defaults.
+    """
+
+    def __init__(self, values: dict[str, t.Any]) -> None:
+        self.setting_values = values
+
+    @property
+    def id_token_hook(self) -> Hook | None:
+        """A function ``hook(claims, header)`` that changes every ID token.
+
+        It changes the claims in place, or returns other claims or a finished token.
+        """
+        return t.cast("Hook | None", self.setting_values.get("id_token_hook"))
+
+    @id_token_hook.setter
+    def id_token_hook(self, hook: Hook | None) -> None:
+        self.setting_values["id_token_hook"] = hook
+
+    token_lifetime = Setting(
+        3600,
+        Number(whole=True),
+        TOKENS,
+        "Token lifetime",
+        "Seconds that tokens live. MSAL refreshes five minutes before the end.",
+        "Now {} s.",
+    )
+    refresh_in = Setting[int | None](
+        None,
+        Number(whole=True, optional=True),
+        VARIANTS,
+        "Early refresh",
+        "The refresh_in member of token responses: MSAL refreshes from then on.",
+        "Now {}.",
+    )
+    clock_skew = Setting(
+        0,
+        Number(low=-_DAY, whole=True),
+        TOKENS,
+        "Clock",
+        "Seconds that Entra’s clock is ahead, also in the Date header.",
+        "Entra’s clock is {} s fast.",
+    )
+    one_time_refresh_tokens = Setting(
+        False,
+        Flag(),
+        TOKENS,
+        "One-time refresh tokens",
+        "A refresh token that is used again is refused.",
+        ("Each works once.", "Each works again and again."),
+    )
+    header_form = Setting(
+        "graph_live",
+        Choice(names=HEADER_FORMS),
+        VARIANTS,
+        "Challenge header",
+        "The form of the API’s challenge after a session is revoked.",
+        "Now {}.",
+    )
+    context_form = Setting(
+        "microsoft",
+        Choice(names=CONTEXT_FORMS),
+        VARIANTS,
+        "Step-up header",
+        "The form in which the API demands an authentication context.",
+        "Now {}.",
+    )
+    redirect_uris = Setting[set[str] | None](
+        None,
+        Names(optional=True, none="any URL of this machine"),
+        REGISTRATION,
+        "Redirect URIs",
+        "The registered redirect URIs; without a list, any URL of this machine.",
+        "Now: {}.",
+    )
+    frontchannel_logout_uri = Setting[str | None](
+        None,
+        Values(optional=True),
+        REGISTRATION,
+        "Front-channel logout",
+        "The page of the app that Entra loads when a user signs out.",
+        "Now: {}.",
+    )
+    host = Setting[str | None](
+        None,
+        Values(optional=True),
+        REGISTRATION,
+        "Host name",
+        "Another host’s name for Entra, such as login.microsoftonline.com.",
+        "Now: {}.",
+    )
+    managed_identity = Setting(
+        True,
+        Flag(),
+        REGISTRATION,
+        "Managed identity",
+        "This machine has a managed identity that the app’s registration trusts.",
+        ("It has one.", "It has none."),
+    )
+    policy_claim = Setting(
+        "tfp",
+        Choice(names=("tfp", "acr")),
+        PROVIDERS,
+        "Policy claim",
+        "The claim of ID tokens that names the B2C policy.",
+        "Now {}.",
+    )
+    openid_at_root = Setting(
+        False,
+        Flag(),
+        PROVIDERS,
+        "Issuer without a path",
+        "The plain provider’s issuer is a bare host name.",
+        ("It has no path.", "It has a path."),
+    )
+    openid_offline = Setting(
+        True,
+        Flag(),
+        PROVIDERS,
+        "Refresh tokens",
+        "The plain provider grants offline_access.",
+        ("It grants refresh tokens.", "It grants none."),
+    )
+    openid_sign_out = Setting(
+        True,
+        Flag(),
+        PROVIDERS,
+        "End session endpoint",
+        "The plain provider has an address for signing out.",
+        ("It has one.", "It has none."),
+    )
