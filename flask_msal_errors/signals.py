@@ -6,7 +6,8 @@ versions may send more: a receiver takes ``**extra``.
 Each also has a line in the log ``flask_msal_errors``, with fields for JSON loggers
 (``extra``), which are empty if there is nothing to tell:
 
-* ``msal_event``: the name of the signal, or ``sign_in_begun``;
+* ``msal_event``: the name of the signal, ``sign_in_begun`` or
+  ``session_store_failed``;
 * ``msal_error``: Entra's ``error``, or the name of our class;
 * ``msal_codes``, ``msal_correlation_id``, ``msal_reason``: as the error has them;
 * ``msal_user``: a digest of the account, which names nobody.
@@ -60,7 +61,10 @@ _LINES = {
     "request_resumed": (logging.INFO, "An interrupted form goes on"),
     "throttled": (logging.WARNING, "A pause is asked for"),
     "sign_in_failed": (logging.WARNING, "A sign-in failed"),
+    "session_store_failed": (logging.ERROR, "A request has no session store"),
 }
+#: Events whose line has the error's own words.
+_FAILURES = frozenset({"sign_in_failed", "session_store_failed"})
 
 
 def emit(signal: NamedSignal, **data: t.Any) -> None:
@@ -85,7 +89,7 @@ def log(event: str, **data: t.Any) -> None:
     id_ = fields["msal_correlation_id"]
     told = [fields["msal_error"], fields["msal_reason"], *codes]
     told += [f"correlation id {id_}"] if id_ else []
-    if event == "sign_in_failed":
+    if event in _FAILURES:
         line, told = f"{line}: {data['error']}", []
     about = ", ".join(dict.fromkeys(filter(None, told)))
     logger.log(level, "%s", f"{line} ({about})." if about else line, extra=fields)

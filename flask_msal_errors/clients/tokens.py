@@ -20,7 +20,7 @@ from ..errors import InteractionRequired
 from ..errors import ServiceUnavailable
 from ..protocol.claims import Claims
 from ..provider.client import Client
-from ..session.access_tokens import Live
+from ..session.access_tokens import AccessTokens
 from ..session.access_tokens import Token
 from ..session.msal_caches import RESERVED_SCOPES
 from ..session.msal_caches import Caches
@@ -36,10 +36,12 @@ _REFUSED = RESERVED_SCOPES - {"email"}
 class Tokens:
     """Acquires tokens, and forgets those that an API refused."""
 
-    def __init__(self, client: Client, records: Records, live: Live) -> None:
+    def __init__(
+        self, client: Client, records: Records, access_tokens: AccessTokens
+    ) -> None:
         self._client = client
         self._records = records
-        self._live = live
+        self._access_tokens = access_tokens
 
     def acquire(
         self,
@@ -104,8 +106,10 @@ class Tokens:
         if person is None or refused in _here().dropped:
             return
         scopes = self.lent(refused)[1]
-        alive = any(x.secret == refused for x in self._live.tokens(person.handle))
-        with self._live.changing(person.handle, wait, always=alive) as record:
+        alive = any(
+            x.secret == refused for x in self._access_tokens.load(person.handle)
+        )
+        with self._access_tokens.locked(person.handle, wait, always=alive) as record:
             user = Caches.of(record)
             user.drop(refused, scopes)
             user.save(record)
@@ -124,7 +128,7 @@ class Tokens:
         """A living token, its entry read from the store once per request."""
         kept = _here().live
         if person.handle not in kept:
-            kept[person.handle] = self._live.tokens(person.handle)
+            kept[person.handle] = self._access_tokens.load(person.handle)
         for token in kept[person.handle]:
             if token.serves(scopes):
                 return token.result()
@@ -170,7 +174,7 @@ class Tokens:
     def _refill(self, person: SignedIn) -> None:
         """Put the living tokens back, which the store lost; if not now, then later."""
         with contextlib.suppress(ServiceUnavailable):
-            with self._live.changing(person.handle, 0, always=True):
+            with self._access_tokens.locked(person.handle, 0, always=True):
                 pass
 
     def _refresh(
@@ -186,7 +190,7 @@ class Tokens:
         _here().forget()
         try:
             wait = None if due is None else 0
-            with self._live.changing(person.handle, wait) as record:
+            with self._access_tokens.locked(person.handle, wait) as record:
                 return self._renewed(record, scopes, claims, forced, refused)
         except ServiceUnavailable:
             if due is None:

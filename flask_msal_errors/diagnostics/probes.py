@@ -18,8 +18,6 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import requests
-from cachelib import FileSystemCache
-from cachelib import SimpleCache
 from cryptography import x509
 from flask import Flask
 
@@ -32,7 +30,10 @@ from ..provider.keys import keys_in
 from ..provider.transport import Reply
 from ..provider.transport import json_object
 from ..settings import Settings
-from ..storage.encryption import Vault
+from ..storage.base import Backend
+from ..storage.codec import Codec
+from ..storage.codec import Stored
+from ..storage.locks import Reach
 from ..storage.store import Store
 from .checks import FIX
 from .checks import OK
@@ -51,23 +52,24 @@ _SOON = timedelta(days=7)
 
 def session_store(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     """Whether entries come back from the sessions' backend, and how far it reaches."""
-    store, vault = Store(app), Vault(settings.encryption_keys)
+    store, codec = Store(app), Codec(settings.encryption_keys)
     try:
-        _round_trip(store, vault, "x" * 1000)
+        _round_trip(store, codec, "x" * 1000)
     except ServiceUnavailable as error:
         yield Result("sessions", FIX, str(error))
         return
-    sealed = "encrypted" if settings.encryption_keys else "not encrypted"
+    encrypted = "encrypted" if settings.encryption_keys else "not encrypted"
     interface: t.Any = app.session_interface
+    backend: Backend = interface.msal_backend
+    reach = backend.lock_reach.value.capitalize()
     yield Result(
         "sessions",
         OK,
-        f"{_backend(interface)} keeps entries, {sealed}, for"
-        f" {_hours(app)} hours. {interface.lock_reach.capitalize()} wait for one"
-        " another's token requests.",
+        f"{_backend(interface)} keeps entries, {encrypted}, for"
+        f" {_hours(app)} hours. {reach} wait for one another's token requests.",
     )
-    yield _sharing(interface)
-    yield from _forms(store, vault, settings)
+    yield _sharing(backend)
+    yield from _forms(store, codec, settings)
 
 
 def of_provider(settings: Settings) -> cabc.Iterator[Result]:
@@ -87,14 +89,18 @@ def of_provider(settings: Settings) -> cabc.Iterator[Result]:
     yield tls(connection.metadata["token_endpoint"], settings)
 
 
-def _round_trip(store: Store, vault: Vault, text: str) -> None:
+class _Probe(Stored, tag="probe-1"):
+    text: str
+
+
+def _round_trip(store: Store, codec: Codec, text: str) -> None:
     """Write, lock, read and take an entry, as sign-ins and forms do."""
     key = f"check-{secrets.token_urlsafe(16)}"
     with store.lock(key, _PATIENCE):
-        store.write(key, vault.seal(text), _ENTRY_LIFETIME)
+        store.write(key, codec.encode(_Probe(text)), _ENTRY_LIFETIME)
         kept = store.read(key)
     taken = store.take(key)
-    good = kept is not None and kept == taken and vault.open(kept) == text
+    good = kept == taken and codec.decode(_Probe, kept) == _Probe(text)
     if not good or store.read(key) is not None:
         raise ServiceUnavailable(
             f"The session store lost or changed an entry of {len(text)} characters. See"
@@ -103,11 +109,11 @@ def _round_trip(store: Store, vault: Vault, text: str) -> None:
         )
 
 
-def _forms(store: Store, vault: Vault, settings: Settings) -> cabc.Iterator[Result]:
+def _forms(store: Store, codec: Codec, settings: Settings) -> cabc.Iterator[Result]:
     """Whether the largest interrupted form fits: base64 makes 4 bytes of 3."""
     size = settings.replay_limit
     try:
-        _round_trip(store, vault, "x" * (size * 4 // 3))
+        _round_trip(store, codec, "x" * (size * 4 // 3))
     except ServiceUnavailable as error:
         text = f"An interrupted form of {size} bytes (MSAL_REPLAY_LIMIT) is not kept:"
         yield Result("sessions", WARNING, f"{text} {error}")
@@ -124,14 +130,11 @@ def _hours(app: Flask) -> str:
     return f"{app.permanent_session_lifetime / timedelta(hours=1):g}"
 
 
-def _sharing(interface: t.Any) -> Result:
-    cache = getattr(interface, "cache", None)
-    engine = getattr(interface, "engine", None)
-    if isinstance(cache, SimpleCache):
+def _sharing(backend: Backend) -> Result:
+    if backend.shared_by is Reach.PROCESS:
         text = "Entries are this process's: another worker does not know its sign-ins."
         return Result("sessions", WARNING, f"{text} Use a server, such as Redis.")
-    sqlite = engine is not None and engine.dialect.name == "sqlite"
-    if isinstance(cache, FileSystemCache) or sqlite:
+    if backend.shared_by is Reach.HOST:
         return Result("sessions", OK, "Entries are this host's: good for one host.")
     return Result("sessions", OK, "All hosts that use this backend share its entries.")
 

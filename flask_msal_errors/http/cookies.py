@@ -53,7 +53,9 @@ class Signer:
     def __init__(self, app: Flask) -> None:
         keys = _secrets(app)
         self._serializer = URLSafeTimedSerializer(keys)
-        self._fernet = MultiFernet([_fernet(key) for key in reversed(keys)])
+        self.encryption_keys = [_fernet_key(key) for key in reversed(keys)]
+        """Fernet keys made of the secrets, newest first."""
+        self._fernet = MultiFernet([Fernet(key) for key in self.encryption_keys])
 
     def dumps(self, kind: str, value: t.Any) -> str:
         """Return a URL-safe string that :meth:`loads` takes back."""
@@ -88,9 +90,9 @@ class Signer:
             return None
 
 
-def _fernet(secret: bytes) -> Fernet:
+def _fernet_key(secret: bytes) -> str:
     digest = hashlib.sha256(b"flask_msal_errors" + secret).digest()
-    return Fernet(base64.urlsafe_b64encode(digest))
+    return base64.urlsafe_b64encode(digest).decode()
 
 
 class Cookies:

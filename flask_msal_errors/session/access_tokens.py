@@ -1,4 +1,4 @@
-"""The living access tokens of a session, in an entry of their own.
+"""The usable access tokens of a session, in an entry of their own.
 
 Owns that entry: a hit takes one small read, neither MSAL nor the record. It follows the
 record's token cache, and ends before the last of its tokens, and with the session.
@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
-import logging
 import time
 import typing as t
 from datetime import timedelta
 
 import msgspec
 
-from ..storage.encryption import Vault
+from ..storage.codec import Codec
+from ..storage.codec import Stored
 from ..storage.store import Store
 from .msal_caches import Caches
 from .record import Record
 from .record import Records
-from .record import live_key
-
-logger = logging.getLogger("flask_msal_errors")
+from .record import tokens_key
 
 #: MSAL takes a token for expired this early (seconds), and so do we.
 EARLY = 300
 
 
 class Token(msgspec.Struct, array_like=True, frozen=True):
-    """An access token, what it is good for and until when (epoch seconds)."""
+    """An access token, its scopes, and until when it is good (epoch seconds)."""
 
     secret: str
     kind: str
@@ -39,23 +37,23 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
 
     @classmethod
     def of(cls, entry: cabc.Mapping[str, t.Any]) -> Token:
-        """The token of an entry in MSAL's cache."""
+        """Return the token of an entry in MSAL's cache."""
         kind = str(entry.get("token_type", "Bearer"))
         expires = int(entry["expires_on"])
         renewal = int(entry.get("refresh_on", expires))
         return cls(entry["secret"], kind, entry["target"], expires, renewal)
 
     def serves(self, scopes: cabc.Iterable[str], *, due: bool = False) -> bool:
-        """Whether it lives and is good for all of these.
+        """Tell whether it is good for long enough, and for all of these.
 
         :param due: also if it is due for renewal (``refresh_on``).
         """
         now = time.time()
-        lives = self.expires - now >= EARLY and (due or self.renewal >= now)
-        return lives and set(self.scopes.split()).issuperset(scopes)
+        usable = self.expires - now >= EARLY and (due or self.renewal >= now)
+        return usable and set(self.scopes.split()).issuperset(scopes)
 
     def result(self) -> dict[str, t.Any]:
-        """MSAL's success dict."""
+        """Return MSAL's success dict."""
         return {
             "access_token": self.secret,
             "token_type": self.kind,
@@ -63,68 +61,67 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
             "token_source": "cache",
         }
 
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"<Token for {self.scopes}>"
 
-class Live:
-    """The living tokens of all sessions, under the handles of their records."""
+
+class _Tokens(Stored, tag="tokens-1"):
+    tokens: list[Token]
+
+
+class AccessTokens:
+    """The usable tokens of all sessions, under the handles of their records."""
 
     def __init__(
-        self, records: Records, store: Store, vault: Vault, client_id: str
+        self, records: Records, store: Store, codec: Codec, client_id: str
     ) -> None:
         self._records = records
         self._store = store
-        self._vault = vault
+        self._codec = codec
         self._client_id = client_id
 
-    def tokens(self, handle: str) -> list[Token]:
-        """The tokens of a session; none if their entry cannot be read."""
-        entry = self._store.read(live_key(handle))
-        if entry is None:
-            return []
-        try:
-            return _decoded(self._vault.open(entry))
-        except (ValueError, RecursionError, msgspec.MsgspecError) as error:
-            logger.warning("Tokens were unreadable (%s).", type(error).__name__)
-            return []
+    def load(self, handle: str) -> list[Token]:
+        """Return the tokens of a session; none if their entry cannot be read."""
+        found = self._codec.decode(_Tokens, self._store.read(tokens_key(handle)))
+        return found.tokens if found else []
 
     def create(self, record: Record) -> str:
         """Keep a new record and its tokens; return its handle."""
         handle = self._records.create(record)
-        self._follow(handle, record)
+        self._update(handle, record)
         return handle
 
     @contextlib.contextmanager
-    def changing(
+    def locked(
         self, handle: str, wait: float | None = None, *, always: bool = False
     ) -> cabc.Iterator[Record]:
-        """A record, alone, as :meth:`.Records.changing` has it; the entry follows.
+        """Hold a record alone, like :meth:`.Records.locked`, and update the entry.
 
-        It comes first: a token that is dropped is nowhere else when it is gone there.
+        Written before the record, so that a dropped token is never served from here.
 
         :param always: write the entry though the record's tokens did not change.
         """
-        with self._records.changing(handle, wait) as record:
-            text = record.tokens
+        with self._records.locked(handle, wait) as record:
+            before = record.tokens
             try:
                 yield record
             finally:
-                if always or record.tokens != text:
-                    self._follow(handle, record)
+                if always or record.tokens != before:
+                    self._update(handle, record)
 
-    def _follow(self, handle: str, record: Record) -> None:
-        tokens = self._living(record)
+    def _update(self, handle: str, record: Record) -> None:
+        tokens = self._usable(record)
         if not tokens:
-            self._store.delete(live_key(handle))
+            self._store.delete(tokens_key(handle))
             return
         left = max(token.expires for token in tokens) - EARLY - time.time()
         lifetime = min(max(1.0, left), self._records.lifetime.total_seconds())
-        entry = self._vault.seal(msgspec.json.encode(tokens).decode())
-        self._store.write(live_key(handle), entry, timedelta(seconds=lifetime))
+        entry = self._codec.encode(_Tokens(tokens))
+        self._store.write(tokens_key(handle), entry, timedelta(seconds=lifetime))
 
-    def _living(self, record: Record) -> list[Token]:
+    def _usable(self, record: Record) -> list[Token]:
         entries = Caches.of(record).access_tokens(self._client_id)
         now = time.time()
         found = [Token.of(entry) for entry in entries]
         return [token for token in found if token.expires - now > EARLY]
-
-
-_decoded = msgspec.json.Decoder(list[Token]).decode

@@ -1,19 +1,21 @@
-"""Which sessions a session of the identity provider has here, by its ``sid``.
+"""Index of the sessions here that belong to a session of the identity provider.
 
-Owns the index behind front-channel logout, which comes without a cookie.
+By its ``sid``, for front-channel logout, which comes without a cookie.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import typing as t
 from datetime import timedelta
 
+import msgspec
 from flask import session
 
 from ..errors import ServiceUnavailable
+from ..storage.codec import Codec
+from ..storage.codec import Stored
 from ..storage.store import Store
 from ..user import SignedIn
 from ..user import signed_in
@@ -23,12 +25,11 @@ logger = logging.getLogger("flask_msal_errors")
 #: Sessions of one ``sid``: one for each host name that an app goes by, and more after
 #: a browser lost its cookies. The oldest makes room.
 _MOST = 10
-#: Seconds to wait for whoever changes the entry now.
+#: Seconds to wait for another request that changes the entry.
 _PATIENCE = 10
 
 
-@dataclasses.dataclass(frozen=True)
-class Place:
+class Place(msgspec.Struct, array_like=True, frozen=True):
     """Where one signed-in session is kept."""
 
     handle: str
@@ -36,16 +37,21 @@ class Place:
     issuer: str
 
 
-class Sids:
+class _Places(Stored, tag="places-1"):
+    places: list[Place]
+
+
+class SidIndex:
     """The index, which follows a session when its id changes."""
 
-    def __init__(self, store: Store, lifetime: timedelta) -> None:
+    def __init__(self, store: Store, codec: Codec, lifetime: timedelta) -> None:
         self._store = store
+        self._codec = codec
         self._lifetime = lifetime
         self._told = False
 
     def note(self) -> None:
-        """Keep where the session of this request is, under its user's ``sid``."""
+        """Add the session of this request, under its user's ``sid``."""
         person = signed_in()
         if person is None:
             return
@@ -59,23 +65,21 @@ class Sids:
         self._replace(sid, person, [place])
 
     def find(self, sid: str) -> list[Place]:
-        """The sessions of a ``sid``, oldest first."""
-        entry = self._store.read(_key(sid)) or {}
-        try:
-            return [Place(*map(str, place)) for place in entry.get("places", [])]
-        except TypeError:
-            return []
+        """Return the sessions of a ``sid``, oldest first."""
+        found = self._codec.decode(_Places, self._store.read(_key(sid)))
+        return found.places if found else []
 
     def forget(self, person: SignedIn) -> None:
-        """Drop the session of somebody who signed out."""
+        """Remove the session of a user who signed out."""
         sid = _sid(person)
         if sid is not None:
             self._replace(sid, person, [])
 
     def _replace(self, sid: str, person: SignedIn, places: list[Place]) -> None:
-        """Put ``places`` where a session was; if that fails, only logout suffers.
+        """Put ``places`` where a session was.
 
-        Nobody stays signed in, or out, because an index is out of reach.
+        If that fails, only front-channel logout suffers: signing in and out must work
+        while the index is out of reach.
         """
         try:
             with self._store.lock(_key(sid), _PATIENCE):
@@ -86,7 +90,7 @@ class Sids:
 
     def _write(self, sid: str, places: list[Place]) -> None:
         if places:
-            entry = {"places": [dataclasses.astuple(place) for place in places]}
+            entry = self._codec.encode(_Places(places))
             self._store.write(_key(sid), entry, self._lifetime)
         else:
             self._store.delete(_key(sid))

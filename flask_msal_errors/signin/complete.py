@@ -24,13 +24,13 @@ from ..http.navigation import home
 from ..http.navigation import no_store
 from ..protocol.demand import Demand
 from ..provider.client import Client
-from ..session.access_tokens import Live
+from ..session.access_tokens import AccessTokens
 from ..session.msal_caches import Caches
 from ..session.record import Record
 from ..session.record import Records
-from ..session.sid_index import Sids
+from ..session.sid_index import SidIndex
 from ..settings import Settings
-from ..storage.interface import lives
+from ..storage.interface import is_stored
 from ..user import SignedIn
 from ..user import User
 from ..user import remember
@@ -63,8 +63,8 @@ class SignInCompletion:
         pauses: Pauses,
         start: SignInStart,
         records: Records,
-        access_tokens: Live,
-        sid_index: Sids,
+        access_tokens: AccessTokens,
+        sid_index: SidIndex,
     ) -> None:
         self._acrs_claim = settings.acrs_claim
         self._client = client
@@ -131,7 +131,7 @@ class SignInCompletion:
     def _accept(self, flow: Flow, claims: dict[str, t.Any], caches: Caches) -> None:
         """Make the session the user's, under a new id."""
         person = signed_in()
-        if person is not None and not lives(current_app, session):
+        if person is not None and not is_stored(current_app, session):
             # It ended meanwhile, and leaves nothing behind.
             session.clear()
             person = None
@@ -147,7 +147,7 @@ class SignInCompletion:
     ) -> str:
         """Keep tokens and proofs; return the handle of their record."""
         if person is not None:
-            with self._access_tokens.changing(person.handle) as record:
+            with self._access_tokens.locked(person.handle) as record:
                 caches.merge_into(record)
                 record.proofs = {**record.proofs, **proofs}
             # The store may have dropped the record before the session.

@@ -9,7 +9,13 @@ from datetime import timedelta
 
 from ..http.cookies import Signer
 from ..settings import Settings
+from ..storage.codec import Codec
+from ..storage.codec import Stored
 from ..storage.store import Store
+
+
+class _Completed(Stored, tag="completed-1"):
+    target: str
 
 
 class FlowDone(Exception):
@@ -25,7 +31,7 @@ class CompletedFlows:
 
     def __init__(self, settings: Settings, signer: Signer, store: Store) -> None:
         self._settings = settings
-        self._signer = signer
+        self._codec = Codec(signer.encryption_keys)
         self._store = store
 
     @contextlib.contextmanager
@@ -40,7 +46,7 @@ class CompletedFlows:
         with self._store.lock(_key(state), timeout * 6 + 5, wait=timeout):
             self.check(state)
             yield
-            entry = {"sealed": self._signer.seal(target)}
+            entry = self._codec.encode(_Completed(target))
             lifetime = timedelta(seconds=self._settings.flow_lifetime)
             self._store.write(_key(state), entry, lifetime)
 
@@ -49,10 +55,9 @@ class CompletedFlows:
 
         :raises FlowDone: it is.
         """
-        sealed = (self._store.read(_key(state)) or {}).get("sealed", "")
-        target = self._signer.unseal(str(sealed), self._settings.flow_lifetime)
-        if target:
-            raise FlowDone(str(target))
+        done = self._codec.decode(_Completed, self._store.read(_key(state)))
+        if done:
+            raise FlowDone(done.target)
 
 
 def _key(state: str) -> str:

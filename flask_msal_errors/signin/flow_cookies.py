@@ -25,6 +25,8 @@ from ..protocol.demand import Demand
 from ..session.msal_caches import RESERVED_SCOPES
 from ..session.record import Records
 from ..settings import Settings
+from ..storage.codec import Codec
+from ..storage.codec import Stored
 from ..storage.store import Store
 from .completed import CompletedFlows
 
@@ -64,6 +66,12 @@ class Flow:
         return {**fields, "demand": self.demand.pack()}
 
 
+class _LongFlow(Stored, tag="flow-1"):
+    """A flow that is too long for a cookie."""
+
+    flow: dict[str, t.Any]
+
+
 class FlowCookies:
     """The signed and timed cookies of one browser's flows."""
 
@@ -80,6 +88,7 @@ class FlowCookies:
         self._cross_site = settings.response_mode == "form_post"
         self._cookies = cookies
         self._signer = cookies.signer
+        self._codec = Codec(cookies.signer.encryption_keys)
         self._store = store
         self._records = records
 
@@ -138,7 +147,7 @@ class FlowCookies:
         """Return a flow with a shorter target, or the key of its entry in the store."""
         key = f"flow-{secrets.token_urlsafe(24)}"
         if handle and self._records.attach(handle, key, MOST_FLOWS):
-            entry = {"sealed": self._signer.seal(flow.pack())}
+            entry = self._codec.encode(_LongFlow(flow.pack()))
             self._store.write(key, entry, timedelta(seconds=self._lifetime * 2))
             return key
         packed = {**flow.pack(), "target": flow.target.partition("?")[0]}
@@ -157,8 +166,8 @@ class FlowCookies:
     def _flow(self, kept: dict[str, t.Any]) -> Flow | None:
         packed = kept.get("flow")
         if isinstance(packed, str):
-            sealed = (self._store.read(packed) or {}).get("sealed", "")
-            packed = self._signer.unseal(str(sealed), self._lifetime * 2)
+            found = self._codec.decode(_LongFlow, self._store.read(packed))
+            packed = found.flow if found else None
         if not isinstance(packed, dict):
             return None
         try:

@@ -19,6 +19,8 @@ from ..http.cookies import Cookies
 from ..http.cookies import Expired
 from ..http.navigation import no_store
 from ..settings import Settings
+from ..storage.codec import Codec
+from ..storage.codec import Stored
 from ..storage.store import Store
 from .flow_cookies import FlowCookies
 
@@ -27,6 +29,12 @@ _ANSWER = "answer"
 _LIFETIME = 60
 #: Browsers take cookies of 4,096 bytes with name and attributes (RFC 6265 §6.1).
 _LONGEST = 3800
+
+
+class _LongAnswer(Stored, tag="answer-1"):
+    """An answer that is too long for a cookie."""
+
+    answer: dict[str, str]
 
 
 class FormPost:
@@ -39,6 +47,7 @@ class FormPost:
         """Whether the identity provider answers with ``form_post``."""
         self._cookies = cookies
         self._signer = cookies.signer
+        self._codec = Codec(cookies.signer.encryption_keys)
         self._store = store
         self._flows = flows
 
@@ -54,7 +63,8 @@ class FormPost:
         value: t.Any = self._signer.seal(answer)
         if len(_ANSWER) + len(self._signer.dumps(_ANSWER, value)) > _LONGEST:
             key = f"answer-{hashlib.sha256(answer['state'].encode()).hexdigest()}"
-            self._store.write(key, {"sealed": value}, timedelta(seconds=_LIFETIME))
+            entry = self._codec.encode(_LongAnswer(answer))
+            self._store.write(key, entry, timedelta(seconds=_LIFETIME))
             value = [key]
         response = no_store(redirect(location, 303))
         self._cookies.set(request, response, _ANSWER, value, lifetime=_LIFETIME)
@@ -67,7 +77,8 @@ class FormPost:
         except Expired:
             return {}
         if isinstance(value, list):
-            value = (self._store.take(value[0]) or {}).get("sealed")
+            found = self._codec.decode(_LongAnswer, self._store.take(value[0]))
+            return found.answer if found else {}
         answer = self._signer.unseal(str(value), _LIFETIME)
         return t.cast("dict[str, str]", answer or {})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..session.record import Records
-from ..session.sid_index import Sids
+from ..session.sid_index import SidIndex
 from ..user import remember
 from ..user import signed_in
 
@@ -11,7 +11,7 @@ from ..user import signed_in
 class Renewal:
     """Gives record and session their full lifetime again."""
 
-    def __init__(self, records: Records, sid_index: Sids) -> None:
+    def __init__(self, records: Records, sid_index: SidIndex) -> None:
         self._records = records
         self._sid_index = sid_index
 

@@ -20,7 +20,7 @@ from ..errors import ServiceUnavailable
 from ..http.navigation import no_store
 from ..provider.client import Client
 from ..session.record import Records
-from ..session.sid_index import Sids
+from ..session.sid_index import SidIndex
 from ..settings import Settings
 from ..storage.store import Store
 from ..user import SignedIn
@@ -40,7 +40,7 @@ class SignOut:
         client: Client,
         records: Records,
         loops: Loops,
-        sid_index: Sids,
+        sid_index: SidIndex,
         store: Store,
     ) -> None:
         self._settings = settings

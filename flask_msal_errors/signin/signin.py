@@ -6,9 +6,9 @@ import dataclasses
 
 from ..http.cookies import Cookies
 from ..provider.client import Client
-from ..session.access_tokens import Live
+from ..session.access_tokens import AccessTokens
 from ..session.record import Records
-from ..session.sid_index import Sids
+from ..session.sid_index import SidIndex
 from ..settings import Settings
 from ..storage.store import Store
 from . import b2c
@@ -45,8 +45,8 @@ class SignIn:
         client: Client,
         store: Store,
         records: Records,
-        access_tokens: Live,
-        sid_index: Sids,
+        access_tokens: AccessTokens,
+        sid_index: SidIndex,
     ) -> SignIn:
         """Return the objects for one app."""
         user_flows = b2c.clients(settings)

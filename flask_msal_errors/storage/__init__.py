@@ -1,1 +1,11 @@
 """Entries on the server, in the app's own Flask-Session backend."""
+
+from __future__ import annotations
+
+from .base import AtomicBackend
+from .base import Backend
+from .locks import Busy
+from .locks import Reach
+from .registry import register_backend
+
+__all__ = ["AtomicBackend", "Backend", "Busy", "Reach", "register_backend"]

@@ -1,6 +1,6 @@
-"""Text at rest in the store: plain, or encrypted if there are keys.
+"""Encryption of what is kept in the session store.
 
-Knows nothing of what the text says.
+Knows nothing of what the data says.
 """
 
 from __future__ import annotations
@@ -13,35 +13,34 @@ from cryptography.fernet import InvalidToken
 from cryptography.fernet import MultiFernet
 
 
-class Vault:
-    """Turns text into an entry and back.
+class Cipher:
+    """Data to and from an entry: as it is, or encrypted if there are keys.
 
-    :param keys: Fernet keys, newest first: it seals, all of them open. None, no
-        encryption.
+    :param keys: Fernet keys, newest first: the first encrypts, each of them decrypts.
     """
 
     def __init__(self, keys: cabc.Sequence[str] = ()) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
 
-    def seal(self, text: str) -> dict[str, t.Any]:
-        """An entry that says ``text``."""
+    def seal(self, data: bytes) -> dict[str, str]:
+        """Return an entry that holds UTF-8 data."""
         if self._fernet is None:
-            return {"plain": text}
-        return {"sealed": self._fernet.encrypt(text.encode()).decode()}
+            return {"plain": data.decode()}
+        return {"encrypted": self._fernet.encrypt(data).decode()}
 
-    def open(self, entry: cabc.Mapping[str, t.Any]) -> str:
-        """What an entry says.
+    def open(self, entry: cabc.Mapping[str, t.Any]) -> bytes:
+        """Return the data of an entry.
 
         :raises ValueError: it is broken, of another key, or not encrypted though there
             are keys.
         """
-        kind = "plain" if self._fernet is None else "sealed"
-        text = entry.get(kind)
-        if not isinstance(text, str):
-            raise ValueError(f"it has no text that is {kind}")
+        name = "plain" if self._fernet is None else "encrypted"
+        data = entry.get(name)
+        if not isinstance(data, str):
+            raise ValueError(f"it has no {name} string")
         if self._fernet is None:
-            return text
+            return data.encode()
         try:
-            return self._fernet.decrypt(text.encode()).decode()
+            return self._fernet.decrypt(data.encode())
         except InvalidToken as error:
-            raise ValueError("sealed with another key") from error
+            raise ValueError("encrypted with another key") from error

@@ -1,93 +1,183 @@
-"""Puts the guard into the app's Flask-Session: a signed-out session stays out.
+"""The app's Flask-Session under guard: a session that was signed out stays out.
 
-Knows which class serves which backend, and refuses what cannot work.
+Owns every touch of Flask-Session's subclass hooks; what happens in the store is the
+backend's business.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import typing as t
+from datetime import timedelta
 
-import msgspec
 from flask import Flask
 from flask_session.base import MsgSpecSerializer
 from flask_session.base import ServerSideSessionInterface
 
-from ..errors import ConfigurationError
-from .backends import CacheGuard
-from .backends import RedisGuard
+from .. import signals
+from ..request_state import of_request
+from .base import GONE
+from .base import Backend
 from .base import Entry
-from .base import Guarded
-from .memcached import MemcachedGuard
-from .sql import SqlGuard
+from .codec import UNREADABLE
+from .errors import store_unavailable
 
-# By name: importing all backends would need all of their clients.
-_GUARDS: dict[str, type[Guarded]] = {
-    "CacheLibSessionInterface": CacheGuard,
-    "FileSystemSessionInterface": CacheGuard,
-    "MemcachedSessionInterface": MemcachedGuard,
-    "RedisSessionInterface": RedisGuard,
-    "SqlAlchemySessionInterface": SqlGuard,
-}
+#: Flask-Session's column in SQL has 255 characters, memcached's keys have 250 bytes;
+#: a prefix of ours has to fit, too.
+_LONGEST_KEY = 230
+#: What only describes the page that a failed save replaces.
+_PAGE_HEADERS = (
+    *("Content-Encoding", "Content-Range", "ETag", "Last-Modified", "Location"),
+)
 
 
-#: What decoding foreign bytes raises; which of them, differs by msgspec's version.
-_UNREADABLE = (ValueError, TypeError, RecursionError, msgspec.MsgspecError)
+@dataclasses.dataclass
+class _Opened:
+    """Ids of sessions, as this request found or left them."""
+
+    loaded: str = ""
+    """It came out of the store."""
+    given_up: str = ""
+    """It stands in for a session whose id was given up."""
+    refused: str = ""
+    """It was deleted while this request ran, so it was not saved."""
 
 
-class _PlainSerializer(MsgSpecSerializer):
+class GuardedInterface(ServerSideSessionInterface):
+    """Mixed into the class of the app's session interface, and has its backend."""
+
+    #: ``isinstance`` of an abstract class is slow; this attribute answers at once.
+    is_guarded = True
+    #: The class that this is mixed into.
+    unguarded: type
+    msal_backend: Backend
+
+    def open_session(self, app: Flask, request: t.Any) -> t.Any:
+        """Return the session, and remember the id that it was loaded under.
+
+        A store that fails yields no session, which Flask turns into its null session;
+        the extension answers such a request with 503.
+        """
+        try:
+            session = super().open_session(app, request)
+            if not session:
+                self._mark_given_up(app, request, session)
+        except self.msal_backend.errors as error:
+            store_unavailable("a session was loaded", error)
+            return None
+        if session:
+            of_request(_Opened, request).loaded = session.sid
+        return session
+
+    def _mark_given_up(self, app: Flask, request: t.Any, session: t.Any) -> None:
+        """Note a session that only stands in for one whose id was given up.
+
+        The browser has, or is just being given, a newer id: a cookie for this session,
+        from a request that was on its way meanwhile, would take its place.
+        """
+        came = request.cookies.get(app.config["SESSION_COOKIE_NAME"])
+        if came and session.sid != came:
+            gone = GONE + self._get_store_id(came)
+            if self._retrieve_session_data(gone) is not None:
+                of_request(_Opened, request).given_up = session.sid
+
+    def should_set_cookie(self, app: Flask, session: t.Any) -> bool:
+        opened = of_request(_Opened)
+        if session.sid in (opened.given_up, opened.refused):
+            return False
+        return bool(super().should_set_cookie(app, session))
+
+    def save_session(self, app: Flask, session: t.Any, response: t.Any) -> None:
+        """Save, or answer 503 instead of a page whose session would be lost."""
+        try:
+            super().save_session(app, session, response)
+        except self.msal_backend.errors as error:
+            failure = store_unavailable("a session was saved", error)
+            response.status_code = failure.status
+            for name in _PAGE_HEADERS:
+                response.headers.pop(name, None)
+            response.headers["Retry-After"] = str(failure.retry_after)
+            response.mimetype = "text/plain"
+            response.set_data("The session could not be saved. Please try again.")
+
+    def regenerate(self, session: t.Any) -> None:
+        """Give the session a new id, and tell the receivers of the signal."""
+        super().regenerate(session)
+        signals.emit(signals.session_id_changed, session=session)
+
+    def end_session(self, session_id: str) -> None:
+        """Delete a session; a request that still runs in it cannot bring it back."""
+        self._delete_session(self._get_store_id(session_id))
+
+    def _retrieve_session_data(self, store_id: str) -> Entry | None:
+        # Its end is whatever a browser sent as its cookie.
+        if len(store_id) > _LONGEST_KEY or not store_id.isprintable():
+            return None
+        return self.msal_backend.read(store_id)
+
+    def _upsert_session(
+        self, session_lifetime: timedelta, session: t.Any, store_id: str
+    ) -> None:
+        opened, backend, value = of_request(_Opened), self.msal_backend, dict(session)
+        if opened.loaded != session.sid:
+            backend.write(store_id, value, session_lifetime)
+            # Front-channel logout may know a new id before it is written.
+            if backend.is_buried(store_id):
+                backend.remove(store_id)
+                opened.refused = session.sid
+        elif not backend.replace(store_id, value, session_lifetime):
+            opened.refused = session.sid
+
+    def _delete_session(self, store_id: str) -> None:
+        self.msal_backend.bury(store_id)
+        self.msal_backend.remove(store_id)
+
+
+class Hooks:
+    """The three hooks by which an interface of Flask-Session stores, without guard."""
+
+    def __init__(self, interface: t.Any) -> None:
+        base = type(interface)
+        # Another thread may put the guard in place meanwhile.
+        self._base: t.Any = getattr(base, "unguarded", base)
+        self._interface = interface
+
+    def retrieve(self, key: str) -> t.Any:
+        return self._base._retrieve_session_data(self._interface, key)
+
+    def upsert(self, key: str, value: Entry, lifetime: timedelta) -> None:
+        self._base._upsert_session(self._interface, lifetime, value, key)
+
+    def delete(self, key: str) -> None:
+        self._base._delete_session(self._interface, key)
+
+
+class PlainSerializer(MsgSpecSerializer):
     """Flask-Session's serializer without its fall-back to pickle."""
 
     def decode(self, serialized_data: bytes) -> Entry | None:
         try:
             return t.cast(Entry, self.decoder.decode(serialized_data))
-        except _UNREADABLE:
-            with contextlib.suppress(*_UNREADABLE):
+        except UNREADABLE:
+            with contextlib.suppress(*UNREADABLE):
                 return t.cast(Entry, self.alternate_decoder.decode(serialized_data))
         return None
 
 
-def guard(app: Flask) -> None:
-    """Mix the guard into the app's session interface, once.
-
-    :raises ConfigurationError: the interface is not one of Flask-Session's, or not
-        the one that the app configured.
-    """
-    interface = app.session_interface
-    # Looked up once: another thread may put the guard in place meanwhile.
-    base = type(interface)
-    if getattr(base, "is_guarded", False):
-        return
-    if not isinstance(interface, ServerSideSessionInterface):
-        raise ConfigurationError(
-            f"{base.__name__} keeps the session in a cookie, or is not Flask-Session's."
-            " Tokens and claims need server-side sessions: set SESSION_TYPE (for "
-            "example 'redis') or call flask_session.Session(app)."
-        )
-    _refuse_replaced_client(app, interface)
+def put_guard(interface: t.Any, backend: Backend) -> None:
+    """Mix the guard into an interface, which from then on stores by ``backend``."""
+    base = getattr(type(interface), "unguarded", type(interface))
     if type(interface.serializer) is MsgSpecSerializer:
-        interface.serializer.__class__ = _PlainSerializer
-    mixin = _guard_for(base)
-    mixin.settle(interface, app)
-    interface.__class__ = type(f"Guarded{base.__name__}", (mixin, base), {})
+        interface.serializer.__class__ = PlainSerializer
+    interface.msal_backend = backend
+    members = {"unguarded": base}
+    name = f"Guarded{base.__name__}"
+    interface.__class__ = type(name, (GuardedInterface, base), members)
 
 
-def lives(app: Flask, session: t.Any) -> bool:
-    """Whether the session that a request loaded is still in the store."""
+def is_stored(app: Flask, session: t.Any) -> bool:
+    """Tell whether the session that a request loaded is still in the store."""
     interface: t.Any = app.session_interface
-    return interface.read_entry(interface._get_store_id(session.sid)) is not None
-
-
-def _guard_for(base: type) -> type[Guarded]:
-    names = [ancestor.__name__ for ancestor in base.__mro__]
-    return next((_GUARDS[name] for name in names if name in _GUARDS), Guarded)
-
-
-def _refuse_replaced_client(app: Flask, interface: t.Any) -> None:
-    configured = app.config.get("SESSION_REDIS")
-    redis = _guard_for(type(interface)) is RedisGuard
-    if redis and interface.client is not configured:
-        raise ConfigurationError(
-            f"SESSION_REDIS is a {type(configured).__name__}, which Flask-Session "
-            "silently replaces by a Redis on localhost. Set it to a redis.Redis."
-        )
+    key = interface._get_store_id(session.sid)
+    return interface.msal_backend.read(key) is not None

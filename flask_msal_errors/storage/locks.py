@@ -1,14 +1,15 @@
 """Locks by name: of this process's threads, or of all processes of this host.
 
 Names of one kind, which is what precedes their second dash, share a fixed number of
-locks, so that nothing has to be cleaned up. Those of different kinds share none: who
-holds one may ask for another.
+locks, so that nothing has to be cleaned up. Names of different kinds share none, so a
+request that holds one may ask for another.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import enum
 import hashlib
 import os
 import sys
@@ -24,19 +25,27 @@ POLL = 0.02
 _STRIPES = 4096
 
 
-class Held(Exception):
-    """The holder did not let go in time."""
+class Reach(enum.Enum):
+    """How far a lock excludes others, or who shares the entries of a backend."""
+
+    PROCESS = "the threads of one process"
+    HOST = "all workers of this host"
+    HOSTS = "all workers of all hosts"
+
+
+class Busy(Exception):
+    """The holder of a lock did not let go in time."""
 
 
 @contextlib.contextmanager
 def of_threads(name: str, timeout: float) -> cabc.Iterator[None]:
     """Exclude the other threads of this process; wait ``timeout`` seconds at most.
 
-    :raises Held: the holder did not let go in time.
+    :raises Busy: the holder did not let go in time.
     """
     lock = _thread_locks.setdefault(_stripe(name), threading.Lock())
     if not lock.acquire(timeout=timeout):
-        raise Held
+        raise Busy
     try:
         yield
     finally:
@@ -44,7 +53,7 @@ def of_threads(name: str, timeout: float) -> cabc.Iterator[None]:
 
 
 if sys.platform == "win32":  # pragma: no cover
-    HOST_REACH = "the threads of one process"
+    HOST_REACH = Reach.PROCESS
 
     def of_host(
         name: str, timeout: float, directory: str
@@ -53,8 +62,8 @@ if sys.platform == "win32":  # pragma: no cover
         return of_threads(name, timeout)
 
 else:
-    #: Whom :func:`of_host` excludes.
-    HOST_REACH = "all workers of this host"
+    #: How far :func:`of_host` reaches.
+    HOST_REACH = Reach.HOST
 
     @contextlib.contextmanager
     def of_host(name: str, timeout: float, directory: str) -> cabc.Iterator[None]:
@@ -62,7 +71,7 @@ else:
 
         A holder that dies lets go.
 
-        :raises Held: the holder did not let go in time.
+        :raises Busy: the holder did not let go in time.
         """
         path = os.path.join(directory, f"{_stripe(name)}.lock")
         deadline = time.monotonic() + timeout
@@ -70,7 +79,7 @@ else:
         with open(path, "ab") as file:
             while not _locked(file.fileno()):
                 if time.monotonic() > deadline:
-                    raise Held
+                    raise Busy
                 time.sleep(POLL)
             yield
 
@@ -86,7 +95,7 @@ _thread_locks: dict[str, threading.Lock] = {}
 
 
 def _renew_after_fork() -> None:
-    """Whoever held a lock did not come along into the child process."""
+    """Drop all locks: no thread that held one is in the child process."""
     _thread_locks.clear()
 
 

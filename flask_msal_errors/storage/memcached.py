@@ -5,22 +5,20 @@ The clients differ in how they tell a failure: by an error, by ``False``, or not
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import contextlib
 import sys
 import threading
 import time
-import types
 import typing as t
 from datetime import timedelta
 
 from flask import Flask
 
-from .backends import Atomic
+from .base import AtomicBackend
 from .base import Entry
+from .base import loaded_errors
 from .base import whole_seconds
 from .errors import TooLarge
-from .errors import backend_errors
 
 #: memcached takes longer lifetimes (seconds) for points in time.
 _LONGEST_SPAN = 30 * 24 * 3600
@@ -30,25 +28,31 @@ _LIMIT = 1_000_000
 _IDLE_CONNECTIONS = 16
 
 
-class MemcachedGuard(Atomic):
-    """memcached: ``replace``, and the taker is who deletes the entry."""
+#: Errors of its clients; python-memcached raises none.
+_CLIENTS = (("pymemcache.exceptions", "MemcacheError"), ("pylibmc", "Error"))
 
-    alone: contextlib.AbstractContextManager[t.Any] = contextlib.nullcontext()
-    replies: cabc.Mapping[str, bool] = types.MappingProxyType({})
 
-    @staticmethod
-    def settle(interface: t.Any, app: Flask) -> None:
-        client = interface.client
+class MemcachedBackend(AtomicBackend):
+    """memcached: ``replace``, and the caller whose ``delete`` succeeds has taken."""
+
+    def __init__(self, interface: t.Any, app: Flask) -> None:
+        super().__init__(interface, app)
+        client = self._client = interface.client
+        self._alone: contextlib.AbstractContextManager[t.Any] = contextlib.nullcontext()
         # Threads that share any other client get one another's answers.
         pooled = type(client).__name__ == "PooledClient"
         pooled = pooled or getattr(client, "use_pooling", False)
         if not pooled and not isinstance(client, threading.local):
-            interface.alone = threading.Lock()
+            self._alone = threading.Lock()
         # pymemcache does not wait for answers by default, so failures go unnoticed.
-        if type(client).__module__.startswith("pymemcache."):
-            interface.replies = {"noreply": False}
+        waits = type(client).__module__.startswith("pymemcache.")
+        self._replies = {"noreply": False} if waits else {}
 
-    def read_entry(self, key: str) -> Entry | None:
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        return loaded_errors(*_CLIENTS)
+
+    def read(self, key: str) -> Entry | None:
         if not key.isascii() or " " in key:
             return None
         data = self._call("get", key)
@@ -56,26 +60,26 @@ class MemcachedGuard(Atomic):
             self._see_that_it_answers()
         return self.decoded(data)
 
-    def write_entry(self, key: str, value: Entry, lifetime: timedelta) -> None:
-        data = self.serializer.encode(value)
+    def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
+        data = self.interface.serializer.encode(value)
         if not self._store("set", key, data, lifetime):
             raise _not_written(data)
 
-    def replace_entry(self, key: str, value: Entry, lifetime: timedelta) -> bool:
-        data = self.serializer.encode(value)
+    def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+        data = self.interface.serializer.encode(value)
         if self._store("replace", key, data, lifetime):
             return True
-        if self.read_entry(key) is not None:
+        if self.read(key) is not None:
             raise _not_written(data)
         return False
 
-    def remove_entry(self, key: str) -> None:
-        if not self._call("delete", key, **self.replies):
+    def remove(self, key: str) -> None:
+        if not self._call("delete", key, **self._replies):
             self._see_that_it_answers()
 
-    def take_entry(self, key: str) -> Entry | None:
-        entry = self.read_entry(key)
-        if entry is not None and self._call("delete", key, **self.replies):
+    def take(self, key: str) -> Entry | None:
+        entry = self.read(key)
+        if entry is not None and self._call("delete", key, **self._replies):
             return entry
         self._see_that_it_answers()
         return None
@@ -85,23 +89,23 @@ class MemcachedGuard(Atomic):
         if seconds > _LONGEST_SPAN:
             seconds += int(time.time())
         try:
-            return bool(self._call(command, key, data, seconds, **self.replies))
-        except backend_errors() as error:
+            return bool(self._call(command, key, data, seconds, **self._replies))
+        except self.errors as error:
             if len(data) > _LIMIT:
                 raise _not_written(data) from error
             raise
 
     def _see_that_it_answers(self) -> None:
-        """Some clients answer ``None`` or ``False`` for a server that is down, too."""
-        if not self._call("set", "msal-answers", b"1", 60, **self.replies):
+        """Raise if it does not: some clients answer ``None`` for a lost server too."""
+        if not self._call("set", "msal-answers", b"1", 60, **self._replies):
             raise OSError("memcached does not answer")
 
     def _call(self, command: str, *arguments: t.Any, **options: bool) -> t.Any:
-        with self.alone:
+        with self._alone:
             for _ in range(_IDLE_CONNECTIONS):
                 with contextlib.suppress(*_lost_connections()):
-                    return getattr(self.client, command)(*arguments, **options)
-            return getattr(self.client, command)(*arguments, **options)
+                    return getattr(self._client, command)(*arguments, **options)
+            return getattr(self._client, command)(*arguments, **options)
 
 
 def _not_written(data: bytes) -> OSError:

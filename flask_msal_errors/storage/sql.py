@@ -14,29 +14,38 @@ from datetime import timezone
 
 from flask import Flask
 
-from .backends import Atomic
+from .base import AtomicBackend
 from .base import Entry
+from .locks import Reach
 
 
-class SqlGuard(Atomic):
+class SqlBackend(AtomicBackend):
     """Flask-SQLAlchemy's engine and Flask-Session's table, with Core statements."""
 
-    engine: t.Any = None
-
-    @staticmethod
-    def settle(interface: t.Any, app: Flask) -> None:
-        bind = interface.sql_session_model.__bind_key__
+    def __init__(self, interface: t.Any, app: Flask) -> None:
+        super().__init__(interface, app)
+        model = interface.sql_session_model
+        self._table = model.__table__
         with app.app_context():
             # The same pool, but no error or log of it shows what is in a session.
-            interface.engine = interface.client.engines[bind].execution_options()
-        interface.engine.hide_parameters = True
+            engine = interface.client.engines[model.__bind_key__].execution_options()
+        engine.hide_parameters = True
+        self._engine = engine
+        if engine.dialect.name == "sqlite":
+            self.shared_by = Reach.HOST
 
-    def read_entry(self, key: str) -> Entry | None:
-        table, living = self._table(), self._living(key)
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        return (OSError, SQLAlchemyError)
+
+    def read(self, key: str) -> Entry | None:
+        table, living = self._table, self._living(key)
         query = table.select().with_only_columns(table.c.data).where(living)
         return self.decoded(self._run(lambda sql: sql.execute(query).scalar()))
 
-    def write_entry(self, key: str, value: Entry, lifetime: timedelta) -> None:
+    def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         from sqlalchemy.exc import IntegrityError
 
         try:
@@ -45,18 +54,18 @@ class SqlGuard(Atomic):
             # Another request created it between our UPDATE and our INSERT.
             self._run(lambda sql: self._upsert(sql, key, value, lifetime))
 
-    def replace_entry(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+    def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         row = self._row(value, lifetime)
-        change = self._table().update().where(self._living(key)).values(row)
+        change = self._table.update().where(self._living(key)).values(row)
         return bool(self._run(lambda sql: sql.execute(change).rowcount))
 
-    def remove_entry(self, key: str) -> None:
-        table = self._table()
+    def remove(self, key: str) -> None:
+        table = self._table
         removal = table.delete().where(table.c.session_id == key)
         self._run(lambda sql: sql.execute(removal))
 
-    def take_entry(self, key: str) -> Entry | None:
-        table, living = self._table(), self._living(key)
+    def take(self, key: str) -> Entry | None:
+        table, living = self._table, self._living(key)
         query = table.select().with_only_columns(table.c.data).where(living)
         removal = table.delete().where(living)
 
@@ -66,25 +75,22 @@ class SqlGuard(Atomic):
 
         return self.decoded(self._run(take))
 
-    def _table(self) -> t.Any:
-        return self.sql_session_model.__table__
-
     def _living(self, key: str) -> t.Any:
-        columns = self._table().c
+        columns = self._table.c
         return (columns.session_id == key) & (columns.expiry > _utc_now())
 
     def _row(self, value: Entry, lifetime: timedelta) -> dict[str, t.Any]:
         expiry = _utc_now() + lifetime
-        return {"data": self.serializer.encode(value), "expiry": expiry}
+        return {"data": self.interface.serializer.encode(value), "expiry": expiry}
 
     def _upsert(self, sql: t.Any, key: str, value: Entry, lifetime: timedelta) -> None:
-        table, row = self._table(), self._row(value, lifetime)
+        table, row = self._table, self._row(value, lifetime)
         change = table.update().where(table.c.session_id == key).values(row)
         if not sql.execute(change).rowcount:
             sql.execute(table.insert().values(session_id=key, **row))
 
     def _run(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
-        """Do it in a transaction; once more if its pooled connection was dead."""
+        """Run it in a transaction, and again if its pooled connection was dead."""
         from sqlalchemy.exc import DBAPIError
 
         try:
@@ -97,7 +103,7 @@ class SqlGuard(Atomic):
             return self._attempt(work)
 
     def _attempt(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
-        with self.engine.connect() as connection:
+        with self._engine.connect() as connection:
             try:
                 with connection.begin():
                     return work(connection)

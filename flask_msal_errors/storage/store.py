@@ -13,10 +13,10 @@ from datetime import timedelta
 from flask import Flask
 
 from ..errors import ServiceUnavailable
+from .base import Backend
 from .base import Entry
-from .errors import backend_errors
-from .errors import unavailable
-from .locks import Held
+from .errors import store_unavailable
+from .locks import Busy
 
 
 class Store:
@@ -29,49 +29,63 @@ class Store:
     def __init__(self, app: Flask) -> None:
         self._app = app
 
-    @contextlib.contextmanager
-    def _interface(self, doing: str) -> cabc.Iterator[t.Any]:
+    def _at(self, key: str) -> tuple[Backend, str]:
+        """Return the backend, and the key that an entry has there."""
+        # An app may replace its session interface at any time.
         interface: t.Any = self._app.session_interface
-        try:
-            yield interface
-        except backend_errors() as error:
-            raise unavailable(doing, error) from error
+        # Outside SESSION_KEY_PREFIX: Flask-Session loads as a session whatever entry
+        # a cookie's value names behind that prefix.
+        return interface.msal_backend, f"msal-entry:{key}"
 
     def read(self, key: str) -> Entry | None:
-        """The living entry under ``key``."""
-        interface: t.Any = self._app.session_interface
+        """Return the living entry under ``key``."""
+        backend, place = self._at(key)
         try:
-            return interface.read_entry(_own(key))  # type: ignore[no-any-return]
-        except backend_errors() as error:
-            raise unavailable("an entry was read", error) from error
+            return backend.read(place)
+        except backend.errors as error:
+            raise store_unavailable("an entry was read", error) from error
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         """Create or overwrite the entry."""
-        with self._interface("an entry was written") as interface:
-            interface.write_entry(_own(key), value, lifetime)
+        backend, place = self._at(key)
+        try:
+            backend.write(place, value, lifetime)
+        except backend.errors as error:
+            raise store_unavailable("an entry was written", error) from error
 
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         """Overwrite a living entry; ``False`` if it was deleted meanwhile."""
-        with self._interface("an entry was replaced") as interface:
-            return t.cast(bool, interface.replace_entry(_own(key), value, lifetime))
+        backend, place = self._at(key)
+        try:
+            return backend.replace(place, value, lifetime)
+        except backend.errors as error:
+            raise store_unavailable("an entry was replaced", error) from error
 
     def delete(self, key: str) -> None:
         """Delete the entry for good: a later :meth:`replace` fails."""
-        with self._interface("an entry was deleted") as interface:
-            interface.delete_entry(_own(key))
+        backend, place = self._at(key)
+        try:
+            backend.delete(place)
+        except backend.errors as error:
+            raise store_unavailable("an entry was deleted", error) from error
 
     def take(self, key: str) -> Entry | None:
         """Remove the entry and return it, to one caller only however many ask."""
-        with self._interface("an entry was taken") as interface:
-            try:
-                return t.cast("Entry | None", interface.take_entry(_own(key)))
-            except Held:
-                raise _busy() from None
+        backend, place = self._at(key)
+        try:
+            return backend.take(place)
+        except Busy:
+            raise _busy() from None
+        except backend.errors as error:
+            raise store_unavailable("an entry was taken", error) from error
 
     def end_session(self, session_id: str) -> None:
         """Delete a whole session; what still runs in it cannot bring it back."""
-        with self._interface("a session was ended") as interface:
-            interface._delete_session(interface._get_store_id(session_id))
+        interface: t.Any = self._app.session_interface
+        try:
+            interface.end_session(session_id)
+        except interface.msal_backend.errors as error:
+            raise store_unavailable("a session was ended", error) from error
 
     @contextlib.contextmanager
     def lock(
@@ -83,21 +97,16 @@ class Store:
         :param wait: seconds to wait for a holder; as long as ``timeout`` by default.
         :raises ServiceUnavailable: the holder did not let go in time.
         """
+        backend, place = self._at(key)
         with contextlib.ExitStack() as stack:
-            with self._interface("an entry was locked") as interface:
-                try:
-                    wait = timeout if wait is None else wait
-                    lock = interface.lock_entry(_own(key), timeout, wait)
-                    stack.enter_context(lock)
-                except Held:
-                    raise _busy() from None
+            try:
+                wait = timeout if wait is None else wait
+                stack.enter_context(backend.lock(place, timeout, wait))
+            except Busy:
+                raise _busy() from None
+            except backend.errors as error:
+                raise store_unavailable("an entry was locked", error) from error
             yield
-
-
-def _own(key: str) -> str:
-    # Outside SESSION_KEY_PREFIX: Flask-Session loads as a session whatever entry a
-    # cookie's value names behind that prefix.
-    return f"msal-entry:{key}"
 
 
 def _busy() -> ServiceUnavailable:

@@ -6,10 +6,8 @@ one-time ticket that the browser posts to the same URL after signing in again.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import io
-import json
 import logging
 import secrets
 import typing as t
@@ -30,7 +28,8 @@ from ..http.navigation import is_same_origin
 from ..request_state import of_request
 from ..session.record import Records
 from ..settings import Settings
-from ..storage.encryption import Vault
+from ..storage.codec import Codec
+from ..storage.codec import Stored
 from ..storage.store import Store
 from ..user import SignedIn
 from ..user import signed_in
@@ -74,8 +73,7 @@ class NotKept(Exception):
         self.words = words
 
 
-@dataclasses.dataclass(frozen=True)
-class _Body:
+class _Body(Stored, tag="form-1"):
     content_type: str
     data: bytes
 
@@ -95,7 +93,7 @@ class Forms:
     ) -> None:
         self._limit = settings.replay_limit
         self._lifetime = settings.flow_lifetime
-        self._vault = Vault(settings.encryption_keys)
+        self._codec = Codec(settings.encryption_keys)
         self._signer = signer
         self._store = store
         self._records = records
@@ -161,13 +159,12 @@ class Forms:
             raise NotKept(
                 N_("It was not kept, because the address of its page is too long.")
             )
-        text = json.dumps([body.content_type, base64.b64encode(body.data).decode()])
         try:
             if not self._records.attach(person.handle, key, MOST_FORMS):
                 raise NotKept(
                     N_("It could not be kept, because your session is incomplete.")
                 )
-            entry = self._vault.seal(text)
+            entry = self._codec.encode(body)
             self._store.write(key, entry, timedelta(seconds=self._lifetime))
         except ServiceUnavailable as error:
             logger.warning("A form was not kept: %s", error)
@@ -185,11 +182,9 @@ class Forms:
         entry = self._store.take(form["key"])
         if entry is None:
             raise _not_resumed(_GONE, here)
-        try:
-            content_type, text = json.loads(self._vault.open(entry))
-            body = _Body(str(content_type), base64.b64decode(text, validate=True))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise _not_resumed("What was kept cannot be read.", here) from error
+        body = self._codec.decode(_Body, entry)
+        if body is None:
+            raise _not_resumed("What was kept cannot be read.", here)
         signals.emit(signals.request_resumed, url=here)
         return body
 

@@ -13,7 +13,7 @@ from flask import session
 from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
-from ..storage.interface import guard
+from ..storage.setup import guard
 from ..user import is_due
 from . import pages
 from .state import app_state
@@ -34,7 +34,9 @@ def register(app: Flask, url_prefix: str) -> None:
 
 def _begin_request(app: Flask, **_: t.Any) -> None:
     """Prepare a request: about two microseconds, for every request of the app."""
-    guard(app)
+    # An app may replace its session interface after init_app.
+    if not getattr(app.session_interface, "is_guarded", False):
+        guard(app)
     current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
     received: Request = request._get_current_object()  # type: ignore[attr-defined]
     if app.session_interface.is_null_session(current):

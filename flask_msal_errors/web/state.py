@@ -16,13 +16,12 @@ from ..errors import ConfigurationError
 from ..http.cookies import Cookies
 from ..http.cookies import Signer
 from ..provider.client import Client
-from ..session.access_tokens import Live
-from ..session.record import Codec
+from ..session.access_tokens import AccessTokens
 from ..session.record import Records
-from ..session.sid_index import Sids
+from ..session.sid_index import SidIndex
 from ..settings import Settings
 from ..signin.signin import SignIn
-from ..storage.encryption import Vault
+from ..storage.codec import Codec
 from ..storage.store import Store
 from .forms import Forms
 from .links import Links
@@ -38,8 +37,8 @@ class AppState:
     settings: Settings
     store: Store
     records: Records
-    access_tokens: Live
-    sid_index: Sids
+    access_tokens: AccessTokens
+    sid_index: SidIndex
     client: Client
     tokens: Tokens
     signin: SignIn
@@ -54,11 +53,10 @@ class AppState:
         # Longer than a silent acquisition takes: its holder never loses its lock.
         patience = settings.http_timeout + 5
         records = Records(store, codec, app.permanent_session_lifetime, patience)
-        vault = Vault(settings.encryption_keys)
-        access_tokens = Live(records, store, vault, settings.client_id)
+        access_tokens = AccessTokens(records, store, codec, settings.client_id)
         client = Client(settings)
         cookies = Cookies(signer)
-        sid_index = Sids(store, app.permanent_session_lifetime)
+        sid_index = SidIndex(store, codec, app.permanent_session_lifetime)
         signin = SignIn.build(
             settings=settings,
             cookies=cookies,

@@ -162,7 +162,7 @@ class TestPlainClients:
             reply = by_requests(caller, headers)
             state, person = caller.live.app.extensions["flask_msal_errors"], signed_in()
             assert person is not None
-            with state.records.changing(person.handle):
+            with state.records.locked(person.handle):
                 return str(caller.auth.check(reply).status_code)
 
         assert caller.run(work).text == "401"

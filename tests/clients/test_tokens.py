@@ -22,11 +22,11 @@ from flask_msal_errors.errors import Throttled
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.session.msal_caches import Caches
-from flask_msal_errors.session.record import Codec
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
-from flask_msal_errors.session.record import live_key
+from flask_msal_errors.session.record import tokens_key
 from flask_msal_errors.storage import locks
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.user import remember
@@ -41,17 +41,17 @@ class House:
         self.app = app
         self.client = Client(fixtures.settings(entra))
         self.records = Records(Store(app), Codec(), timedelta(hours=1))
-        self.live = fixtures.live(entra, app, self.records)
-        self.tokens = Tokens(self.client, self.records, self.live)
+        self.access_tokens = fixtures.access_tokens(entra, app, self.records)
+        self.tokens = Tokens(self.client, self.records, self.access_tokens)
         self.scopes = [entra.scope("Profile.Read")]
         _, self.claims, caches = fixtures.sign_in(entra, self.client)
         self.handle = self.records.create(Record())
-        with self.live.changing(self.handle) as record:
+        with self.access_tokens.locked(self.handle) as record:
             caches.merge_into(record)
 
     def change(self, work: t.Callable[[Caches], object]) -> None:
         """Change the user's caches behind the app's back."""
-        with self.live.changing(self.handle) as record:
+        with self.access_tokens.locked(self.handle) as record:
             user = Caches.of(record)
             work(user)
             user.save(record)
@@ -127,9 +127,11 @@ class TestAcquire:
     def test_lost_entry_is_written_again(self, house: House) -> None:
         """An entry that the store lost costs one slower request."""
         old = house.acquire()
-        house.records._store.delete(live_key(house.handle))
+        house.records._store.delete(tokens_key(house.handle))
         assert house.acquire() == old
-        assert [token.secret for token in house.live.tokens(house.handle)] == [old]
+        assert [token.secret for token in house.access_tokens.load(house.handle)] == [
+            old
+        ]
 
     def test_renewed(self, house: House) -> None:
         """An expired one is renewed and kept for the next request."""
@@ -195,7 +197,7 @@ class TestAcquire:
         times = {"refresh_on": -60} if due else {"expires_on": 200}
         files.change(lambda user: fixtures.aged(user, **times))
         fresh = Client(fixtures.settings(files.entra))
-        files.tokens = Tokens(fresh, files.records, files.live)
+        files.tokens = Tokens(fresh, files.records, files.access_tokens)
         files.entra.unavailable(30, target="discovery")
         if due:
             assert files.acquire()
@@ -305,7 +307,7 @@ class TestSingleFlight:
         names = [files.handle, files.records.create(record)]
         while len({locks._stripe(f"msal-entry:record-{name}") for name in names}) < 2:
             names[1] = files.records.create(record)
-        with files.records.changing(names[1]):
+        with files.records.locked(names[1]):
             assert files.acquire(force_refresh=True)
 
     def test_trap_15_slow_reader(self, files: House) -> None:
@@ -336,21 +338,21 @@ WORKER = """
 import json, pathlib, sys, redis, datetime
 from support import fixtures
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.session.access_tokens import Live
-from flask_msal_errors.session.record import Codec, Records
+from flask_msal_errors.session.access_tokens import AccessTokens
+from flask_msal_errors.session.record import Records
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.clients.tokens import Tokens
 from flask_msal_errors.user import remember
-from flask_msal_errors.storage.encryption import Vault
 folder, kind, url, handle, claims, config, scope = sys.argv[1:]
 settings = Settings.from_mapping(json.loads(config))
 connection = redis.Redis.from_url(url) if url else None
 app = fixtures.session_app(pathlib.Path(folder), kind, connection)
 client = Client(settings)
 records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
-live = Live(records, Store(app), Vault(), settings.client_id)
-tokens = Tokens(client, records, live)
+access_tokens = AccessTokens(records, Store(app), Codec(), settings.client_id)
+tokens = Tokens(client, records, access_tokens)
 client.ready()
 print("ready", flush=True)
 sys.stdin.readline()
@@ -468,7 +470,7 @@ class TestDrop:
     def test_lock_is_held(self, files: House) -> None:
         """Who drops without waiting does not wait."""
         old = files.acquire()
-        with files.records.changing(files.handle):
+        with files.records.locked(files.handle):
             with files.request(), pytest.raises(ServiceUnavailable):
                 files.tokens.drop(old, wait=0)
 
@@ -485,7 +487,7 @@ class TestProofs:
 
     def test_expiry(self, files: House) -> None:
         """A proof counts until its ID token's expiry."""
-        with files.records.changing(files.handle) as record:
+        with files.records.locked(files.handle) as record:
             record.proofs = {"c1": 4102444800, "c2": 1}
         with files.request():
             assert files.tokens.proofs() == {"c1": 4102444800}

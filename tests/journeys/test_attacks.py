@@ -241,7 +241,7 @@ class TestBusyRecord:
             def held() -> str:
                 state = live.app.extensions["flask_msal_errors"]
                 handle = session["_msal"]["handle"]
-                with state.records.changing(handle):
+                with state.records.locked(handle):
                     url = live.url + "/"
                     cookies = {"Cookie": request.headers["Cookie"]}
                     began = time.monotonic()

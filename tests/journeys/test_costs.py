@@ -97,7 +97,7 @@ def signed_in_with(desk: Desk, tokens: int) -> None:
     app = desk.live.app
     state = app.extensions["flask_msal_errors"]
     handle = json.loads(session_of(desk))["_msal"]["handle"]
-    with app.app_context(), state.access_tokens.changing(handle) as record:
+    with app.app_context(), state.access_tokens.locked(handle) as record:
         cache = json.loads(record.tokens)
         name, entry = next(iter(cache["AccessToken"].items()))
         for number in range(tokens):
@@ -110,7 +110,7 @@ def session_of(desk: Desk) -> bytes:
     """The session's entry, with its binary parts as JSON."""
     interface: t.Any = desk.live.app.session_interface
     key = interface._get_store_id(desk.live.session_id(desk.person))
-    return json.dumps(interface.read_entry(key)).encode()
+    return json.dumps(interface.msal_backend.read(key)).encode()
 
 
 class TestStore:

@@ -15,9 +15,9 @@ from flask import Response
 from flask import session
 
 from flask_msal_errors.errors import ServiceUnavailable
-from flask_msal_errors.session.record import Codec
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
 from support import fixtures
@@ -123,7 +123,7 @@ class TestEntries:
         new = Record(tokens="n" * 50_000, proofs={"c1": 2})
         handle, starts = records.create(old), server.starts
         with contextlib.ExitStack() as stack:
-            with pytest.raises(ServiceUnavailable), records.changing(handle) as it:
+            with pytest.raises(ServiceUnavailable), records.locked(handle) as it:
                 it.tokens, it.proofs = new.tokens, dict(new.proofs)
                 stack.enter_context(outage())
         fixtures.until(lambda: works(Store(app)))
@@ -248,5 +248,5 @@ class TestApp:
             sid = live.session_id(person)
             person.submit(person.get(live.url + "/auth/logout"))
             interface: t.Any = live.app.session_interface
-            assert interface.read_entry(f"session:{sid}") is None
+            assert interface.msal_backend.read(f"session:{sid}") is None
             assert person.get(live.url + "/").text == "hello nobody"

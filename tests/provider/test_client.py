@@ -22,9 +22,9 @@ from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.transport import Reply
 from flask_msal_errors.session.msal_caches import Caches
-from flask_msal_errors.session.record import Codec
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
 from support import fixtures
@@ -374,7 +374,8 @@ from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.errors import Throttled
-from flask_msal_errors.session.record import Codec, Records
+from flask_msal_errors.session.record import Records
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.storage.store import Store
 folder, kind, url, handle, authority, ca, client_id, *scopes = sys.argv[1:]
@@ -386,7 +387,7 @@ connection = redis.Redis.from_url(url) if url else None
 store = Store(fixtures.session_app(pathlib.Path(folder), kind, connection))
 records = Records(store, Codec(), datetime.timedelta(hours=1))
 for scope in scopes:
-    with records.changing(handle) as record:
+    with records.locked(handle) as record:
         try:
             client.silent(Caches.of(record), [scope], force_refresh=True)
         except Throttled as error:
@@ -410,10 +411,10 @@ def test_throttled_in_another_worker(
     app = fixtures.session_app(tmp_path, kind, connection)
     records = Records(Store(app), Codec(), timedelta(hours=1))
     handle = records.create(Record())
-    with records.changing(handle) as record:
+    with records.locked(handle) as record:
         fixtures.signed_in(entra, client).merge_into(record)
     entra.throttle(600)
-    with pytest.raises(Throttled), records.changing(handle) as record:
+    with pytest.raises(Throttled), records.locked(handle) as record:
         refreshed(entra, client, Caches.of(record))
     arguments = (str(tmp_path), kind, url, handle)
     names = scopes(entra, "Profile.Read", "Mail.Read")

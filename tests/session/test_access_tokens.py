@@ -16,14 +16,13 @@ from hypothesis import given
 
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.session.access_tokens import EARLY
-from flask_msal_errors.session.access_tokens import Live
+from flask_msal_errors.session.access_tokens import AccessTokens
 from flask_msal_errors.session.access_tokens import Token
 from flask_msal_errors.session.msal_caches import Caches
-from flask_msal_errors.session.record import Codec
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
-from flask_msal_errors.session.record import live_key
-from flask_msal_errors.storage.encryption import Vault
+from flask_msal_errors.session.record import tokens_key
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
 from support import fixtures
@@ -49,7 +48,9 @@ class Shelf:
     def __init__(self, app: t.Any, keys: tuple[str, ...] = ()) -> None:
         self.store = Store(app)
         self.records = Records(self.store, Codec(keys), HOUR)
-        self.live = Live(self.records, self.store, Vault(keys), "client")
+        self.access_tokens = AccessTokens(
+            self.records, self.store, Codec(keys), "client"
+        )
         self.handle = self.records.create(Record())
 
     def add(self, *scopes: str, secret: str = "AT", lifetime: int = 3600) -> None:
@@ -57,16 +58,16 @@ class Shelf:
         self.change(lambda user: user.tokens.add(event))
 
     def change(self, work: t.Callable[[Caches], object]) -> None:
-        with self.live.changing(self.handle) as record:
+        with self.access_tokens.locked(self.handle) as record:
             user = Caches.of(record)
             work(user)
             user.save(record)
 
     def secrets(self) -> set[str]:
-        return {token.secret for token in self.live.tokens(self.handle)}
+        return {token.secret for token in self.access_tokens.load(self.handle)}
 
     def entry(self) -> dict[str, t.Any] | None:
-        return self.store.read(live_key(self.handle))
+        return self.store.read(tokens_key(self.handle))
 
 
 @pytest.fixture(params=["redis", "files", "other"])
@@ -145,7 +146,7 @@ class TestFollowing:
         """What MSAL changed before it raised counts here, too."""
         shelf.add(f"{API}/Read")
         with pytest.raises(LookupError):
-            with shelf.live.changing(shelf.handle) as record:
+            with shelf.access_tokens.locked(shelf.handle) as record:
                 user = Caches.of(record)
                 user.drop("AT")
                 user.save(record)
@@ -157,10 +158,10 @@ class TestFollowing:
     ) -> None:
         """A change that touches no token writes no entry, unless that is asked for."""
         files.add(f"{API}/Read")
-        files.store.delete(live_key(files.handle))
+        files.store.delete(tokens_key(files.handle))
         files.change(lambda user: None)
         assert files.secrets() == set()
-        with files.live.changing(files.handle, always=True):
+        with files.access_tokens.locked(files.handle, always=True):
             pass
         assert files.secrets() == {"AT"}
 
@@ -191,7 +192,7 @@ class TestFollowing:
     def test_another_app(self, files: Shelf) -> None:
         """Tokens of another client ID are not handed out."""
         files.add(f"{API}/Read")
-        files.live._client_id = "other"
+        files.access_tokens._client_id = "other"
         files.add("User.Read")
         assert files.secrets() == set()
 
@@ -215,7 +216,7 @@ class TestSignOut:
     def test_during_a_refresh(self, shelf: Shelf) -> None:
         """A refresh that ends after the sign-out leaves nothing behind either."""
         shelf.add("User.Read")
-        with shelf.live.changing(shelf.handle) as record:
+        with shelf.access_tokens.locked(shelf.handle) as record:
             user = Caches.of(record)
             user.tokens.add(response(f"{API}/Read", secret="late", lifetime=3600))
             user.save(record)
@@ -282,7 +283,7 @@ class TestRaces:
 
 
 class TestReading:
-    """Whatever lies under the key."""
+    """Any data under the key."""
 
     @pytest.mark.parametrize(
         "text",
@@ -302,17 +303,21 @@ class TestReading:
     ) -> None:
         """What is no list of tokens is none, and the log says so without it."""
         files.add(f"{API}/Read")
-        files.store.write(live_key(files.handle), {"plain": text}, HOUR)
-        assert files.secrets() == set()
-        assert "unreadable" in caplog.text and "AT" not in caplog.text
+        for plain in (text, f'["tokens-1",{text}]'):
+            files.store.write(tokens_key(files.handle), {"plain": plain}, HOUR)
+            assert files.secrets() == set()
+            assert "unreadable" in caplog.text and "AT" not in caplog.text
+            caplog.clear()
 
     @given(fixtures.JSON)
     @example([[None, None, [None], 1, 1.5]])
     def test_any_json(self, value: t.Any) -> None:
         """Any JSON reads as some tokens, whose parts have their types."""
-        live = Live(t.cast(Records, None), t.cast(Store, OneEntry(value)), Vault(), "c")
-        for token in live.tokens("handle"):
-            assert all(isinstance(text, str) for text in token[:3])
+        store = t.cast(Store, OneEntry(value))
+        tokens = AccessTokens(t.cast(Records, None), store, Codec(), "c")
+        for token in tokens.load("handle"):
+            strings = (token.secret, token.kind, token.scopes)
+            assert all(isinstance(string, str) for string in strings)
             assert isinstance(token.expires, int) and isinstance(token.renewal, int)
 
     def test_encrypted(self, tmp_path: Path) -> None:
@@ -323,9 +328,9 @@ class TestReading:
         shelf.add(f"{API}/Read", secret="very-secret")
         entry = shelf.entry()
         assert "very-secret" not in json.dumps(entry)
-        shelf.live._vault = Vault((new, old))
+        shelf.access_tokens._codec = Codec((new, old))
         assert shelf.secrets() == {"very-secret"}
-        shelf.live._vault = Vault((new,))
+        shelf.access_tokens._codec = Codec((new,))
         assert shelf.secrets() == set()
 
 
@@ -333,7 +338,7 @@ class OneEntry:
     """A store whose every entry says the same."""
 
     def __init__(self, value: t.Any) -> None:
-        self._entry = {"plain": json.dumps(value)}
+        self._entry = {"plain": json.dumps(["tokens-1", value])}
 
     def read(self, key: str) -> dict[str, str]:
         return self._entry
@@ -345,11 +350,12 @@ def test_of_msal(entra: Emulator, tmp_path: Path) -> None:
     result, _, caches = fixtures.sign_in(entra, client)
     app = fixtures.session_app(tmp_path, "files")
     records = Records(Store(app), Codec(), HOUR)
-    live, handle = fixtures.live(entra, app, records), records.create(Record())
-    with live.changing(handle) as record:
+    tokens = fixtures.access_tokens(entra, app, records)
+    handle = records.create(Record())
+    with tokens.locked(handle) as record:
         caches.merge_into(record)
     scopes = [entra.scope("Profile.Read")]
-    (token,) = live.tokens(handle)
+    (token,) = tokens.load(handle)
     assert token.secret == result["access_token"] and token.serves(scopes)
     assert client.cached(caches, scopes) == token.result()
     client._provider.connection().transport.close()

@@ -25,8 +25,8 @@ from flask_msal_errors.session.msal_caches import BoundTokenCache
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.msal_caches import bound
 from flask_msal_errors.session.msal_caches import by_resource
-from flask_msal_errors.session.record import Codec
 from flask_msal_errors.session.record import Record
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.testing import Emulator
 from support import fixtures
 
@@ -204,9 +204,8 @@ def test_any_record_reads_as_some_caches(
 ) -> None:
     """Whatever lies in the store: a look-up finds nothing and asks the user, no 500."""
     client = _client(entra_server)
-    record = Codec().decode(
-        fixtures.packed(json.dumps({"tokens": tokens, "http": http}))
-    )
+    entry = fixtures.packed(json.dumps(["record-1", tokens, http]))
+    record = Codec().decode(Record, entry) or Record(tokens=tokens)
     caches = Caches.of(record)
     assert client.cached(caches, ["api://a/Mail.Read"]) is None
     caches.drop("secret")
@@ -345,7 +344,9 @@ class TestHttpCache:
             mapping.set("POST a", NormalizedResponse(answer), 30)
         assert "fpc" not in str(caches.http)
         record = Record(http=caches.http)
-        again = Codec().decode(json.loads(json.dumps(Codec().encode(record))))
+        entry = json.loads(json.dumps(Codec().encode(record)))
+        again = Codec().decode(Record, entry)
+        assert again is not None
         assert again == record
         with bound(Caches.of(again)):
             found = mapping["POST a"]

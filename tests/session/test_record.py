@@ -1,24 +1,20 @@
-"""The record beside a session: its codec, its encryption, changing it alone."""
+"""The record beside a session: changed alone, and only while the session lives."""
 
 from __future__ import annotations
 
-import json
 import threading
 import typing as t
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.fernet import Fernet
 from flask import Flask
 from flask import session
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flask_msal_errors.errors import ServiceUnavailable
-from flask_msal_errors.session.record import Codec
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from support import fixtures
 
@@ -28,112 +24,6 @@ FULL = Record(
     http={"POST x": (429, "Too Many Requests", {"retry-after": "3"}, 13, 10)},
     proofs={"c1": 99},
 )
-
-#: Records whose members, and the members' members, are of any type.
-ODD_RECORDS = st.dictionaries(
-    st.sampled_from(["tokens", "http", "proofs", "other"]),
-    fixtures.JSON
-    | st.dictionaries(st.text(max_size=4), fixtures.JSON, min_size=1)
-    | st.dictionaries(
-        st.text(max_size=4), st.lists(fixtures.JSON, min_size=5, max_size=5)
-    ),
-)
-
-
-class TestCodec:
-    """A record to and from a plain entry."""
-
-    KEYS: t.ClassVar = [Fernet.generate_key().decode() for _ in range(2)]
-
-    @pytest.mark.parametrize("keys", [(), KEYS[:1], KEYS])
-    @pytest.mark.parametrize("record", [Record(), FULL])
-    def test_round_trip(self, keys: list[str], record: Record) -> None:
-        """What was encoded is decoded, and is text that any backend can keep."""
-        entry = Codec(keys).encode(record)
-        assert [type(value) for value in entry.values()] == [str]
-        assert Codec(keys).decode(json.loads(json.dumps(entry))) == record
-
-    def test_encrypted(self) -> None:
-        """With a key, nothing of the record can be read in the store."""
-        entry = Codec(self.KEYS[:1]).encode(Record(tokens="very-secret"))
-        assert "very-secret" not in str(entry) and "tokens" not in str(entry)
-
-    def test_rotation(self) -> None:
-        """The newest key writes; a record of an older one is still read."""
-        old, new = self.KEYS
-        sealed = Codec([old]).encode(FULL)
-        both = Codec([new, old])
-        assert both.decode(sealed) == FULL
-        assert Codec([new]).decode(both.encode(FULL)) == FULL
-
-    @pytest.mark.parametrize(
-        ("writes", "reads"),
-        [(KEYS[:1], KEYS[1:]), (KEYS[:1], ()), ((), KEYS[:1])],
-        ids=["another key", "no key any more", "not encrypted yet"],
-    )
-    def test_another_key(
-        self,
-        writes: list[str],
-        reads: list[str],
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        """A record that the keys do not open is empty, and the log says so."""
-        entry = Codec(writes).encode(Record(tokens="very-secret"))
-        assert Codec(reads).decode(entry) == Record()
-        assert "unreadable" in caplog.text and "very-secret" not in caplog.text
-
-    def test_missing(self, caplog: pytest.LogCaptureFixture) -> None:
-        """No entry is an empty record, of which nothing needs to be said."""
-        assert Codec().decode(None) == Record()
-        assert not caplog.records
-
-    @given(st.dictionaries(st.sampled_from(["plain", "sealed", "x"]), fixtures.JSON))
-    def test_any_entry(self, entry: dict[str, t.Any]) -> None:
-        """Whatever JSON lies in the store is a record, if an empty one."""
-        assert isinstance(Codec().decode(entry), Record)
-        assert Codec(self.KEYS).decode(entry) == Record()
-
-    @given(ODD_RECORDS | fixtures.JSON)
-    def test_any_text(self, value: t.Any) -> None:
-        """Whatever JSON a record's text is, at any depth, it has a record's shape."""
-        record = Codec().decode(fixtures.packed(json.dumps(value)))
-        assert isinstance(record.tokens, str)
-        for key, entry in record.http.items():
-            assert [type(part) for part in (key, *entry)] == [
-                *(str, int, str, dict, int, int)
-            ]
-        assert all(type(expiry) is int for expiry in record.proofs.values())
-        assert Codec().decode(Codec().encode(record)) == record
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "[" * 100_000,
-            '{"proofs": {"c1": Infinity}}',
-            '{"http": {"k": [429, "", {}, 1e999, 0]}}',
-            '{"http": {"k": [429, "", [], 1, 0]}}',
-            '{"tokens": {}}',
-            "",
-        ],
-    )
-    def test_broken_text(self, text: str) -> None:
-        """Texts that broke a decoder before read as empty."""
-        assert Codec().decode(fixtures.packed(text)) == Record()
-
-    @pytest.mark.parametrize(
-        "entry",
-        [
-            {"plain": json.dumps({"tokens": "of another version"})},
-            {"plain": "bm8gemxpYg=="},
-            {"plain": fixtures.packed('{"tokens":"x"}')["plain"][:-8]},
-            fixtures.packed(b"\xff"),
-            fixtures.packed(b"[" * 64 * 2**20),
-        ],
-        ids=["no base64", "no zlib", "cut off", "no text", "bomb"],
-    )
-    def test_broken_packing(self, entry: dict[str, str]) -> None:
-        """What is not packed as ours is empty, and never takes much memory."""
-        assert Codec().decode(entry) == Record()
 
 
 @pytest.fixture(params=fixtures.BACKENDS)
@@ -154,7 +44,7 @@ class TestRecords:
         handle, other = records.create(FULL), records.create(Record())
         assert handle != other and len(handle) >= 43
         assert records.load(handle) == FULL
-        with records.changing(handle) as record:
+        with records.locked(handle) as record:
             record.proofs["c2"] = 100
         assert records.load(handle).proofs == {"c1": 99, "c2": 100}
         records.delete(handle)
@@ -163,7 +53,7 @@ class TestRecords:
     def test_deleted_meanwhile(self, records: Records) -> None:
         """A record that is deleted while it is changed does not come back."""
         handle = records.create(Record())
-        with records.changing(handle) as record:
+        with records.locked(handle) as record:
             records.delete(handle)
             record.tokens = "late"
         records.renew(handle)
@@ -175,14 +65,14 @@ class TestRecords:
         """A record that did not change is not written."""
         handle = records.create(FULL)
         monkeypatch.setattr(Store, "replace", None)
-        with records.changing(handle) as record:
+        with records.locked(handle) as record:
             assert record == FULL
 
     def test_saved_after_an_exception(self, records: Records) -> None:
         """What was learnt before an exception counts: a 429 must not be forgotten."""
         handle = records.create(Record())
         with pytest.raises(KeyError, match="mine"):
-            with records.changing(handle) as record:
+            with records.locked(handle) as record:
                 record.http.update(FULL.http)
                 raise KeyError("mine")
         assert records.load(handle).http == FULL.http
@@ -207,7 +97,7 @@ class TestRecords:
     def test_renewed_later(self, records: Records) -> None:
         """A record that is being changed is not waited for: renewing can wait."""
         handle = records.create(FULL)
-        with records.changing(handle):
+        with records.locked(handle):
             assert records.renew(handle) is False
         assert records.renew(handle) is True
 
@@ -221,7 +111,7 @@ class TestRecords:
 
         def add(_: int) -> None:
             for _ in range(25):
-                with records.changing(handle) as record:
+                with records.locked(handle) as record:
                     record.proofs["n"] = record.proofs.get("n", 0) + 1
 
         fixtures.in_threads(8, add)
@@ -261,7 +151,7 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
             if number == 4:
                 together.wait(60)
                 continue
-            with records.changing(handle) as record:
+            with records.locked(handle) as record:
                 name = f"{number}-{round}"
                 record.http[name] = (429, "Too Many Requests", {}, 13, 10)
                 record.tokens += f"<{name}>"
@@ -277,7 +167,8 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
 ADDING = """
 import pathlib, sys, datetime, redis
 from support import fixtures
-from flask_msal_errors.session.record import Codec, Records
+from flask_msal_errors.session.record import Records
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 folder, kind, url, handle, sid, name = sys.argv[1:]
 client = redis.Redis.from_url(url) if url else None
@@ -288,7 +179,7 @@ browser.set_cookie("session", sid)
 print("ready", flush=True)
 sys.stdin.readline()
 for round in range(100):
-    with records.changing(handle) as record:
+    with records.locked(handle) as record:
         record.http[f"{name}-{round}"] = (429, "Too Many Requests", {}, 13, 10)
         record.tokens += f"<{name}-{round}>"
     assert browser.get("/get").text == "kept"
@@ -332,8 +223,8 @@ def test_held_for_too_long(records: Records, monkeypatch: pytest.MonkeyPatch) ->
     handle = records.create(FULL)
     store = records._store
     lock = store.lock
-    with records.changing(handle):
+    with records.locked(handle):
         monkeypatch.setattr(store, "lock", lambda key, *_: lock(key, 30, 0.05))
         with pytest.raises(ServiceUnavailable, match="identity provider"):
-            with records.changing(handle):
+            with records.locked(handle):
                 pass

@@ -17,7 +17,7 @@ from flask import session
 from flask_msal_errors import signals
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.session.sid_index import Place
-from flask_msal_errors.session.sid_index import Sids
+from flask_msal_errors.session.sid_index import SidIndex
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.liveapp import LiveApp
@@ -78,7 +78,7 @@ class TestFrontChannel:
         ada.visit(f"{entra.pages_url}/organizations/oauth2/v2.0/logout")
         assert ada.history[-1].startswith(entra.frontchannel_logout_uri)
         assert ada.get(live.url + "/").text == "hello nobody"
-        records = live.app.extensions["flask_msal_errors"].records
+        records = live.app.extensions["flask_msal_errors"].tokens._records
         assert records.load(record).tokens == ""
 
     @pytest.mark.parametrize("step", ["/new-id", "/vault"])
@@ -155,7 +155,7 @@ class TestFrontChannel:
     def test_after_sign_out(self, live: LiveApp, ada: Person) -> None:
         """Whoever signed out here is in the index no longer."""
         sid = ada.get(live.url + "/sid").text
-        sids: Sids = live.app.extensions["flask_msal_errors"].sid_index
+        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
         assert len(sids.find(sid)) == 1
         ada.submit(ada.get(live.url + "/auth/logout"))
         assert sids.find(sid) == []
@@ -176,7 +176,7 @@ class TestFrontChannel:
         self, live: LiveApp, entra: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Signing in and out works, whatever becomes of the index."""
-        sids: Sids = live.app.extensions["flask_msal_errors"].sid_index
+        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
 
         def fail(*_: object) -> t.NoReturn:
             raise ServiceUnavailable("busy")
@@ -221,7 +221,7 @@ class TestIndex:
     def test_lives_as_long_as_the_session(self, live: LiveApp, ada: Person) -> None:
         """Whoever stays signed in for long stays in the index."""
         sid = ada.get(live.url + "/sid").text
-        sids: Sids = live.app.extensions["flask_msal_errors"].sid_index
+        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
         places = sids.find(sid)
         sids._write(sid, [])
         ada.get(live.url + "/me")
@@ -238,7 +238,7 @@ class TestIndex:
     )
     def test_broken_entries(self, live: LiveApp, entry: dict[str, t.Any]) -> None:
         """What cannot be read is no session."""
-        sids: Sids = live.app.extensions["flask_msal_errors"].sid_index
+        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
         store = sids._store
         keys = []
         with pytest.MonkeyPatch.context() as patch:
@@ -249,7 +249,7 @@ class TestIndex:
 
     def test_ten_at_most(self, live: LiveApp) -> None:
         """Sessions that a browser lost do not pile up; the newest are kept."""
-        sids: Sids = live.app.extensions["flask_msal_errors"].sid_index
+        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
         claims = {"iss": "i", "sub": "s", "sid": "sid"}
         for number in range(12):
             with live.app.test_request_context("/"):

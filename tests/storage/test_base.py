@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from flask import session
 
-from flask_msal_errors.storage.interface import lives
+from flask_msal_errors.storage.interface import is_stored
 from flask_msal_errors.storage.store import Store
 from support import fixtures
 
@@ -96,9 +96,9 @@ class TestSessions:
         browser.get("/set/1")
         cookie = {"Cookie": f"session={fixtures.session_id(browser)}"}
         with app.test_request_context(headers=cookie):
-            assert session["value"] == "1" and lives(app, session)
+            assert session["value"] == "1" and is_stored(app, session)
             browser.get("/out")
-            assert not lives(app, session)
+            assert not is_stored(app, session)
 
     @pytest.mark.parametrize("path", ["/wait-and-read", "/wait-and-write"])
     def test_deleted_meanwhile(self, app: Flask, path: str) -> None:

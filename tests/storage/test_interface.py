@@ -18,9 +18,10 @@ from flask_session.base import ServerSideSession
 from flask_session.base import ServerSideSessionInterface
 
 from flask_msal_errors.errors import ConfigurationError
-from flask_msal_errors.storage.interface import guard
+from flask_msal_errors.storage.setup import guard
 from flask_msal_errors.storage.store import Store
 from support import fixtures
+from support import session_apps
 
 HOUR = timedelta(hours=1)
 
@@ -158,7 +159,7 @@ class TestGuard:
         """A later Session(app) takes it away; the next request's check puts it back."""
         app = fixtures.session_app(tmp_path, "redis", redis_client)
         Session(app)
-        assert not hasattr(app.session_interface, "replace_entry")
+        assert not getattr(app.session_interface, "is_guarded", False)
         guard(app)
         assert Store(app).replace("missing", {}, HOUR) is False
 
@@ -205,40 +206,40 @@ class TestTombstones:
         self, interface: t.Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A deletion after the check is noticed after the write."""
-        interface.write_entry("a", {"old": 1}, HOUR)
-        write = type(interface).write_entry
+        interface.msal_backend.write("a", {"old": 1}, HOUR)
+        write = type(interface.msal_backend).write
 
         def delete_first(self: t.Any, key: str, *args: t.Any) -> None:
             if key == "a":
                 monkeypatch.undo()
-                interface.delete_entry("a")
+                self.delete("a")
             write(self, key, *args)
 
-        monkeypatch.setattr(type(interface), "write_entry", delete_first)
-        assert interface.replace_entry("a", {"new": 1}, HOUR) is False
-        assert interface.read_entry("a") is None
+        monkeypatch.setattr(type(interface.msal_backend), "write", delete_first)
+        assert interface.msal_backend.replace("a", {"new": 1}, HOUR) is False
+        assert interface.msal_backend.read("a") is None
 
     def test_write_that_fails(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A cache that does not write is a failure, unless a deletion was the cause."""
         interface: t.Any = fixtures.session_app(tmp_path, "files").session_interface
-        interface.write_entry("a", {"old": 1}, HOUR)
+        interface.msal_backend.write("a", {"old": 1}, HOUR)
         monkeypatch.setattr(interface.cache, "set", lambda *_, **__: False)
         with pytest.raises(OSError, match="write"):
-            interface.replace_entry("a", {"new": 1}, HOUR)
+            interface.msal_backend.replace("a", {"new": 1}, HOUR)
         monkeypatch.undo()
         cache_set = interface.cache.set
 
         def delete_first(key: str, *args: t.Any, **kwargs: t.Any) -> t.Any:
             if key != "a":
                 return cache_set(key, *args, **kwargs)
-            interface.delete_entry("a")
+            interface.msal_backend.delete("a")
             return False
 
         monkeypatch.setattr(interface.cache, "set", delete_first)
-        assert interface.replace_entry("a", {"new": 1}, HOUR) is False
-        assert interface.read_entry("a") is None
+        assert interface.msal_backend.replace("a", {"new": 1}, HOUR) is False
+        assert interface.msal_backend.read("a") is None
 
 
 class TestFlaskSession:
@@ -269,7 +270,7 @@ class TestFlaskSession:
                 return hook(*args)
 
             setattr(interface, name, record)
-        fixtures._add_views(app)
+        session_apps._add_views(app)
         browser = app.test_client()
         browser.get("/set/1")
         browser.get("/get")

@@ -110,8 +110,8 @@ class TestThreads:
         """A client with one connection is used by one thread at a time."""
         client = make(str(memcached_server.socket_path))
         app = fixtures.session_app(tmp_path, "memcached", client)
-        interface = t.cast(t.Any, app.session_interface)
-        assert isinstance(interface.alone, contextlib.nullcontext) is safe
+        backend = t.cast(t.Any, app.session_interface).msal_backend
+        assert isinstance(backend._alone, contextlib.nullcontext) is safe
 
     def test_nobody_meets(
         self, memcached_server: servers.Memcached, tmp_path: Path
@@ -173,17 +173,17 @@ class TestReplies:
 
     def test_taken_by_threads_at_the_same_time(self, app: Flask) -> None:
         """Whoever deletes takes: of many at the same time, one is told that it did."""
-        interface = t.cast(t.Any, app.session_interface)
+        backend = t.cast(t.Any, app.session_interface).msal_backend
         winners: list[t.Any] = []
         together = threading.Barrier(6)
-        interface.write_entry("a", {"a": 1}, HOUR)
-        read = interface.read_entry
+        backend.write("a", {"a": 1}, HOUR)
+        read = backend.read
 
         def read_together(key: str) -> t.Any:
             value = read(key)
             together.wait(30)
             return value
 
-        interface.read_entry = read_together
-        fixtures.in_threads(6, lambda _: winners.append(interface.take_entry("a")))
+        backend.read = read_together
+        fixtures.in_threads(6, lambda _: winners.append(backend.take("a")))
         assert sorted(map(str, winners)) == ["None"] * 5 + ["{'a': 1}"]

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_msal_errors.errors import ConfigurationError
-from flask_msal_errors.storage.setup import PlainFileCache
+from flask_msal_errors.storage.files import PlainFileCache
 from flask_msal_errors.storage.setup import prepare
 from support import fixtures
 
@@ -92,7 +92,7 @@ class TestFiles:
         app = fixtures.session_app(tmp_path, "files")
         app.test_client().get("/set/1")
         interface: t.Any = app.session_interface
-        with interface.lock_entry("a", 5, 5):
+        with interface.msal_backend.lock("a", 5, 5):
             pass
         folders = tmp_path / "flask_session", tmp_path / "msal-locks"
         assert [stat.S_IMODE(f.stat().st_mode) for f in folders] == [0o700, 0o700]
@@ -216,7 +216,7 @@ class TestSweep:
         assert (tmp_path / "ended-0").exists()
         hour_later = time.time() + 3601
         monkeypatch.setattr(
-            "flask_msal_errors.storage.setup.time.time", lambda: hour_later
+            "flask_msal_errors.storage.files.time.time", lambda: hour_later
         )
         cache.set("key", {}, timeout=60)
         assert not (tmp_path / "ended-0").exists()
@@ -246,7 +246,7 @@ class TestSweep:
             browser.get("/out")
         assert len(list(folder.iterdir())) == 20
         later = time.time() + 3700
-        monkeypatch.setattr("flask_msal_errors.storage.setup.time.time", lambda: later)
+        monkeypatch.setattr("flask_msal_errors.storage.files.time.time", lambda: later)
         living = app.test_client()
         living.get("/set/2")
         assert living.get("/get").text == "2"

@@ -16,9 +16,9 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_msal_errors.errors import ServiceUnavailable
-from flask_msal_errors.session.record import Codec
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from support import fixtures
 
@@ -89,7 +89,7 @@ class TestTransactions:
             session["value"] = "kept"
             db.session.execute(house.people.insert().values(name="half done"))
             handle = records.create(Record())
-            with records.changing(handle) as record:
+            with records.locked(handle) as record:
                 record.tokens = "new"
             records.delete(handle)
             seen.append(house.names())
@@ -128,7 +128,7 @@ class TestTransactions:
         @app.get("/failing")
         def failing() -> str:
             db.session.execute(house.people.insert().values(name="undone"))
-            with records.changing(handle) as record:
+            with records.locked(handle) as record:
                 record.tokens = "new"
             db.session.rollback()
             return "undone"
@@ -151,7 +151,7 @@ class TestEntries:
 
             fixtures.in_threads(4, write)
         table = interface.sql_session_model.__table__
-        with interface.engine.connect() as connection:
+        with interface.msal_backend._engine.connect() as connection:
             assert len(connection.execute(table.select()).all()) == 20
 
     def test_no_app_context(self, app: Flask) -> None:
@@ -167,7 +167,7 @@ class TestEntries:
     ) -> None:
         """The database's error, which a traceback shows, has nothing of an entry."""
         store, interface = Store(app), t.cast(t.Any, app.session_interface)
-        interface.sql_session_model.__table__.drop(interface.engine)
+        interface.sql_session_model.__table__.drop(interface.msal_backend._engine)
         with pytest.raises(ServiceUnavailable) as caught:
             store.write("secret-key", {"token": "very-secret"}, HOUR)
         cause = caught.value.__cause__

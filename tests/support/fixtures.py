@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask_msal_errors.provider.client import Client as Client
 from flask_msal_errors.settings import Settings as Settings
-from flask_msal_errors.storage.encryption import Vault as Vault
 from flask_msal_errors.storage.setup import prepare as prepare
 from support.parallel import in_threads as in_threads
 from support.parallel import python as python
@@ -19,10 +18,10 @@ from support.session_apps import plant as plant
 from support.session_apps import session_app as session_app
 from support.session_apps import session_id as session_id
 from support.sign_ins import REDIRECT_URI as REDIRECT_URI
+from support.sign_ins import access_tokens as access_tokens
 from support.sign_ins import aged as aged
 from support.sign_ins import client as client
 from support.sign_ins import impatient as impatient
-from support.sign_ins import live as live
 from support.sign_ins import packed as packed
 from support.sign_ins import settings as settings
 from support.sign_ins import sign_in as sign_in

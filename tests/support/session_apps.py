@@ -128,9 +128,9 @@ def plant(app: Flask, key: str, data: bytes) -> None:
     if app.config.get("SESSION_TYPE") in {"redis", "memcached"}:
         interface.client.set(key, data)
     elif app.config.get("SESSION_TYPE") == "sqlalchemy":
-        interface.write_entry(key, {}, timedelta(hours=1))
+        interface.msal_backend.write(key, {}, timedelta(hours=1))
         table = interface.sql_session_model.__table__
-        with interface.engine.begin() as connection:
+        with interface.msal_backend._engine.begin() as connection:
             connection.execute(
                 table.update().where(table.c.session_id == key).values(data=data)
             )

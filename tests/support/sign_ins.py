@@ -12,11 +12,11 @@ import pytest
 from flask import Flask
 
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.session.access_tokens import Live
+from flask_msal_errors.session.access_tokens import AccessTokens
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.record import Records
 from flask_msal_errors.settings import Settings
-from flask_msal_errors.storage.encryption import Vault
+from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
 
@@ -51,9 +51,9 @@ def packed(text: str | bytes) -> dict[str, str]:
     return {"plain": base64.b64encode(zlib.compress(data)).decode()}
 
 
-def live(entra: Emulator, app: Flask, records: Records) -> Live:
+def access_tokens(entra: Emulator, app: Flask, records: Records) -> AccessTokens:
     """The living tokens of an app's sessions."""
-    return Live(records, Store(app), Vault(), entra.client_id)
+    return AccessTokens(records, Store(app), Codec(), entra.client_id)
 
 
 def signed_in(

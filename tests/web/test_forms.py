@@ -547,6 +547,7 @@ class TestTickets:
         ticket = interrupted(live, ada)
         store = live.app.extensions["flask_msal_errors"].store
         texts = ["x", "5", "[1]", '["a",5]', '["x","a"]', '["a/b","%%%"]', "[" * 9999]
+        texts += ['["form-1"]', '["form-1","a/b",5]', '["form-1","a/b","%%%"]']
         for broken in ({}, {"plain": 1}, *({"plain": text} for text in texts)):
             store.write(written(live)[0], broken, timedelta(hours=1))
             answer = resumed(live, ada, ticket)

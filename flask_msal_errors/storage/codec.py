@@ -1,0 +1,92 @@
+"""Values to and from entries of the session store: JSON with a kind and a version.
+
+The one place where what cannot be read becomes nothing. Knows no kind of value.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections.abc as cabc
+import logging
+import typing as t
+import zlib
+
+import msgspec
+
+from .base import Entry
+from .encryption import Cipher
+
+logger = logging.getLogger("flask_msal_errors")
+
+#: What decoding foreign data raises, at whatever depth it breaks. Which of them,
+#: differs by msgspec's version, too.
+UNREADABLE = (
+    *(ValueError, LookupError, TypeError, AttributeError, OverflowError),
+    *(RecursionError, zlib.error, msgspec.MsgspecError),
+)
+#: Bytes of a decompressed value: many times what the tokens of a session take.
+_LARGEST = 16 * 2**20
+
+
+# msgspec lets an object come without its tag, but never an array.
+class Stored(msgspec.Struct, array_like=True, tag_field="kind"):
+    """Base of all values in the store.
+
+    A subclass is tagged with its kind and version, such as ``tag="record-1"``. Raise
+    the version when fields change: older entries then read as nothing.
+    """
+
+    compressed = False
+    """Whether zlib makes it smaller."""
+
+    def __repr__(self) -> str:
+        """Show no field: most are secrets, and tracebacks and logs show ``repr``."""
+        return f"<{type(self).__name__}>"
+
+
+_Kind = t.TypeVar("_Kind", bound=Stored)
+
+
+class Codec:
+    """Encodes values, encrypted if there are keys.
+
+    :param keys: Fernet keys, newest first.
+    """
+
+    def __init__(self, keys: cabc.Sequence[str] = ()) -> None:
+        self._cipher = Cipher(keys)
+
+    def encode(self, value: Stored) -> Entry:
+        """Return the entry of a value: strings only, which any backend can keep."""
+        data = msgspec.json.encode(value)
+        return dict(self._cipher.seal(_packed(data) if value.compressed else data))
+
+    def decode(self, kind: type[_Kind], entry: Entry | None) -> _Kind | None:
+        """Return the value of an entry.
+
+        ``None`` for no entry, and for one that is broken, or of another kind, version
+        or key. The log says so, and nothing of what is in it.
+        """
+        if entry is None:
+            return None
+        try:
+            data = self._cipher.open(entry)
+            return msgspec.json.decode(
+                _unpacked(data) if kind.compressed else data, type=kind
+            )
+        except UNREADABLE as error:
+            name = f"{kind.__name__} ({type(error).__name__})"
+            logger.warning("An entry of the session store was unreadable: %s.", name)
+            return None
+
+
+def _packed(data: bytes) -> bytes:
+    return base64.b64encode(zlib.compress(data))
+
+
+def _unpacked(text: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    data = unpacker.decompress(base64.b64decode(text, validate=True), _LARGEST)
+    if not unpacker.eof:
+        raise ValueError("cut off, or too large")
+    return data

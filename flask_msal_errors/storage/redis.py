@@ -1,0 +1,81 @@
+"""Redis: ``SET … XX``, a transaction to take an entry, locks across hosts."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import typing as t
+from datetime import timedelta
+
+from flask import Flask
+
+from ..errors import ConfigurationError
+from . import locks
+from .base import AtomicBackend
+from .base import Entry
+from .locks import Reach
+
+
+class RedisBackend(AtomicBackend):
+    """A ``redis.Redis``, by itself or as a Sentinel makes it."""
+
+    lock_reach = Reach.HOSTS
+
+    def __init__(self, interface: t.Any, app: Flask) -> None:
+        """Refuse a client that Flask-Session put in the place of the app's.
+
+        :raises ConfigurationError: ``SESSION_REDIS`` is no ``redis.Redis``.
+        """
+        super().__init__(interface, app)
+        configured = app.config.get("SESSION_REDIS")
+        if interface.client is not configured:
+            raise ConfigurationError(
+                f"SESSION_REDIS is a {type(configured).__name__}, which Flask-Session "
+                "silently replaces by a Redis on localhost. Set it to a redis.Redis."
+            )
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        from redis.exceptions import RedisError
+
+        return (OSError, RedisError)
+
+    def read(self, key: str) -> Entry | None:
+        try:
+            return self.decoded(self.interface.client.get(key))
+        except self.errors as error:
+            # Another program's list or hash, which a cookie can name.
+            if str(error).startswith("WRONGTYPE"):
+                return None
+            raise
+
+    def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
+        data = self.interface.serializer.encode(value)
+        self.interface.client.set(key, data, px=lifetime)
+
+    def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+        data = self.interface.serializer.encode(value)
+        return bool(self.interface.client.set(key, data, px=lifetime, xx=True))
+
+    def remove(self, key: str) -> None:
+        self.interface.client.delete(key)
+
+    def take(self, key: str) -> Entry | None:
+        # Redis has GETDEL from 6.2 on only.
+        with self.interface.client.pipeline(transaction=True) as both:
+            data, _ = both.get(key).delete(key).execute()
+        return self.decoded(data)
+
+    @contextlib.contextmanager
+    def lock(self, key: str, timeout: float, wait: float) -> cabc.Iterator[None]:
+        """Hold redis-py's lock: across threads, processes and hosts."""
+        lock = self.interface.client.lock(
+            f"msal-lock:{key}", timeout=timeout, sleep=locks.POLL, thread_local=False
+        )
+        if not lock.acquire(blocking_timeout=wait):
+            raise locks.Busy
+        try:
+            yield
+        finally:
+            with contextlib.suppress(*self.errors):
+                lock.release()

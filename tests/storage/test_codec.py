@@ -1,0 +1,183 @@
+"""Values to and from entries: encryption, versions, and whatever others put there."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import re
+import typing as t
+
+import msgspec
+import pytest
+from cryptography.fernet import Fernet
+from hypothesis import example
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_msal_errors.diagnostics.probes import _Probe
+from flask_msal_errors.session.access_tokens import _Tokens
+from flask_msal_errors.session.record import Record
+from flask_msal_errors.session.sid_index import _Places
+from flask_msal_errors.signin.completed import _Completed
+from flask_msal_errors.signin.flow_cookies import _LongFlow
+from flask_msal_errors.signin.form_post import _LongAnswer
+from flask_msal_errors.storage.codec import Codec
+from flask_msal_errors.storage.codec import Stored
+from flask_msal_errors.storage.encryption import Cipher
+from flask_msal_errors.web.forms import _Body
+from support import fixtures
+
+FULL = Record(
+    tokens='{"AccessToken": {}}',
+    http={"POST x": (429, "Too Many Requests", {"retry-after": "3"}, 13, 10)},
+    proofs={"c1": 99},
+)
+#: Everything that the package keeps in a store.
+KINDS: list[t.Any] = [
+    *(Record, _Tokens, _Places, _LongFlow, _Completed, _LongAnswer, _Body, _Probe),
+]
+NAMES = st.sampled_from(["plain", "encrypted", "sealed", "x"])
+#: Members of any type, or nearly right.
+MEMBERS = (
+    fixtures.JSON
+    | st.dictionaries(st.text(max_size=4), fixtures.JSON, min_size=1)
+    | st.dictionaries(
+        st.text(max_size=4), st.lists(fixtures.JSON, min_size=5, max_size=5)
+    )
+    | st.lists(st.lists(st.text(max_size=4) | st.integers(), min_size=3, max_size=5))
+)
+
+
+class TestCodec:
+    """A record to and from a plain entry."""
+
+    KEYS: t.ClassVar = [Fernet.generate_key().decode() for _ in range(2)]
+
+    @pytest.mark.parametrize("keys", [(), KEYS[:1], KEYS])
+    @pytest.mark.parametrize("record", [Record(), FULL])
+    def test_round_trip(self, keys: list[str], record: Record) -> None:
+        """What was encoded is decoded, and is text that any backend can keep."""
+        entry = Codec(keys).encode(record)
+        assert [type(value) for value in entry.values()] == [str]
+        assert Codec(keys).decode(Record, json.loads(json.dumps(entry))) == record
+
+    def test_encrypted(self) -> None:
+        """With a key, nothing of the record can be read in the store."""
+        entry = Codec(self.KEYS[:1]).encode(Record(tokens="very-secret"))
+        assert "very-secret" not in str(entry) and "tokens" not in str(entry)
+
+    def test_rotation(self) -> None:
+        """The newest key writes; a record of an older one is still read."""
+        old, new = self.KEYS
+        sealed = Codec([old]).encode(FULL)
+        both = Codec([new, old])
+        assert both.decode(Record, sealed) == FULL
+        assert Codec([new]).decode(Record, both.encode(FULL)) == FULL
+
+    @pytest.mark.parametrize(
+        ("writes", "reads"),
+        [(KEYS[:1], KEYS[1:]), (KEYS[:1], ()), ((), KEYS[:1])],
+        ids=["another key", "no key any more", "not encrypted yet"],
+    )
+    def test_another_key(
+        self,
+        writes: list[str],
+        reads: list[str],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """A record that the keys do not open is none, and the log says so."""
+        entry = Codec(writes).encode(Record(tokens="very-secret"))
+        assert Codec(reads).decode(Record, entry) is None
+        assert "unreadable" in caplog.text and "very-secret" not in caplog.text
+
+    def test_missing(self, caplog: pytest.LogCaptureFixture) -> None:
+        """No entry is no record, and nothing needs to be said of it."""
+        assert Codec().decode(Record, None) is None
+        assert not caplog.records
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @given(entry=st.dictionaries(NAMES, fixtures.JSON))
+    def test_any_entry(self, kind: type[Stored], entry: dict[str, t.Any]) -> None:
+        """Whatever JSON lies in the store, nothing is raised."""
+        assert isinstance(Codec().decode(kind, entry), (kind, type(None)))
+        assert Codec(self.KEYS).decode(kind, entry) is None
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @given(value=st.lists(MEMBERS, max_size=4) | fixtures.JSON)
+    @example(value=[[[None, None, [None], 1, 1.5]]])
+    def test_any_text(self, kind: type[Stored], value: t.Any) -> None:
+        """Whatever its JSON is, at any depth, a value has the types of its kind."""
+        if isinstance(value, list):
+            value = [kind.__struct_config__.tag, *value]
+        text = json.dumps(value)
+        packed = fixtures.packed(text) if kind.compressed else {"plain": text}
+        found = Codec().decode(kind, packed)
+        if found is not None:
+            assert msgspec.convert(msgspec.to_builtins(found), kind) == found
+            assert Codec().decode(kind, Codec().encode(found)) == found
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @given(data=st.binary(max_size=60))
+    def test_any_bytes(self, kind: type[Stored], data: bytes) -> None:
+        """Whatever bytes an entry was made of, they are nothing of ours."""
+        for keys in ((), self.KEYS):
+            entry = Cipher(keys).seal(base64.b64encode(data))
+            assert Codec(keys).decode(kind, entry) is None
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "[" * 100_000,
+            '["record-1", "", {}, {}, [], ' + "[" * 100_000,
+            '["record-1", "", {}, {"c1": Infinity}]',
+            '["record-1", "", {"k": [429, "", {}, 1e999, 0]}]',
+            '["record-1", "", {"k": [429, "", [], 1, 0]}]',
+            '["record-1", {}]',
+            '["without a version"]',
+            '["record-0", "of an older version"]',
+            '["record-2", "of a newer version"]',
+            '{"tokens": "of the first format"}',
+            "[]",
+            "",
+        ],
+        ids=lambda text: text[:60],
+    )
+    def test_broken_text(self, text: str) -> None:
+        """Texts that broke a decoder before, and other versions, read as nothing."""
+        assert Codec().decode(Record, fixtures.packed(text)) is None
+
+    def test_another_kind(self) -> None:
+        """An entry that was moved under another kind's key is nothing there."""
+        for kind, other in itertools.permutations(KINDS, 2):
+            values = {name: [] for name in kind.__struct_fields__}
+            entry = Codec().encode(kind(**values))
+            assert Codec().decode(other, entry) is None
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            {"plain": json.dumps(["record-1", "not packed"])},
+            {"plain": "bm8gemxpYg=="},
+            {"plain": fixtures.packed('["record-1"]')["plain"][:-8]},
+            fixtures.packed(b"\xff"),
+            fixtures.packed(b"[" * 64 * 2**20),
+        ],
+        ids=["no base64", "no zlib", "cut off", "no text", "bomb"],
+    )
+    def test_broken_packing(self, entry: dict[str, str]) -> None:
+        """What is not packed as ours is nothing, and never takes much memory."""
+        assert Codec().decode(Record, entry) is None
+
+    def test_kinds(self) -> None:
+        """Every kind in the package is tested here, and has a version of its own."""
+        assert set(Stored.__subclasses__()) == set(KINDS)
+        tags = [str(kind.__struct_config__.tag) for kind in KINDS]
+        assert len(set(tags)) == len(tags)
+        assert all(re.fullmatch(r"[a-z]+-[1-9][0-9]*", tag) for tag in tags)
+
+    def test_shows_nothing(self) -> None:
+        """A value in a traceback or log does not show what is in it."""
+        for kind in KINDS:
+            values = dict.fromkeys(kind.__struct_fields__, "very-secret")
+            assert "very-secret" not in repr(kind(**values))
