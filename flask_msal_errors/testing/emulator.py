@@ -108,7 +108,7 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
             server.stop()
         self._servers.clear()
         self._apps.clear()
-        self._seats.clear()
+        self._visitors.clear()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = self._files = None
@@ -126,7 +126,7 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
 
     def reset(self) -> None:
         """Go back to the start: users, policies, faults, counters, sessions, tokens."""
-        self._seats.clear()
+        self._visitors.clear()
         super().reset()
 
     def config(self, kind: str = "entra", **overrides: t.Any) -> dict[str, t.Any]:
@@ -195,7 +195,7 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
 
     @property
     def counters(self) -> collections.Counter[str]:
-        """How often each kind of request came, also by status and grant type."""
+        """Counts of requests by kind, and by status and grant type."""
         return self.tenant.counters
 
     @property

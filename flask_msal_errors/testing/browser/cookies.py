@@ -1,4 +1,4 @@
-"""Which cookies a browser keeps, and which it sends where.
+"""A browser's cookies: those that it keeps, and those that it sends.
 
 Source: draft-ietf-httpbis-rfc6265bis (SameSite, prefixes), and what Chromium does on
 localhost.

@@ -34,7 +34,7 @@ _BUTTONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What Entra sends to an app's redirect URI.
+    """An answer of Entra at an app's redirect URI.
 
     :param params: the fields, as MSAL's ``auth_response`` takes them.
     """

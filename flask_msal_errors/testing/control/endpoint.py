@@ -14,7 +14,7 @@ from flask import request
 
 from ..declaration import SWITCHES
 from ..entra.tenant import Tenant
-from ..entra.tenant import tenant
+from ..entra.tenant import current_tenant
 from ..kit.requests_log import ENDPOINTS
 from ..kit.requests_log import asked_by
 from .panel import policy_words
@@ -36,18 +36,20 @@ def health() -> dict[str, str]:
 @blueprint.get("/control")
 def show() -> dict[str, t.Any]:
     """Say who is where, which policies and faults are on, and what was asked."""
-    here = tenant()
-    with here.lock:
+    tenant = current_tenant()
+    with tenant.lock:
         return {
-            "people": {key: user_words(here, user) for key, user in here.users.items()},
-            "policies": policy_words(here),
-            "faults": here.faults.active(),
-            "settings": {name: _plain(here, name) for name in setting_names()},
+            "people": {
+                key: user_words(tenant, user) for key, user in tenant.users.items()
+            },
+            "policies": policy_words(tenant),
+            "faults": tenant.faults.active(),
+            "settings": {name: _plain(tenant, name) for name in setting_names()},
             "switches": described(),
-            "counters": dict(here.counters),
+            "counters": dict(tenant.counters),
             "asked": [
                 dataclasses.asdict(asked_by(call))
-                for call in here.calls
+                for call in tenant.calls
                 if call.kind in ENDPOINTS
             ],
         }
@@ -66,7 +68,7 @@ def act() -> Answer:
     if not isinstance(name, str) or name not in SWITCHES:
         return {"error": f'"do" is one of {", ".join(names())}'}, 400
     try:
-        result = flip(tenant(), name, SWITCHES[name].checked(given))
+        result = flip(current_tenant(), name, SWITCHES[name].checked(given))
     except (LookupError, ValueError) as wrong:
         return {"error": f"{name}: {wrong}"}, 400
     return {"done": name, "result": result}, 200
@@ -88,7 +90,7 @@ def described() -> dict[str, t.Any]:
     }
 
 
-def _plain(here: Tenant, name: str) -> t.Any:
+def _plain(tenant: Tenant, name: str) -> t.Any:
     """Return a setting's value as JSON has it."""
-    value = getattr(here.settings, name)
+    value = getattr(tenant.settings, name)
     return sorted(value) if isinstance(value, (set, frozenset)) else value

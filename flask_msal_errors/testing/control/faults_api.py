@@ -47,7 +47,7 @@ class FaultsApi(OfTenant):
         retry_after: RetryAfter = "seconds",
         target: str = "token",
     ) -> None:
-        """Answer 429 from now on, for some seconds.
+        """Answer 429 for some seconds.
 
         :param seconds: how long; ``Retry-After`` says what is left of them.
         :param plain: as text, which is Entra's usual and no JSON, else as JSON.
@@ -72,7 +72,7 @@ class FaultsApi(OfTenant):
         retry_after: RetryAfter = None,
         target: str = "token",
     ) -> None:
-        """Answer 503 from now on, for some seconds.
+        """Answer 503 for some seconds.
 
         :param seconds: as ``throttle`` has, ``retry_after`` and ``target`` too.
         """

@@ -19,7 +19,7 @@ from ..declaration import SWITCHES
 from ..entra.model import Call
 from ..entra.model import User
 from ..entra.tenant import Tenant
-from ..entra.tenant import tenant
+from ..entra.tenant import current_tenant
 from .switches import flip
 from .switches import in_groups
 from .switches import setting_names
@@ -43,22 +43,24 @@ def root() -> Response:
 
 @blueprint.get("/panel")
 def show() -> str:
-    here = tenant()
+    tenant = current_tenant()
     done = request.args.get("done", "")
-    with here.lock:
+    with tenant.lock:
         return render_template(
             "panel.html",
-            tenant=here,
-            users=here.users.values(),
-            states={key: user_words(here, user) for key, user in here.users.items()},
+            tenant=tenant,
+            users=tenant.users.values(),
+            states={
+                key: user_words(tenant, user) for key, user in tenant.users.items()
+            },
             groups=in_groups(),
             people=PEOPLE,
             reset=RESET,
-            settings={name: getattr(here.settings, name) for name in setting_names()},
-            policies=policy_words(here),
-            faults=here.faults.active(),
-            counters=sorted(here.counters.items()),
-            calls=[(call, said(call)) for call in here.calls[-20:]][::-1],
+            settings={name: getattr(tenant.settings, name) for name in setting_names()},
+            policies=policy_words(tenant),
+            faults=tenant.faults.active(),
+            counters=sorted(tenant.counters.items()),
+            calls=[(call, said(call)) for call in tenant.calls[-20:]][::-1],
             done=done if done in SWITCHES else "",
         )
 
@@ -72,15 +74,15 @@ def act() -> Response:
     if name not in SWITCHES:
         abort(400, "The control panel has no such switch.")
     try:
-        flip(tenant(), name, SWITCHES[name].entered(request.form))
+        flip(current_tenant(), name, SWITCHES[name].entered(request.form))
     except (LookupError, ValueError) as wrong:
         abort(400, f"{name}: {wrong}")
     return t.cast(Response, redirect(url_for("panel.show", done=name), 303))
 
 
-def user_words(here: Tenant, user: User) -> list[str]:
+def user_words(tenant: Tenant, user: User) -> list[str]:
     """Say where a user stands."""
-    own = [browser.sign_ins.get(user.key) for browser in here.browsers.values()]
+    own = [browser.sign_ins.get(user.key) for browser in tenant.browsers.values()]
     since = max(user.revoked_at, user.frequency_at)
     live = [sign_in for sign_in in own if sign_in and sign_in.at > since]
     facts = {
@@ -94,17 +96,17 @@ def user_words(here: Tenant, user: User) -> list[str]:
     return [fact for fact, holds in facts.items() if holds] or ["not signed in"]
 
 
-def policy_words(here: Tenant) -> list[str]:
+def policy_words(tenant: Tenant) -> list[str]:
     """Say which policies apply."""
     words = [
-        f"{here.users[p.user].name if p.user else 'Everyone'} needs MFA for"
+        f"{tenant.users[p.user].name if p.user else 'Everyone'} needs MFA for"
         f" {p.scope or 'everything'}"
-        for p in here.mfa
+        for p in tenant.mfa
     ]
-    words += [f"{p.scope or 'Everything'} is blocked" for p in here.blocks]
+    words += [f"{p.scope or 'Everything'} is blocked" for p in tenant.blocks]
     return words + [
         f"The API's {place} demands authentication context {value}"
-        for place, value in here.contexts.items()
+        for place, value in tenant.contexts.items()
     ]
 
 

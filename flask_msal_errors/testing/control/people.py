@@ -36,7 +36,7 @@ class People(OfTenant):
     def revoke(self, user: UserLike) -> None:
         """Revoke the user's sessions: tokens and sign-ins from before are void.
 
-        The API answers 401 with claims, a refresh meets 50173.
+        The API answers 401 with claims, a refresh is refused with 50173.
         """
         self.tenant.user(user).revoked_at = self.tenant.now()
 
@@ -48,7 +48,7 @@ class People(OfTenant):
         user=Person(),
     )
     def change_ip(self, user: UserLike) -> None:
-        """Move the user to another address: the API refuses the tokens it has.
+        """Move the user to another IP address: the API refuses the app's tokens.
 
         A refresh that repeats the API's claims succeeds without the user.
         """
@@ -64,12 +64,12 @@ class People(OfTenant):
         user=Person(),
     )
     def expire_frequency(self, user: UserLike) -> None:
-        """Let the sign-in frequency pass: refresh meets 70043 until a sign-in."""
+        """Let the sign-in frequency pass: 70043 at a refresh, until a new sign-in."""
         self.tenant.user(user).frequency_at = self.tenant.now()
 
     @switch(PEOPLE, "Expire the password", for_one_user=True, user=Person())
     def expire_password(self, user: UserLike) -> None:
-        """Let the password expire: refresh meets 50055, sign-in asks for a new one."""
+        """Let the password expire: 50055 at a refresh, a new password at sign-in."""
         self.tenant.user(user).password_expired = True
 
     @switch(
@@ -91,7 +91,7 @@ class People(OfTenant):
         scope=_ANY_SCOPE,
     )
     def withdraw_consent(self, user: UserLike, scope: str | None = None) -> None:
-        """Take consent back, for one scope or all: refresh meets 65001."""
+        """Take consent back, for one scope or all: 65001 at the next refresh."""
         consents = self.tenant.user(user).consents
         names = {scope, self.scope(scope)} if scope else set(consents)
         consents.difference_update(names)

@@ -30,9 +30,10 @@ class Policies(OfTenant):
     def require_mfa(
         self, scope: str | None = None, user: UserLike | None = None
     ) -> None:
-        """Demand MFA for tokens of ``scope`` and ``user`` (``None``: of all).
+        """Demand MFA for tokens: for every one, or of one scope or user.
 
-        A refresh without it meets 50076, with claims; sign-in shows the page ``mfa``.
+        A refresh without it is refused with 50076 and claims; sign-in shows the page
+        ``mfa``.
         Tokens that were issued before stay good.
         """
         key = self.tenant.user(user).key if user else None
@@ -46,7 +47,7 @@ class Policies(OfTenant):
         context=Suggested(names=("c1", "c2"), optional=True),
     )
     def require_context(self, place: str, context: str | None = None) -> None:
-        """Have the API demand an authentication context; ``None`` takes it back.
+        """Have the API demand an authentication context; none takes the demand back.
 
         :param place: a path below ``/api``, such as ``/payroll``, or a scope.
         """
@@ -63,7 +64,7 @@ class Policies(OfTenant):
         redirect=Flag(label="send back to the app"),
     )
     def block(self, scope: str | None = None, *, redirect: bool = False) -> None:
-        """Block tokens for ``scope`` (``None``: for any): a refresh meets 53003.
+        """Block tokens, of one scope or any: a refresh is refused with 53003.
 
         :param redirect: sign-in goes back to the app with the error; without it, it
             ends on the page ``blocked``.

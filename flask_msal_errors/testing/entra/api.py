@@ -19,7 +19,7 @@ from .model import GRAPH
 from .model import Issued
 from .rules import scope_matches
 from .tenant import Tenant
-from .tenant import tenant
+from .tenant import current_tenant
 
 blueprint = Blueprint("api", __name__)
 _MAIL = [
@@ -56,34 +56,34 @@ class Caller:
     issued: Issued
 
 
-def caller(here: Tenant, scope: str | None, resource: str) -> Caller:
+def caller(tenant: Tenant, scope: str | None, resource: str) -> Caller:
     """Validate the request's token.
 
     :param scope: the short name of the scope it must hold, if any.
     :raises Unauthorized: with the challenge that fits.
     """
-    claims = _decode(here, resource)
-    issued = here.issued.get(str(claims.get("uti")))
+    claims = _decode(tenant, resource)
+    issued = tenant.issued.get(str(claims.get("uti")))
     if issued is None:
-        raise Unauthorized(challenges.invalid_token(here, "Unknown access token."))
-    _check_continuously(here, issued, "cp1" in claims.get("xms_cc", []))
+        raise Unauthorized(challenges.invalid_token(tenant, "Unknown access token."))
+    _check_continuously(tenant, issued, "cp1" in claims.get("xms_cc", []))
     held = str(claims.get("scp", "")).split()
     if scope and scope not in held:
         full = scope if resource == GRAPH else f"{resource}/{scope}"
         raise Unauthorized(challenges.insufficient_scope(full), 403)
-    _check_context(here, scope, claims)
+    _check_context(tenant, scope, claims)
     return Caller(claims, issued)
 
 
-def _decode(here: Tenant, resource: str) -> dict[str, t.Any]:
+def _decode(tenant: Tenant, resource: str) -> dict[str, t.Any]:
     """Return the claims of a token that is genuine, for ``resource``, and in time."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not token:
         text = "The authentication failed because of missing 'Authorization' header."
-        raise Unauthorized(challenges.invalid_token(here, text))
+        raise Unauthorized(challenges.invalid_token(tenant, text))
     try:
         header = jwt.get_unverified_header(token)
-        key = here.keys.by_kid(header.get("kid"))
+        key = tenant.keys.by_kid(header.get("kid"))
         if key is None:
             raise jwt.InvalidKeyError
         claims = jwt.decode(
@@ -91,18 +91,18 @@ def _decode(here: Tenant, resource: str) -> dict[str, t.Any]:
             key.public,
             algorithms=["RS256"],
             audience=resource,
-            issuer=here.issuer,
+            issuer=tenant.issuer,
             options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
         )
     except jwt.PyJWTError:
         text = "The access token is invalid."
-        raise Unauthorized(challenges.invalid_token(here, text)) from None
-    if claims["exp"] <= here.now() + here.settings.clock_skew:
-        raise Unauthorized(challenges.invalid_token(here, "Lifetime is over."))
+        raise Unauthorized(challenges.invalid_token(tenant, text)) from None
+    if claims["exp"] <= tenant.now() + tenant.settings.clock_skew:
+        raise Unauthorized(challenges.invalid_token(tenant, "Lifetime is over."))
     return claims
 
 
-def _check_continuously(here: Tenant, issued: Issued, capable: bool) -> None:
+def _check_continuously(tenant: Tenant, issued: Issued, capable: bool) -> None:
     """Refuse a token that an event has overtaken.
 
     Clients without CP1 get no claims: Microsoft's APIs send claims challenges to
@@ -110,24 +110,26 @@ def _check_continuously(here: Tenant, issued: Issued, capable: bool) -> None:
     """
     user = issued.user
     if issued.at <= user.revoked_at:
-        header = challenges.revoked(here, user.revoked_at)
+        header = challenges.revoked(tenant, user.revoked_at)
     elif issued.address != user.address:
-        header = challenges.moved(here, issued.at, user.address)
+        header = challenges.moved(tenant, issued.at, user.address)
     else:
         return
     if not capable:
-        header = challenges.invalid_token(here, "The access token is no longer valid.")
+        header = challenges.invalid_token(
+            tenant, "The access token is no longer valid."
+        )
     raise Unauthorized(header)
 
 
-def _check_context(here: Tenant, scope: str | None, claims: dict[str, t.Any]) -> None:
+def _check_context(tenant: Tenant, scope: str | None, claims: dict[str, t.Any]) -> None:
     """Refuse a token without the authentication context that path or scope need."""
     path = request.path.removeprefix("/api")
-    for place, value in here.contexts.items():
+    for place, value in tenant.contexts.items():
         if not (place == path or (scope and scope_matches(place, [scope]))):
             continue
         if value not in claims.get("acrs", []):
-            raise Unauthorized(*challenges.context(here, value))
+            raise Unauthorized(*challenges.context(tenant, value))
 
 
 def _profile(who: Caller) -> dict[str, t.Any]:
@@ -155,36 +157,36 @@ def _messages() -> dict[str, t.Any]:
 
 @blueprint.get("/api/me")
 def me() -> dict[str, t.Any]:
-    here = tenant()
-    return _profile(caller(here, "Profile.Read", here.api_resource))
+    tenant = current_tenant()
+    return _profile(caller(tenant, "Profile.Read", tenant.api_resource))
 
 
 @blueprint.get("/api/mail")
 def mail() -> dict[str, t.Any]:
-    here = tenant()
-    caller(here, "Mail.Read", here.api_resource)
+    tenant = current_tenant()
+    caller(tenant, "Mail.Read", tenant.api_resource)
     return _messages()
 
 
 @blueprint.get("/api/payroll")
 def payroll() -> dict[str, t.Any]:
-    here = tenant()
-    who = caller(here, "Payroll.Read", here.api_resource)
+    tenant = current_tenant()
+    who = caller(tenant, "Payroll.Read", tenant.api_resource)
     return {"employee": who.issued.user.name, "salary": 4200, "currency": "EUR"}
 
 
 @blueprint.get("/api/busy")
 def busy() -> dict[str, t.Any]:
-    here = tenant()
-    caller(here, "Busy.Read", here.api_resource)
+    tenant = current_tenant()
+    caller(tenant, "Busy.Read", tenant.api_resource)
     return {"value": [{"start": "09:00", "end": "10:30", "status": "busy"}]}
 
 
 @blueprint.route("/api/echo", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 def echo() -> dict[str, t.Any]:
     """Say what arrived, so that a repeated call can be seen to be complete."""
-    here = tenant()
-    who = caller(here, None, here.api_resource)
+    tenant = current_tenant()
+    who = caller(tenant, None, tenant.api_resource)
     return {
         "method": request.method,
         "user": who.issued.user.username,
@@ -198,10 +200,10 @@ def echo() -> dict[str, t.Any]:
 
 @blueprint.get("/graph/v1.0/me")
 def graph_me() -> dict[str, t.Any]:
-    return _profile(caller(tenant(), "User.Read", GRAPH))
+    return _profile(caller(current_tenant(), "User.Read", GRAPH))
 
 
 @blueprint.get("/graph/v1.0/me/messages")
 def graph_messages() -> dict[str, t.Any]:
-    caller(tenant(), "Mail.Read", GRAPH)
+    caller(current_tenant(), "Mail.Read", GRAPH)
     return _messages()

@@ -35,7 +35,7 @@ _AS_B2C = {50058: 90077, 50173: 90129}
 _PLAIN_CLAIMS = ("aud", "iss", "iat", "exp", "auth_time", "nonce", "sub", "acr")
 
 
-def find(here: Tenant, name: str, policy: str = "") -> Authority:
+def find(tenant: Tenant, name: str, policy: str = "") -> Authority:
     """Return the authority that a URL's segments name.
 
     :raises Refusal: AADSTS90002.
@@ -43,66 +43,66 @@ def find(here: Tenant, name: str, policy: str = "") -> Authority:
     if name == "openid" and not policy:
         return Authority(OPENID, "openid")
     known = not policy or policy.lower() in _POLICIES
-    if not (known and here.known(name)):
+    if not (known and tenant.known(name)):
         raise Refusal(90002)
     if policy:
         return Authority(B2C, f"{name}/{policy}", _POLICIES[policy.lower()])
     return Authority(path=name)
 
 
-def issuer(here: Tenant, authority: Authority) -> str:
+def issuer(tenant: Tenant, authority: Authority) -> str:
     """Return the issuer; for any tenant Entra publishes a template."""
     if authority.kind == OPENID:
-        at_root = here.settings.openid_at_root
-        return here.base_url if at_root else f"{here.base_url}/openid"
+        at_root = tenant.settings.openid_at_root
+        return tenant.base_url if at_root else f"{tenant.base_url}/openid"
     if authority.kind == B2C:
-        return f"{here.base_url}/{here.id}/v2.0/"
+        return f"{tenant.base_url}/{tenant.id}/v2.0/"
     shared = authority.path in ("common", "organizations")
-    return here.issuer.replace(here.id, "{tenantid}") if shared else here.issuer
+    return tenant.issuer.replace(tenant.id, "{tenantid}") if shared else tenant.issuer
 
 
-def url(here: Tenant, kind: str, policy: str = SIGN_IN_POLICY) -> str:
+def url(tenant: Tenant, kind: str, policy: str = SIGN_IN_POLICY) -> str:
     """Return the authority's URL as an app's settings have it."""
     if kind == OPENID:
-        return issuer(here, Authority(OPENID))
-    base = f"{here.base_url}/{here.id}"
+        return issuer(tenant, Authority(OPENID))
+    base = f"{tenant.base_url}/{tenant.id}"
     return f"{base}/{policy}" if kind == B2C else base
 
 
-def settings_of(here: Tenant, kind: str) -> dict[str, t.Any]:
+def settings_of(tenant: Tenant, kind: str) -> dict[str, t.Any]:
     """Return the ``MSAL_*`` settings in which an app at this authority differs."""
     if kind == OPENID:
-        return {"MSAL_OIDC_AUTHORITY": url(here, kind)}
-    own = {"MSAL_AUTHORITY": url(here, kind), "MSAL_INSTANCE_DISCOVERY": False}
+        return {"MSAL_OIDC_AUTHORITY": url(tenant, kind)}
+    own = {"MSAL_AUTHORITY": url(tenant, kind), "MSAL_INSTANCE_DISCOVERY": False}
     if kind == B2C:
-        own["MSAL_RESET_PASSWORD_AUTHORITY"] = url(here, kind, RESET_POLICY)
-        own["MSAL_EDIT_PROFILE_AUTHORITY"] = url(here, kind, EDIT_POLICY)
+        own["MSAL_RESET_PASSWORD_AUTHORITY"] = url(tenant, kind, RESET_POLICY)
+        own["MSAL_EDIT_PROFILE_AUTHORITY"] = url(tenant, kind, EDIT_POLICY)
     return own
 
 
 def id_claims(
-    here: Tenant, authority: Authority, sign_in: SignIn, claims: Claims
+    tenant: Tenant, authority: Authority, sign_in: SignIn, claims: Claims
 ) -> Claims:
     """Return the claims of an ID token of Entra's as this authority has them."""
-    own = {**claims, "iss": issuer(here, authority)}
+    own = {**claims, "iss": issuer(tenant, authority)}
     user = sign_in.user
     if authority.kind == B2C:
         for name in ("tid", "sid", "login_hint", "preferred_username", "email", "amr"):
             del own[name]
-        name = here.settings.policy_claim
+        name = tenant.settings.policy_claim
         own[name] = authority.policy if name == "tfp" else authority.policy.lower()
         return {**own, "sub": user.object_id, "emails": [user.username], "ver": "1.0"}
     if authority.kind == OPENID:
         plain = {name: own[name] for name in _PLAIN_CLAIMS if name in own}
         return {"acr": "0", **plain}
-    return {**claims, "iss": here.issuer}
+    return {**claims, "iss": tenant.issuer}
 
 
 def redirect_fields(
-    here: Tenant, authority: Authority, refusal: Refusal
+    tenant: Tenant, authority: Authority, refusal: Refusal
 ) -> dict[str, str]:
     """Return the fields of an error response at the redirect URI."""
-    fields = refusal.redirect_fields(here.pages_url)
+    fields = refusal.redirect_fields(tenant.pages_url)
     if authority.kind == B2C:
         code = _AS_B2C.get(refusal.code, 90080)
         error = "interaction_required" if code == 90077 else fields["error"]
@@ -112,9 +112,9 @@ def redirect_fields(
     return fields
 
 
-def body(here: Tenant, authority: Authority, refusal: Refusal) -> dict[str, t.Any]:
+def body(tenant: Tenant, authority: Authority, refusal: Refusal) -> dict[str, t.Any]:
     """Return the token endpoint's error envelope."""
-    full = refusal.body(here.pages_url)
+    full = refusal.body(tenant.pages_url)
     if authority.kind == B2C and full["error"] == "invalid_grant":
         code = _AS_B2C.get(refusal.code, 90080)
         return {**b2c_fields(code), "error": "invalid_grant"}

@@ -41,7 +41,7 @@ from .single_sign_on import blueprint as logout
 from .single_sign_on import browser
 from .single_sign_on import remember
 from .tenant import Tenant
-from .tenant import tenant
+from .tenant import current_tenant
 from .tokens import client_info
 from .words import scope_words
 
@@ -54,7 +54,7 @@ pages = Blueprint("page", __name__)
 @logout.errorhandler(Refusal)
 def refused(refusal: Refusal) -> tuple[str, int]:
     """Show Entra's own error page: the app cannot be trusted with an answer."""
-    fields = refusal.body(tenant().pages_url)
+    fields = refusal.body(current_tenant().pages_url)
     return render_template("entra_error.html", refusal=refusal, fields=fields), 400
 
 
@@ -64,63 +64,63 @@ def refused(refusal: Refusal) -> tuple[str, int]:
 @blueprint.route("/<name>/authorize", methods=["GET", "POST"])
 def authorize(name: str, policy: str = "") -> Response:
     """Begin a sign-in: check the request, then go as far as no page is needed."""
-    here = tenant()
-    authority = authorities.find(here, name, policy)
+    tenant = current_tenant()
+    authority = authorities.find(tenant, name, policy)
     params = request.values.to_dict()
-    check_app(here, params)
-    with here.lock:
+    check_app(tenant, params)
+    with tenant.lock:
         try:
-            ask = read_ask(here, params, authority)
+            ask = read_ask(tenant, params, authority)
         except Refusal as refusal:
-            return error_redirect(here, params, authority, refusal)
-        page = rules.next_page(here, ask, browser(here))
+            return error_redirect(tenant, params, authority, refusal)
+        page = rules.next_page(tenant, ask, browser(tenant))
         if page == "done":
-            return finish(here, ask)
+            return finish(tenant, ask)
         if params.get("prompt") == "none":
-            silent = rules.silent_refusal(here, ask, browser(here))
-            return error_redirect(here, params, authority, silent)
-        here.asks[ctx := secrets.token_urlsafe(16)] = ask
-    return remember(here, see_page(ctx))
+            silent = rules.silent_refusal(tenant, ask, browser(tenant))
+            return error_redirect(tenant, params, authority, silent)
+        tenant.asks[ctx := secrets.token_urlsafe(16)] = ask
+    return remember(tenant, see_page(ctx))
 
 
-def check_app(here: Tenant, params: dict[str, str]) -> None:
+def check_app(tenant: Tenant, params: dict[str, str]) -> None:
     """Refuse, on a page, a request that may not come from the app.
 
     :raises Refusal: for an unknown client or redirect URI; nothing is redirected.
     """
-    if params.get("client_id") != here.client_id:
+    if params.get("client_id") != tenant.client_id:
         raise Refusal(700016)
     target = params.get("redirect_uri", "")
-    registered = here.settings.redirect_uris
+    registered = tenant.settings.redirect_uris
     if not (may_return_to(target) if registered is None else target in registered):
         raise Refusal(50011)
 
 
-def read_ask(here: Tenant, params: dict[str, str], authority: Authority) -> Ask:
+def read_ask(tenant: Tenant, params: dict[str, str], authority: Authority) -> Ask:
     """Read and check the rest of an authorize request."""
     if params.get("response_type") != "code":
         raise Refusal(70016)
-    scopes = tuple(here.full_scope(s) for s in params.get("scope", "").split())
+    scopes = tuple(tenant.full_scope(s) for s in params.get("scope", "").split())
     if not scopes:
         raise Refusal(90014, detail="The required field 'scope' is missing.")
-    rules.check_scopes(here, scopes)
+    rules.check_scopes(tenant, scopes)
     wanted = parse_claims(params.get("claims"))
     if authority.kind == OPENID:
-        if "offline_access" in scopes and not here.settings.openid_offline:
+        if "offline_access" in scopes and not tenant.settings.openid_offline:
             raise Refusal(70011)
         if params.get("claims"):
             raise Refusal(90014, detail="The claims parameter is not supported.")
         levels = tuple(params.get("acr_values", "").split())
         wanted = dataclasses.replace(wanted, acr_values=levels)
-    return Ask(params, scopes, wanted, here.now(), authority=authority)
+    return Ask(params, scopes, wanted, tenant.now(), authority=authority)
 
 
 def see_page(ctx: str) -> Response:
     return t.cast(Response, redirect(url_for("page.show", ctx=ctx), 303))
 
 
-def _ask(here: Tenant) -> Ask:
-    ask = here.asks.get(request.values.get("ctx", ""))
+def _ask(tenant: Tenant) -> Ask:
+    ask = tenant.asks.get(request.values.get("ctx", ""))
     if ask is None:
         raise Refusal(90023, detail="This sign-in is over. Start again in the app.")
     return ask
@@ -129,31 +129,31 @@ def _ask(here: Tenant) -> Ask:
 @pages.get("/login")
 def show() -> Response:
     """Show the page that this sign-in needs next, or go back to the app."""
-    here = tenant()
-    with here.lock:
-        ask = _ask(here)
-        own = browser(here)
-        page = rules.next_page(here, ask, own)
+    tenant = current_tenant()
+    with tenant.lock:
+        ask = _ask(tenant)
+        own = browser(tenant)
+        page = rules.next_page(tenant, ask, own)
         if page == "done":
-            return finish(here, ask)
-        block = rules.blocking(here, ask.scopes)
+            return finish(tenant, ask)
+        block = rules.blocking(tenant, ask.scopes)
         if page == "blocked" and block and block.redirect:
-            return error_redirect(here, ask.params, ask.authority, Refusal(53003))
+            return error_redirect(tenant, ask.params, ask.authority, Refusal(53003))
         return make_response(
-            render_template(f"{page}.html", **page_words(here, ask, own))
+            render_template(f"{page}.html", **page_words(tenant, ask, own))
         )
 
 
-def page_words(here: Tenant, ask: Ask, own: Browser) -> dict[str, t.Any]:
+def page_words(tenant: Tenant, ask: Ask, own: Browser) -> dict[str, t.Any]:
     """Return what the pages say."""
-    sign_in = rules.chosen(here, ask, own)
-    hinted = rules.hinted(here, ask.get("login_hint"))
+    sign_in = rules.chosen(tenant, ask, own)
+    hinted = rules.hinted(tenant, ask.get("login_hint"))
     missing = rules.missing_consents(ask, sign_in.user) if sign_in else []
     return {
         "ctx": request.values["ctx"],
         "app": urllib.parse.urlsplit(ask.get("redirect_uri")).netloc,
         "user": sign_in.user if sign_in else None,
-        "users": sorted(here.users.values(), key=lambda user: user is not hinted),
+        "users": sorted(tenant.users.values(), key=lambda user: user is not hinted),
         "hinted": hinted,
         "signed_in": rules.usable(ask, own),
         "contexts": sorted(ask.wanted.contexts - sign_in.acrs) if sign_in else [],
@@ -175,38 +175,38 @@ def explain() -> tuple[str, int]:
 @pages.post("/login")
 def act() -> Response:
     """Do what the person chose on a page."""
-    here = tenant()
-    with here.lock:
-        ask = _ask(here)
+    tenant = current_tenant()
+    with tenant.lock:
+        ask = _ask(tenant)
         action = request.form.get("action", "")
         if action in ("cancel", "forgot"):
             return to_app(ask.params, given_up(ask, action))
         if action == "decline":
-            return error_redirect(here, ask.params, ask.authority, Refusal(65004))
+            return error_redirect(tenant, ask.params, ask.authority, Refusal(65004))
         if action == "switch":
             ask.user, ask.switching = None, True
-        elif request.form.get("user") in here.users:
-            pick(here, ask, here.users[request.form["user"]])
+        elif request.form.get("user") in tenant.users:
+            pick(tenant, ask, tenant.users[request.form["user"]])
         else:
-            prove(here, ask, action)
+            prove(tenant, ask, action)
         return see_page(request.form["ctx"])
 
 
-def pick(here: Tenant, ask: Ask, user: User) -> None:
+def pick(tenant: Tenant, ask: Ask, user: User) -> None:
     """Use this user's sign-in; make a new one where none is fresh enough."""
-    own = browser(here)
+    own = browser(tenant)
     ask.user = user.key
     if user.key in rules.usable(ask, own):
         return
     old = own.sign_ins.get(user.key)
     sid = old.sid if old and rules.current(old) else str(uuid.uuid4())
-    own.sign_ins[user.key] = SignIn(user, sid, here.now(), address=user.address)
+    own.sign_ins[user.key] = SignIn(user, sid, tenant.now(), address=user.address)
 
 
-def prove(here: Tenant, ask: Ask, action: str) -> None:
+def prove(tenant: Tenant, ask: Ask, action: str) -> None:
     """Note what the person proved or granted on a page."""
-    own = browser(here)
-    sign_in = rules.chosen(here, ask, own)
+    own = browser(tenant)
+    sign_in = rules.chosen(tenant, ask, own)
     if sign_in is None:
         return
     user = sign_in.user
@@ -220,37 +220,37 @@ def prove(here: Tenant, ask: Ask, action: str) -> None:
         ask.finished = True
     elif action == "password":
         user.password_expired, ask.finished = False, True
-        own.sign_ins[user.key] = dataclasses.replace(sign_in, at=here.now())
+        own.sign_ins[user.key] = dataclasses.replace(sign_in, at=tenant.now())
     elif action == "accept":
-        user.consents.update(consented(here, ask.scopes))
+        user.consents.update(consented(tenant, ask.scopes))
         ask.consented = True
     ask.user = user.key
 
 
-def consented(here: Tenant, scopes: tuple[str, ...]) -> set[str]:
+def consented(tenant: Tenant, scopes: tuple[str, ...]) -> set[str]:
     """Return what accepting these scopes grants: ``.default`` stands for all."""
     granted = set(scopes)
-    if f"{here.api_resource}/.default" in granted:
-        granted.update(here.api_scopes())
+    if f"{tenant.api_resource}/.default" in granted:
+        granted.update(tenant.api_scopes())
     return granted | set(OIDC_SCOPES)
 
 
-def finish(here: Tenant, ask: Ask) -> Response:
+def finish(tenant: Tenant, ask: Ask) -> Response:
     """Go back to the app with a code; what was proved for this request goes along."""
-    own = browser(here)
-    sign_in = rules.chosen(here, ask, own)
+    own = browser(tenant)
+    sign_in = rules.chosen(tenant, ask, own)
     if sign_in is None:
         raise Refusal(90023)
     if ask.authority.kind == B2C:
         # An app of a B2C tenant has an administrator's consent.
-        sign_in.user.consents.update(consented(here, ask.scopes))
+        sign_in.user.consents.update(consented(tenant, ask.scopes))
     sign_in = dataclasses.replace(sign_in, address=sign_in.user.address)
     code = f"1.AX{secrets.token_urlsafe(32)}"
-    here.codes[code] = Code(ask, sign_in, here.now())
-    here.asks.pop(request.values.get("ctx", ""), None)
+    tenant.codes[code] = Code(ask, sign_in, tenant.now())
+    tenant.asks.pop(request.values.get("ctx", ""), None)
     fields = {"code": code}
     if ask.authority.kind != OPENID:
         fields["session_state"] = sign_in.sid
     if ask.get("client_info") == "1" and ask.authority.kind != OPENID:
-        fields["client_info"] = client_info(here, sign_in.user, ask.authority)
+        fields["client_info"] = client_info(tenant, sign_in.user, ask.authority)
     return to_app(ask.params, fields)

@@ -27,18 +27,18 @@ def issued_after(moment: float) -> dict[str, t.Any]:
     return {"access_token": {"nbf": {"essential": True, "value": str(int(moment))}}}
 
 
-def authorization_uri(here: Tenant) -> str:
-    return f"{here.pages_url}/common/oauth2/authorize"
+def authorization_uri(tenant: Tenant) -> str:
+    return f"{tenant.pages_url}/common/oauth2/authorize"
 
 
-def revoked(here: Tenant, moment: float) -> str:
+def revoked(tenant: Tenant, moment: float) -> str:
     """Return the challenge for a revoked session, in the form that is set.
 
     ``graph_live``: microsoftgraph/msgraph-sdk-dotnet#1416; ``graph_pop_bearer``:
     azure-sdk-for-go; ``graph_doc``: Microsoft's CAE page; ``arm``: azure-mgmt-core.
     """
     claims = encode_claims(issued_after(moment))
-    uri = authorization_uri(here)
+    uri = authorization_uri(tenant)
     forms = {
         "graph_live": f'Bearer realm="", authorization_uri={uri},'
         f' client_id="{GRAPH_APP}", error="insufficient_claims", claims="{claims}",'
@@ -54,21 +54,22 @@ def revoked(here: Tenant, moment: float) -> str:
         "arm": f'Bearer authorization_uri="{uri}", error="invalid_token",'
         f' error_description="User session has been revoked", claims="{claims}"',
     }
-    return forms[here.settings.header_form]
+    return forms[tenant.settings.header_form]
 
 
-def moved(here: Tenant, moment: float, address: str) -> str:
+def moved(tenant: Tenant, moment: float, address: str) -> str:
     """Return the IP policy's challenge (azure-mgmt-core): claims without padding."""
     claims = issued_after(moment)
     claims["access_token"]["xms_rp_ipaddr"] = {"value": address}
+    uri = authorization_uri(tenant)
     return (
-        f'Bearer authorization_uri="{authorization_uri(here)}", error="invalid_token",'
+        f'Bearer authorization_uri="{uri}", error="invalid_token",'
         ' error_description="Tenant IP Policy validate failed.",'
         f' claims="{encode_claims(claims, padded=False)}"'
     )
 
 
-def context(here: Tenant, value: str) -> tuple[str, int]:
+def context(tenant: Tenant, value: str) -> tuple[str, int]:
     """Return the challenge for an authentication context, in the form that is set.
 
     ``microsoft``: the developer guide to Conditional Access authentication context;
@@ -78,8 +79,8 @@ def context(here: Tenant, value: str) -> tuple[str, int]:
     :return: header and status.
     """
     claims = {"access_token": {"acrs": {"essential": True, "value": value}}}
-    uri = authorization_uri(here)
-    form = here.settings.context_form
+    uri = authorization_uri(tenant)
+    form = tenant.settings.context_form
     if form == "rfc9470":
         text = "A different authentication level is required"
         error = f'error="insufficient_user_authentication", error_description="{text}"'
@@ -89,15 +90,15 @@ def context(here: Tenant, value: str) -> tuple[str, int]:
         return f'Bearer consentUri="{uri}", claims="{said}", cc_type="authcontext"', 403
     return (
         f'Bearer realm="", authorization_uri="{uri}",'
-        f' client_id="{here.api_resource.removeprefix("api://")}",'
+        f' client_id="{tenant.api_resource.removeprefix("api://")}",'
         f' error="insufficient_claims", claims="{encode_claims(claims)}",'
         ' cc_type="authcontext"'
     ), 401
 
 
-def invalid_token(here: Tenant, description: str) -> str:
+def invalid_token(tenant: Tenant, description: str) -> str:
     return (
-        f'Bearer authorization_uri="{authorization_uri(here)}",'
+        f'Bearer authorization_uri="{authorization_uri(tenant)}",'
         f' error="invalid_token", error_description="{description}"'
     )
 
@@ -107,9 +108,9 @@ def insufficient_scope(scope: str) -> str:
     return f'Bearer error="insufficient_scope", scope="{scope}"'
 
 
-def vault(here: Tenant) -> str:
+def vault(tenant: Tenant) -> str:
     """Return Key Vault's answer to a call without a token: whom to ask for what."""
     return (
-        f'Bearer authorization="{here.pages_url}/{here.id}",'
-        f' resource="{here.api_resource}"'
+        f'Bearer authorization="{tenant.pages_url}/{tenant.id}",'
+        f' resource="{tenant.api_resource}"'
     )

@@ -1,4 +1,4 @@
-"""What a ``claims`` request parameter asks for, as far as Entra acts on it.
+"""The demands of a ``claims`` request parameter, as far as Entra acts on them.
 
 Source: Microsoft's "Claims challenges, claims requests and client capabilities" and
 "Developer guide to Conditional Access authentication context"; OpenID Connect Core 5.5.

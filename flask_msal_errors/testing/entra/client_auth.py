@@ -1,4 +1,4 @@
-"""How an app proves at the token endpoint that it is the app: secret or certificate.
+"""The app's proof at the token endpoint: secret, certificate or managed identity.
 
 Source: RFC 6749 section 2.3.1, RFC 7523, and Microsoft's "Certificate credentials".
 """

@@ -11,7 +11,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What belongs to an AADSTS code, whoever meets it.
+    """The fields of an AADSTS code on the wire.
 
     :param redirect: the ``error`` that the authorize endpoint uses where it differs.
     :param page: whether Entra's lookup page knows the code (``error_uri``).

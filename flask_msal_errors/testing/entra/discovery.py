@@ -11,7 +11,7 @@ from flask import jsonify
 
 from . import authorities
 from .refusals import Refusal
-from .tenant import tenant
+from .tenant import current_tenant
 
 discovery = Blueprint("discovery", __name__)
 jwks = Blueprint("jwks", __name__)
@@ -20,7 +20,7 @@ jwks = Blueprint("jwks", __name__)
 @discovery.errorhandler(Refusal)
 @jwks.errorhandler(Refusal)
 def refused(refusal: Refusal) -> tuple[Response, int]:
-    return jsonify(refusal.body(tenant().pages_url)), refusal.kind.status
+    return jsonify(refusal.body(current_tenant().pages_url)), refusal.kind.status
 
 
 @discovery.get("/<name>/v2.0/.well-known/openid-configuration")
@@ -32,10 +32,10 @@ def document(name: str, policy: str = "") -> dict[str, t.Any]:
     The pages that a browser visits may be on plain http; MSAL wants https for the
     token endpoint only.
     """
-    here = tenant()
-    authority = authorities.find(here, name, policy)
-    api = f"{here.base_url}/{authority.path}"
-    pages = f"{here.pages_url}/{authority.path}"
+    tenant = current_tenant()
+    authority = authorities.find(tenant, name, policy)
+    api = f"{tenant.base_url}/{authority.path}"
+    pages = f"{tenant.pages_url}/{authority.path}"
     return {
         "token_endpoint": f"{api}/oauth2/v2.0/token",
         "token_endpoint_auth_methods_supported": [
@@ -49,7 +49,7 @@ def document(name: str, policy: str = "") -> dict[str, t.Any]:
         "id_token_signing_alg_values_supported": ["RS256"],
         "response_types_supported": ["code", "id_token", "code id_token"],
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
-        "issuer": authorities.issuer(here, authority),
+        "issuer": authorities.issuer(tenant, authority),
         "request_uri_parameter_supported": False,
         "authorization_endpoint": f"{pages}/oauth2/v2.0/authorize",
         "http_logout_supported": True,
@@ -59,7 +59,7 @@ def document(name: str, policy: str = "") -> dict[str, t.Any]:
         + ["nonce", "preferred_username", "name", "tid", "ver", "email", "sid"],
         "tenant_region_scope": None,
         "cloud_instance_name": "localhost",
-        "msgraph_host": here.https_url.removeprefix("https://"),
+        "msgraph_host": tenant.https_url.removeprefix("https://"),
     }
 
 
@@ -67,23 +67,23 @@ def document(name: str, policy: str = "") -> dict[str, t.Any]:
 @jwks.get("/<name>/<policy>/discovery/v2.0/keys")
 @jwks.get("/tfp/<name>/<policy>/discovery/v2.0/keys")
 def keys(name: str, policy: str = "") -> dict[str, t.Any]:
-    here = tenant()
-    authority = authorities.find(here, name, policy)
-    return here.keys.jwks(authorities.issuer(here, authority))
+    tenant = current_tenant()
+    authority = authorities.find(tenant, name, policy)
+    return tenant.keys.jwks(authorities.issuer(tenant, authority))
 
 
 @discovery.get("/openid/.well-known/openid-configuration", defaults={"root": False})
 @discovery.get("/.well-known/openid-configuration", defaults={"root": True})
 def plain_document(root: bool) -> dict[str, t.Any]:
     """Return what OpenID Connect Discovery 1.0 asks for, and nothing of Microsoft's."""
-    here = tenant()
-    if root is not here.settings.openid_at_root:
+    tenant = current_tenant()
+    if root is not tenant.settings.openid_at_root:
         abort(404)
-    authority = authorities.find(here, "openid")
-    api, pages = f"{here.base_url}/openid", f"{here.pages_url}/openid"
-    scopes = ["openid", "profile"] + ["offline_access"] * here.settings.openid_offline
+    authority = authorities.find(tenant, "openid")
+    api, pages = f"{tenant.base_url}/openid", f"{tenant.pages_url}/openid"
+    scopes = ["openid", "profile"] + ["offline_access"] * tenant.settings.openid_offline
     found = {
-        "issuer": authorities.issuer(here, authority),
+        "issuer": authorities.issuer(tenant, authority),
         "authorization_endpoint": f"{pages}/authorize",
         "token_endpoint": f"{api}/token",
         "jwks_uri": f"{api}/jwks",
@@ -92,7 +92,7 @@ def plain_document(root: bool) -> dict[str, t.Any]:
         "id_token_signing_alg_values_supported": ["RS256"],
         "scopes_supported": scopes,
     }
-    if here.settings.openid_sign_out:
+    if tenant.settings.openid_sign_out:
         found["end_session_endpoint"] = f"{pages}/logout"
     return found
 
@@ -100,6 +100,6 @@ def plain_document(root: bool) -> dict[str, t.Any]:
 @jwks.get("/openid/jwks")
 def plain_keys() -> dict[str, t.Any]:
     """Return the keys, with what RFC 7517 and RFC 7518 need of them alone."""
-    keys = tenant().keys.jwks("")["keys"]
+    keys = current_tenant().keys.jwks("")["keys"]
     needed = ("kty", "use", "kid", "n", "e")
     return {"keys": [{name: key[name] for name in needed} for key in keys]}

@@ -16,8 +16,8 @@ from flask import jsonify
 from flask import request
 
 from .tenant import Tenant
+from .tenant import current_tenant
 from .tenant import stable_id
-from .tenant import tenant
 
 #: The value of ``X-IDENTITY-HEADER`` that App Service wants to see again.
 HEADER = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a"
@@ -31,34 +31,34 @@ _LIFETIME = 24 * 3600
 blueprint = Blueprint("managed", __name__)
 
 
-def environment(here: Tenant, place: str) -> dict[str, str]:
+def environment(tenant: Tenant, place: str) -> dict[str, str]:
     """Return the environment variables of ``app_service`` or ``vm``."""
     if place == "vm":
-        return {"AZURE_POD_IDENTITY_AUTHORITY_HOST": here.pages_url}
+        return {"AZURE_POD_IDENTITY_AUTHORITY_HOST": tenant.pages_url}
     if place != "app_service":
         raise ValueError("place is app_service or vm")
     return {
-        "IDENTITY_ENDPOINT": f"{here.pages_url}/msi/token",
+        "IDENTITY_ENDPOINT": f"{tenant.pages_url}/msi/token",
         "IDENTITY_HEADER": HEADER,
     }
 
 
-def assertion(here: Tenant, audience: str) -> str:
+def assertion(tenant: Tenant, audience: str) -> str:
     """Sign what a managed identity proves itself with."""
-    now = int(here.now())
+    now = int(tenant.now())
     claims = {
         "aud": audience,
-        "iss": here.issuer,
+        "iss": tenant.issuer,
         "sub": IDENTITY,
         "iat": now,
         "nbf": now,
         "exp": now + _LIFETIME,
     }
-    key = here.keys.current
+    key = tenant.keys.current
     return jwt.encode(claims, key.private, "RS256", headers={"kid": key.kid})
 
 
-def check(here: Tenant, assertion: str, key: t.Any) -> None:
+def check(tenant: Tenant, assertion: str, key: t.Any) -> None:
     """Accept it as the app's: its registration trusts the identity.
 
     :raises jwt.PyJWTError: it is not for this purpose, or not the identity's.
@@ -68,14 +68,14 @@ def check(here: Tenant, assertion: str, key: t.Any) -> None:
         key,
         algorithms=["RS256"],
         audience=AUDIENCES,
-        issuer=here.issuer,
+        issuer=tenant.issuer,
         subject=IDENTITY,
     )
 
 
 @blueprint.get("/msi/token")
 def app_service() -> Response | tuple[Response, int]:
-    """Answer as App Service does: ``expires_on``, in a text."""
+    """Answer as App Service does: ``expires_on``, as a string."""
     if request.headers.get("X-IDENTITY-HEADER") != HEADER:
         return jsonify(statusCode=401, message="The header is missing."), 401
     return _answer(lambda: {"expires_on": str(int(time.time()) + _LIFETIME)})
@@ -90,12 +90,12 @@ def vm() -> Response | tuple[Response, int]:
 
 
 def _answer(times: t.Callable[[], dict[str, str]]) -> Response | tuple[Response, int]:
-    here = tenant()
+    tenant = current_tenant()
     resource = request.args.get("resource", "")
-    if not here.settings.managed_identity or resource not in AUDIENCES:
+    if not tenant.settings.managed_identity or resource not in AUDIENCES:
         text = "Identity not found"
         return jsonify(error="invalid_request", error_description=text), 400
-    token = assertion(here, resource)
+    token = assertion(tenant, resource)
     return jsonify(
         access_token=token, resource=resource, token_type="Bearer", **times()
     )

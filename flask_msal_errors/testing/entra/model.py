@@ -56,7 +56,7 @@ class User:
 
 @dataclasses.dataclass(frozen=True)
 class SignIn:
-    """That a user signed in, when, and what they proved by then.
+    """A user's sign-in: its time, and what they proved by then.
 
     Codes and refresh tokens keep the one they were made with: proof that is given
     later does not reach back.
@@ -79,7 +79,7 @@ class Browser:
 
 @dataclasses.dataclass(frozen=True)
 class Authority:
-    """Which of the emulator's authorities is asked, and by which name.
+    """One of the emulator's authorities, by the name that a request uses.
 
     :param kind: ``entra``, ``b2c`` or ``openid``.
     :param path: what the paths of its endpoints begin with.
@@ -133,7 +133,7 @@ class RefreshToken:
 
 @dataclasses.dataclass(frozen=True)
 class Issued:
-    """What the APIs know of an access token, besides what it says itself."""
+    """The APIs' own knowledge of an access token, beside its claims."""
 
     user: User
     at: float

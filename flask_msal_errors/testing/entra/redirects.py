@@ -46,9 +46,9 @@ def given_up(ask: Ask, action: str) -> dict[str, str]:
 
 
 def error_redirect(
-    here: Tenant, params: dict[str, str], authority: Authority, refusal: Refusal
+    tenant: Tenant, params: dict[str, str], authority: Authority, refusal: Refusal
 ) -> Response:
-    return to_app(params, authorities.redirect_fields(here, authority, refusal))
+    return to_app(params, authorities.redirect_fields(tenant, authority, refusal))
 
 
 def to_app(params: dict[str, str], fields: dict[str, str]) -> Response:

@@ -24,7 +24,7 @@ class Refusal(Exception):
 
     :param code: a key of ``KINDS``.
     :param claims: what would satisfy it, as an object.
-    :param detail: takes the place of the code's text.
+    :param detail: takes the place of the code's description.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Refusal(Exception):
         return fields
 
     def body(self, base: str) -> dict[str, t.Any]:
-        """Return the token endpoint's error envelope; ``claims`` is JSON text."""
+        """Return the token endpoint's error envelope; ``claims`` is a JSON string."""
         trace, correlation, stamp = identifiers()
         body: dict[str, t.Any] = {
             "error": self.kind.error,

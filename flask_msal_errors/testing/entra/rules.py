@@ -1,4 +1,4 @@
-"""What Entra decides: the page a person sees next, and whether a refresh may pass.
+"""Entra's decisions: the page a person sees next, and whether a refresh may pass.
 
 Pure functions of the tenant's data; they change nothing and know no HTTP.
 """

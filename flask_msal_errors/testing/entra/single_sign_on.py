@@ -22,36 +22,36 @@ from . import rules
 from .model import Browser
 from .redirects import may_return_to
 from .tenant import Tenant
-from .tenant import tenant
+from .tenant import current_tenant
 
 blueprint = Blueprint("logout", __name__)
 
 
-def _cookie(here: Tenant) -> str:
+def _cookie(tenant: Tenant) -> str:
     """Return the cookie's name; cookies of ``localhost`` reach every port of it."""
-    return f"ESTSAUTH{urllib.parse.urlsplit(here.pages_url).port}"
+    return f"ESTSAUTH{urllib.parse.urlsplit(tenant.pages_url).port}"
 
 
-def browser(here: Tenant) -> Browser:
+def browser(tenant: Tenant) -> Browser:
     """Return this browser's session, a new one if it has none."""
     if "browser" not in g:
-        key = request.cookies.get(_cookie(here), "")
-        if key not in here.browsers:
+        key = request.cookies.get(_cookie(tenant), "")
+        if key not in tenant.browsers:
             key = secrets.token_urlsafe(24)
-            here.browsers[key] = Browser()
-        g.browser_key, g.browser = key, here.browsers[key]
+            tenant.browsers[key] = Browser()
+        g.browser_key, g.browser = key, tenant.browsers[key]
     return t.cast(Browser, g.browser)
 
 
-def remember(here: Tenant, response: Response) -> Response:
+def remember(tenant: Tenant, response: Response) -> Response:
     """Give the browser its session's cookie."""
-    browser(here)
+    browser(tenant)
     response.set_cookie(
-        _cookie(here),
+        _cookie(tenant),
         g.browser_key,
         httponly=True,
         samesite="Lax",
-        secure=here.pages_url.startswith("https:"),
+        secure=tenant.pages_url.startswith("https:"),
     )
     return response
 
@@ -65,11 +65,11 @@ def logout(name: str, policy: str = "") -> Response:
 
     A ``logout_hint`` ends that user's session only.
     """
-    here = tenant()
-    authorities.find(here, name, policy)
-    with here.lock:
-        ended = _end(here, request.values.get("logout_hint", ""))
-    frames = _frames(here, ended)
+    tenant = current_tenant()
+    authorities.find(tenant, name, policy)
+    with tenant.lock:
+        ended = _end(tenant, request.values.get("logout_hint", ""))
+    frames = _frames(tenant, ended)
     target = _way_back()
     if target and not frames:
         return t.cast(Response, redirect(target, 302))
@@ -87,17 +87,17 @@ def _way_back() -> str:
     return target + (f"{mark}{urllib.parse.urlencode({'state': state})}" * bool(state))
 
 
-def _end(here: Tenant, hint: str) -> list[str]:
+def _end(tenant: Tenant, hint: str) -> list[str]:
     """Forget the hinted user's sign-in, or all; return the sids that ended."""
-    sign_ins = browser(here).sign_ins
-    user = rules.hinted(here, hint) if hint else None
+    sign_ins = browser(tenant).sign_ins
+    user = rules.hinted(tenant, hint) if hint else None
     keys = [user.key] if user else list(sign_ins)
     return [sign_ins.pop(key).sid for key in keys if key in sign_ins]
 
 
-def _frames(here: Tenant, sids: list[str]) -> list[str]:
+def _frames(tenant: Tenant, sids: list[str]) -> list[str]:
     """Return the addresses that tell the app; Entra sends ``sid`` alone."""
-    base = here.settings.frontchannel_logout_uri
+    base = tenant.settings.frontchannel_logout_uri
     if not base:
         return []
     mark = "&" if "?" in base else "?"

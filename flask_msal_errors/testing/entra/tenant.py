@@ -143,7 +143,7 @@ class Tenant:
         return f"{GRAPH}/{scope}"
 
 
-def tenant() -> Tenant:
+def current_tenant() -> Tenant:
     """Return the tenant that the running Flask application speaks for."""
     return t.cast(Tenant, current_app.extensions["entra_tenant"])
 

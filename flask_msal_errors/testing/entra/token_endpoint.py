@@ -35,7 +35,7 @@ from .model import SignIn
 from .refusals import Refusal
 from .refusals import entra_headers
 from .tenant import Tenant
-from .tenant import tenant
+from .tenant import current_tenant
 
 CODE_LIFETIME = 600
 blueprint = Blueprint("token", __name__)
@@ -44,7 +44,7 @@ blueprint.after_request(entra_headers)
 
 @blueprint.errorhandler(Refusal)
 def refused(refusal: Refusal) -> tuple[Response, int]:
-    body = authorities.body(tenant(), g.get("authority", Authority()), refusal)
+    body = authorities.body(current_tenant(), g.get("authority", Authority()), refusal)
     return jsonify(body), refusal.kind.status
 
 
@@ -54,36 +54,36 @@ def refused(refusal: Refusal) -> tuple[Response, int]:
 @blueprint.post("/<name>/token")
 def token(name: str, policy: str = "") -> Response:
     """Answer a token request."""
-    here = tenant()
-    g.authority = authorities.find(here, name, policy)
-    with here.lock:
-        authenticate(here, request)
+    tenant = current_tenant()
+    g.authority = authorities.find(tenant, name, policy)
+    with tenant.lock:
+        authenticate(tenant, request)
         grants = {"authorization_code": redeem_code, "refresh_token": refresh}
         grant = grants.get(request.form.get("grant_type", ""))
         if grant is None:
             raise Refusal(70003)
-        return jsonify(grant(here))
+        return jsonify(grant(tenant))
 
 
-def redeem_code(here: Tenant) -> dict[str, t.Any]:
+def redeem_code(tenant: Tenant) -> dict[str, t.Any]:
     """Exchange an authorization code, which is bound to this request's client."""
     form = request.form
-    code = here.codes.get(form.get("code", ""))
+    code = tenant.codes.get(form.get("code", ""))
     if code is None:
         raise Refusal(9002313)
     if code.used:
         raise Refusal(54005)
-    if here.now() > code.at + CODE_LIFETIME:
+    if tenant.now() > code.at + CODE_LIFETIME:
         raise Refusal(70008)
     check_authority(code.ask.authority)
     if code.ask.get("redirect_uri") != form.get("redirect_uri"):
         raise Refusal(500112)
     check_verifier(code.ask, form.get("code_verifier", ""))
     code.used = True
-    scopes = requested(here, form.get("scope")) or code.ask.scopes
+    scopes = requested(tenant, form.get("scope")) or code.ask.scopes
     wanted = parse_claims(form.get("claims"))
-    rules.check_silent(here, code.sign_in, scopes, wanted)
-    return answer(here, code.sign_in, scopes, wanted, code.ask)
+    rules.check_silent(tenant, code.sign_in, scopes, wanted)
+    return answer(tenant, code.sign_in, scopes, wanted, code.ask)
 
 
 def check_authority(granted: Authority) -> None:
@@ -105,30 +105,30 @@ def check_verifier(ask: Ask, verifier: str) -> None:
         raise Refusal(501481)
 
 
-def refresh(here: Tenant) -> dict[str, t.Any]:
+def refresh(tenant: Tenant) -> dict[str, t.Any]:
     """Exchange a refresh token, unless a policy wants the user."""
-    held = here.refresh_tokens.get(request.form.get("refresh_token", ""))
+    held = tenant.refresh_tokens.get(request.form.get("refresh_token", ""))
     if held is None:
         raise Refusal(9002313)
-    if here.settings.one_time_refresh_tokens and held.used:
+    if tenant.settings.one_time_refresh_tokens and held.used:
         raise Refusal(70008)
     check_authority(held.authority)
-    scopes = requested(here, request.form.get("scope"))
+    scopes = requested(tenant, request.form.get("scope"))
     wanted = parse_claims(request.form.get("claims"))
-    if here.faults.loop:
+    if tenant.faults.loop:
         raise Refusal(50196)
-    rules.check_silent(here, held.sign_in, scopes, wanted)
+    rules.check_silent(tenant, held.sign_in, scopes, wanted)
     held.used = True
     sign_in = held.sign_in
     if wanted.address:
         sign_in = dataclasses.replace(sign_in, address=wanted.address)
-    return answer(here, sign_in, scopes, wanted, None)
+    return answer(tenant, sign_in, scopes, wanted, None)
 
 
-def requested(here: Tenant, text: str | None) -> tuple[str, ...]:
+def requested(tenant: Tenant, text: str | None) -> tuple[str, ...]:
     """Return the full scopes of a token request."""
-    scopes = tuple(here.full_scope(scope) for scope in (text or "").split())
-    rules.check_scopes(here, scopes)
+    scopes = tuple(tenant.full_scope(scope) for scope in (text or "").split())
+    rules.check_scopes(tenant, scopes)
     resources = {s.rpartition("/")[0] for s in scopes if s not in OIDC_SCOPES}
     if len(resources) > 1 and g.authority.kind != OPENID:
         raise Refusal(28000)
@@ -136,7 +136,7 @@ def requested(here: Tenant, text: str | None) -> tuple[str, ...]:
 
 
 def for_one_resource(
-    here: Tenant, scopes: tuple[str, ...], sign_in: SignIn
+    tenant: Tenant, scopes: tuple[str, ...], sign_in: SignIn
 ) -> tuple[str, list[str]]:
     """Return the first resource that is asked for, and the names of its scopes.
 
@@ -165,33 +165,33 @@ def granted(resource: str, names: list[str], asked: list[str]) -> str:
 
 
 def answer(
-    here: Tenant,
+    tenant: Tenant,
     sign_in: SignIn,
     scopes: tuple[str, ...],
     wanted: Wanted,
     ask: Ask | None,
 ) -> dict[str, t.Any]:
     """Return the success body; every member as Entra sends it, and when."""
-    resource, names = for_one_resource(here, scopes, sign_in)
+    resource, names = for_one_resource(tenant, scopes, sign_in)
     asked = (request.form.get("scope") or (ask.get("scope") if ask else "")).split()
-    lifetime = max(0, here.settings.token_lifetime - 1)
+    lifetime = max(0, tenant.settings.token_lifetime - 1)
     body: dict[str, t.Any] = {
         "token_type": "Bearer",
         "scope": granted(resource, names, asked),
         "expires_in": lifetime,
         "ext_expires_in": lifetime,
-        "access_token": tokens.access_token(here, sign_in, resource, names, wanted),
+        "access_token": tokens.access_token(tenant, sign_in, resource, names, wanted),
     }
-    if here.settings.refresh_in is not None:
-        body["refresh_in"] = here.settings.refresh_in
+    if tenant.settings.refresh_in is not None:
+        body["refresh_in"] = tenant.settings.refresh_in
     if "offline_access" in scopes:
         body["refresh_token"] = f"1.AX{secrets.token_urlsafe(48)}"
         token = RefreshToken(sign_in, g.authority)
-        here.refresh_tokens[body["refresh_token"]] = token
+        tenant.refresh_tokens[body["refresh_token"]] = token
     if "openid" in scopes:
-        body["id_token"] = tokens.id_token(here, sign_in, ask, g.authority)
+        body["id_token"] = tokens.id_token(tenant, sign_in, ask, g.authority)
     if request.form.get("client_info") == "1":
-        body["client_info"] = tokens.client_info(here, sign_in.user, g.authority)
+        body["client_info"] = tokens.client_info(tenant, sign_in.user, g.authority)
     return as_authority(body, asked, ask is None)
 
 

@@ -1,4 +1,4 @@
-"""Where the emulator is, and what its app is called: names and URLs to configure."""
+"""URLs of the emulator, and names of its app: what an app has to configure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Addresses(OfTenant):
 
     @property
     def issuer(self) -> str:
-        """What ID tokens of that authority name as ``iss``."""
+        """The ``iss`` of that authority's ID tokens."""
         return self.tenant.issuer
 
     @property
@@ -45,12 +45,12 @@ class Addresses(OfTenant):
 
     @property
     def api_resource(self) -> str:
-        """What the API's full scope names begin with, see ``scope``."""
+        """The beginning of the API's full scope names, see ``scope``."""
         return self.tenant.api_resource
 
     @property
     def pages_url(self) -> str:
-        """Where the pages lie that a browser visits."""
+        """The URL of the pages that a browser visits."""
         return self.tenant.pages_url
 
     @property
@@ -65,5 +65,5 @@ class Addresses(OfTenant):
 
     @property
     def control_url(self) -> str:
-        """Where a program in any language flips switches, by JSON."""
+        """The URL at which a program in any language flips switches, by JSON."""
         return f"{self.tenant.pages_url}/control"

@@ -76,7 +76,7 @@ def _leaf(
 
 @dataclasses.dataclass(frozen=True)
 class ServerFiles:
-    """Where the CA certificate, and the server's certificate and key, lie."""
+    """Paths of the CA certificate, and of the server's certificate and key."""
 
     ca: Path
     certificate: Path

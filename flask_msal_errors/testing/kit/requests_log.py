@@ -1,4 +1,4 @@
-"""What an app asked of the emulator, in the words of the protocol, without secrets.
+"""The log of an app's requests, in the words of the protocol, without secrets.
 
 Read from the recorded calls; ``assert_asked`` compares, and says what came instead.
 """
@@ -27,7 +27,7 @@ class Asked:
     :param path: of the URL.
     :param status: of the answer.
     :param scopes: full names, as they were sent.
-    :param claims: the parsed ``claims`` parameter; the bare text if it is no JSON.
+    :param claims: the parsed ``claims`` parameter; or a string if it is no JSON.
     :param acrs: the authentication contexts that ``claims`` and ``acr_values`` name.
     :param max_age: seconds.
     :param correlation_id: what the app calls this attempt (``client-request-id``).
@@ -135,11 +135,11 @@ def words(asked: Asked) -> str:
 
 
 class RequestsLog(OfTenant):
-    """What was asked of the emulator since the last ``reset`` or ``clear_asked``."""
+    """The requests since the last ``reset`` or ``clear_asked``."""
 
     @property
     def asked(self) -> list[Asked]:
-        """What the app asked at authorize, token, logout and API, oldest first."""
+        """The app's requests at authorize, token, logout and API, oldest first."""
         with self.tenant.lock:
             calls = list(self.tenant.calls)
         return [asked_by(call) for call in calls if call.kind in ENDPOINTS]
@@ -172,8 +172,8 @@ class RequestsLog(OfTenant):
         :raises TypeError: there is no such field.
         """
         _check(endpoint, wanted)
-        here = [asked for asked in self.asked if asked.endpoint == endpoint]
-        found = [asked for asked in here if _fits(asked, wanted)]
+        sent = [asked for asked in self.asked if asked.endpoint == endpoint]
+        found = [asked for asked in sent if _fits(asked, wanted)]
         if len(found) == times or (times is None and found):
             return found[-1] if found else None
         often = "once or more" if times is None else f"{times} times"
@@ -193,4 +193,4 @@ def _check(endpoint: str, wanted: cabc.Mapping[str, t.Any]) -> None:
         if name not in fields:
             raise TypeError(f"{name} is no field of Asked: {', '.join(fields)}")
         if name in ("scopes", "acrs") and isinstance(wanted[name], str):
-            raise TypeError(f"{name} is a list of texts, not one text")
+            raise TypeError(f"{name} is a list of strings, not one string")

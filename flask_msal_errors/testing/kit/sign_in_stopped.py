@@ -1,4 +1,4 @@
-"""Where a sign-in in front of a test client ended, if not in the app, and why."""
+"""The error of a sign-in that does not end in the app: the page, and the reason."""
 
 from __future__ import annotations
 

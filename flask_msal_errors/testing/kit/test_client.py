@@ -32,7 +32,7 @@ _LOGIN = "msal.login"
 _MARK = "Signed-In-Subject"
 
 
-class _Seat:
+class _Visitor:
     """A person at a test client, with one single sign-on session at Entra."""
 
     def __init__(
@@ -61,12 +61,12 @@ class _Seat:
 
 
 class AppClients(OfTenant):
-    """What people do in front of a Flask test client."""
+    """People in front of Flask test clients."""
 
     def __init__(self, tenant: Tenant) -> None:
         super().__init__(tenant)
         self._apps: dict[str, WSGIApplication] = {}
-        self._seats: dict[FlaskClient, _Seat] = {}
+        self._visitors: dict[FlaskClient, _Visitor] = {}
 
     def sign_in(
         self,
@@ -101,15 +101,15 @@ class AppClients(OfTenant):
             ``client.get("/")`` looks for it.
         :return: who signed in.
         :raises LookupError: the tenant has no such user.
-        :raises SignInStopped: Entra or the app refuses; the text says why.
+        :raises SignInStopped: Entra or the app refuses; the message says why.
         :raises RuntimeError: the app is not set up for this emulator.
         :raises ValueError: the client is signed in as somebody else.
         """
-        seat, person = self._seat(client), self.tenant.user(user)
-        seat.person.name, seat.person.second_factor = person.key, second_factor
+        visitor, person = self._visitor(client), self.tenant.user(user)
+        visitor.person.name, visitor.person.second_factor = person.key, second_factor
         app, base = client.application, base_url or base_url_of(client)
         with _standing_in(app, scopes, acrs, max_age):
-            answer = seat.go(_login_url(app, base), None)
+            answer = visitor.go(_login_url(app, base), None)
         subject = answer.headers.get(_MARK)
         if subject is None:
             raise sign_in_stopped.in_the_app(answer)
@@ -151,12 +151,12 @@ class AppClients(OfTenant):
         :raises SignInStopped: it ended on a page of Entra's.
         :raises RuntimeError: the app is not set up for this emulator.
         """
-        seat = self._seat(client)
+        visitor = self._visitor(client)
         if user is not None:
-            seat.person.name = self.tenant.user(user).key
-        seat.person.second_factor = second_factor
+            visitor.person.name = self.tenant.user(user).key
+        visitor.person.second_factor = second_factor
         url = path if "://" in path else base_url_of(client).rstrip("/") + path
-        return seat.go(url, data, **kwargs)
+        return visitor.go(url, data, **kwargs)
 
     @contextlib.contextmanager
     def in_process(self) -> cabc.Iterator[None]:
@@ -169,12 +169,12 @@ class AppClients(OfTenant):
         with in_process.redirected(self._apps):
             yield
 
-    def _seat(self, client: FlaskClient) -> _Seat:
-        if client not in self._seats:
+    def _visitor(self, client: FlaskClient) -> _Visitor:
+        if client not in self._visitors:
             self._check(client)
             pages_url = self.tenant.pages_url
-            self._seats[client] = _Seat(client, pages_url, self._apps)
-        return self._seats[client]
+            self._visitors[client] = _Visitor(client, pages_url, self._apps)
+        return self._visitors[client]
 
     def _check(self, client: FlaskClient) -> None:
         """Refuse a client whose app would sign in elsewhere, or not at all."""
