@@ -1,4 +1,4 @@
-"""Where the pages get their data: the emulator's API, or Microsoft Graph."""
+"""The sources of the pages' data: the emulator's API, or Microsoft Graph."""
 
 from __future__ import annotations
 

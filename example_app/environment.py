@@ -1,4 +1,4 @@
-"""What the app takes from its surroundings: environment variables and a secret."""
+"""Environment variables of the app, and its secret."""
 
 from __future__ import annotations
 

@@ -60,9 +60,9 @@ def here() -> Apis:
 
 
 def call(api: Api) -> t.Any:
-    """What an API answers for the signed-in user.
+    """Return the answer of an API for the signed-in user.
 
-    Whatever it refuses, and only the user can resolve, is raised for the decorator.
+    A refusal that only the user can resolve is raised, for the decorator to catch.
     """
     with auth.requests_session([api.scope]) as http:
         http.verify = here().verify

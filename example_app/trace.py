@@ -1,4 +1,4 @@
-"""What just happened, in plain words: the extension's signals, kept in the session.
+"""The recent events in plain words: the extension's signals, kept in the session.
 
 A story is about one page: what was refused, what was done about it, how it ended.
 Stories are few and short, and hold no token, code or claim value but a context's name.
@@ -54,7 +54,7 @@ _OWN_PAGES = {
 
 
 def watch(app: Flask) -> None:
-    """Write down what happens to the users of ``app``."""
+    """Record what happens to the users of ``app``."""
     signals.signed_in.connect(_signed_in, app)
     signals.signed_out.connect(_signed_out, app)
     signals.reauthenticated.connect(_reauthenticated, app)
@@ -65,7 +65,7 @@ def watch(app: Flask) -> None:
 
 
 def stories() -> list[dict[str, t.Any]]:
-    """What happened, latest first."""
+    """Return the stories, latest first."""
     return list(reversed(session.get(KEY, [])))
 
 

@@ -62,7 +62,7 @@ def fields() -> tuple[Field, ...]:
 
 
 def rule_of(field: Field) -> str:
-    """What a key's own error says that its value must be.
+    """Return what a value must be, as the key's own error says it.
 
     :raises LookupError: its reader takes anything.
     """

@@ -32,7 +32,7 @@ class Step:
 
 
 def parse(lines: cabc.Iterable[str]) -> list[Step]:
-    """The steps of a text.
+    """Return the steps that the lines describe.
 
     :raises ValueError: a line is none.
     """

@@ -18,7 +18,7 @@ from flask_msal_errors import errors
 
 
 def table(heads: cabc.Sequence[str], rows: cabc.Iterable[cabc.Sequence[str]]) -> str:
-    """The text of a table whose cells are texts of one line."""
+    """Return the source of a table whose cells have one line each."""
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in (heads, *rows):
         marks = ("   * - ", *["     - "] * (len(row) - 1))
