@@ -8,6 +8,8 @@ from .errors import FlowExpired
 from .errors import InteractionRequired
 from .errors import InvalidIdToken
 from .errors import MsalAuthError
+from .errors import NotResumed
+from .errors import OtherAccount
 from .errors import ReauthenticationLoop
 from .errors import ServiceUnavailable
 from .errors import SignInError
@@ -26,6 +28,8 @@ __all__ = [
     "InvalidIdToken",
     "MsalAuth",
     "MsalAuthError",
+    "NotResumed",
+    "OtherAccount",
     "ReauthenticationLoop",
     "ServiceUnavailable",
     "Settings",

@@ -1,7 +1,7 @@
-"""The errors that this package raises, and the one function that chooses between them.
+"""The errors that this package raises, as a tree.
 
-Knows the error values of Microsoft Entra and MSAL; knows nothing of Flask, of HTTP
-clients or of the other modules here.
+They carry values and decide nothing: :mod:`flask_msal_errors.entra.classify` chooses
+between them.
 
 ::
 
@@ -16,30 +16,23 @@ clients or of the other modules here.
         ├── StateMismatch
         ├── FlowExpired
         ├── InvalidIdToken
-        └── ReauthenticationLoop
+        ├── OtherAccount
+        ├── ReauthenticationLoop
+        └── NotResumed                       410  a kept form is not sent again
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import copyreg
-import datetime
-import email.utils
 import json
-import math
 import re
 import typing as t
 
 from .protocol.claims import Claims
 from .protocol.demand import Demand
 from .protocol.demand import printable
-
-DEFAULT_RETRY_AFTER = 5
-"""Seconds to wait after a 429 without ``Retry-After``: what MSAL itself assumes for a
-confidential client (msal 1.39 ``throttled_http_client.py``)."""
-
-MAX_RETRY_AFTER = 3600
-"""The longest wait believed, in seconds: MSAL's own bound."""
+from .protocol.retry_after import DEFAULT_RETRY_AFTER
 
 REASONS = frozenset(
     {
@@ -315,6 +308,21 @@ class InvalidIdToken(SignInError):
     title = "The answer of the sign-in service is not valid"
 
 
+class OtherAccount(SignInError):
+    """A re-authentication came back with another account than the one signed in.
+
+    :param expected: user name of who is signed in.
+    :param came: user name of who came back.
+    """
+
+    title = "Another account came back"
+
+    def __init__(self, expected: str = "", came: str = "") -> None:
+        super().__init__(f"{self.title} from a re-authentication.")
+        self.expected = expected
+        self.came = came
+
+
 class ReauthenticationLoop(SignInError):
     """The same demand came back again and again, so it is no longer followed.
 
@@ -346,179 +354,11 @@ class ReauthenticationLoop(SignInError):
         )
 
 
-_REMEDIES: dict[int | str, str] = {
-    7000215: "MSAL_CLIENT_CREDENTIAL is not a secret of this app registration: set the"
-    " secret's value, not its ID",
-    7000222: "MSAL_CLIENT_CREDENTIAL has expired: create a new secret or certificate"
-    " under 'Certificates & secrets' and set it",
-    700027: "MSAL_CLIENT_CREDENTIAL is signed by a certificate that this app"
-    " registration does not list: upload its public part, or correct the thumbprint",
-    7000218: "MSAL_CLIENT_CREDENTIAL did not reach the token endpoint: set it, and"
-    " register the redirect URI under the platform 'Web'",
-    700016: "MSAL_CLIENT_ID is unknown in the tenant of MSAL_AUTHORITY: correct one of"
-    " them, or have an administrator consent to the app there",
-    650053: "MSAL_SCOPES, scopes= or the API's own refusal names a scope that the API"
-    " does not have: correct it, or publish the scope under 'Expose an API'",
-    50011: "MSAL_REDIRECT_URI is not registered for this app: add exactly the address"
-    " in use under 'Authentication', platform 'Web'",
-    "redirect_uri_mismatch": "MSAL_REDIRECT_URI is not registered for this app: add"
-    " exactly the address in use under 'Authentication', platform 'Web'",
-    "invalid_client": "MSAL_CLIENT_CREDENTIAL is refused by the identity provider:"
-    " compare it and MSAL_CLIENT_ID with the app registration",
-    "unauthorized_client": "MSAL_CLIENT_ID may not use this sign-in: compare it,"
-    " MSAL_AUTHORITY and the supported account types with the app registration",
-}
+class NotResumed(SignInError):
+    """A kept form is not posted again: nothing was carried out."""
 
-_Kind: t.TypeAlias = type[MsalAuthError]
-
-# 50196 is Entra's "loop detected": a redirect would feed the loop (MSAL.NET
-# MsalServiceExceptionFactory.IsThrottled). Not assigned to the app (50105) arrives as
-# interaction_required, yet no sign-in helps.
-_BY_CODE: dict[int, _Kind] = {
-    50196: Throttled,
-    50105: AccessDenied,
-    **{key: ConfigurationError for key in _REMEDIES if isinstance(key, int)},
-}
-
-# A browser can neither bring an Intune app protection policy nor redeem another
-# client's token (MSAL.NET MsalServiceExceptionFactory, s_nonUiSubErrors).
-_BY_SUBERROR: dict[str, _Kind] = {
-    "protection_policy_required": AccessDenied,
-    "client_mismatch": TokenError,
-}
-
-# server_error is a redirect's form of a 5xx (RFC 6749 §4.1.2.1).
-_BY_ERROR: dict[str, _Kind] = {
-    "interaction_required": InteractionRequired,
-    "login_required": InteractionRequired,
-    "consent_required": InteractionRequired,
-    "user_password_expired": InteractionRequired,
-    "invalid_grant": InteractionRequired,
-    "access_denied": AccessDenied,
-    "temporarily_unavailable": ServiceUnavailable,
-    "server_error": ServiceUnavailable,
-    **{key: ConfigurationError for key in _REMEDIES if isinstance(key, str)},
-}
-
-
-def from_result(
-    result: object,
-    *,
-    scopes: cabc.Iterable[str] = (),
-    status: int | None = None,
-    retry_after: int | None = None,
-) -> MsalAuthError | None:
-    """The error that an answer of MSAL or the token endpoint stands for.
-
-    Decides by HTTP status, ``error_codes``, ``suberror`` and ``error``, in this order,
-    and never by ``error_description``.
-
-    :param result: MSAL's dict; ``None``, as a silent call returns it; or the body of an
-        answer that is not JSON, together with its ``status``.
-    :param scopes: what the token was wanted for.
-    :param retry_after: seconds, see :func:`parse_retry_after`.
-    :return: ``None`` for a success.
-    """
-    body = _body(result, status)
-    if _is_success(body, status):
-        return None
-    error = TokenError(result=body)
-    kind = _kind(error, status)
-    if result is None and kind is TokenError:
-        return InteractionRequired(scopes=scopes, reason="no_token")
-    if kind is InteractionRequired:
-        reason = _reason(error)
-        return InteractionRequired(result=body, scopes=scopes, reason=reason)
-    if kind is Throttled:
-        wait = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
-        return Throttled(result=body, retry_after=wait)
-    if kind is ServiceUnavailable:
-        return ServiceUnavailable(result=body, retry_after=retry_after)
-    if kind is ConfigurationError:
-        return _configuration_error(error)
-    return AccessDenied(result=body) if kind is AccessDenied else error
-
-
-def is_error(value: object) -> bool:
-    """Whether a value is an error dict of MSAL, and not an app's own ``{"error": …}``.
-
-    It has ``error``, a text, and one of ``error_description``, ``error_codes`` and
-    ``correlation_id``.
-    """
-    if not isinstance(value, cabc.Mapping):
-        return False
-    error = value.get("error")
-    evidence = ("error_description", "error_codes", "correlation_id")
-    return isinstance(error, str) and bool(error) and any(k in value for k in evidence)
-
-
-def parse_retry_after(value: str | None, now: float | None = None) -> int | None:
-    """Seconds of a ``Retry-After``: a number or an HTTP date (RFC 9110 §10.2.3).
-
-    :param now: Unix time; the current time if left out.
-    :return: 0 to :data:`MAX_RETRY_AFTER`; ``None`` if the value means nothing.
-    """
-    text = (value or "").strip()
-    if re.fullmatch(r"-?[0-9]{1,18}", text):
-        seconds = int(text)
-    else:
-        try:
-            date = email.utils.parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-        date = date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)
-        base = datetime.datetime.now(datetime.timezone.utc).timestamp()
-        seconds = math.ceil(date.timestamp() - (base if now is None else now))
-    return max(0, min(seconds, MAX_RETRY_AFTER))
-
-
-def _body(result: object, status: int | None) -> cabc.Mapping[str, t.Any]:
-    if isinstance(result, cabc.Mapping):
-        return result
-    if isinstance(result, (str, bytes)):
-        try:
-            parsed = json.loads(result)
-        except (ValueError, RecursionError):
-            parsed = None
-        if isinstance(parsed, dict):
-            return parsed
-    answer = f"HTTP {status}" if status else "an answer"
-    return {
-        "error": "invalid_response",
-        "error_description": f"{answer} that is no JSON object",
-    }
-
-
-def _is_success(body: cabc.Mapping[str, t.Any], status: int | None) -> bool:
-    """A token came, and neither the body nor the status speaks of an error."""
-    has_token = "access_token" in body or "id_token" in body
-    return has_token and not body.get("error") and (status is None or status < 400)
-
-
-def _kind(error: TokenError, status: int | None) -> _Kind:
-    if status == 429:
-        return Throttled
-    if status is not None and status >= 500:
-        return ServiceUnavailable
-    for code in error.codes:
-        if code in _BY_CODE:
-            return _BY_CODE[code]
-    by_error = _BY_ERROR.get(error.error, TokenError)
-    return _BY_SUBERROR.get(error.suberror, by_error)
-
-
-def _reason(error: TokenError) -> str:
-    """The suberror says more than the error, if it is one that we know."""
-    return error.suberror if error.suberror in REASONS else error.error
-
-
-def _configuration_error(error: TokenError) -> ConfigurationError:
-    found = next(key for key in (*error.codes, error.error) if key in _REMEDIES)
-    return ConfigurationError(
-        f"{_REMEDIES[found]} ({error.error})",
-        codes=error.codes,
-        correlation_id=error.correlation_id,
-    )
+    status = 410
+    title = "This form was not sent again"
 
 
 def _codes(result: cabc.Mapping[str, t.Any]) -> tuple[int, ...]:

@@ -16,8 +16,9 @@ import urllib.parse
 
 from msal import SystemAssignedManagedIdentity
 
+from .protocol.scopes import ADDED
+
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_RESERVED_SCOPES = frozenset({"openid", "profile", "offline_access"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -66,7 +67,7 @@ def as_words(value: t.Any) -> tuple[str, ...]:
 
 def as_scopes(value: t.Any) -> tuple[str, ...]:
     """Return scopes without those that MSAL adds itself (and refuses to be given)."""
-    return tuple(word for word in as_words(value) if word not in _RESERVED_SCOPES)
+    return tuple(word for word in as_words(value) if word not in ADDED)
 
 
 def as_tenants(value: t.Any) -> tuple[str, ...]:

@@ -12,22 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_msal_errors import errors
+from flask_msal_errors.entra.classify import from_result
+from flask_msal_errors.entra.classify import is_error
 from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import FlowExpired
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.errors import InvalidIdToken
 from flask_msal_errors.errors import MsalAuthError
+from flask_msal_errors.errors import NotResumed
+from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.errors import ReauthenticationLoop
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import SignInError
 from flask_msal_errors.errors import StateMismatch
 from flask_msal_errors.errors import Throttled
 from flask_msal_errors.errors import TokenError
-from flask_msal_errors.errors import from_result
-from flask_msal_errors.errors import is_error
-from flask_msal_errors.errors import parse_retry_after
 from flask_msal_errors.protocol.demand import printable
+from flask_msal_errors.protocol.retry_after import parse_retry_after
 
 CORRELATION = "9c7f2f5e-8a3d-4b6e-9d0a-1f2e3d4c5b6a"
 POLIDS = '{"access_token":{"polids":{"essential":true,"values":["9ab03e19"]}}}'
@@ -499,6 +501,8 @@ TREE: dict[type[MsalAuthError], tuple[type[Exception], int]] = {
     StateMismatch: (SignInError, 400),
     FlowExpired: (SignInError, 400),
     InvalidIdToken: (SignInError, 400),
+    OtherAccount: (SignInError, 400),
+    NotResumed: (SignInError, 410),
     ReauthenticationLoop: (SignInError, 400),
 }
 

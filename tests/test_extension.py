@@ -32,9 +32,9 @@ from flask_msal_errors import SignInError
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors import TokenError
-from flask_msal_errors.signin.response import OtherAccount
+from flask_msal_errors.errors import NotResumed
+from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.web.forms import NotResumed
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
 JSON = {"Accept": "application/json"}

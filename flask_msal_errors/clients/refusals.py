@@ -14,16 +14,16 @@ import typing as t
 from werkzeug.exceptions import HTTPException
 
 from .. import signals
+from ..entra.classify import from_result
+from ..entra.classify import is_error
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
-from ..errors import from_result
-from ..errors import is_error
-from ..errors import parse_retry_after
 from ..protocol import challenge
 from ..protocol.demand import Demand
+from ..protocol.retry_after import parse_retry_after
 from . import responses
 from .tokens import Tokens
 

@@ -19,18 +19,15 @@ from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..errors import ServiceUnavailable
 from ..protocol.claims import Claims
+from ..protocol.scopes import problem_of
 from ..provider.client import Client
 from ..session.access_tokens import AccessTokens
 from ..session.access_tokens import Token
-from ..session.msal_caches import RESERVED_SCOPES
 from ..session.msal_caches import Caches
 from ..session.record import Record
 from ..session.record import Records
 from ..user import SignedIn
 from ..user import signed_in
-
-#: Scopes that MSAL adds itself and refuses to be given.
-_REFUSED = RESERVED_SCOPES - {"email"}
 
 
 class Tokens:
@@ -262,31 +259,17 @@ def _here() -> _Here:
 
 
 def checked(scopes: cabc.Sequence[str]) -> list[str]:
-    """Scopes as MSAL takes them.
+    """Return a developer's scopes as MSAL takes them.
 
-    :raises ConfigurationError: a text in place of a list, or a scope that MSAL adds
-        itself and refuses to be given.
+    :raises ConfigurationError: no list of strings, or scopes that cannot be asked for.
     """
-    listed: list[str] | None
-    try:
-        listed = list(scopes)
-        " ".join(listed)
-    except TypeError:
-        listed = None
-    # The characters of a text are texts, too.
-    if listed is None or isinstance(scopes, (str, bytes)):
-        raise ConfigurationError('scopes must be a list of strings: ["Mail.Read"].')
-    if len(listed) > 1 and any(scope.endswith("/.default") for scope in listed):
-        raise ConfigurationError(
-            f"scopes are {listed!r}, but Entra takes /.default alone (AADSTS70011): "
-            "name the scopes instead."
-        )
-    if not _REFUSED.isdisjoint(listed):
-        raise ConfigurationError(
-            f"scopes hold {', '.join(sorted(_REFUSED.intersection(listed)))}, which "
-            "MSAL always adds itself: name only the scopes of the API."
-        )
-    return listed
+    # The characters of a string are strings, too.
+    several = isinstance(scopes, cabc.Iterable) and not isinstance(scopes, (str, bytes))
+    listed = list(scopes) if several else [None]
+    problem = problem_of(listed)
+    if problem:
+        raise ConfigurationError(problem)
+    return t.cast("list[str]", listed)
 
 
 def checked_claims(claims: str) -> Claims:

@@ -1,6 +1,6 @@
 """Errors and challenges in words: what they mean, and what the extension does.
 
-Decides nothing: it asks ``errors``, ``challenge`` and ``downstream``, and knows a
+Decides nothing: it asks ``classify`` and ``challenge``, and knows a
 sentence for each of their answers.
 """
 
@@ -14,6 +14,7 @@ import re
 import typing as t
 
 from ..entra import codes
+from ..entra.classify import from_result
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
@@ -21,7 +22,6 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
 from ..errors import TokenError
-from ..errors import from_result
 from ..protocol import challenge
 from ..protocol.claims import Claims
 from ..protocol.claims import decoded

@@ -1,8 +1,8 @@
 """The AADSTS codes that matter to a web app: cause, who resolves it, what to do.
 
-Data for people: ``flask msal explain`` and the documentation. No behaviour depends on
-it, since Microsoft asks clients to branch on ``error``; what the extension does with an
-error is decided in ``errors`` alone. Names and meanings follow
+The one place that describes a code: ``flask msal explain``, the documentation and the
+remedies in the log read it, and :mod:`.classify` decides by its last column. Microsoft
+asks clients to branch on ``error``, so few rows decide. Names and meanings follow
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes, the values of
 ``error`` those of published answers where there are any, and else of their kind.
 """
@@ -26,7 +26,8 @@ class Code:
     ``name``: Microsoft's, ``""`` if it has none. ``cause``, ``remedy``: a sentence or
     two for a developer. ``who``: one of :data:`WHO`; ``nobody`` means: wait.
     ``error``, ``suberror``: what comes with it; ``error`` is ``""`` if Entra keeps the
-    person on a page of its own, or where it is not known.
+    person on a page of its own, or where it is not known. ``decision``: the name of a
+    class of :mod:`flask_msal_errors.errors`; ``""`` where ``error`` decides.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Code:
     suberror: str
     cause: str
     remedy: str
+    decision: str = ""
 
     @property
     def url(self) -> str:
@@ -60,6 +62,8 @@ def find(number: int) -> Code | None:
 def _group(title: str, remedy: str, table: str) -> Group:
     """Read lines of ``number name who error/suberror``, ``- cause``, ``= remedy``.
 
+    ``! decision`` is a fourth.
+
     A ``.`` stands for what there is none of.
     """
     blocks = re.split(r"\n(?=[0-9])", table.strip())
@@ -72,7 +76,8 @@ def _code(block: str, remedy: str) -> Code:
     error, _, suberror = wire.partition("/")
     told = {line[:2]: line[2:] for line in lines}
     own = told.get("= ", remedy)
-    return Code(int(number), name, who, error, suberror, told["- "], own)
+    decision = told.get("! ", "")
+    return Code(int(number), name, who, error, suberror, told["- "], own, decision)
 
 
 GROUPS = (
@@ -208,6 +213,7 @@ GROUPS = (
 50105 EntitlementGrantsNotFound administrator interaction_required
 - The app needs an assignment, and the user has none.
 = Assign the user, or a group, under 'Enterprise applications', 'Users and groups'.
+! AccessDenied
 50126 InvalidUserNameOrPassword user .
 - User name or password is wrong; Entra asks again.
 = Nothing: an app that signs in by redirect never sees this.
@@ -281,6 +287,7 @@ GROUPS = (
 50196 LoopDetected developer invalid_grant
 - The same request came too often in a short time.
 = Look for a script or page that repeats a refused request; see MSAL_REAUTH_LIMIT.
+! Throttled
 80002 OnPremisePasswordValidatorRequestTimedout administrator .
 - The company's own Active Directory did not answer in time.
 90006 ExternalServerRetryableError nobody .
@@ -303,6 +310,8 @@ GROUPS = (
         """
 50011 InvalidReplyTo developer .
 - The redirect URI is not registered for this app.
+= MSAL_REDIRECT_URI: add exactly the address in use under 'Authentication', 'Web'.
+! ConfigurationError
 50012 AuthenticationFailed developer invalid_client
 - The certificate or its signature is not accepted.
 50048 SubjectMismatchesIssuer developer invalid_client
@@ -332,8 +341,12 @@ GROUPS = (
 - The registration has no redirect URI.
 650053 . developer invalid_client
 - The API does not have a scope of this name.
+= MSAL_SCOPES or scopes= name it: correct it, or publish it under 'Expose an API'.
+! ConfigurationError
 700016 UnauthorizedClient_DoesNotMatchRequest developer unauthorized_client
 - The tenant does not know this client ID.
+= MSAL_CLIENT_ID is unknown in the tenant of MSAL_AUTHORITY: correct one of them.
+! ConfigurationError
 700024 . developer invalid_client
 - The client assertion is not valid yet, or not any more.
 = Set the clock of this host (NTP); an assertion of your own must be renewed.
@@ -342,16 +355,24 @@ GROUPS = (
 = Register the redirect URI under the platform 'Web'.
 700027 . developer invalid_client
 - The certificate that signed the client assertion is not registered.
+= MSAL_CLIENT_CREDENTIAL: upload the certificate's public part, or set its thumbprint.
+! ConfigurationError
 700030 . developer .
 - The subject of the certificate is not authorized.
 700054 . developer .
 - An ID token was asked for at the authorize endpoint, which is not enabled.
 7000215 . developer invalid_client
 - The client secret is wrong; often its ID was taken for its value.
+= MSAL_CLIENT_CREDENTIAL is no secret of this app: set the secret's value, not its ID.
+! ConfigurationError
 7000218 . developer invalid_client
 - The token request came without a credential.
+= MSAL_CLIENT_CREDENTIAL did not arrive: set it, and register the app for 'Web'.
+! ConfigurationError
 7000222 InvalidClientSecretExpiredKeysProvided developer invalid_client
 - The client secret has expired.
+= MSAL_CLIENT_CREDENTIAL has expired: create a new secret or certificate and set it.
+! ConfigurationError
 9002327 . developer invalid_request
 - The redirect URI is registered for a single-page app, not for a server.
 = Register the redirect URI under the platform 'Web', and delete the other.
@@ -418,3 +439,12 @@ GROUPS = (
 )
 
 _BY_NUMBER = {code.number: code for group in GROUPS for code in group.codes}
+
+#: What to do where a provider says no code, or one without a row that decides.
+REMEDIES = {
+    "redirect_uri_mismatch": _BY_NUMBER[50011].remedy,
+    "invalid_client": "MSAL_CLIENT_CREDENTIAL is refused by the identity provider:"
+    " compare it and MSAL_CLIENT_ID with the app registration.",
+    "unauthorized_client": "MSAL_CLIENT_ID may not use this sign-in: compare it,"
+    " MSAL_AUTHORITY and the supported account types with the app registration.",
+}

@@ -1,8 +1,9 @@
-"""Rules about scopes: their resource, and those of a resource that an API names."""
+"""Rules about scopes: reserved ones, resources, and what a developer may write."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
+import typing as t
 
 # Microsoft Graph: its scopes need no prefix, and its application ID is one. An app is
 # in one cloud: https://learn.microsoft.com/graph/deployments
@@ -15,8 +16,11 @@ _GRAPH = frozenset(
         "00000003-0000-0000-c000-000000000000",
     }
 )
-# MSAL adds these itself; .default cannot be asked for beside others (AADSTS70011).
-_NO_DEMANDS = frozenset({"openid", "profile", "offline_access", ".default", ""})
+#: MSAL adds these itself, and refuses to be given them.
+ADDED = frozenset({"openid", "profile", "offline_access"})
+
+#: Scopes of OpenID Connect: no API is called with them.
+RESERVED = ADDED | {"email"}
 
 
 def resource(scope: str) -> str:
@@ -27,6 +31,36 @@ def resource(scope: str) -> str:
     """
     name = _prefix(scope).rstrip("/").lower()
     return "" if name in _GRAPH else name
+
+
+def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
+    """Return scopes grouped by their resources, in the order of their first ones.
+
+    An access token of Entra's serves one resource (AADSTS28000). Reserved scopes belong
+    to none.
+    """
+    groups: dict[str, list[str]] = {}
+    for scope in scopes:
+        if scope not in RESERVED:
+            groups.setdefault(resource(scope), []).append(scope)
+    return list(groups.values())
+
+
+def problem_of(listed: list[t.Any]) -> str:
+    """Return what is wrong with a developer's scopes, ``""`` if nothing is."""
+    if not all(isinstance(scope, str) for scope in listed):
+        return 'scopes must be a list of strings: ["Mail.Read"].'
+    if len(listed) > 1 and any(scope.endswith("/.default") for scope in listed):
+        return (
+            f"scopes are {listed!r}, but Entra takes /.default alone (AADSTS70011): "
+            "name the scopes instead."
+        )
+    if not ADDED.isdisjoint(listed):
+        return (
+            f"scopes hold {', '.join(sorted(ADDED.intersection(listed)))}, which "
+            "MSAL always adds itself: name only the scopes of the API."
+        )
+    return ""
 
 
 def qualified(names: cabc.Iterable[str], called: cabc.Sequence[str]) -> tuple[str, ...]:
@@ -44,7 +78,8 @@ def qualified(names: cabc.Iterable[str], called: cabc.Sequence[str]) -> tuple[st
 
 def _is_scope_of(home: str, name: str) -> bool:
     last = name.rpartition("/")[2]
-    is_scope = last not in _NO_DEMANDS and _prefix(name) != name
+    # .default cannot be asked for beside others (AADSTS70011).
+    is_scope = last not in RESERVED | {".default", ""} and _prefix(name) != name
     return is_scope and resource(name) == home
 
 

@@ -17,18 +17,20 @@ import msal
 from msal.exceptions import MsalServiceError
 
 from .. import signals
+from ..entra.classify import from_result
+from ..entra.classify import is_credential_refused
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
-from ..errors import from_result
 from ..protocol.claims import NO_CLAIMS
 from ..protocol.claims import Claims
+from ..protocol.scopes import RESERVED
+from ..protocol.scopes import by_resource
 from ..session import msal_caches
 from ..session.access_tokens import Token
 from ..session.msal_caches import Caches
 from ..settings import Settings
 from . import deadline
 from .application import Provider
-from .credentials.loading import is_refused
 from .malformed import MALFORMED
 from .malformed import misread
 
@@ -158,7 +160,7 @@ class Client:
         """
         if self._settings.oidc_authority:
             return [list(scopes)] if scopes else []
-        return msal_caches.by_resource(scopes)
+        return by_resource(scopes)
 
     def end_session_endpoint(self) -> str | None:
         """Where the identity provider signs a user out, if it has such a place."""
@@ -176,8 +178,8 @@ class Client:
         connection = self._provider.connection()
         with msal_caches.bound(user), self._translated(user):
             result = ask(connection.app)
-            refused = is_refused(result) if result and "error" in result else False
-            if refused and self._provider.has_another_credential(connection):
+            failed = result and "error" in result and is_credential_refused(result)
+            if failed and self._provider.has_another_credential(connection):
                 logger.info("The credential was renewed.")
                 result = ask(self._provider.connection().app)
         return result
@@ -205,7 +207,7 @@ def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
     wait, status = user.pause() if result and "error" in result else (0, 0)
     error = from_result(
         result,
-        scopes=[s for s in scopes if s not in msal_caches.RESERVED_SCOPES],
+        scopes=[scope for scope in scopes if scope not in RESERVED],
         status=status or None,
         retry_after=wait or None,
     )

@@ -12,7 +12,7 @@ import typing as t
 
 import requests
 
-from ..errors import parse_retry_after
+from ..protocol.retry_after import parse_retry_after
 from .transport import Reply
 from .transport import Transport
 from .transport import json_object

@@ -15,7 +15,7 @@ import typing as t
 import requests
 import urllib3
 
-from ..errors import parse_retry_after
+from ..protocol.retry_after import parse_retry_after
 from ..session import msal_caches
 from ..settings import Settings
 from . import deadline

@@ -19,7 +19,8 @@ import typing as t
 import msal
 from msal.throttled_http_client import NormalizedResponse
 
-from ..errors import MAX_RETRY_AFTER
+from ..protocol.retry_after import MAX_RETRY_AFTER
+from ..protocol.scopes import by_resource
 from ..protocol.scopes import resource
 from .record import HttpEntry
 from .record import Record
@@ -28,9 +29,6 @@ logger = logging.getLogger("flask_msal_errors")
 
 #: MSAL corrupts a mapping of more than 1,024 living entries; one session needs few.
 MOST_ENTRIES = 64
-
-#: Scopes that MSAL adds itself; no API is called with them.
-RESERVED_SCOPES = frozenset({"openid", "profile", "offline_access", "email"})
 
 _SECRETS = frozenset({"code", "code_verifier", "client_assertion", "client_secret"})
 #: Of an answer that is kept: no cookies, nothing that only describes the connection.
@@ -128,19 +126,6 @@ class Caches:
         )
         living = [pause for pause in pauses if 0 < pause[0] <= MAX_RETRY_AFTER]
         return max(living, default=(0, 0))
-
-
-def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
-    """Scopes grouped by their resources, in the order of their first ones.
-
-    An access token of Entra's serves one resource (AADSTS28000). What MSAL adds itself
-    belongs to none.
-    """
-    groups: dict[str, list[str]] = {}
-    for scope in scopes:
-        if scope not in RESERVED_SCOPES:
-            groups.setdefault(resource(scope), []).append(scope)
-    return list(groups.values())
 
 
 def _resources(target: str) -> set[str]:

@@ -22,7 +22,7 @@ from ..http.cookies import Cookies
 from ..http.cookies import Expired
 from ..http.navigation import home
 from ..protocol.demand import Demand
-from ..session.msal_caches import RESERVED_SCOPES
+from ..protocol.scopes import RESERVED
 from ..session.record import Records
 from ..settings import Settings
 from ..storage.codec import Codec
@@ -58,7 +58,7 @@ class Flow:
     @property
     def scopes(self) -> tuple[str, ...]:
         """Scopes that the sign-in is for, without those that MSAL adds."""
-        return tuple(s for s in self.msal["scope"] if s not in RESERVED_SCOPES)
+        return tuple(s for s in self.msal["scope"] if s not in RESERVED)
 
     def pack(self) -> dict[str, t.Any]:
         """Return plain data for a cookie."""

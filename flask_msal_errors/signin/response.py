@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ..entra.classify import from_result
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import MsalAuthError
-from ..errors import SignInError
+from ..errors import OtherAccount
 from ..errors import TokenError
-from ..errors import from_result
 from ..provider.id_token import LEEWAY
 from ..user import User
 from ..user import signed_in
@@ -21,21 +21,6 @@ from .flow_cookies import Flow
 #: The error of a provider that could not authenticate the user as demanded
 #: (OpenID Connect Core Error Code unmet_authentication_requirements 1.0).
 UNMET = "unmet_authentication_requirements"
-
-
-class OtherAccount(SignInError):
-    """A re-authentication came back with another account than the one signed in.
-
-    :param expected: user name of who is signed in.
-    :param came: user name of who came back.
-    """
-
-    title = "Another account came back"
-
-    def __init__(self, expected: str, came: str) -> None:
-        super().__init__("A re-authentication came back with another account.")
-        self.expected = expected
-        self.came = came
 
 
 def refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:

@@ -24,12 +24,12 @@ from ..clients.refusals import demanded
 from ..clients.refusals import demanded_in
 from ..clients.refusals import paused
 from ..clients.refusals import paused_in
+from ..entra.classify import from_result
+from ..entra.classify import is_error
 from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
-from ..errors import from_result
-from ..errors import is_error
 from ..http.navigation import current_target
 from ..http.navigation import is_navigation
 from ..protocol.demand import Demand

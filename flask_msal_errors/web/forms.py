@@ -19,8 +19,8 @@ from werkzeug.wrappers import Request
 from werkzeug.wsgi import get_input_stream
 
 from .. import signals
+from ..errors import NotResumed
 from ..errors import ServiceUnavailable
-from ..errors import SignInError
 from ..http.cookies import Expired
 from ..http.cookies import Signer
 from ..http.navigation import current_target
@@ -56,13 +56,6 @@ _GONE = (
 )
 _KINDS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _TICKET = "form"
-
-
-class NotResumed(SignInError):
-    """A kept form is not posted again: nothing was carried out."""
-
-    status = 410
-    title = "This form was not sent again"
 
 
 class NotKept(Exception):

@@ -19,6 +19,8 @@ from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..errors import MsalAuthError
+from ..errors import NotResumed
+from ..errors import OtherAccount
 from ..errors import ReauthenticationLoop
 from ..errors import ServiceUnavailable
 from ..errors import SignInError
@@ -31,10 +33,8 @@ from ..http.navigation import same_origin_path
 from ..http.navigation import wants_html
 from ..protocol.demand import Demand
 from ..signin.response import UNMET
-from ..signin.response import OtherAccount
 from ..user import signed_in
 from .forms import FIELD
-from .forms import NotResumed
 from .problem import details_of
 from .problem import problem
 from .state import app_state

@@ -17,10 +17,10 @@ from flask_msal_errors import ReauthenticationLoop
 from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
+from flask_msal_errors.errors import NotResumed
+from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.protocol.demand import Demand
-from flask_msal_errors.signin.response import OtherAccount
 from flask_msal_errors.web import pages
-from flask_msal_errors.web.forms import NotResumed
 from flask_msal_errors.web.texts import N_
 from support.liveapp import LiveApp
 from support.liveapp import Start

@@ -33,7 +33,7 @@ from flask_msal_errors import TokenError
 from flask_msal_errors import signals
 from flask_msal_errors.clients.refusals import check
 from flask_msal_errors.clients.refusals import paused
-from flask_msal_errors.errors import MAX_RETRY_AFTER
+from flask_msal_errors.protocol.retry_after import MAX_RETRY_AFTER
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.callers import CHALLENGE

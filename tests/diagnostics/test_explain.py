@@ -9,9 +9,9 @@ import typing as t
 import pytest
 
 from flask_msal_errors import AccessDenied
-from flask_msal_errors import errors
 from flask_msal_errors.diagnostics import explain
 from flask_msal_errors.diagnostics.explain import Section
+from flask_msal_errors.entra import classify
 from flask_msal_errors.entra import codes
 
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
@@ -119,13 +119,13 @@ class TestDecision:
     def test_is_the_real_one(self, code: codes.Code) -> None:
         """The class that is named is the one that is raised."""
         (result,) = explain.read(str(code.number))
-        kind = type(errors.from_result(result))
+        kind = type(classify.from_result(result))
         assert explain.decision(result).startswith(f"{kind.__name__}, HTTP ")
 
     def test_follows_the_code(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Were the decision another, so were the words."""
         before = explain.decision(RESULT)
-        monkeypatch.setitem(errors._BY_CODE, 50076, AccessDenied)
+        monkeypatch.setitem(classify.BY_CODE, 50076, AccessDenied)
         assert "InteractionRequired" in before
         assert explain.decision(RESULT).startswith("AccessDenied, HTTP 403.")
 

@@ -11,7 +11,7 @@ from flask_msal_errors import MsalAuthError
 from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import Throttled
 from flask_msal_errors import TokenError
-from flask_msal_errors import errors
+from flask_msal_errors.entra import classify
 from flask_msal_errors.entra import codes
 from flask_msal_errors.entra.codes import Code
 from flask_msal_errors.testing.entra.codes import KINDS
@@ -31,7 +31,7 @@ DECISIONS = {
 
 
 def decided(code: Code) -> type[MsalAuthError]:
-    error = errors.from_result(
+    error = classify.from_result(
         {
             "error": code.error,
             "suberror": code.suberror,
@@ -61,7 +61,7 @@ class TestTable:
 
     def test_has_what_code_branches_on(self) -> None:
         """Whatever the extension decides by its number is explained."""
-        assert all(codes.find(number) for number in errors._BY_CODE)
+        assert all(codes.find(number) for number in classify.BY_CODE)
 
     def test_has_what_the_emulator_speaks(self) -> None:
         """Whoever tests with the emulator can look its codes up."""

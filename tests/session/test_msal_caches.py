@@ -18,13 +18,13 @@ from msal.individual_cache import _ExpiringMapping
 from msal.throttled_http_client import NormalizedResponse
 
 from flask_msal_errors.errors import InteractionRequired
+from flask_msal_errors.protocol.scopes import by_resource
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.session import msal_caches as room
 from flask_msal_errors.session.msal_caches import BoundHttpCache
 from flask_msal_errors.session.msal_caches import BoundTokenCache
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.msal_caches import bound
-from flask_msal_errors.session.msal_caches import by_resource
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.testing import Emulator

@@ -20,7 +20,7 @@ from flask_msal_errors import ReauthenticationLoop
 from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
-from flask_msal_errors.signin.response import OtherAccount
+from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.web import pages
 from support.liveapp import LiveApp

@@ -22,9 +22,6 @@ from .managed_identity import FromManagedIdentity
 
 Credential = str | dict[str, t.Any]
 
-#: Entra: an invalid secret, an expired one, an unknown certificate.
-_REFUSED = frozenset({7000215, 7000222, 700027})
-
 
 @dataclasses.dataclass(frozen=True)
 class LoadedCredential:
@@ -67,15 +64,6 @@ def prepared(
     if assertion:
         return {"client_assertion": AppAssertion(assertion)}
     return {"client_assertion": Signed(credential, client_id, token_endpoint)}
-
-
-def is_refused(result: t.Any) -> bool:
-    """Tell whether a token endpoint refused the credential, and nothing else."""
-    if not isinstance(result, dict) or result.get("error") != "invalid_client":
-        return False
-    codes = result.get("error_codes")
-    # Only Entra has codes.
-    return not isinstance(codes, list) or not _REFUSED.isdisjoint(codes)
 
 
 class AppAssertion:

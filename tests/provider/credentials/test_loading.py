@@ -10,10 +10,10 @@ from pathlib import Path
 import msal
 import pytest
 
+from flask_msal_errors.entra.classify import is_credential_refused
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.credentials.loading import AppAssertion
-from flask_msal_errors.provider.credentials.loading import is_refused
 from flask_msal_errors.provider.credentials.loading import load
 from flask_msal_errors.provider.credentials.loading import prepared
 from flask_msal_errors.testing import Emulator
@@ -154,7 +154,7 @@ class TestHeld:
 )
 def test_is_refused(result: t.Any, refused: bool) -> None:
     """Only a refusal of the credential itself is worth another credential."""
-    assert is_refused(result) is refused
+    assert is_credential_refused(result) is refused
 
 
 class TestSupplied:

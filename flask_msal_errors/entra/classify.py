@@ -1,0 +1,170 @@
+"""The decision which error an answer of Microsoft Entra or MSAL stands for.
+
+Pure; the numbers and their remedies are rows of :mod:`.codes`.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import json
+import typing as t
+
+from .. import errors
+from ..errors import REASONS
+from ..errors import AccessDenied
+from ..errors import ConfigurationError
+from ..errors import InteractionRequired
+from ..errors import MsalAuthError
+from ..errors import ServiceUnavailable
+from ..errors import Throttled
+from ..errors import TokenError
+from ..protocol.retry_after import DEFAULT_RETRY_AFTER
+from . import codes
+
+_Kind: t.TypeAlias = type[MsalAuthError]
+
+#: The rows of the table that say more than their ``error``.
+BY_CODE: dict[int, _Kind] = {
+    row.number: getattr(errors, row.decision)
+    for group in codes.GROUPS
+    for row in group.codes
+    if row.decision
+}
+
+#: An invalid secret, an expired one, an unknown certificate.
+_CREDENTIALS = frozenset({7000215, 7000222, 700027})
+
+# A browser can neither bring an Intune app protection policy nor redeem another
+# client's token (MSAL.NET MsalServiceExceptionFactory, s_nonUiSubErrors).
+_BY_SUBERROR: dict[str, _Kind] = {
+    "protection_policy_required": AccessDenied,
+    "client_mismatch": TokenError,
+}
+
+# server_error is a redirect's form of a 5xx (RFC 6749 §4.1.2.1).
+_BY_ERROR: dict[str, _Kind] = {
+    "interaction_required": InteractionRequired,
+    "login_required": InteractionRequired,
+    "consent_required": InteractionRequired,
+    "user_password_expired": InteractionRequired,
+    "invalid_grant": InteractionRequired,
+    "access_denied": AccessDenied,
+    "temporarily_unavailable": ServiceUnavailable,
+    "server_error": ServiceUnavailable,
+    **dict.fromkeys(codes.REMEDIES, ConfigurationError),
+}
+
+
+def from_result(
+    result: object,
+    *,
+    scopes: cabc.Iterable[str] = (),
+    status: int | None = None,
+    retry_after: int | None = None,
+) -> MsalAuthError | None:
+    """Return the error that an answer of MSAL or a token endpoint means.
+
+    Decides by HTTP status, ``error_codes``, ``suberror`` and ``error``, in this order,
+    and never by ``error_description``.
+
+    :param result: MSAL's dict; ``None``, as a silent call returns it; or the body of an
+        answer that is not JSON, together with its ``status``.
+    :param scopes: what the token was wanted for.
+    :param retry_after: seconds, see :func:`.parse_retry_after`.
+    :return: ``None`` for a success.
+    """
+    body = _body(result, status)
+    if _is_success(body, status):
+        return None
+    error = TokenError(result=body)
+    kind = _kind(error, status)
+    if result is None and kind is TokenError:
+        return InteractionRequired(scopes=scopes, reason="no_token")
+    if kind is InteractionRequired:
+        reason = _reason(error)
+        return InteractionRequired(result=body, scopes=scopes, reason=reason)
+    if kind is Throttled:
+        wait = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
+        return Throttled(result=body, retry_after=wait)
+    if kind is ServiceUnavailable:
+        return ServiceUnavailable(result=body, retry_after=retry_after)
+    if kind is ConfigurationError:
+        return _configuration_error(error)
+    return AccessDenied(result=body) if kind is AccessDenied else error
+
+
+def is_error(value: object) -> bool:
+    """Tell an error dict of MSAL from an app's own ``{"error": …}``.
+
+    It has ``error``, a string, and one of ``error_description``, ``error_codes`` and
+    ``correlation_id``.
+    """
+    if not isinstance(value, cabc.Mapping):
+        return False
+    error = value.get("error")
+    evidence = ("error_description", "error_codes", "correlation_id")
+    return isinstance(error, str) and bool(error) and any(k in value for k in evidence)
+
+
+def is_credential_refused(result: t.Any) -> bool:
+    """Tell whether a token endpoint refused the credential, and nothing else."""
+    if not isinstance(result, dict) or result.get("error") != "invalid_client":
+        return False
+    codes = result.get("error_codes")
+    # Only Entra has codes.
+    return not isinstance(codes, list) or not _CREDENTIALS.isdisjoint(codes)
+
+
+def _body(result: object, status: int | None) -> cabc.Mapping[str, t.Any]:
+    if isinstance(result, cabc.Mapping):
+        return result
+    if isinstance(result, (str, bytes)):
+        try:
+            parsed = json.loads(result)
+        except (ValueError, RecursionError):
+            parsed = None
+        if isinstance(parsed, dict):
+            return parsed
+    answer = f"HTTP {status}" if status else "an answer"
+    return {
+        "error": "invalid_response",
+        "error_description": f"{answer} that is no JSON object",
+    }
+
+
+def _is_success(body: cabc.Mapping[str, t.Any], status: int | None) -> bool:
+    """Tell whether a token came, and neither body nor status says otherwise."""
+    has_token = "access_token" in body or "id_token" in body
+    return has_token and not body.get("error") and (status is None or status < 400)
+
+
+def _kind(error: TokenError, status: int | None) -> _Kind:
+    if status == 429:
+        return Throttled
+    if status is not None and status >= 500:
+        return ServiceUnavailable
+    for code in error.codes:
+        if code in BY_CODE:
+            return BY_CODE[code]
+    by_error = _BY_ERROR.get(error.error, TokenError)
+    return _BY_SUBERROR.get(error.suberror, by_error)
+
+
+def _reason(error: TokenError) -> str:
+    """Return the suberror, which says more than the error, if we know it."""
+    return error.suberror if error.suberror in REASONS else error.error
+
+
+def _configuration_error(error: TokenError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{_remedy(error)} ({error.error})",
+        codes=error.codes,
+        correlation_id=error.correlation_id,
+    )
+
+
+def _remedy(error: TokenError) -> str:
+    """Return what the developer has to do, without its full stop."""
+    rows = [row for row in map(codes.find, error.codes) if row]
+    own = [row.remedy for row in rows if row.decision == ConfigurationError.__name__]
+    return (own or [codes.REMEDIES[error.error]])[0].rstrip(".")
