@@ -20,8 +20,8 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-START_LIMIT = 300
-ANSWER_LIMIT = 30
+START_LIMIT = 900
+ANSWER_LIMIT = 120
 URL = re.compile(r"http://(?:localhost|127\.0\.0\.1):\d+(?:/[\w/-]*)?")
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".tox", ".venv", "*.egg-info", "__pycache__", "build", "dist", "instance"

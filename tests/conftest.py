@@ -24,13 +24,8 @@ if t.TYPE_CHECKING:
     import redis
 
 ROOT = Path(__file__).parent.parent
-#: What runs for long, in processes of its own, or says the same on any interpreter:
-#: modules, and folders with all that is in them.
-_ONCE = {
-    *("test_bogus_callbacks", "test_hosts", "test_outages", "test_workers"),
-    *("test_authorities", "test_example_app", "test_probes", "test_b2c"),
-    *("docs", "testing"),
-}
+#: Folders whose tests say the same on any interpreter.
+_ONCE = (ROOT / "tests" / "docs", ROOT / "tests" / "testing")
 
 # At the end: what is tested is the installed package, not the checkout beside it.
 sys.path.append(str(ROOT))
@@ -48,11 +43,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses Chromium is marked ``browser``, and some modules ``once``."""
+    """Mark ``browser`` what uses Chromium, and ``once`` all of some folders."""
     for item in items:
         if "chromium_executable" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
-        elif _ONCE.intersection((item.path.stem, item.path.parent.name)):
+        elif any(item.path.is_relative_to(folder) for folder in _ONCE):
             item.add_marker("once")
 
 

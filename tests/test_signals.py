@@ -130,7 +130,7 @@ class TestThrottled:
         with signals.throttled.connected_to(note, live.app):
             entra.throttle(30, plain=plain)
             first = person.visit(live.url + "/busy")
-            assert (first.status_code, "wait" == first.text) == (429, own)
+            assert (first.status_code, first.text == "wait") == (429, own)
             assert len(heard) == 1 and 0 < heard[0].retry_after <= 30
             # A sign-in meanwhile is refused by us, without asking.
             again = person.visit(live.url + "/auth/login?next=/me")

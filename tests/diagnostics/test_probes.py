@@ -21,6 +21,8 @@ from flask_msal_errors.provider.transport import Reply
 from flask_msal_errors.testing import Emulator
 from support import fixtures
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(params=fixtures.BACKENDS)
 def backend(

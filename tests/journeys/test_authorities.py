@@ -19,6 +19,7 @@ from support.liveapp import LiveApp
 from support.liveapp import Start
 from support.waiting import PATIENCE
 
+pytestmark = pytest.mark.once
 TENANT = "{tenant}"
 FOREIGN = "11111111-2222-3333-4444-555555555555"
 #: What an app's settings say, with the emulator's tenant filled in.

@@ -13,6 +13,7 @@ import typing as t
 import urllib.parse
 from pathlib import Path
 
+import pytest
 import redis
 
 from flask_msal_errors.testing import Emulator
@@ -23,7 +24,7 @@ from support.cluster import Cluster
 from support.cluster import Gunicorn
 from support.waiting import PATIENCE
 
-pytestmark = LINUX
+pytestmark = [pytest.mark.once, LINUX]
 #: Attackers at the same time, each on a connection that stays open.
 ATTACKERS = 4
 

@@ -28,7 +28,7 @@ from support.waiting import PATIENCE
 PEOPLE = 20
 #: Of them, those who are at Entra's page while a host dies.
 LATE = 7
-pytestmark = LINUX
+pytestmark = [pytest.mark.once, LINUX]
 #: What a browser shows as "the connection was reset"; a person reloads.
 BROKEN_OFF = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 

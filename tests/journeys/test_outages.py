@@ -34,7 +34,7 @@ OPERATIONS: dict[str, cabc.Callable[[Store], object]] = {
 }
 
 # redis-py 5.0 leaves a socket open whose connect failed.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [pytest.mark.once, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
 @pytest.fixture(

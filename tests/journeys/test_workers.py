@@ -63,7 +63,7 @@ class Site:
         return self.entra.counters["token"]
 
 
-pytestmark = LINUX
+pytestmark = [pytest.mark.once, LINUX]
 Clusters = cabc.Callable[..., Cluster]
 
 

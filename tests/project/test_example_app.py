@@ -33,6 +33,7 @@ from flask_msal_errors.testing.kit.server import Server
 from support.waiting import PATIENCE
 from support.waiting import until
 
+pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[2]
 PAGES = ("/profile", "/mail", "/payroll", "/expense", "/revoked", "/busy")
 TENANT = {

@@ -15,6 +15,7 @@ from flask_msal_errors.testing import Person
 from support.liveapp import LiveApp
 from support.liveapp import Start
 
+pytestmark = pytest.mark.once
 FORGOTTEN = "AADB2C90118: The user has forgotten their password.\r\nTimestamp: now"
 CANCELLED = "AADB2C90091: The user has cancelled entering information.\r\n"
 

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 #: Program → names it goes by on PATH.
@@ -75,11 +76,12 @@ def _from_apt(program: str) -> str | None:
     with _machine_wide_lock():
         if path := _on_path(program):
             return path
-        _run(*apt, *wait, "update")
+        _run_when_free(*apt, *wait, "update")
         package = PACKAGES.get(program, program)
         postgres = program == "postgres"
         with _without_cluster(*sudo) if postgres else contextlib.nullcontext():
-            _run(*apt, *wait, "install", "-y", "--no-install-recommends", package)
+            install = ("install", "-y", "--no-install-recommends", package)
+            _run_when_free(*apt, *wait, *install)
     return _on_path(program)
 
 
@@ -92,7 +94,7 @@ def _without_cluster(*sudo: str) -> cabc.Iterator[None]:
     try:
         yield
     finally:
-        _run(*sudo, "rm", NO_CLUSTER)
+        _run(*sudo, "rm", "-f", NO_CLUSTER)
 
 
 def _from_playwright(program: str) -> str | None:
@@ -104,6 +106,22 @@ def _from_playwright(program: str) -> str | None:
         _run(sys.executable, "-m", "playwright", "install", "chromium")
     with sync_playwright() as playwright:
         return playwright.chromium.executable_path
+
+
+def _run_when_free(*command: str) -> None:
+    """Run apt; repeat it while another one holds a lock that apt does not wait for.
+
+    ``DPkg::Lock::Timeout`` is about dpkg's lock only, not about those of apt's lists
+    and archives.
+    """
+    deadline = time.monotonic() + 600
+    while True:
+        try:
+            return _run(*command)
+        except subprocess.CalledProcessError as error:
+            if "Could not get lock" not in error.output or time.monotonic() > deadline:
+                raise
+        time.sleep(1)
 
 
 def _run(*command: str) -> None:
