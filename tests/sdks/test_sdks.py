@@ -62,7 +62,7 @@ def groups(caller: Caller) -> t.Any:
         credential_scopes=caller.scopes,
         connection_verify=caller.entra.ca_file,
     ) as client:
-        return [f"{group.name}@" for group in client.resource_groups.list()][0]
+        return next(f"{group.name}@" for group in client.resource_groups.list())
 
 
 async def graph(caller: Caller) -> t.Any:

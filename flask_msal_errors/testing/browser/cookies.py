@@ -67,9 +67,9 @@ class CookieJar:
         proper = secure and parts.scheme == "https"
         if morsel.key.startswith("__Secure-") and not proper:
             return
-        if morsel.key.startswith("__Host-"):
-            if not proper or named != "/" or morsel["domain"]:
-                return
+        host_only = proper and named == "/" and not morsel["domain"]
+        if morsel.key.startswith("__Host-") and not host_only:
+            return
         now = time.time()
         expires = _expiry(morsel, now)
         key = (host, morsel.key, path)

@@ -74,13 +74,13 @@ class Page(html.parser.HTMLParser):
     def _control(self, form: Form, tag: str, given: dict[str, str]) -> None:
         name, value = given.get("name", ""), given.get("value", "")
         kind = given.get("type", "submit" if tag == "button" else "text").lower()
+        sent = kind not in ("checkbox", "radio") or "checked" in given
         if kind == "submit" and tag in ("button", "input"):
             form.buttons.append((name, value))
         elif tag == "textarea" and name:
             self._text_area, form.fields[name] = name, ""
-        elif tag == "input" and name:
-            if kind not in ("checkbox", "radio") or "checked" in given:
-                form.fields[name] = value or ("on" if kind == "checkbox" else "")
+        elif tag == "input" and name and sent:
+            form.fields[name] = value or ("on" if kind == "checkbox" else "")
 
     def handle_data(self, data: str) -> None:
         if self._open is not None and self._text_area is not None:

@@ -72,7 +72,8 @@ def _check_assertion(tenant: Tenant, assertion: str, request: Request) -> None:
         mark = str(header.get("x5t#S256") or header.get("x5t") or header.get("kid"))
         own_key = tenant.keys.by_kid(mark)
         if own_key is not None:
-            return managed_identity.check(tenant, assertion, own_key.public)
+            managed_identity.check(tenant, assertion, own_key.public)
+            return
         key: t.Any = tenant.certificates.get(mark.rstrip("="))
         if key is None:
             raise Refusal(700027)
