@@ -13,7 +13,6 @@ import time
 import typing as t
 
 from flask import has_request_context
-from flask import session
 
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
@@ -21,6 +20,7 @@ from ..errors import ServiceUnavailable
 from ..protocol.claims import Claims
 from ..protocol.scopes import problem_of
 from ..provider.client import Client
+from ..request_state import of_request
 from ..session.access_tokens import AccessTokens
 from ..session.access_tokens import Token
 from ..session.msal_caches import Caches
@@ -63,7 +63,7 @@ class Tokens:
         if found is None:
             self._check_api(wanted)
             found = self._renew(person, wanted, claims, forced, refused)
-        _here().lend(found["access_token"], tuple(wanted))
+        of_request(_TokensOfRequest).lend(found["access_token"], tuple(wanted))
         return found
 
     def require(self, scopes: cabc.Sequence[str]) -> None:
@@ -87,7 +87,7 @@ class Tokens:
             knows the request that it answers.
         :return: the token itself; no scopes if it is not of this request.
         """
-        lent = _here().lent
+        lent = of_request(_TokensOfRequest).lent
         if token is None:
             token = next(reversed(lent), None)
         return token, lent.get(token or "", ())
@@ -100,7 +100,7 @@ class Tokens:
         :param wait: seconds for whoever changes the record now; enough by default.
         """
         person = signed_in()
-        if person is None or refused in _here().dropped:
+        if person is None or refused in of_request(_TokensOfRequest).dropped:
             return
         scopes = self.lent(refused)[1]
         alive = any(
@@ -110,7 +110,7 @@ class Tokens:
             user = Caches.of(record)
             user.drop(refused, scopes)
             user.save(record)
-        _here().forget()
+        of_request(_TokensOfRequest).forget()
 
     def proofs(self) -> dict[str, int]:
         """Authentication contexts that the user proved, with their expiries."""
@@ -123,7 +123,7 @@ class Tokens:
 
     def _alive(self, person: SignedIn, scopes: list[str]) -> dict[str, t.Any] | None:
         """A living token, its entry read from the store once per request."""
-        kept = _here().live
+        kept = of_request(_TokensOfRequest).live
         if person.handle not in kept:
             kept[person.handle] = self._access_tokens.load(person.handle)
         for token in kept[person.handle]:
@@ -155,7 +155,7 @@ class Tokens:
             user = Caches.of(self._record(person))
             found = self._client.cached(user, scopes)
             if found is not None:
-                if not _here().live.get(person.handle):
+                if not of_request(_TokensOfRequest).live.get(person.handle):
                     self._refill(person)
                 return found
             due = self._client.cached(user, scopes, due=True)
@@ -184,7 +184,7 @@ class Tokens:
         due: dict[str, t.Any] | None,
     ) -> dict[str, t.Any]:
         """A new token; ``due`` if another request is getting it, or none can be had."""
-        _here().forget()
+        of_request(_TokensOfRequest).forget()
         try:
             wait = None if due is None else 0
             with self._access_tokens.locked(person.handle, wait) as record:
@@ -215,47 +215,40 @@ class Tokens:
         except InteractionRequired:
             if refused is not None:
                 user.drop(refused, scopes)
-                _here().dropped.add(refused)
+                of_request(_TokensOfRequest).dropped.add(refused)
             raise
         finally:
             user.save(record)
 
     def _record(self, person: SignedIn) -> Record:
         """The record, read from the store once per request."""
-        kept = _here().record
+        kept = of_request(_TokensOfRequest).record
         if kept is None or kept[0] != person.handle:
             kept = person.handle, self._records.load(person.handle)
-            _here().record = kept
+            of_request(_TokensOfRequest).record = kept
         return kept[1]
 
 
-class _Here:
-    """What a request knows of its user's tokens."""
+@dataclasses.dataclass
+class _TokensOfRequest:
+    """What a request read of its user's tokens, and handed out."""
 
-    def __init__(self) -> None:
-        self.live: dict[str, list[Token]] = {}
-        self.record: tuple[str, Record] | None = None
-        self.lent: dict[str, tuple[str, ...]] = {}
-        self.dropped: set[str] = set()
+    live: dict[str, list[Token]] = dataclasses.field(default_factory=dict)
+    """Living tokens, by the handle of their session."""
+    record: tuple[str, Record] | None = None
+    """The record, with its handle."""
+    lent: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Tokens that were handed out, with the scopes they were got for."""
+    dropped: set[str] = dataclasses.field(default_factory=set)
 
     def lend(self, token: str, scopes: tuple[str, ...]) -> None:
-        """Note that a token is handed out, and for which scopes it was got."""
+        """Note that a token is handed out, as the latest."""
         self.lent.pop(token, None)
         self.lent[token] = scopes
 
     def forget(self) -> None:
-        """The store is about to know better."""
+        """Read from the store again: it is about to change."""
         self.live, self.record = {}, None
-
-
-def _here() -> _Here:
-    """Kept on the session, which is this request's alone."""
-    current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
-    try:
-        return current.msal_here  # type: ignore[no-any-return]
-    except AttributeError:
-        current.msal_here = here = _Here()
-        return here
 
 
 def checked(scopes: cabc.Sequence[str]) -> list[str]:

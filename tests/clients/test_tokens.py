@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 from flask import Flask
-from flask import session
 
 from flask_msal_errors.clients.tokens import Tokens
+from flask_msal_errors.clients.tokens import _TokensOfRequest
 from flask_msal_errors.clients.tokens import checked
 from flask_msal_errors.clients.tokens import checked_claims
 from flask_msal_errors.errors import ConfigurationError
@@ -21,6 +21,7 @@ from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import Throttled
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
+from flask_msal_errors.request_state import of_request
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
@@ -319,7 +320,8 @@ class TestSingleFlight:
         def slow_view() -> None:
             with files.request():
                 files.tokens.proofs()
-                assert session.msal_here.record[1].tokens  # type: ignore[attr-defined]
+                kept = of_request(_TokensOfRequest).record
+                assert kept is not None and kept[1].tokens
                 read.set()
                 assert renewed.wait(30)
                 found = files.tokens.acquire(files.scopes)
