@@ -18,9 +18,9 @@ from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
 from .msal_caches import Caches
+from .record import TOKENS
 from .record import Record
 from .record import Records
-from .record import tokens_key
 
 #: MSAL takes a token for expired this early (seconds), and so do we.
 EARLY = 300
@@ -83,7 +83,7 @@ class AccessTokens:
 
     def load(self, handle: str) -> list[Token]:
         """Return the tokens of a session; none if their entry cannot be read."""
-        found = self._codec.decode(_Tokens, self._store.read(tokens_key(handle)))
+        found = self._codec.decode(_Tokens, self._store.read(TOKENS + handle))
         return found.tokens if found else []
 
     def create(self, record: Record) -> str:
@@ -111,17 +111,14 @@ class AccessTokens:
                     self._update(handle, record)
 
     def _update(self, handle: str, record: Record) -> None:
-        tokens = self._usable(record)
-        if not tokens:
-            self._store.delete(tokens_key(handle))
-            return
-        left = max(token.expires for token in tokens) - EARLY - time.time()
-        lifetime = min(max(1.0, left), self._records.lifetime.total_seconds())
-        entry = self._codec.encode(_Tokens(tokens))
-        self._store.write(tokens_key(handle), entry, timedelta(seconds=lifetime))
-
-    def _usable(self, record: Record) -> list[Token]:
         entries = Caches.of(record).access_tokens(self._client_id)
         now = time.time()
         found = [Token.of(entry) for entry in entries]
-        return [token for token in found if token.expires - now > EARLY]
+        tokens = [token for token in found if token.expires - now > EARLY]
+        if not tokens:
+            self._store.delete(TOKENS + handle)
+            return
+        left = max(token.expires for token in tokens) - EARLY - now
+        lifetime = min(max(1.0, left), self._records.lifetime.total_seconds())
+        entry = self._codec.encode(_Tokens(tokens))
+        self._store.write(TOKENS + handle, entry, timedelta(seconds=lifetime))

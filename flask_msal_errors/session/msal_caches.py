@@ -187,7 +187,11 @@ class BoundTokenCache(msal.TokenCache):
     def add(self, event: dict[str, t.Any], **kwargs: t.Any) -> None:
         """Keep new tokens; MSAL logs an event with its code and verifier otherwise."""
         data = {k: v for k, v in event.get("data", {}).items() if k not in _SECRETS}
-        response = _with_account(event.get("response", {}))
+        response = event.get("response", {})
+        # Only Entra sends client_info, and an ID token need not come at a refresh
+        # (OpenID Connect Core §12.2): MSAL would not find the new token by its account.
+        if not {"client_info", "id_token"} & response.keys():
+            response = _with_account(response)
         current().tokens.add(dict(event, data=data, response=response), **kwargs)
 
     def modify(self, *args: t.Any, **kwargs: t.Any) -> None:
@@ -198,13 +202,7 @@ class BoundTokenCache(msal.TokenCache):
 
 
 def _with_account(response: dict[str, t.Any]) -> dict[str, t.Any]:
-    """A refresh's answer that tells MSAL whose it is.
-
-    Only Entra sends ``client_info``, and an ID token need not come at a refresh (OpenID
-    Connect Core §12.2): MSAL would not find the new token by its account.
-    """
-    if "client_info" in response or "id_token" in response:
-        return response
+    """Return a refresh's answer that tells MSAL whose it is."""
     account = next(iter(current().tokens.search(_Kind.ACCOUNT)), None)
     if account is None:
         return response

@@ -21,6 +21,9 @@ from ..storage.store import Store
 #: One remembered answer of the token endpoint: status, body, headers, expiry and
 #: creation as epoch seconds.
 HttpEntry = tuple[int, str, dict[str, str], int, int]
+#: Before the handle, the key of the record, and of the access tokens that are deleted
+#: with it.
+_RECORD, TOKENS = "record-", "tokens-"
 
 
 class Record(Stored, tag="record-1"):
@@ -54,12 +57,14 @@ class Records:
     def create(self, record: Record) -> str:
         """Store a new record, and return its handle, a secret of 256 bits."""
         handle = secrets.token_urlsafe(32)
-        self._store.write(_key(handle), self._codec.encode(record), self.lifetime)
+        self._store.write(_RECORD + handle, self._codec.encode(record), self.lifetime)
         return handle
 
     def load(self, handle: str) -> Record:
         """Return the record, an empty one if it is gone or unreadable."""
-        return self._codec.decode(Record, self._store.read(_key(handle))) or Record()
+        return (
+            self._codec.decode(Record, self._store.read(_RECORD + handle)) or Record()
+        )
 
     @contextlib.contextmanager
     def locked(self, handle: str, wait: float | None = None) -> cabc.Iterator[Record]:
@@ -72,7 +77,7 @@ class Records:
         :raises ServiceUnavailable: another request holds it for too long.
         """
         wait = self._patience + 1 if wait is None else wait
-        with self._store.lock(_key(handle), self._patience, wait):
+        with self._store.lock(_RECORD + handle, self._patience, wait):
             record = self.load(handle)
             before = msgspec.json.encode(record)
             try:
@@ -83,7 +88,7 @@ class Records:
 
     def _save(self, handle: str, record: Record) -> None:
         entry = self._codec.encode(record)
-        if not self._store.replace(_key(handle), entry, self.lifetime):
+        if not self._store.replace(_RECORD + handle, entry, self.lifetime):
             # Signed out meanwhile, by a request that may not know of the newest.
             self._delete_entries(handle, record)
 
@@ -94,10 +99,10 @@ class Records:
             store fails, it is left to a later one.
         """
         try:
-            with self._store.lock(_key(handle), timeout=5, wait=0):
-                entry = self._store.read(_key(handle))
+            with self._store.lock(_RECORD + handle, timeout=5, wait=0):
+                entry = self._store.read(_RECORD + handle)
                 if entry is not None:
-                    self._store.replace(_key(handle), entry, self.lifetime)
+                    self._store.replace(_RECORD + handle, entry, self.lifetime)
         except ServiceUnavailable:
             return False
         return True
@@ -124,19 +129,10 @@ class Records:
     def delete(self, handle: str) -> None:
         """Delete the record for good, and the entries registered with it."""
         self._delete_entries(handle, self.load(handle))
-        self._store.delete(_key(handle))
+        self._store.delete(_RECORD + handle)
         # A change that came in between wrote it before its record failed.
-        self._store.delete(tokens_key(handle))
+        self._store.delete(TOKENS + handle)
 
     def _delete_entries(self, handle: str, record: Record) -> None:
-        for key in (tokens_key(handle), *record.entries):
+        for key in (TOKENS + handle, *record.entries):
             self._store.delete(key)
-
-
-def tokens_key(handle: str) -> str:
-    """Return the key of the access tokens, which are deleted with their record."""
-    return f"tokens-{handle}"
-
-
-def _key(handle: str) -> str:
-    return f"record-{handle}"

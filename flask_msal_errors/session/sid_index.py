@@ -84,16 +84,14 @@ class SidIndex:
         try:
             with self._store.lock(_key(sid), _PATIENCE):
                 others = [at for at in self.find(sid) if at.handle != person.handle]
-                self._write(sid, [*others, *places][-_MOST:])
+                left = [*others, *places][-_MOST:]
+                if left:
+                    entry = self._codec.encode(_Places(left))
+                    self._store.write(_key(sid), entry, self._lifetime)
+                else:
+                    self._store.delete(_key(sid))
         except ServiceUnavailable as error:
             logger.warning("Front-channel logout may not find a session: %s", error)
-
-    def _write(self, sid: str, places: list[Place]) -> None:
-        if places:
-            entry = self._codec.encode(_Places(places))
-            self._store.write(_key(sid), entry, self._lifetime)
-        else:
-            self._store.delete(_key(sid))
 
     def _tell(self) -> None:
         if not self._told:

@@ -59,7 +59,9 @@ class Codec:
     def encode(self, value: Stored) -> Entry:
         """Return the entry of a value: strings only, which any backend can keep."""
         data = msgspec.json.encode(value)
-        return dict(self._cipher.seal(_packed(data) if value.compressed else data))
+        if value.compressed:
+            data = base64.b64encode(zlib.compress(data))
+        return dict(self._cipher.seal(data))
 
     def decode(self, kind: type[_Kind], entry: Entry | None) -> _Kind | None:
         """Return the value of an entry.
@@ -71,20 +73,15 @@ class Codec:
             return None
         try:
             data = self._cipher.open(entry)
-            return msgspec.json.decode(
-                _unpacked(data) if kind.compressed else data, type=kind
-            )
+            data = _decompressed(data) if kind.compressed else data
+            return msgspec.json.decode(data, type=kind)
         except UNREADABLE as error:
             name = f"{kind.__name__} ({type(error).__name__})"
             logger.warning("An entry of the session store was unreadable: %s.", name)
             return None
 
 
-def _packed(data: bytes) -> bytes:
-    return base64.b64encode(zlib.compress(data))
-
-
-def _unpacked(text: bytes) -> bytes:
+def _decompressed(text: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     data = unpacker.decompress(base64.b64decode(text, validate=True), _LARGEST)
     if not unpacker.eof:

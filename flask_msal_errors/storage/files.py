@@ -113,17 +113,22 @@ class PlainFileCache(FileSystemCache):
         super().__init__(folder, threshold=0, mode=0o600)
         self._next_sweep = 0.0
         self._unswept: cabc.Iterator[str] = iter(())
+        self._is_sweeping = False
 
     def set(self, *args: t.Any, **kwargs: t.Any) -> bool:
-        with contextlib.suppress(OSError):
-            self._sweep(time.time())
+        now = time.time()
+        if self._is_sweeping or now >= self._next_sweep:
+            with contextlib.suppress(OSError):
+                self._sweep(now)
         return bool(super().set(*args, **kwargs))
 
     def _sweep(self, now: float) -> None:
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP
             self._unswept = iter(os.listdir(self._path))
-        for name in itertools.islice(self._unswept, _SWEPT_AT_ONCE):
+        batch = list(itertools.islice(self._unswept, _SWEPT_AT_ONCE))
+        self._is_sweeping = len(batch) == _SWEPT_AT_ONCE
+        for name in batch:
             path = os.path.join(self._path, name)
             # It may be a folder, or another process may remove it meanwhile.
             with contextlib.suppress(OSError):

@@ -23,9 +23,9 @@ from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.request_state import of_request
 from flask_msal_errors.session.msal_caches import Caches
+from flask_msal_errors.session.record import TOKENS
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
-from flask_msal_errors.session.record import tokens_key
 from flask_msal_errors.storage import locks
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
@@ -128,7 +128,7 @@ class TestAcquire:
     def test_lost_entry_is_written_again(self, house: House) -> None:
         """An entry that the store lost costs one slower request."""
         old = house.acquire()
-        house.records._store.delete(tokens_key(house.handle))
+        house.records._store.delete(TOKENS + house.handle)
         assert house.acquire() == old
         assert [token.secret for token in house.access_tokens.load(house.handle)] == [
             old

@@ -19,9 +19,9 @@ from flask_msal_errors.session.access_tokens import EARLY
 from flask_msal_errors.session.access_tokens import AccessTokens
 from flask_msal_errors.session.access_tokens import Token
 from flask_msal_errors.session.msal_caches import Caches
+from flask_msal_errors.session.record import TOKENS
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
-from flask_msal_errors.session.record import tokens_key
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
@@ -67,7 +67,7 @@ class Shelf:
         return {token.secret for token in self.access_tokens.load(self.handle)}
 
     def entry(self) -> dict[str, t.Any] | None:
-        return self.store.read(tokens_key(self.handle))
+        return self.store.read(TOKENS + self.handle)
 
 
 @pytest.fixture(params=["redis", "files", "other"])
@@ -158,7 +158,7 @@ class TestFollowing:
     ) -> None:
         """A change that touches no token writes no entry, unless that is asked for."""
         files.add(f"{API}/Read")
-        files.store.delete(tokens_key(files.handle))
+        files.store.delete(TOKENS + files.handle)
         files.change(lambda user: None)
         assert files.secrets() == set()
         with files.access_tokens.locked(files.handle, always=True):
@@ -304,7 +304,7 @@ class TestReading:
         """What is no list of tokens is none, and the log says so without it."""
         files.add(f"{API}/Read")
         for plain in (text, f'["tokens-1",{text}]'):
-            files.store.write(tokens_key(files.handle), {"plain": plain}, HOUR)
+            files.store.write(TOKENS + files.handle, {"plain": plain}, HOUR)
             assert files.secrets() == set()
             assert "unreadable" in caplog.text and "AT" not in caplog.text
             caplog.clear()
