@@ -31,12 +31,12 @@ class Most(t.NamedTuple):
 #: refresh, 217 in 32 modules for a refusal (claims parsed 8 times), 165 for a callback,
 #: 128 for a form.
 LIMITS = {
-    "page": Most(24),
-    "cached_token": Most(41),
-    "refresh": Most(115),
-    "refusal": Most(204, modules=37, packages=9, claims=8),
-    "callback": Most(132),
-    "form": Most(118),
+    "page": Most(22),
+    "cached_token": Most(38),
+    "refresh": Most(95),
+    "refusal": Most(192, modules=37, packages=9, claims=1),
+    "callback": Most(120),
+    "form": Most(110),
 }
 
 

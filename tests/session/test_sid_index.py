@@ -18,6 +18,7 @@ from flask_msal_errors import signals
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.session.sid_index import Place
 from flask_msal_errors.session.sid_index import SidIndex
+from flask_msal_errors.session.sid_index import _key
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.liveapp import LiveApp
@@ -223,7 +224,7 @@ class TestIndex:
         sid = ada.get(live.url + "/sid").text
         sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
         places = sids.find(sid)
-        sids._write(sid, [])
+        sids._store.delete(_key(sid))
         ada.get(live.url + "/me")
         assert sids.find(sid) == []
         with pytest.MonkeyPatch.context() as patch:
