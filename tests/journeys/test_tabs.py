@@ -91,7 +91,7 @@ class TestDifficultBrowsers:
         page = person.visit(answer.url)
         assert page.status_code == 400
         assert page.url == answer.url
-        assert "keeps no cookies of this site" in page.text
+        assert "blocks the cookies of this site" in page.text
         assert entra.counters["token"] == 0
 
     @pytest.mark.parametrize("skew", [110, -110])
