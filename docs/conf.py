@@ -46,7 +46,10 @@ nitpicky = True
 # Nothing is fetched while the pages are built, so these names have no page to link to.
 nitpick_ignore_regex = [
     # Classes of other packages in signatures.
-    ("py:.*", r"(azure|cabc|collections|flask|httpx|requests|ssl|werkzeug)\..+"),
+    (
+        "py:.*",
+        r"(azure|cabc|collections|contextlib|datetime|flask|httpx|requests|ssl|werkzeug)\..+",
+    ),
     ("py:class", r"Credential|HttpxAuth|WSGIApplication|dict\[str"),
     # Internal classes in signatures.
     ("py:.*", r"flask_msal_errors\.(clients|protocol|storage|web)\.\w+\..+"),

@@ -42,6 +42,7 @@ REACH = {
     "files": ("Entries are this host's", "All workers of this host"),
     "memory": ("Entries are this process's", "All workers of this host"),
     "other": ("All hosts", "The threads of one process"),
+    "own": ("Entries are this host's", "The threads of one process"),
 }
 
 

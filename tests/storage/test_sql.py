@@ -179,7 +179,7 @@ class TestEntries:
         self, app: Flask, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Nor does the log of statements that an app may switch on."""
-        engine = t.cast(t.Any, app.session_interface).engine
+        engine = t.cast(t.Any, app.session_interface).msal_backend._engine
         store = Store(app)
         with app.app_context():
             app.config["SESSION_SQLALCHEMY"].engine.echo = True
@@ -203,7 +203,7 @@ class TestSqlAlchemy:
 
     def test_same_pool(self, app: Flask) -> None:
         """Our engine is the app's but for what it shows: the pool is one."""
-        engine = t.cast(t.Any, app.session_interface).engine
+        engine = t.cast(t.Any, app.session_interface).msal_backend._engine
         with app.app_context():
             own = app.config["SESSION_SQLALCHEMY"].engine
         assert engine.pool is own.pool and engine is not own

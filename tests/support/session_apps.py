@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import sys
 import time
+import types
 import typing as t
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +24,7 @@ from flask_msal_errors.storage.setup import prepare
 #: Each way of the guard: by themselves, with file locks, with tombstones.
 BACKENDS = (
     *("redis", "memcached", "sqlite", "postgres"),
-    *("files", "memory", "other"),
+    *("files", "memory", "other", "own"),
 )
 #: Other clients of memcached. pylibmc has no wheel for later versions of Python.
 CLIENTS = (
@@ -42,6 +44,19 @@ SERVERS = {
     "python-memcached": "python_memcached_client",
     "pylibmc": "pylibmc_client",
 }
+
+
+def _own_backend() -> types.ModuleType:
+    """Import the documentation's example of a backend, which registers it."""
+    path = Path(__file__).parents[2] / "docs" / "examples" / "session_backend.py"
+    spec = importlib.util.spec_from_file_location("own_session_backend", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+OWN = _own_backend()
 
 
 class DictInterface(ServerSideSessionInterface):  # type: ignore[misc]
@@ -82,6 +97,8 @@ def session_app(folder: Path, kind: str, client: t.Any = None, **more: t.Any) ->
         app.config["SESSION_SQLALCHEMY"] = _database(app)
     if kind == "other":
         app.session_interface = DictInterface(app)
+    if kind == "own":
+        app.session_interface = OWN.SqliteInterface(app)
     prepare(app)
     _add_views(app)
     return app
@@ -134,6 +151,10 @@ def plant(app: Flask, key: str, data: bytes) -> None:
             connection.execute(
                 table.update().where(table.c.session_id == key).values(data=data)
             )
+    elif isinstance(interface, OWN.SqliteInterface):
+        interface.msal_backend.write(key, {}, timedelta(hours=1))
+        with interface.connected() as sql:
+            sql.execute("UPDATE entries SET data = ? WHERE key = ?", (data, key))
     elif isinstance(interface, DictInterface):
         interface.kept[key] = (data, math.inf)
     elif isinstance(interface.cache, SimpleCache):
