@@ -18,8 +18,8 @@ from .clients.tokens import checked
 from .clients.tokens import checked_claims
 from .diagnostics.cli import cli
 from .errors import ConfigurationError
-from .http.cookies import Signer
 from .settings import Settings
+from .signin.cookies import Signer
 from .storage.setup import prepare
 from .user import User
 from .user import signed_in

@@ -1,1 +1,1 @@
-"""How a sign-in begins, is completed, and ends."""
+"""How a sign-in begins, is completed, and ends; the browser's cookies and targets."""

@@ -20,8 +20,6 @@ from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
-from ..http.navigation import home
-from ..http.navigation import no_store
 from ..protocol.demand import Demand
 from ..provider.client import Client
 from ..session.access_tokens import AccessTokens
@@ -43,6 +41,8 @@ from .completed import CompletedFlows
 from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
 from .loops import Loops
+from .navigation import home
+from .navigation import no_store
 from .pauses import Pauses
 
 logger = logging.getLogger("flask_msal_errors")

@@ -7,11 +7,11 @@ import contextlib
 import hashlib
 from datetime import timedelta
 
-from ..http.cookies import Signer
 from ..settings import Settings
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
+from .cookies import Signer
 
 
 class _Completed(Stored, tag="completed-1"):

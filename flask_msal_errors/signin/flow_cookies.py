@@ -18,9 +18,6 @@ from werkzeug.wrappers import Response
 
 from ..errors import FlowExpired
 from ..errors import StateMismatch
-from ..http.cookies import Cookies
-from ..http.cookies import Expired
-from ..http.navigation import home
 from ..protocol.demand import Demand
 from ..protocol.scopes import RESERVED
 from ..session.record import Records
@@ -29,6 +26,9 @@ from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
 from .completed import CompletedFlows
+from .cookies import Cookies
+from .cookies import Expired
+from .navigation import home
 
 #: Parallel sign-ins of one browser; the oldest makes room for one more.
 MOST_FLOWS = 5

@@ -13,11 +13,11 @@ from werkzeug.wrappers import Response
 from .. import signals
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
-from ..http.cookies import Cookies
-from ..http.cookies import Expired
 from ..session.msal_caches import Caches
 from ..session.record import Records
 from ..user import SignedIn
+from .cookies import Cookies
+from .cookies import Expired
 
 _NOT_BEFORE = "not_before"
 #: The longest pause that is taken from a cookie, in seconds.

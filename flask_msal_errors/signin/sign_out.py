@@ -17,7 +17,6 @@ from werkzeug.wrappers import Response
 from .. import signals
 from ..errors import ConfigurationError
 from ..errors import ServiceUnavailable
-from ..http.navigation import no_store
 from ..provider.client import Client
 from ..session.record import Records
 from ..session.sid_index import SidIndex
@@ -27,6 +26,7 @@ from ..user import SignedIn
 from ..user import renew_id
 from ..user import signed_in
 from .loops import Loops
+from .navigation import no_store
 
 logger = logging.getLogger("flask_msal_errors")
 

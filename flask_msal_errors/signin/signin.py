@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..http.cookies import Cookies
 from ..provider.client import Client
 from ..session.access_tokens import AccessTokens
 from ..session.record import Records
@@ -15,6 +14,7 @@ from . import b2c
 from .begin import SignInStart
 from .complete import SignInCompletion
 from .completed import CompletedFlows
+from .cookies import Cookies
 from .flow_cookies import FlowCookies
 from .form_post import FormPost
 from .loops import Loops

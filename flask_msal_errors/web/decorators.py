@@ -30,11 +30,11 @@ from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
-from ..http.navigation import current_target
-from ..http.navigation import is_navigation
 from ..protocol.demand import Demand
 from ..provider.id_token import LEEWAY
 from ..signin.loops import LOOPS
+from ..signin.navigation import current_target
+from ..signin.navigation import is_navigation
 from ..user import signed_in
 from . import pages
 from .forms import NotKept

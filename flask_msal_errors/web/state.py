@@ -13,13 +13,13 @@ from flask import current_app
 
 from ..clients.tokens import Tokens
 from ..errors import ConfigurationError
-from ..http.cookies import Cookies
-from ..http.cookies import Signer
 from ..provider.client import Client
 from ..session.access_tokens import AccessTokens
 from ..session.record import Records
 from ..session.sid_index import SidIndex
 from ..settings import Settings
+from ..signin.cookies import Cookies
+from ..signin.cookies import Signer
 from ..signin.signin import SignIn
 from ..storage.codec import Codec
 from ..storage.store import Store

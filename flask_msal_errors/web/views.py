@@ -13,14 +13,14 @@ from flask import url_for
 from werkzeug.wrappers import Response
 
 from ..errors import StateMismatch
-from ..http.navigation import current_target
-from ..http.navigation import home
-from ..http.navigation import is_same_origin
-from ..http.navigation import no_store
-from ..http.navigation import safe_path
 from ..protocol.demand import Demand
 from ..signin.completed import FlowDone
 from ..signin.form_post import FormPost
+from ..signin.navigation import current_target
+from ..signin.navigation import home
+from ..signin.navigation import is_same_origin
+from ..signin.navigation import no_store
+from ..signin.navigation import safe_path
 from ..user import signed_in
 from . import pages
 from .state import app_state

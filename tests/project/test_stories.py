@@ -32,11 +32,11 @@ class Most(t.NamedTuple):
 #: 128 for a form.
 LIMITS = {
     "page": Most(22),
-    "cached_token": Most(38),
-    "refresh": Most(95),
-    "refusal": Most(192, modules=37, packages=9, claims=1),
+    "cached_token": Most(37),
+    "refresh": Most(94),
+    "refusal": Most(191, modules=37, packages=8, claims=1),
     "callback": Most(120),
-    "form": Most(110),
+    "form": Most(108),
 }
 
 

@@ -14,9 +14,9 @@ from flask import Flask
 
 from flask_msal_errors.errors import FlowExpired
 from flask_msal_errors.errors import StateMismatch
-from flask_msal_errors.http.cookies import Signer
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.protocol.demand import Demand
+from flask_msal_errors.signin.cookies import Signer
 from flask_msal_errors.signin.flow_cookies import MOST_FLOWS
 from flask_msal_errors.signin.flow_cookies import Flow
 from flask_msal_errors.signin.loops import page_name

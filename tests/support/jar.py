@@ -16,14 +16,14 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
-from flask_msal_errors.http import cookies
-from flask_msal_errors.http.cookies import Cookies
-from flask_msal_errors.http.cookies import Signer
 from flask_msal_errors.settings import Settings
+from flask_msal_errors.signin import cookies
 from flask_msal_errors.signin import flow_cookies
 from flask_msal_errors.signin import loops
 from flask_msal_errors.signin import pauses
 from flask_msal_errors.signin.completed import CompletedFlows
+from flask_msal_errors.signin.cookies import Cookies
+from flask_msal_errors.signin.cookies import Signer
 from flask_msal_errors.signin.flow_cookies import Flow
 from flask_msal_errors.signin.flow_cookies import FlowCookies
 from flask_msal_errors.signin.form_post import FormPost

@@ -13,9 +13,9 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from flask_msal_errors.errors import ConfigurationError
-from flask_msal_errors.http.cookies import Cookies
-from flask_msal_errors.http.cookies import Expired
-from flask_msal_errors.http.cookies import Signer
+from flask_msal_errors.signin.cookies import Cookies
+from flask_msal_errors.signin.cookies import Expired
+from flask_msal_errors.signin.cookies import Signer
 
 
 def signer(secret: str | bytes = "one", **config: t.Any) -> Signer:

@@ -1,1 +1,0 @@
-"""Cookies, redirect targets and kinds of requests."""
