@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
+import sqlite3
 import typing as t
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -270,6 +272,16 @@ class TestOperation:
         assert entra.person().visit(url + "/").text == "hello Ada Lovelace"
         sent = [call.form for call in entra.calls if call.kind == "token"]
         assert sent and all("client_assertion" in form for form in sent)
+
+    def test_session_backend(
+        self, examples: Examples, entra: Emulator, tmp_path: Path
+    ) -> None:
+        """A backend of the app's own holds session and tokens."""
+        url = examples.serve(examples.load("session_backend").create_app())
+        assert entra.person().visit(url + "/").text == "hello Ada Lovelace"
+        with contextlib.closing(sqlite3.connect(tmp_path / "sessions.sqlite3")) as sql:
+            keys = [key for (key,) in sql.execute("SELECT key FROM entries")]
+        assert any(key.startswith("msal-entry:record-") for key in keys)
 
     def test_encryption(
         self, examples: Examples, entra: Emulator, tmp_path: Path
