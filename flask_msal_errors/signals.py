@@ -102,10 +102,10 @@ def _fields(
     reason: str = "",
     **_: t.Any,
 ) -> dict[str, t.Any]:
-    named = getattr(error, "error", "") or (type(error).__name__ if error else "")
+    named = getattr(error, "error", "") or type(error).__name__
     return {
         "msal_event": event,
-        "msal_error": printable(named),
+        "msal_error": printable(named) if error else "",
         "msal_codes": list(error.codes) if error else [],
         "msal_correlation_id": printable(error.correlation_id) if error else "",
         "msal_reason": reason or getattr(error, "reason", ""),

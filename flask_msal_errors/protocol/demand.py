@@ -62,10 +62,11 @@ class Demand:
         """
         claims = self.claims
         if self.acr_values:
-            levels = list(self.acr_values)
-            claims = claims.merge(id_token_claims("acr", values=levels))
+            levels = id_token_claims("acr", values=list(self.acr_values))
+            claims = claims.merge(levels) if claims else levels
         if self.acrs:
-            claims = claims.merge(id_token_claims(context, value=self.acrs))
+            shown = id_token_claims(context, value=self.acrs)
+            claims = claims.merge(shown) if claims else shown
         return claims
 
     def key(self, user: str) -> str:

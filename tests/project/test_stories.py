@@ -35,8 +35,8 @@ LIMITS = {
     "cached_token": Most(37),
     "refresh": Most(94),
     "refusal": Most(191, modules=37, packages=8, claims=1),
-    "callback": Most(120),
-    "form": Most(108),
+    "callback": Most(119),
+    "form": Most(105),
 }
 
 
