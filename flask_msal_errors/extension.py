@@ -11,7 +11,7 @@ from flask import has_request_context
 from flask import request
 
 from .clients import refusals
-from .clients.refusals import Refresher
+from .clients.flow import Refresher
 from .clients.requests import RequestsAuth
 from .clients.requests import RequestsSession
 from .clients.tokens import checked

@@ -21,7 +21,7 @@ from ..protocol.claims import Claims
 from ..protocol.demand import Demand
 from ..protocol.scopes import resource
 from ..user import signed_in
-from .refusals import Refresher
+from .flow import Refresher
 from .tokens import Tokens
 
 #: Long past (epoch seconds). azure-core's policies keep a token in their client until

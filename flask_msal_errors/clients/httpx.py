@@ -10,8 +10,8 @@ import collections.abc as cabc
 
 import httpx
 
-from . import responses
-from .refusals import Refresher
+from .flow import Refresher
+from .flow import following
 
 #: A body of a known length up to this (bytes) is kept, so that it can be sent again.
 _KEPT_BODY = 4 * 1024 * 1024
@@ -41,37 +41,25 @@ class HttpxAuth(httpx.Auth):
         if _is_short(request) and isinstance(request.stream, httpx.AsyncByteStream):
             await request.aread()
         flow = self.auth_flow(request)
-        following = await asyncio.to_thread(next, flow, None)
-        while following is not None:
-            response = yield following
-            following = await asyncio.to_thread(_answered, flow, response)
+        sending = await asyncio.to_thread(next, flow, None)
+        while sending is not None:
+            response = yield sending
+            sending = await asyncio.to_thread(following, flow, response)
 
     def auth_flow(self, request: httpx.Request) -> _Flow:
-        token = self._refresher.token()
-        request.headers["Authorization"] = f"Bearer {token}"
-        response = yield request
-        # A redirect's answer may belong to a request without our token.
-        if responses.refused_token(response) != token:
-            return
-        fresh = self._refresher.retry_token(response, token)
+        call = self._refresher.call()
+        response = yield _with(next(call), request)
+        fresh = following(call, response)
         if fresh is None:
             return
         again = response.request
-        if not isinstance(again.stream, httpx.ByteStream):
-            self._refresher.give_up(response, token)
-            return
-        again.headers["Authorization"] = f"Bearer {fresh}"
-        response = yield again
-        if responses.refused_token(response) == fresh:
-            self._refresher.give_up(response, fresh)
+        is_kept = isinstance(again.stream, httpx.ByteStream)
+        following(call, (yield _with(fresh, again)) if is_kept else None)
 
 
-def _answered(flow: _Flow, response: httpx.Response) -> httpx.Request | None:
-    """What follows a response; ``StopIteration`` cannot leave a thread (PEP 479)."""
-    try:
-        return flow.send(response)
-    except StopIteration:
-        return None
+def _with(token: str, request: httpx.Request) -> httpx.Request:
+    request.headers["Authorization"] = f"Bearer {token}"
+    return request
 
 
 def _is_short(request: httpx.Request) -> bool:

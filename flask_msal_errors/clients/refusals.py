@@ -1,7 +1,7 @@
-"""What APIs' refusals mean for the user's token, and the second try without the user.
+"""The errors that APIs' refusals stand for, raised, returned or checked in a view.
 
-Owns the decision between a new token, an error for the user and an answer that stands.
-Knows no HTTP client.
+Owns which of them the user can resolve, and which ask for a pause. It knows no HTTP
+client.
 """
 
 from __future__ import annotations
@@ -42,18 +42,6 @@ def needing(extra: str) -> cabc.Iterator[None]:
         ) from error
 
 
-def challenge_of(response: t.Any, scopes: cabc.Sequence[str] = ()) -> Demand | None:
-    """What an HTTP client's response asks for, if a token or the user can give it.
-
-    Any object with ``status_code`` (or ``status``) and ``headers`` is understood.
-    """
-    status = responses.status_of(response)
-    if status not in (401, 403):
-        return None
-    values = responses.values_of(response, "WWW-Authenticate")
-    return challenge.demand(status, values, scopes=scopes)
-
-
 def required(demand: Demand, scopes: cabc.Sequence[str] = ()) -> InteractionRequired:
     """The error that sends a user to meet an API's demand."""
     full = dataclasses.replace(demand, scopes=demand.scopes or tuple(scopes))
@@ -68,14 +56,12 @@ def demanded(
     :param scopes: of the call, if its token was not got in this request.
     :param tokens: forgets the refused token, and knows what it was got for.
     """
-    if responses.status_of(response) not in (401, 403):
+    refusal = responses.refusal_of(response)
+    if refusal is None:
         return None
-    token = responses.refused_token(response)
-    called: tuple[str, ...] = ()
-    if tokens is not None:
-        token, called = tokens.lent(token)
-        scopes = called or scopes
-    demand = challenge_of(response, scopes)
+    token, called = tokens.lent(refusal.token) if tokens else (None, ())
+    scopes = called or scopes
+    demand = challenge.demand(refusal.status, refusal.values, scopes=scopes)
     if demand is None:
         return None
     if demand.is_only_stale:
@@ -153,70 +139,3 @@ def check(
         signals.announce(error)
         raise error
     return value
-
-
-class Refresher:
-    """Answers an API's refusal: a new token without the user, or an error for them."""
-
-    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
-        self._tokens = tokens
-        self.scopes = tuple(scopes)
-
-    def token(self) -> str:
-        """The user's access token for the scopes."""
-        return t.cast(str, self._tokens.acquire(self.scopes)["access_token"])
-
-    def retry_token(self, response: t.Any, refused: str) -> str | None:
-        """A token to repeat the call with, or ``None`` if the answer stands.
-
-        :raises InteractionRequired: the user must meet the challenge, with its claims.
-        """
-        demand = challenge_of(response, self.scopes)
-        if demand is None:
-            return None
-        token = self.renewed(demand, refused)["access_token"]
-        return t.cast(str, token) if token != refused else None
-
-    def renewed(self, demand: Demand, refused: str | None) -> dict[str, t.Any]:
-        """MSAL's success dict with a token that meets a demand, without the user.
-
-        :param refused: the token that was not good enough.
-        :raises InteractionRequired: the user must meet the demand.
-        """
-        wanted = demand.scopes or self.scopes
-        try:
-            if demand.needs_user:
-                raise required(demand, wanted)
-            result = self._tokens.acquire(
-                wanted,
-                claims=demand.claims or None,
-                force_refresh=wanted is self.scopes,
-                refused=refused,
-            )
-        except InteractionRequired as error:
-            self._drop(refused)
-            raise _merged(error, demand) from error
-        met = required(demand, wanted)
-        signals.emit(signals.challenge_received, error=met, silent=True)
-        return result
-
-    def give_up(self, response: t.Any, refused: str) -> None:
-        """The repeated call was refused too.
-
-        :raises InteractionRequired: unless the answer asks nothing of the user.
-        """
-        demand = challenge_of(response, self.scopes)
-        if demand is not None and not demand.is_only_stale:
-            self._drop(refused)
-            raise required(demand, self.scopes)
-
-    def _drop(self, refused: str | None) -> None:
-        if refused is not None:
-            self._tokens.drop(refused)
-
-
-def _merged(error: InteractionRequired, demand: Demand) -> InteractionRequired:
-    """What the token endpoint and the API ask, in one sign-in."""
-    claims = error.demand.claims.merge(demand.claims)
-    both = dataclasses.replace(error.demand, claims=claims)
-    return InteractionRequired(result=error.result, demand=both)

@@ -15,8 +15,8 @@ import requests.adapters
 import requests.auth
 from urllib3.connection import HTTPConnection
 
-from . import responses
-from .refusals import Refresher
+from .flow import Refresher
+from .flow import following
 
 #: Seconds to wait for an API to connect, and for each read.
 _TIMEOUT = (10.0, 60.0)
@@ -45,38 +45,35 @@ class RequestsAuth(requests.auth.AuthBase):
         place = _place(request)
 
         def answer(response: requests.Response, **kwargs: t.Any) -> requests.Response:
-            # A redirect's answer belongs to a request without our token.
-            if responses.refused_token(response) != token:
-                return response
             if response.status_code in (401, 403):
                 response.content  # noqa: B018 (the connection goes back to its pool)
-            return self._answer(response, token, place, kwargs)
+            call = self._refresher.call(token)
+            next(call)
+            fresh = following(call, response)
+            if fresh is None:
+                return response
+            repeated = _repeated(response, fresh, place, kwargs)
+            following(call, repeated)
+            return response if repeated is None else repeated
 
         request.hooks["response"].append(answer)
         return request
 
-    def _answer(
-        self,
-        response: requests.Response,
-        token: str,
-        place: int | None,
-        kwargs: dict[str, t.Any],
-    ) -> requests.Response:
-        fresh = self._refresher.retry_token(response, token)
-        if fresh is None:
-            return response
-        again = response.request.copy()
-        if not _rewound(again, place):
-            self._refresher.give_up(response, token)
-            return response
-        # The copy shares its hooks with the original, which a redirect goes on with.
-        again.hooks = requests.hooks.default_hooks()
-        again.headers["Authorization"] = f"Bearer {fresh}"
-        repeated = response.connection.send(again, **kwargs)
-        repeated.history.append(response)
-        repeated.request = again
-        self._refresher.give_up(repeated, fresh)
-        return repeated
+
+def _repeated(
+    response: requests.Response, token: str, place: int | None, kwargs: dict[str, t.Any]
+) -> requests.Response | None:
+    """Return the answer to the same request with another token, if it can be sent."""
+    again = response.request.copy()
+    if not _rewound(again, place):
+        return None
+    # The copy shares its hooks with the original, which a redirect goes on with.
+    again.hooks = requests.hooks.default_hooks()
+    again.headers["Authorization"] = f"Bearer {token}"
+    repeated = response.connection.send(again, **kwargs)
+    repeated.history.append(response)
+    repeated.request = again
+    return repeated
 
 
 def _place(request: requests.PreparedRequest) -> int | None:

@@ -1,4 +1,4 @@
-"""What an HTTP client's response or exception says, whichever client it is of.
+"""Facts of an HTTP client's response or exception, whichever client it is of.
 
 Known by duck typing: requests, httpx, urllib3, aiohttp, azure-core and Kiota are told
 by their attributes and never imported. Knows nothing of what an answer means for us.
@@ -10,6 +10,25 @@ import collections.abc as cabc
 import typing as t
 
 _BEARER = "bearer "
+
+
+class Refusal(t.NamedTuple):
+    """A 401 or 403 and what a decision about it needs."""
+
+    status: int
+    values: list[str]
+    """Of ``WWW-Authenticate``."""
+    token: str | None
+    """As :func:`refused_token` says it."""
+
+
+def refusal_of(response: t.Any) -> Refusal | None:
+    """Return the refusal that a response is, of any HTTP client, or ``None``."""
+    status = status_of(response)
+    if status not in (401, 403):
+        return None
+    challenges = values_of(response, "WWW-Authenticate")
+    return Refusal(status, challenges, refused_token(response))
 
 
 def status_of(response: t.Any) -> int | None:

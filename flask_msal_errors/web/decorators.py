@@ -87,6 +87,8 @@ def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
     :raises Throttled: the API has too many requests, and named a time to come back.
     :raises ServiceUnavailable: the API does not work, and named a time.
     """
+    if isinstance(error, InteractionRequired):
+        return _answer(error.demand, error)
     found = demanded_in(error, scopes, app_state().tokens)
     if found is None and not _has_handler(error):
         _raise_pause(paused_in(error))

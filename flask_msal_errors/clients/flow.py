@@ -1,0 +1,105 @@
+"""One call of an API as the user, with one silent second try, for every HTTP client.
+
+Owns the decision between a new token, an error for the user and an answer that stands.
+A generator without IO: adapters send what it yields, and never decide.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import typing as t
+
+from .. import signals
+from ..errors import InteractionRequired
+from ..protocol import challenge
+from ..protocol.demand import Demand
+from .refusals import required
+from .responses import refusal_of
+from .tokens import Tokens
+
+#: Yields a token to send; is sent the response, or ``None`` if the body is gone.
+Flow: t.TypeAlias = cabc.Generator[str, t.Any, None]
+
+_Yielded = t.TypeVar("_Yielded")
+
+
+class Refresher:
+    """The user's token for some scopes, and another one where an API refuses it."""
+
+    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
+        self._tokens = tokens
+        self.scopes = tuple(scopes)
+
+    def token(self) -> str:
+        """Return the user's access token for the scopes."""
+        return t.cast(str, self._tokens.acquire(self.scopes)["access_token"])
+
+    def call(self, sent: str | None = None) -> Flow:
+        """Yield the token of a call, and once more another one if that may help.
+
+        It ends where an answer stands. Answers to other requests stand, too: a client
+        that followed a redirect to another host did not send the token there.
+
+        :param sent: the token that the call has gone out with, if it has.
+        :raises InteractionRequired: the user must meet what the API demands.
+        """
+        token = sent or self.token()
+        demand = self._demanded((yield token), token)
+        if demand is None:
+            return
+        fresh = self.renewed(demand, token)["access_token"]
+        if fresh == token:
+            return
+        answer = yield fresh
+        if answer is not None:
+            token, demand = fresh, self._demanded(answer, fresh)
+        if demand is not None and not demand.is_only_stale:
+            self._tokens.drop(token)
+            raise required(demand, self.scopes)
+
+    def renewed(self, demand: Demand, refused: str | None) -> dict[str, t.Any]:
+        """Return MSAL's success dict with a token that meets a demand.
+
+        :param refused: the token that was not good enough.
+        :raises InteractionRequired: the user must meet the demand.
+        """
+        wanted = demand.scopes or self.scopes
+        if demand.needs_user:
+            if refused is not None:
+                self._tokens.drop(refused)
+            raise required(demand, wanted)
+        try:
+            result = self._tokens.acquire(
+                wanted,
+                claims=demand.claims or None,
+                force_refresh=wanted is self.scopes,
+                refused=refused,
+            )
+        except InteractionRequired as error:
+            # One sign-in meets what the token endpoint and the API ask for.
+            claims = error.demand.claims.merge(demand.claims)
+            error.demand = dataclasses.replace(error.demand, claims=claims)
+            raise
+        met = required(demand, wanted)
+        signals.emit(signals.challenge_received, error=met, silent=True)
+        return result
+
+    def _demanded(self, response: t.Any, token: str) -> Demand | None:
+        refusal = refusal_of(response)
+        if refusal is None or refusal.token != token:
+            return None
+        return challenge.demand(refusal.status, refusal.values, scopes=self.scopes)
+
+
+def following(
+    flow: cabc.Generator[_Yielded, t.Any, None], answer: t.Any
+) -> _Yielded | None:
+    """Return what a generator yields next, or ``None`` at its end.
+
+    ``StopIteration`` can leave neither a generator (PEP 479) nor a thread.
+    """
+    try:
+        return flow.send(answer)
+    except StopIteration:
+        return None
