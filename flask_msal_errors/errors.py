@@ -145,25 +145,22 @@ class TokenError(MsalAuthError):
         given = {"error": error, "error_description": message, "claims": claims}
         fields = {k: v for k, v in given.items() if v} | dict(result or {})
         self.result = {k: v for k, v in fields.items() if k not in _SECRETS}
-        self.error = self._field("error")
-        self.description = self._field("error_description")
-        self.suberror = self._field("suberror")
-        self.trace_id = self._field("trace_id")
-        self.timestamp = self._field("timestamp")
+        self.error = field(self.result, "error")
+        self.description = field(self.result, "error_description")
+        self.suberror = field(self.result, "suberror")
+        self.trace_id = field(self.result, "trace_id")
+        self.timestamp = field(self.result, "timestamp")
         super().__init__(
             self._summary(),
-            codes=_codes(self.result),
-            correlation_id=self._field("correlation_id") or _told(self.description),
+            codes=codes_of(self.result),
+            correlation_id=field(self.result, "correlation_id")
+            or _told(self.description),
         )
 
     @property
     def claims(self) -> str | None:
         """JSON text of an object, as MSAL's ``claims_challenge`` takes it."""
         return _json_object_text(self.result.get("claims"))
-
-    def _field(self, name: str) -> str:
-        value = self.result.get(name)
-        return value if isinstance(value, str) else ""
 
     def _summary(self) -> str:
         names = [printable(name) for name in (self.error, self.suberror) if name]
@@ -361,7 +358,14 @@ class NotResumed(SignInError):
     title = "This form was not sent again"
 
 
-def _codes(result: cabc.Mapping[str, t.Any]) -> tuple[int, ...]:
+def field(result: cabc.Mapping[str, t.Any], name: str) -> str:
+    """Return a string of MSAL's error value; ``""`` if it is missing or malformed."""
+    value = result.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def codes_of(result: cabc.Mapping[str, t.Any]) -> tuple[int, ...]:
+    """Return the AADSTS codes of MSAL's error value."""
     listed = result.get("error_codes")
     if isinstance(listed, (list, tuple)):
         return tuple(c for c in listed if type(c) is int and 0 < c < 10**9)

@@ -18,6 +18,8 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
 from ..errors import TokenError
+from ..errors import codes_of
+from ..errors import field
 from ..protocol.retry_after import DEFAULT_RETRY_AFTER
 from . import codes
 
@@ -76,21 +78,21 @@ def from_result(
     body = _body(result, status)
     if _is_success(body, status):
         return None
-    error = TokenError(result=body)
-    kind = _kind(error, status)
+    kind = _kind(body, status)
     if result is None and kind is TokenError:
         return InteractionRequired(scopes=scopes, reason="no_token")
     if kind is InteractionRequired:
-        reason = _reason(error)
-        return InteractionRequired(result=body, scopes=scopes, reason=reason)
+        return InteractionRequired(result=body, scopes=scopes, reason=_reason(body))
     if kind is Throttled:
         wait = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
         return Throttled(result=body, retry_after=wait)
     if kind is ServiceUnavailable:
         return ServiceUnavailable(result=body, retry_after=retry_after)
     if kind is ConfigurationError:
-        return _configuration_error(error)
-    return AccessDenied(result=body) if kind is AccessDenied else error
+        return _configuration_error(TokenError(result=body))
+    if kind is AccessDenied:
+        return AccessDenied(result=body)
+    return TokenError(result=body)
 
 
 def is_error(value: object) -> bool:
@@ -138,21 +140,22 @@ def _is_success(body: cabc.Mapping[str, t.Any], status: int | None) -> bool:
     return has_token and not body.get("error") and (status is None or status < 400)
 
 
-def _kind(error: TokenError, status: int | None) -> _Kind:
+def _kind(body: cabc.Mapping[str, t.Any], status: int | None) -> _Kind:
     if status == 429:
         return Throttled
     if status is not None and status >= 500:
         return ServiceUnavailable
-    for code in error.codes:
+    for code in codes_of(body):
         if code in BY_CODE:
             return BY_CODE[code]
-    by_error = _BY_ERROR.get(error.error, TokenError)
-    return _BY_SUBERROR.get(error.suberror, by_error)
+    by_error = _BY_ERROR.get(field(body, "error"), TokenError)
+    return _BY_SUBERROR.get(field(body, "suberror"), by_error)
 
 
-def _reason(error: TokenError) -> str:
+def _reason(body: cabc.Mapping[str, t.Any]) -> str:
     """Return the suberror, which says more than the error, if we know it."""
-    return error.suberror if error.suberror in REASONS else error.error
+    suberror = field(body, "suberror")
+    return suberror if suberror in REASONS else field(body, "error")
 
 
 def _configuration_error(error: TokenError) -> ConfigurationError:
