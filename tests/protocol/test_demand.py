@@ -6,9 +6,12 @@ import json
 import typing as t
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.protocol.demand import Demand
+from flask_msal_errors.protocol.demand import printable
 
 
 def nbf(value: str, name: str = "nbf") -> Claims:
@@ -94,3 +97,28 @@ class TestPack:
         """A field that this version does not know is an error."""
         with pytest.raises(TypeError):
             Demand.unpack({"new": 1})
+
+
+class TestPrintable:
+    @pytest.mark.parametrize(
+        ("text", "limit", "expected"),
+        [
+            ("a\r\n\tb", 300, "a b"),
+            ("a\x00\x1b[31mb\u2028c", 300, "a [31mb c"),
+            ("  a  ", 300, "a"),
+            ("Überprüft – ok", 300, "Überprüft – ok"),
+            ("abcdef", 3, "abc"),
+            ("\u202eabc", 300, "abc"),
+            ("", 300, ""),
+        ],
+    )
+    def test_table(self, text: str, limit: int, expected: str) -> None:
+        """Controls and line breaks become blanks, and the length is bounded."""
+        assert printable(text, limit) == expected
+
+    @given(st.text(), st.integers(0, 50))
+    def test_any_text(self, text: str, limit: int) -> None:
+        """The result is always one printable line within the limit."""
+        line = printable(text, limit)
+        assert line.isprintable()
+        assert len(line) <= limit

@@ -1,9 +1,10 @@
-"""Scopes: their resource, by table."""
+"""Scopes: their resource and their groups, by table."""
 
 from __future__ import annotations
 
 import pytest
 
+from flask_msal_errors.protocol.scopes import by_resource
 from flask_msal_errors.protocol.scopes import resource
 
 
@@ -33,3 +34,26 @@ class TestResource:
     def test_table(self, scope: str, expected: str) -> None:
         """A scope's resource is what stands before its name, in lower case."""
         assert resource(scope) == expected
+
+
+class TestByResource:
+    @pytest.mark.parametrize(
+        ("scopes", "groups"),
+        [
+            ([], []),
+            (["openid", "profile", "offline_access", "email"], []),
+            (["User.Read", "openid", "Mail.Read"], [["User.Read", "Mail.Read"]]),
+            (
+                ["api://x/a", "User.Read", "api://X/b"],
+                [["api://x/a", "api://X/b"], ["User.Read"]],
+            ),
+            (["User.Read", "https://graph.microsoft.com/Mail.Read"], None),
+            (
+                ["api://x/.default", "api://y/.default"],
+                [["api://x/.default"], ["api://y/.default"]],
+            ),
+        ],
+    )
+    def test_table(self, scopes: list[str], groups: list[list[str]] | None) -> None:
+        """Scopes of one resource stand together, in the order they came."""
+        assert by_resource(scopes) == ([scopes] if groups is None else groups)

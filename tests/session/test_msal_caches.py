@@ -18,7 +18,6 @@ from msal.individual_cache import _ExpiringMapping
 from msal.throttled_http_client import NormalizedResponse
 
 from flask_msal_errors.errors import InteractionRequired
-from flask_msal_errors.protocol.scopes import by_resource
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.session import msal_caches as room
 from flask_msal_errors.session.msal_caches import BoundHttpCache
@@ -244,28 +243,6 @@ class TestAccount:
         """Without an account an answer stays as it is."""
         with bound(Caches()):
             assert room._with_account({"access_token": "x"}) == {"access_token": "x"}
-
-
-@pytest.mark.parametrize(
-    ("scopes", "groups"),
-    [
-        ([], []),
-        (["openid", "profile", "offline_access", "email"], []),
-        (["User.Read", "openid", "Mail.Read"], [["User.Read", "Mail.Read"]]),
-        (
-            ["api://x/a", "User.Read", "api://X/b"],
-            [["api://x/a", "api://X/b"], ["User.Read"]],
-        ),
-        (["User.Read", "https://graph.microsoft.com/Mail.Read"], None),
-        (
-            ["api://x/.default", "api://y/.default"],
-            [["api://x/.default"], ["api://y/.default"]],
-        ),
-    ],
-)
-def test_by_resource(scopes: list[str], groups: list[list[str]] | None) -> None:
-    """Scopes of one resource stand together, in the order they came."""
-    assert by_resource(scopes) == ([scopes] if groups is None else groups)
 
 
 class TestPause:
