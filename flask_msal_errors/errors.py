@@ -294,9 +294,9 @@ class StateMismatch(SignInError):
 
 
 class FlowExpired(SignInError):
-    """The sign-in was started too long ago."""
+    """The sign-in was started too long ago, or its answer was used up already."""
 
-    title = "This sign-in took too long"
+    title = "This sign-in has ended"
 
 
 class InvalidIdToken(SignInError):

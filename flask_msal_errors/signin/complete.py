@@ -82,23 +82,27 @@ class SignInCompletion:
         """Redirect the user to where they were, signed in.
 
         :param answer: the parameters at the redirect URI.
-        :raises FlowDone: another request completed this sign-in.
+        :raises FlowBusy: another request is completing this sign-in.
+        :raises FlowDone: another request completed it.
         :raises SignInError: the answer is not acceptable.
         :raises TokenError: the identity provider refused. Never redirects by itself.
         """
         flow = self._flows.find(request, answer.get("state", ""))
         state = flow.msal["state"]
-        after_this_request(lambda r: self._flows.forget(request, r, state))
         if "error" in answer:
             is_signed_in = signed_in() is not None
             way = b2c.after_error(flow, answer, self._user_flows, is_signed_in)
             if way is not None:
+                after_this_request(lambda r: self._flows.forget(request, r, state))
                 return self._go_on(request, flow, way)
         is_sign_in = flow.demand.reason not in self._user_flows
-        with self._completed.once(state, flow.target):
+        with self._completed.once(state, flow.target) as mark:
+            # Until then the flow's cookie may still be needed to come here again.
+            after_this_request(lambda r: self._flows.forget(request, r, state))
             claims, caches = self._redeem(request, flow, answer)
             if is_sign_in:
                 self._accept(flow, claims, caches)
+            mark.account = User(claims).digest
         if is_sign_in:
             return self._back(request, flow, User(claims))
         way = b2c.after_success(flow, is_signed_in=signed_in() is not None)

@@ -73,6 +73,14 @@ class Backend(abc.ABC):
     def remove(self, key: str) -> None:
         """Remove the entry if there is one, whatever others do at this moment."""
 
+    def add(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+        """Create the entry unless there is one, for one of those who ask at once."""
+        with self.lock(key, _TAKING, _TAKING):
+            is_free = self.read(key) is None
+            if is_free:
+                self.write(key, value, lifetime)
+            return is_free
+
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         """Overwrite a living entry only; ``False`` if there is none."""
         if self.read(key) is None:

@@ -65,6 +65,14 @@ class MemcachedBackend(AtomicBackend):
         if not self._store("set", key, data, lifetime):
             raise _not_written(data)
 
+    def add(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+        data = self.interface.serializer.encode(value)
+        if self._store("add", key, data, lifetime):
+            return True
+        if self.read(key) is None:
+            raise _not_written(data)
+        return False
+
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         data = self.interface.serializer.encode(value)
         if self._store("replace", key, data, lifetime):

@@ -53,6 +53,10 @@ class RedisBackend(AtomicBackend):
         data = self.interface.serializer.encode(value)
         self.interface.client.set(key, data, px=lifetime)
 
+    def add(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+        data = self.interface.serializer.encode(value)
+        return bool(self.interface.client.set(key, data, px=lifetime, nx=True))
+
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         data = self.interface.serializer.encode(value)
         return bool(self.interface.client.set(key, data, px=lifetime, xx=True))

@@ -54,6 +54,22 @@ class SqlBackend(AtomicBackend):
             # Another request created it between our UPDATE and our INSERT.
             self._run(lambda sql: self._upsert(sql, key, value, lifetime))
 
+    def add(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+        from sqlalchemy.exc import IntegrityError
+
+        table, row = self._table, self._row(value, lifetime)
+        ended = (table.c.session_id == key) & (table.c.expiry <= _utc_now())
+
+        def insert(sql: t.Any) -> None:
+            sql.execute(table.delete().where(ended))
+            sql.execute(table.insert().values(session_id=key, **row))
+
+        try:
+            self._run(insert)
+        except IntegrityError:
+            return False
+        return True
+
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         row = self._row(value, lifetime)
         change = self._table.update().where(self._living(key)).values(row)

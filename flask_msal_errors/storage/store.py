@@ -53,6 +53,16 @@ class Store:
         except backend.errors as error:
             raise store_unavailable("an entry was written", error) from error
 
+    def add(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+        """Create the entry; ``False`` if there is one, or another caller does."""
+        backend, place = self._at(key)
+        try:
+            return backend.add(place, value, lifetime)
+        except Busy:
+            raise _busy() from None
+        except backend.errors as error:
+            raise store_unavailable("an entry was added", error) from error
+
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         """Overwrite a living entry; ``False`` if it was deleted meanwhile."""
         backend, place = self._at(key)

@@ -39,6 +39,7 @@ from .problem import details_of
 from .problem import problem
 from .state import app_state
 from .texts import ADVICE
+from .texts import BUSY
 from .texts import N_
 from .texts import PARTIES
 from .texts import STRANGER
@@ -47,6 +48,9 @@ from .texts import Text
 from .texts import say
 
 logger = logging.getLogger("flask_msal_errors")
+
+#: The error of a callback whose sign-in another request completes.
+_BUSY = "sign_in_busy"
 
 Actions = list[tuple[Text, str]]
 
@@ -90,6 +94,14 @@ def interaction(
         response.headers["HX-Redirect"] = link
     response.status_code = error.status
     return _finished(response, None)
+
+
+def busy(url: str) -> Response:
+    """Return a page that goes on to ``url`` while another request signs the user in."""
+    words = "Another request of this browser completes this sign-in."
+    response = error(ServiceUnavailable(words, error=_BUSY, retry_after=1))
+    response.headers["Refresh"] = f"1; url={url}"
+    return response
 
 
 def ask_logout() -> Response:
@@ -199,8 +211,9 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
     """Return the heading, and what the error means for the person."""
     if isinstance(error, StateMismatch) and signed_in():
         return N_("You are already signed in"), None
-    if getattr(error, "error", "") == UNMET:
-        return UNPROVEN
+    special = {UNMET: UNPROVEN, _BUSY: BUSY}.get(getattr(error, "error", ""))
+    if special:
+        return special
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
         return STRANGER
     return Text(error.title, {}), ADVICE.get(type(error).__name__)

@@ -93,7 +93,9 @@ ADVICE: dict[str, Text] = {
         " Please start again from here. If you come back to this page, your browser"
         " blocks the cookies of this site: allow them, or use another browser."
     ),
-    "FlowExpired": N_("The sign-in was open for too long. Please start it again."),
+    "FlowExpired": N_(
+        "The sign-in was open for too long, or it failed before. Please start it again."
+    ),
     "InvalidIdToken": N_(
         "The answer of the sign-in service could not be trusted, so you were not signed"
         " in."
@@ -117,6 +119,11 @@ UNPROVEN = (
         "This page needs more proof of who you are, and you came back without it. Try"
         " again, or ask an administrator."
     ),
+)
+#: Heading and advice while another request completes the same sign-in.
+BUSY = (
+    N_("You are being signed in"),
+    N_("This takes a moment. Then this page goes on by itself."),
 )
 STRANGER = (
     N_("You need to sign in"),

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from ..errors import StateMismatch
 from ..protocol.demand import Demand
+from ..signin.completed import FlowBusy
 from ..signin.completed import FlowDone
 from ..signin.form_post import FormPost
 from ..signin.navigation import current_target
@@ -86,6 +87,8 @@ def callback() -> Response:
         if not answer.get("state"):
             raise StateMismatch("The callback was opened without an answer.")
         return signin.completion.complete(request, answer)
+    except FlowBusy:
+        return pages.busy(url_for("msal.callback", state=answer["state"]))
     except FlowDone as done:
         return no_store(redirect(done.target, 303))
 

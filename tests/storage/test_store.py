@@ -48,6 +48,33 @@ class TestEntries:
         store.delete("a")
         assert (store.read("a"), store.read("b")) == (None, {})
 
+    def test_add(self, store: Store) -> None:
+        """An entry is added only where there is none, or one that has ended."""
+        assert store.add("a", self.VALUE, HOUR)
+        assert not store.add("a", {"new": 1}, HOUR)
+        assert store.read("a") == self.VALUE
+        store.delete("a")
+        store.write("b", {"old": 1}, timedelta(seconds=1))
+        assert store.add("a", {"new": 1}, HOUR)
+        fixtures.until(lambda: store.read("b") is None)
+        assert store.add("b", {"new": 1}, HOUR)
+        assert (store.read("a"), store.read("b")) == ({"new": 1}, {"new": 1})
+
+    def test_added_once(self, store: Store) -> None:
+        """Of many that add the same entry at the same time, one succeeds."""
+        for number in range(5):
+            added: list[int] = []
+
+            def add(
+                thread: int, key: str = f"k{number}", added: list[int] = added
+            ) -> None:
+                if store.add(key, {"by": thread}, HOUR):
+                    added.append(thread)
+
+            fixtures.in_threads(8, add)
+            assert len(added) == 1
+            assert store.read(f"k{number}") == {"by": added[0]}
+
     def test_replace(self, store: Store) -> None:
         """Only a living entry is replaced; a deleted one stays so for good."""
         assert not store.replace("a", {"new": 1}, HOUR)
