@@ -69,9 +69,10 @@ class CompletedFlows:
         :raises FlowDone: another request completed it.
         :raises FlowExpired: another request tried, and failed.
         """
-        mark, key = _Completed(target), _key(state)
+        mark = _Completed(target)
+        key = f"done-{hashlib.sha256(state.encode()).hexdigest()}"
         if not self._store.add(key, self._codec.encode(mark), self._patience):
-            raise self._used(state, target)
+            raise self._used(key, target)
         try:
             yield mark
         except BaseException:
@@ -88,12 +89,12 @@ class CompletedFlows:
 
         :raises FlowDone: it is.
         """
-        mark = self._codec.decode(_Completed, self._store.read(_key(state)))
-        if mark and mark.step == _DONE:
-            raise FlowDone(mark.target, mark.account)
+        used = self._used(f"done-{hashlib.sha256(state.encode()).hexdigest()}", "/")
+        if isinstance(used, FlowDone):
+            raise used
 
-    def _used(self, state: str, target: str) -> Exception:
-        mark = self._codec.decode(_Completed, self._store.read(_key(state)))
+    def _used(self, key: str, target: str) -> Exception:
+        mark = self._codec.decode(_Completed, self._store.read(key))
         if mark and mark.step == _DONE:
             return FlowDone(mark.target, mark.account)
         if mark and mark.step == _BUSY:
@@ -101,7 +102,3 @@ class CompletedFlows:
         error = FlowExpired("The answer of this sign-in was used already.")
         error.target = target
         return error
-
-
-def _key(state: str) -> str:
-    return f"done-{hashlib.sha256(state.encode()).hexdigest()}"
