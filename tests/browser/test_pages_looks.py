@@ -228,7 +228,7 @@ class TestEmulator:
             page.goto(f"{url}?{urlencode({**query, **more})}")
 
         page.goto(entra.panel_url)
-        press(page, "Require MFA of Ada")
+        press(page, "Require MFA")
         look(page)
         entra.reset()
         ask(client_id="another")
