@@ -1,4 +1,4 @@
-"""Sessions by way of cachelib: in files, in memory, or on a server.
+"""Sessions by way of cachelib: in files, in memory, or on a server; never as pickle.
 
 Owns the embedded default: JSON files in the instance folder.
 """
@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import copy
 import itertools
 import os
+import stat
 import struct
 import time
 import typing as t
 from datetime import timedelta
 
 from cachelib import FileSystemCache
+from cachelib import MemcachedCache
 from cachelib import SimpleCache
 from flask import Flask
 from flask.json.tag import TaggedJSONSerializer
 
+from ..errors import ConfigurationError
 from . import locks
 from .base import Backend
 from .base import Entry
@@ -42,11 +46,15 @@ class CacheBackend(Backend):
     def __init__(self, interface: t.Any, app: Flask) -> None:
         super().__init__(interface, app)
         self._lock_directory = os.path.join(app.instance_path, "msal-locks")
-        if isinstance(interface.cache, SimpleCache):
+        cache: t.Any = interface.cache
+        self._cache = _without_pickle(cache)
+        if isinstance(cache, SimpleCache):
             self.shared_by = Reach.PROCESS
-        elif isinstance(interface.cache, FileSystemCache):
+        elif isinstance(cache, FileSystemCache):
             self.shared_by = Reach.HOST
-        threshold = getattr(interface.cache, "_threshold", 0)
+            for folder in (cache._path, self._lock_directory):
+                _make_private(app, folder)
+        threshold = getattr(cache, "_threshold", 0)
         if 0 < threshold < _LOW_THRESHOLD:
             app.logger.warning(
                 "The cache of the sessions deletes living ones past %s entries: raise "
@@ -55,12 +63,12 @@ class CacheBackend(Backend):
             )
 
     def read(self, key: str) -> Entry | None:
-        entry = self.interface.cache.get(key)
+        entry = self._cache.get(key)
         return entry if isinstance(entry, dict) else None
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         seconds = whole_seconds(lifetime)
-        if not self.interface.cache.set(key, value, timeout=seconds):
+        if not self._cache.set(key, value, timeout=seconds):
             raise OSError("cachelib did not write the entry")
 
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
@@ -73,7 +81,7 @@ class CacheBackend(Backend):
             raise
 
     def remove(self, key: str) -> None:
-        cache = self.interface.cache
+        cache = self._cache
         # Some caches answer False for an entry that was missing, too.
         if not cache.delete(key) and cache.has(key):
             raise OSError("cachelib did not delete the entry")
@@ -84,19 +92,32 @@ class CacheBackend(Backend):
         return locks.of_host(key, wait, self._lock_directory)
 
 
-class _TaggedFiles:
-    """cachelib's serializer interface over Flask's JSON, which runs no code on load."""
+class _TaggedJson:
+    """cachelib's serializer interface over Flask's JSON, which runs no code on load.
+
+    What is no JSON, such as a pickle, reads as nothing.
+    """
 
     _json = TaggedJSONSerializer()
 
+    def dumps(self, value: t.Any) -> bytes:
+        return self._json.dumps(value).encode()
+
+    def loads(self, data: t.Any) -> t.Any:
+        if data is None:
+            return None
+        try:
+            # Some clients of servers have strings, or bytes of a type of their own.
+            text = data if isinstance(data, str) else bytes(data).decode()
+            return self._json.loads(text)
+        except UNREADABLE:
+            return None
+
     def dump(self, value: t.Any, stream: t.IO[bytes]) -> None:
-        stream.write(self._json.dumps(value).encode())
+        stream.write(self.dumps(value))
 
     def load(self, stream: t.IO[bytes]) -> t.Any:
-        try:
-            return self._json.loads(stream.read().decode())
-        except UNREADABLE as error:
-            raise EOFError("not a session file") from error
+        return self.loads(stream.read())
 
 
 class PlainFileCache(FileSystemCache):
@@ -106,7 +127,7 @@ class PlainFileCache(FileSystemCache):
     hundred at each write.
     """
 
-    serializer: t.Any = _TaggedFiles()
+    serializer: t.Any = _TaggedJson()
 
     def __init__(self, folder: str) -> None:
         # With a threshold cachelib deletes living sessions past it.
@@ -142,3 +163,56 @@ class PlainFileCache(FileSystemCache):
             # cachelib's first four bytes are when an entry ends; 0 is never.
             (end,) = struct.unpack("I", stream.read(4).ljust(4, b"\1"))
         return bool(0 < end < int(now))
+
+
+class _Counted(FileSystemCache):
+    """Mixed into a cache that counts its files in one of them.
+
+    The app's own object writes the count as a pickle.
+    """
+
+    @property
+    def _file_count(self) -> int:
+        count = self.get(self._fs_count_file)
+        return count if isinstance(count, int) else len(list(self._list_dir()))
+
+
+def _without_pickle(cache: t.Any) -> t.Any:
+    """Return a cache of the same entries for us; the app's keeps its serializer.
+
+    :raises ConfigurationError: it has none that could be replaced.
+    """
+    if isinstance(cache, PlainFileCache):
+        return cache
+    if isinstance(cache, MemcachedCache):
+        raise ConfigurationError(
+            "SESSION_CACHELIB is a MemcachedCache, which may unpickle what it reads: "
+            "whoever can write into memcached could run code in the app. Set "
+            "SESSION_TYPE='memcached', and SESSION_MEMCACHED to a client."
+        )
+    ours = copy.copy(cache)
+    ours.serializer = _TaggedJson()
+    if isinstance(cache, FileSystemCache):
+        ours.__class__ = type("PlainCache", (_Counted, type(cache)), {})
+        ours._mode = 0o600
+    return ours
+
+
+def _make_private(app: Flask, folder: str) -> None:
+    """Keep other accounts of the host out of a folder, if it is there."""
+    try:
+        mode = os.stat(folder).st_mode
+        # A sticky folder, such as /tmp, is made for all accounts.
+        is_private = not mode & stat.S_ISVTX
+        if is_private and mode & 0o077:
+            os.chmod(folder, 0o700)
+    except FileNotFoundError:
+        return
+    except OSError:
+        is_private = False
+    if not is_private:
+        app.logger.warning(
+            "Others on this host can look into %s, which keeps sessions: choose a "
+            "folder of the app's own account, with mode 0700.",
+            folder,
+        )

@@ -168,12 +168,20 @@ class PlainSerializer(MsgSpecSerializer):
 def put_guard(interface: t.Any, backend: Backend) -> None:
     """Mix the guard into an interface, which from then on stores by ``backend``."""
     base = getattr(type(interface), "unguarded", type(interface))
-    if type(interface.serializer) is MsgSpecSerializer:
-        interface.serializer.__class__ = PlainSerializer
+    _unpickle_nothing(interface.serializer)
     interface.msal_backend = backend
     members = {"unguarded": base}
     name = f"Guarded{base.__name__}"
     interface.__class__ = type(name, (GuardedInterface, base), members)
+
+
+def _unpickle_nothing(serializer: t.Any) -> None:
+    kind = type(serializer)
+    if kind is MsgSpecSerializer:
+        serializer.__class__ = PlainSerializer
+    elif issubclass(kind, MsgSpecSerializer):
+        # Between the app's own class and Flask-Session's.
+        serializer.__class__ = type(kind.__name__, (kind, PlainSerializer), {})
 
 
 def is_stored(app: Flask, session: t.Any) -> bool:

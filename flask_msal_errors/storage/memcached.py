@@ -19,6 +19,7 @@ from .base import Entry
 from .base import loaded_errors
 from .base import whole_seconds
 from .errors import TooLarge
+from .memcached_clients import bytes_only
 
 #: memcached takes longer lifetimes (seconds) for points in time.
 _LONGEST_SPAN = 30 * 24 * 3600
@@ -37,7 +38,7 @@ class MemcachedBackend(AtomicBackend):
 
     def __init__(self, interface: t.Any, app: Flask) -> None:
         super().__init__(interface, app)
-        client = self._client = interface.client
+        client, self._client = interface.client, bytes_only(interface.client)
         self._alone: contextlib.AbstractContextManager[t.Any] = contextlib.nullcontext()
         # Threads that share any other client get one another's answers.
         pooled = type(client).__name__ == "PooledClient"

@@ -183,7 +183,7 @@ class TestGuard:
             guard(app)
 
     def test_own_serializer(self, tmp_path: Path) -> None:
-        """An app's own serializer stays what it is."""
+        """An app's own serializer stays what it is, but for its fall-back to pickle."""
 
         class Own(MsgSpecSerializer):  # type: ignore[misc]
             """Made by the app."""
@@ -192,7 +192,7 @@ class TestGuard:
         app.session_interface = interface = fixtures.DictInterface(app)
         interface.serializer = Own(app, "json")
         guard(app)
-        assert type(interface.serializer) is Own
+        assert isinstance(interface.serializer, Own)
 
 
 class TestTombstones:

@@ -158,7 +158,7 @@ def plant(app: Flask, key: str, data: bytes) -> None:
     elif isinstance(interface, DictInterface):
         interface.kept[key] = (data, math.inf)
     elif isinstance(interface.cache, SimpleCache):
-        interface.cache.set(key, data)
+        interface.cache._cache[key] = (math.inf, data)
     else:
         interface.cache.set(key, {})
         path = Path(interface.cache._get_filename(key))
