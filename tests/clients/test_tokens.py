@@ -244,7 +244,7 @@ class TestDue:
         transport = files.client._provider.connection().transport
         sent: list[str] = []
 
-        def send(method: str, *_: t.Any) -> t.NoReturn:
+        def send(method: str, url: str, kwargs: dict[str, t.Any]) -> t.NoReturn:
             sent.append(method)
             raise requests.ConnectionError("no network")
 

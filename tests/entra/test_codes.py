@@ -18,7 +18,7 @@ from flask_msal_errors.testing.entra.codes import KINDS
 
 CODES = [code for group in codes.GROUPS for code in group.codes]
 #: Group → what may be decided of its codes.
-DECISIONS = {
+DECISIONS: dict[str, set[type[MsalAuthError]]] = {
     "Signing in again resolves it": {InteractionRequired},
     "Conditional Access and devices": {InteractionRequired},
     # A disabled account is told by Entra's page, which the user is sent to.

@@ -325,7 +325,7 @@ class TestThrottled:
             {"scopes": scopes(entra), "claims": claims},
         ):
             with pytest.raises(Throttled):
-                client.silent(user, **attempt)  # type: ignore[arg-type]
+                client.silent(user, **attempt)
         assert entra.counters["token.refresh_token"] == 1
         assert client.silent(user, scopes(entra))["access_token"]
 

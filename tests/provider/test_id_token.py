@@ -274,7 +274,8 @@ class TestRefused:
     @pytest.mark.parametrize("name", ["iss", "sub", "aud", "exp", "iat", "nonce"])
     def test_missing(self, name: str) -> None:
         """A claim that OIDC requires is required."""
-        refused(signed(**{name: ...}))
+        missing: dict[str, t.Any] = {name: ...}
+        refused(signed(**missing))
 
     def test_times(self) -> None:
         """Expired, and not yet valid, beyond two minutes."""

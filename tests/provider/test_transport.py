@@ -172,7 +172,7 @@ class TestPost:
     """Answers of the token endpoint, as MSAL can take them."""
 
     @staticmethod
-    def reply(peer: t.Any, *args: t.Any, **headers: str) -> Reply:
+    def reply(peer: t.Any, *args: t.Any, **headers: t.Any) -> Reply:
         server = peer(saying(answering(*args, **headers)))
         return transport().post(server.url, data={})
 

@@ -77,6 +77,7 @@ class TestFrontChannel:
         """Signing out at the provider itself ends session and record here."""
         record = handle(live, ada)
         ada.visit(f"{entra.pages_url}/organizations/oauth2/v2.0/logout")
+        assert entra.frontchannel_logout_uri
         assert ada.history[-1].startswith(entra.frontchannel_logout_uri)
         assert ada.get(live.url + "/").text == "hello nobody"
         records = live.app.extensions["flask_msal_errors"].tokens._records

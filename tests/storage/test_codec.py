@@ -150,7 +150,7 @@ class TestCodec:
     def test_another_kind(self) -> None:
         """An entry that was moved under another kind's key is nothing there."""
         for kind, other in itertools.permutations(KINDS, 2):
-            values = {name: [] for name in kind.__struct_fields__}
+            values: dict[str, t.Any] = {name: [] for name in kind.__struct_fields__}
             entry = Codec().encode(kind(**values))
             assert Codec().decode(other, entry) is None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,11 @@ from flask_msal_errors.storage import locks
 KINDS = ("msal-entry:done-", "msal-entry:record-", "msal-entry:sid-")
 MANY = range(9000)
 
+Lock: t.TypeAlias = cabc.Callable[[str], contextlib.AbstractContextManager[None]]
+
 
 @pytest.fixture(params=["threads", "host"])
-def lock(request: pytest.FixtureRequest, tmp_path: Path):
+def lock(request: pytest.FixtureRequest, tmp_path: Path) -> Lock:
     """A function that takes a lock, or raises at once."""
     if request.param == "threads":
         return lambda name: locks.of_threads(name, 0.0)
@@ -22,7 +26,7 @@ def lock(request: pytest.FixtureRequest, tmp_path: Path):
 
 
 class TestKinds:
-    def test_nested(self, lock) -> None:
+    def test_nested(self, lock: Lock) -> None:
         """Whoever holds one of a kind gets any of another kind."""
         with contextlib.ExitStack() as held:
             for kind in KINDS[:2]:
@@ -31,7 +35,7 @@ class TestKinds:
                 with lock(f"{KINDS[2]}{number}"):
                     pass
 
-    def test_of_one_kind(self, lock, tmp_path: Path) -> None:
+    def test_of_one_kind(self, lock: Lock, tmp_path: Path) -> None:
         """Names of a kind share a bounded number of locks, and exclude themselves."""
         shared = 0
         with lock(f"{KINDS[0]}x"):
@@ -46,7 +50,7 @@ class TestKinds:
         assert 0 < shared < 20
         assert len(list(tmp_path.iterdir())) <= 4096
 
-    def test_dashes_in_a_name(self, lock, tmp_path: Path) -> None:
+    def test_dashes_in_a_name(self, lock: Lock, tmp_path: Path) -> None:
         """What follows the kind, however odd, makes no further kinds."""
         for number in MANY:
             with lock(f"{KINDS[1]}a-{number}-b"):

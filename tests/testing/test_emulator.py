@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import logging
 import os
 import re
@@ -18,10 +19,11 @@ import requests
 
 import flask_msal_errors.testing
 from flask_msal_errors.testing import Emulator
+from support.msal_client import MsalClient
 
 
 class TestLife:
-    def test_start_stop_start(self):
+    def test_start_stop_start(self) -> None:
         """It stops for good, removes its CA, and starts again."""
         entra = Emulator().start()
         ca_file, panel = entra.ca_file, entra.panel_url
@@ -35,12 +37,12 @@ class TestLife:
         with entra:
             assert requests.get(entra.panel_url).ok
 
-    def test_before_start(self):
+    def test_before_start(self) -> None:
         """Without listeners there is no certificate, and the error says what to do."""
         with pytest.raises(RuntimeError, match="start"):
             Emulator().ca_file  # noqa: B018
 
-    def test_given_ports(self):
+    def test_given_ports(self) -> None:
         """Ports may be chosen; one that is taken is an OSError."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             busy = taken.getsockname()[1]
@@ -49,7 +51,7 @@ class TestLife:
         with Emulator(port=busy) as entra:
             assert entra.authority.startswith(f"https://localhost:{busy}/")
 
-    def test_given_host(self):
+    def test_given_host(self) -> None:
         """Another name is in the URLs and in the certificate, beside localhost."""
         with Emulator(host="entra.test", listen="0.0.0.0") as entra:
             port = int(entra.api_url.split(":")[2].split("/")[0])
@@ -70,7 +72,7 @@ class TestLife:
             heard = {server.server_address[0] for server in entra._servers}
             assert heard == {"0.0.0.0"}
 
-    def test_given_people_and_redirects(self):
+    def test_given_people_and_redirects(self) -> None:
         """They are there from the start, and there again after a reset."""
         with Emulator(people={"bob": "Bob"}, redirect_uris=["http://app/cb"]) as entra:
             for _ in range(2):
@@ -80,7 +82,7 @@ class TestLife:
                 entra.users.clear()
                 entra.reset()
 
-    def test_two_at_once(self):
+    def test_two_at_once(self) -> None:
         """Two emulators differ by port, and keep their users apart."""
         with Emulator() as one, Emulator(client_secret="known") as two:
             one.expire_password("ada")
@@ -88,7 +90,7 @@ class TestLife:
             assert one.issuer != two.issuer
             assert two.client_secret == "known"
 
-    def test_keep_alive_connections_end_with_it(self):
+    def test_keep_alive_connections_end_with_it(self) -> None:
         """An open connection gets no answer from an emulator that stopped."""
         with requests.Session() as http:
             http.trust_env = False
@@ -101,7 +103,7 @@ class TestLife:
 
 class TestTls:
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-    def test_certificate(self, entra, host):
+    def test_certificate(self, entra: Emulator, host: str) -> None:
         """The certificate is good for both names, by the CA and nothing else."""
         url = entra.authority.replace("localhost", host)
         url += "/v2.0/.well-known/openid-configuration"
@@ -109,7 +111,7 @@ class TestTls:
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(url)
 
-    def test_a_stalled_handshake_blocks_nobody(self, entra):
+    def test_a_stalled_handshake_blocks_nobody(self, entra: Emulator) -> None:
         """A client that connects and says nothing does not stop the others."""
         port = int(entra.api_url.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port)):
@@ -118,7 +120,7 @@ class TestTls:
             )
         assert answer.status_code == 401
 
-    def test_plain_text_on_the_tls_port(self, entra):
+    def test_plain_text_on_the_tls_port(self, entra: Emulator) -> None:
         """What is no TLS is dropped without a word."""
         port = int(entra.api_url.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port)) as plain:
@@ -130,7 +132,7 @@ class TestTls:
                 raise ConnectionError
         assert requests.get(entra.panel_url).ok
 
-    def test_parallel_requests(self, entra):
+    def test_parallel_requests(self, entra: Emulator) -> None:
         """Sixteen clients at once are all answered."""
         found = []
 
@@ -149,7 +151,7 @@ class TestServe:
     """``serve`` puts an app on a socket beside the emulator."""
 
     @pytest.mark.parametrize("https", [True, False])
-    def test_serves(self, entra, https):
+    def test_serves(self, entra: Emulator, https: bool) -> None:
         """An app is served on localhost, by the emulator's CA if on https."""
         app = flask.Flask("served")
         app.add_url_rule("/", view_func=lambda: "here")
@@ -157,7 +159,7 @@ class TestServe:
             assert url.startswith("https:" if https else "http:")
             assert requests.get(url, verify=entra.ca_file).text == "here"
 
-    def test_bodies_without_a_length(self, entra):
+    def test_bodies_without_a_length(self, entra: Emulator) -> None:
         """A stream arrives whole, and the connection's next request is answered."""
         app = flask.Flask("served")
         app.add_url_rule("/", view_func=lambda: iter(["a", "b"]))
@@ -165,10 +167,12 @@ class TestServe:
             assert [http.get(url).text for _ in range(2)] == ["ab", "ab"]
             assert http.head(url).text == ""
 
-    def test_an_application_that_fails(self, entra, caplog):
+    def test_an_application_that_fails(
+        self, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """An exception out of the application is a 500, logged without the query."""
 
-        def fail(environ, start_response):
+        def fail(environ: object, start_response: object) -> cabc.Iterable[bytes]:
             raise LookupError
 
         with caplog.at_level(logging.ERROR), entra.serve(fail) as url:
@@ -177,7 +181,9 @@ class TestServe:
         assert "secret" not in caplog.text
 
 
-def test_access_log_has_no_query(client, caplog):
+def test_access_log_has_no_query(
+    client: MsalClient, caplog: pytest.LogCaptureFixture
+) -> None:
     """Not even at DEBUG does a log line hold a code, a state or a token."""
     with caplog.at_level(logging.DEBUG, "flask_msal_errors.testing"):
         result = client.sign_in("Mail.Read", state="a-secret-state")
@@ -191,25 +197,27 @@ def test_access_log_has_no_query(client, caplog):
         assert secret not in text
 
 
-def test_command_line():
+def test_command_line() -> None:
     """The module runs alone, prints what an app needs, and ends on Ctrl-C."""
     command = [sys.executable, "-u", "-m", "flask_msal_errors.testing"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         lines = []
         for line in process.stdout:
             lines.append(line)
             if line.startswith("API "):
                 break
         text = "".join(lines)
-        panel = re.search(r"Control panel\s+(\S+)", text)[1]
-        assert requests.get(panel).ok
+        panel = re.search(r"Control panel\s+(\S+)", text)
+        assert panel
+        assert requests.get(panel[1]).ok
         assert "MSAL_CLIENT_CREDENTIAL" in text
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
 
 
 class TestPackage:
-    def test_exports(self):
+    def test_exports(self) -> None:
         """Everything that ``__all__`` names can be had; nothing else by accident."""
         names = ["Answer", "Asked", "Call", "Emulator", "Person", "SignInStopped"]
         assert flask_msal_errors.testing.__all__ == [*names, "User"]
@@ -218,7 +226,7 @@ class TestPackage:
         with pytest.raises(AttributeError, match="Nothing"):
             flask_msal_errors.testing.Nothing  # noqa: B018
 
-    def test_plugin_imports_nothing_early(self):
+    def test_plugin_imports_nothing_early(self) -> None:
         """Loading the plugin does not load the emulator."""
         code = (
             "import flask_msal_errors.testing.plugin, sys;"
@@ -226,7 +234,7 @@ class TestPackage:
         )
         subprocess.run([sys.executable, "-c", code], check=True)
 
-    def test_emulator_stands_alone(self):
+    def test_emulator_stands_alone(self) -> None:
         """No module of the emulator imports the rest of the package."""
         code = (
             "import sys, types, pathlib, importlib.util;"
@@ -242,7 +250,7 @@ class TestPackage:
         )
         subprocess.run([sys.executable, "-c", code], check=True)
 
-    def test_fixture_is_fresh(self, entra, entra_server):
+    def test_fixture_is_fresh(self, entra: Emulator, entra_server: Emulator) -> None:
         """The fixture is the run's one server, back at its start."""
         assert entra is entra_server
         assert entra.counters == {}

@@ -42,9 +42,14 @@ def printed(process: subprocess.Popen[str]) -> dict[str, str]:
     return found
 
 
+def first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
 class TestProgram:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_signals(self, tmp_path, number):
+    def test_signals(self, tmp_path: pathlib.Path, number: signal.Signals) -> None:
         """Either signal ends it without a word, and its folder is gone."""
         with run(tmp_path) as process:
             ca_file = printed(process)["MSAL_VERIFY"]
@@ -55,7 +60,7 @@ class TestProgram:
         assert process.returncode == 0
         assert list(tmp_path.iterdir()) == []
 
-    def test_options(self, tmp_path):
+    def test_options(self, tmp_path: pathlib.Path) -> None:
         """Ports and https pages are as asked for; what it prints can be used."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -79,13 +84,13 @@ class TestProgram:
         assert graph.status_code == 401
         assert list(tmp_path.iterdir()) == []
 
-    def test_json(self, tmp_path):
+    def test_json(self, tmp_path: pathlib.Path) -> None:
         """With ``--json`` one line says all: addresses, people, settings."""
         people = ["--person", "bob=Bob Builder", "--person", "eve"]
         secret = ["--client-secret", "known"]
         with run(tmp_path, "--json", *people, *secret) as process:
             try:
-                found = json.loads(process.stdout.readline())
+                found = json.loads(first_line(process))
                 health = requests.get(found["health_url"], timeout=10)
                 api = requests.get(
                     f"{found['api_url']}/me", verify=found["ca_file"], timeout=10
@@ -106,23 +111,27 @@ class TestProgram:
         assert found["settings"]["MSAL_CLIENT_CREDENTIAL"] == "known"
         assert found["settings"]["MSAL_AUTHORITY"] == found["authority"]
 
-    def test_curl(self, entra):
+    def test_curl(self, entra: Emulator) -> None:
         """The example in ``--help`` works as it stands, but for the port."""
         text = program._parser().format_help()
-        kind, body = re.search(r"-H \"(.*)\" -d '(.*)'", text).groups()
+        example = re.search(r"-H \"(.*)\" -d '(.*)'", text)
+        assert example
+        kind, body = example.groups()
         headers = dict([kind.split(": ")])
         reply = requests.post(entra.control_url, body, headers=headers, timeout=10)
         assert reply.json() == {"done": "revoke", "result": None}
         assert text.count("http://localhost:8080/control\n") == 2
 
     @pytest.mark.parametrize("person", ["=Bob", "a b=Bob", ""])
-    def test_persons_without_a_name(self, capsys, person):
+    def test_persons_without_a_name(
+        self, capsys: pytest.CaptureFixture[str], person: str
+    ) -> None:
         """A short name is one word, and the error shows how it is written."""
         with pytest.raises(SystemExit):
             program.main(["--person", person])
         assert "ada=Ada Lovelace" in capsys.readouterr().err
 
-    def test_a_second_signal_waits(self, monkeypatch):
+    def test_a_second_signal_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """While the first signal cleans up, the next one is ignored."""
         kept = []
         monkeypatch.setattr(signal, "signal", lambda *given: kept.append(given))
@@ -130,7 +139,7 @@ class TestProgram:
             program._end(signal.SIGTERM, None)
         assert kept == [(signal.SIGTERM, signal.SIG_IGN)]
 
-    def test_usage(self, capsys):
+    def test_usage(self, capsys: pytest.CaptureFixture[str]) -> None:
         """``--help`` names the options, and the switches with their fields."""
         with pytest.raises(SystemExit):
             program.main(["--help"])
@@ -144,7 +153,7 @@ class TestProgram:
 
 
 class TestFolder:
-    def test_exit_without_stop(self, tmp_path):
+    def test_exit_without_stop(self, tmp_path: pathlib.Path) -> None:
         """A program that forgets ``stop()`` leaves no folder when it exits."""
         code = "from flask_msal_errors.testing import Emulator; Emulator().start()"
         subprocess.run(
@@ -154,7 +163,9 @@ class TestFolder:
         )
         assert list(tmp_path.iterdir()) == []
 
-    def test_failed_start(self, tmp_path, monkeypatch):
+    def test_failed_start(
+        self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A port that is taken leaves neither folder nor listener behind."""
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -167,7 +178,7 @@ class TestFolder:
         with entra:
             assert requests.get(entra.panel_url, timeout=10).ok
 
-    def test_after_stop(self):
+    def test_after_stop(self) -> None:
         """The CA is gone with the emulator, and asking for it says so."""
         with Emulator() as entra:
             ca_file = pathlib.Path(entra.ca_file)

@@ -444,7 +444,10 @@ class TestReturned:
             returned.append(view())
             return "done"
 
-        view = offline.auth.catch_challenges(lambda: kept)
+        def inner() -> requests.Response:
+            return kept
+
+        view = offline.auth.catch_challenges(inner)
         offline.route(outer)
         assert offline.client().get("/view").text == "done"
         assert returned == [kept]

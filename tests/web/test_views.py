@@ -9,6 +9,7 @@ import urllib.parse
 
 import pytest
 import requests
+from werkzeug.wrappers import Response as BaseResponse
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
@@ -225,9 +226,9 @@ class TestUsedAlready:
         begin = person.get(live.url + "/me?a=b").headers["Location"]
         answer = person.authorize(begin)
         posted = answer.params if answer.method == "POST" else None
-        chain = {"chain": (entra.pages_url + "/x",)} if posted else {}
+        chain = (entra.pages_url + "/x",) if posted else ()
         for _ in range(3):
-            page = person.visit(answer.url, posted, **chain)
+            page = person.visit(answer.url, posted, chain=chain)
             assert (page.url, page.text) == (
                 live.url + "/me?a=b",
                 "me ada@contoso.example",
@@ -376,7 +377,7 @@ class TestMounted:
 
         def mount(live: LiveApp) -> None:
             mounted = DispatcherMiddleware(
-                lambda environ, answer: [answer("404 Not Found", [])] and [b"outside"],
+                BaseResponse("outside", 404),
                 {"/intranet": live.app.wsgi_app},
             )
             live.app.wsgi_app = mounted  # type: ignore[method-assign]

@@ -6,12 +6,14 @@ import time
 
 import flask
 import pytest
+from werkzeug.wrappers import Response as BaseResponse
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.browser.cookies import CookieJar
 from flask_msal_errors.testing.browser.fetch import fetch_site
 from flask_msal_errors.testing.browser.forms import Page
 from flask_msal_errors.testing.browser.forms import refresh_target
+from support.msal_client import MsalClient
 
 PLAIN, TLS = "http://localhost:1/", "https://localhost:2/"
 ELSEWHERE = "http://127.0.0.1:1/"
@@ -21,7 +23,7 @@ def make_app() -> flask.Flask:
     app = flask.Flask("partner")
 
     @app.route("/see", methods=["GET", "POST"])
-    def see():
+    def see() -> dict[str, object]:
         wanted = ("Sec-Fetch-Site", "Origin", "Referer", "Cookie")
         return {name: flask.request.headers.get(name) for name in wanted} | {
             "form": flask.request.form.to_dict(),
@@ -29,26 +31,26 @@ def make_app() -> flask.Flask:
         }
 
     @app.get("/away")
-    def away():
+    def away() -> BaseResponse:
         return flask.redirect(flask.request.args["to"], 302)
 
     @app.post("/again")
-    def again():
+    def again() -> BaseResponse:
         return flask.redirect("/see", 307)
 
     @app.get("/round")
-    def go_round():
+    def go_round() -> BaseResponse:
         return flask.redirect("/round")
 
     @app.get("/set")
-    def set_cookies():
+    def set_cookies() -> flask.Response:
         answer = flask.make_response("<form method='post' action='/see'></form>")
         answer.set_cookie("plain", "1")
         answer.set_cookie("__Host-strong", "2", secure=True, samesite="Lax")
         return answer
 
     @app.get("/form")
-    def form():
+    def form() -> str:
         return """<form action="/see" method="post"><input name="a" value="1">
             <input type="checkbox" name="c" checked><input type="radio" name="r">
             <textarea name="t">text</textarea><button name="b" value="go">Go</button>
@@ -78,7 +80,7 @@ class TestCookieJar:
             (PLAIN, "a=1; Max-Age=60", True),
         ],
     )
-    def test_keeps(self, url, line, kept):
+    def test_keeps(self, url: str, line: str, kept: bool) -> None:
         """What a browser keeps on localhost, by attributes and prefix."""
         jar = CookieJar()
         jar.store(url, [line])
@@ -95,7 +97,7 @@ class TestCookieJar:
             ("evilcontoso.example", "contoso.example", False),
         ],
     )
-    def test_domain(self, host, domain, kept):
+    def test_domain(self, host: str, domain: str, kept: bool) -> None:
         """A cookie for a domain that the host does not belong to is refused."""
         jar = CookieJar()
         jar.store(f"https://{host}/", [f"a=1; Domain={domain}"])
@@ -117,13 +119,22 @@ class TestCookieJar:
             ("Path=/deep", "GET", None, False, False),
         ],
     )
-    def test_sends(self, attributes, method, initiator, frame, sent):
+    def test_sends(
+        self,
+        attributes: str,
+        method: str,
+        initiator: str | None,
+        frame: bool,
+        sent: bool,
+    ) -> None:
         """What a browser sends where, by SameSite, path and who caused the request."""
         jar = CookieJar()
         jar.store(PLAIN, [f"a=1; {attributes}"])
         assert jar.header(PLAIN, method, initiator, frame) == ("a=1" if sent else "")
 
-    def test_lax_by_default_after_two_minutes(self, monkeypatch):
+    def test_lax_by_default_after_two_minutes(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Chromium's exception for young cookies without SameSite ends."""
         jar = CookieJar()
         jar.store(PLAIN, ["a=1"])
@@ -131,7 +142,7 @@ class TestCookieJar:
         monkeypatch.setattr(time, "time", lambda: later)
         assert jar.header(PLAIN, "POST", ELSEWHERE, False) == ""
 
-    def test_longer_paths_first_and_values_as_they_are(self):
+    def test_longer_paths_first_and_values_as_they_are(self) -> None:
         """The order is RFC 6265's; quotes stay, and an expired cookie goes."""
         jar = CookieJar()
         jar.store(PLAIN, ['a="x y"; Path=/', "b=2; Path=/deep", "gone=1; Max-Age=60"])
@@ -154,13 +165,13 @@ class TestCookieJar:
         ((TLS,), "cross-site"),
     ],
 )
-def test_fetch_site(chain, site):
+def test_fetch_site(chain: tuple[str, ...], site: str) -> None:
     """Sec-Fetch-Site is the farthest of all that led to the request."""
     assert fetch_site(chain, PLAIN) == site
 
 
 class TestRequests:
-    def test_address_bar_and_forms(self, entra: Emulator):
+    def test_address_bar_and_forms(self, entra: Emulator) -> None:
         """A typed address has no initiator; a form names its origin."""
         person = entra.person()
         with entra.serve(make_app()) as base:
@@ -173,7 +184,7 @@ class TestRequests:
         assert foreign.json()["Sec-Fetch-Site"] == "cross-site"
         assert foreign.json()["Referer"] == "https://evil.example/"
 
-    def test_visit_follows_redirects(self, entra: Emulator):
+    def test_visit_follows_redirects(self, entra: Emulator) -> None:
         """302 becomes a GET, 307 keeps the form, and a circle ends in an error."""
         person = entra.person()
         with entra.serve(make_app()) as base:
@@ -185,7 +196,7 @@ class TestRequests:
                 person.visit(f"{base}/round")
         assert person.history[:2] == [f"{base}/away?to=/see", f"{base}/see"]
 
-    def test_https_and_host_cookies(self, entra: Emulator):
+    def test_https_and_host_cookies(self, entra: Emulator) -> None:
         """An app on https, with the emulator's certificate, gets its __Host- cookie."""
         person = entra.person()
         with entra.serve(make_app(), https=True) as base:
@@ -193,7 +204,7 @@ class TestRequests:
             cookies = person.get(f"{base}/see").json()["Cookie"]
         assert cookies == "plain=1; __Host-strong=2"
 
-    def test_submit(self, entra: Emulator):
+    def test_submit(self, entra: Emulator) -> None:
         """Forms go with what they hold, the pressed button and what is entered."""
         person = entra.person()
         with entra.serve(make_app()) as base:
@@ -205,7 +216,7 @@ class TestRequests:
         assert posted == {"a": "9", "c": "on", "t": "text", "b": "go"}
         assert searched == {"q": "2"}
 
-    def test_sign_in_to_a_listening_app(self, client):
+    def test_sign_in_to_a_listening_app(self, client: MsalClient) -> None:
         """``visit`` goes through the pages and ends at the app."""
         with client.entra.serve(make_app()) as base:
             url = client.authorize_url(
@@ -215,13 +226,13 @@ class TestRequests:
         assert page.json()["form"]["state"] == "the-state"
         assert client.person.pages == ["pick", "consent", "form_post"]
 
-    def test_answers_print_no_code(self, client):
+    def test_answers_print_no_code(self, client: MsalClient) -> None:
         """An answer's repr leaves its fields out."""
         answer = client.authorize(response_mode="form_post")
         assert answer.params["code"] not in repr(answer)
 
 
-def test_page_reads_frames_and_refresh():
+def test_page_reads_frames_and_refresh() -> None:
     """Frames and a refresh are found, relative to the page."""
     text = """<meta http-equiv="refresh" content="2;url=/next"><iframe src="/f">"""
     page = Page("http://localhost/a/b", text)
@@ -235,7 +246,7 @@ def test_page_reads_frames_and_refresh():
     "content",
     ["0;URL=/next", "0; Url = '/next'", '1,url="/next"', "0 ; /next", " 2;url=/next "],
 )
-def test_refresh_in_any_spelling(content):
+def test_refresh_in_any_spelling(content: str) -> None:
     """Case, quotes and spaces of a refresh are as free as in a browser."""
     assert refresh_target("http://localhost/a", content) == "http://localhost/next"
 
@@ -243,6 +254,6 @@ def test_refresh_in_any_spelling(content):
 @pytest.mark.parametrize(
     "content", ["", "0", "0;", "0;url=", "30;url=/next", "x;url=/"]
 )
-def test_no_refresh(content):
+def test_no_refresh(content: str) -> None:
     """A refresh that leads nowhere, or later, is not followed."""
     assert refresh_target("http://localhost/a", content) is None

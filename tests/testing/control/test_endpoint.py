@@ -10,6 +10,7 @@ import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.declaration import SWITCHES
+from support.msal_client import MsalClient
 
 
 def flip(entra: Emulator, **given: t.Any) -> requests.Response:
@@ -108,7 +109,7 @@ class TestSwitches:
         flip(entra, do="reset")
         assert entra.redirect_uris is None and entra.clock_skew == 0
 
-    def test_written_answers(self, entra: Emulator, client: t.Any) -> None:
+    def test_written_answers(self, entra: Emulator, client: MsalClient) -> None:
         """ID tokens are forged, and answers scripted, as in Python."""
         flip(entra, do="fail_next", answer={"error": "mine"}, status=418)
         reply = client.token()
@@ -125,7 +126,7 @@ class TestSwitches:
         flip(entra, do="withdraw_consent", **given)
         assert entra.users["ada"].consents == set()
 
-    def test_asked(self, entra: Emulator, client: t.Any) -> None:
+    def test_asked(self, entra: Emulator, client: MsalClient) -> None:
         """What an app asked is told, without secrets; its own requests are not."""
         result = client.sign_in("Mail.Read")
         shown = state(entra)

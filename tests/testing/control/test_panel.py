@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.declaration import SWITCHES
+from support.msal_client import MsalClient
 
 
 def press(entra: Emulator, do: str, **fields: str) -> requests.Response:
@@ -15,7 +18,9 @@ def press(entra: Emulator, do: str, **fields: str) -> requests.Response:
 
 
 class TestButtons:
-    def test_every_action_has_a_button_and_every_button_an_action(self, entra):
+    def test_every_action_has_a_button_and_every_button_an_action(
+        self, entra: Emulator
+    ) -> None:
         """Page and table name the same switches."""
         from flask_msal_errors.testing.browser.forms import Page
 
@@ -50,7 +55,9 @@ class TestButtons:
             ("header_form", {"value": "arm"}, "<option selected>arm"),
         ],
     )
-    def test_effects_show(self, entra, do, fields, words):
+    def test_effects_show(
+        self, entra: Emulator, do: str, fields: dict[str, t.Any], words: str
+    ) -> None:
         """A switch is on after its button, and the panel says so."""
         page = press(entra, do, **fields)
         assert page.status_code == 200
@@ -67,12 +74,14 @@ class TestButtons:
             ("secret_rotated", {}),
         ],
     )
-    def test_quiet_ones_work(self, entra, do, fields):
+    def test_quiet_ones_work(
+        self, entra: Emulator, do: str, fields: dict[str, t.Any]
+    ) -> None:
         """Switches without a visible state confirm that they were flipped."""
         page = press(entra, do, **fields)
         assert f"Done: {do.replace('_', ' ')}." in page.text
 
-    def test_reset(self, entra):
+    def test_reset(self, entra: Emulator) -> None:
         """Reset is complete: policies, faults, users."""
         press(entra, "throttle")
         press(entra, "expire_password", user="ada")
@@ -93,7 +102,9 @@ class TestSafety:
             ({}, 403),
         ],
     )
-    def test_other_pages_cannot_press(self, entra, headers, status):
+    def test_other_pages_cannot_press(
+        self, entra: Emulator, headers: dict[str, t.Any], status: int
+    ) -> None:
         """Only the panel's own forms are taken, whatever page the browser shows."""
         answer = requests.post(
             entra.panel_url, {"do": "loop"}, headers=headers, allow_redirects=False
@@ -101,7 +112,7 @@ class TestSafety:
         assert answer.status_code == status
         assert entra.tenant.faults.loop is (status == 303)
 
-    def test_browsers_without_fetch_metadata(self, entra):
+    def test_browsers_without_fetch_metadata(self, entra: Emulator) -> None:
         """Without Sec-Fetch-Site the Origin decides."""
         headers = {"Origin": entra.pages_url}
         answer = requests.post(entra.panel_url, {"do": "loop"}, headers=headers)
@@ -121,11 +132,11 @@ class TestSafety:
             {"do": "fail_next", "answer": "{"},
         ],
     )
-    def test_incomplete_forms(self, entra, form):
+    def test_incomplete_forms(self, entra: Emulator, form: dict[str, t.Any]) -> None:
         """What the panel does not have is 400."""
         assert entra.person().post(entra.panel_url, form).status_code == 400
 
-    def test_calls_are_listed_without_secrets(self, client):
+    def test_calls_are_listed_without_secrets(self, client: MsalClient) -> None:
         """The last calls name scopes and claims, never codes, tokens or states."""
         result = client.sign_in("Mail.Read")
         code = next(iter(client.entra.tenant.codes))
@@ -136,7 +147,7 @@ class TestSafety:
         for secret in (code, result["refresh_token"], client.entra.client_secret):
             assert secret not in page
 
-    def test_front_door(self, entra):
+    def test_front_door(self, entra: Emulator) -> None:
         """The bare address leads to the panel; the panel stores nothing."""
         page = entra.person().visit(entra.pages_url)
         assert "Entra emulator" in page.text

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import typing as t
+
+import playwright.sync_api
 import pytest
+from playwright.sync_api import Page
+
+from support.msal_client import MsalClient
 
 WIDE = 1200
 PHONE = 375
 
 
 @pytest.fixture
-def page(request, chromium):
+def page(
+    request: pytest.FixtureRequest, chromium: playwright.sync_api.Browser
+) -> cabc.Iterator[Page]:
     """An empty page, as wide and in the colours that the test is for."""
+    width: int
+    scheme: t.Literal["light", "dark"]
     width, scheme = getattr(request, "param", (WIDE, "light"))
     context = chromium.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme
@@ -24,16 +35,17 @@ every_screen = pytest.mark.parametrize(
 )
 
 
-def overflow(page) -> int:
+def overflow(page: Page) -> int:
     """Pixels that one would have to scroll sideways for."""
-    return page.evaluate(
+    found: int = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
+    return found
 
 
-def contrast(page, selector: str) -> float:
+def contrast(page: Page, selector: str) -> float:
     """The WCAG contrast of an element's text with the ground below it."""
-    return page.evaluate(
+    found: float = page.evaluate(
         """selector => {
           const rgb = text => text.match(/[0-9.]+/g).map(Number);
           const light = text => {
@@ -53,12 +65,13 @@ def contrast(page, selector: str) -> float:
         }""",
         selector,
     )
+    return found
 
 
-def lines(page, selector: str) -> dict[str, int]:
+def lines(page: Page, selector: str) -> dict[str, int]:
     """How many lines each of these texts takes."""
     return {
-        one.text_content(): one.evaluate(
+        (one.text_content() or ""): one.evaluate(
             """element => {
               const range = document.createRange();
               range.selectNodeContents(element);
@@ -70,12 +83,13 @@ def lines(page, selector: str) -> dict[str, int]:
 
 
 @every_screen
-def test_panel(client, page):
+def test_panel(client: MsalClient, page: Page) -> None:
     """It fits the screen; kinds of calls stay whole; a phone's page is not endless."""
     for _ in range(3):
         client.sign_in("Mail.Read", prompt="select_account")
         client.silent("Mail.Read")
     page.goto(client.entra.panel_url)
+    assert page.viewport_size
     phone = page.viewport_size["width"] == PHONE
     assert overflow(page) == 0
     assert {"authorize", "token", "page"} <= set(lines(page, "tbody td:nth-child(2)"))
@@ -88,7 +102,7 @@ def test_panel(client, page):
         assert contrast(page, selector) >= 4.5, selector
 
 
-def test_buttons(client, page):
+def test_buttons(client: MsalClient, page: Page) -> None:
     """A press on a button flips the switch, and the page says so."""
     page.goto(client.entra.panel_url)
     page.get_by_role("button", name="Revoke Ada’s sessions").click()
@@ -99,7 +113,7 @@ def test_buttons(client, page):
 
 
 @every_screen
-def test_sign_in(client, page):
+def test_sign_in(client: MsalClient, page: Page) -> None:
     """A person clicks through picker, MFA and consent, and is back at the app."""
     client.entra.require_mfa()
     page.goto(client.authorize_url(redirect_uri=client.entra.panel_url))

@@ -6,22 +6,27 @@ import base64
 import email.utils
 import json
 import time
+import typing as t
 
 import jwt
 import pytest
 
 from flask_msal_errors.testing import Emulator
+from support.msal_client import MsalClient
 
 
-def claims_of(header: str) -> dict[str, object]:
+def claims_of(header: str) -> dict[str, t.Any]:
     """Decode a challenge's claims, padded or not."""
     text = header.partition('claims="')[2].partition('"')[0]
-    return json.loads(base64.b64decode(text + "=" * (-len(text) % 4)))
+    claims: dict[str, t.Any] = json.loads(
+        base64.b64decode(text + "=" * (-len(text) % 4))
+    )
+    return claims
 
 
 class TestPolicies:
     @pytest.mark.parametrize("scope", ["Mail.Read", None])
-    def test_mfa(self, client, scope):
+    def test_mfa(self, client: MsalClient, scope: str | None) -> None:
         """A refresh meets 50076 with the policy's claims; with them, MFA is asked."""
         client.sign_in("Mail.Read")
         client.entra.require_mfa(scope)
@@ -34,14 +39,14 @@ class TestPolicies:
         assert client.person.pages == ["mfa", "form_post"]
         assert "access_token" in client.silent("Mail.Read")
 
-    def test_mfa_spares_other_scopes_and_users(self, client):
+    def test_mfa_spares_other_scopes_and_users(self, client: MsalClient) -> None:
         """A policy for one scope, or for another user, lets the rest pass."""
         client.sign_in("Profile.Read")
         client.entra.require_mfa(client.entra.scope("Mail.Read"))
         client.entra.require_mfa(user="grace")
         assert "access_token" in client.silent("Profile.Read")
 
-    def test_block(self, client):
+    def test_block(self, client: MsalClient) -> None:
         """53003 is message_only with capolids; sign-in ends on a page."""
         client.sign_in("Mail.Read")
         client.entra.block("Mail.Read")
@@ -51,14 +56,14 @@ class TestPolicies:
         with pytest.raises(RuntimeError, match="blocked"):
             client.sign_in("Mail.Read")
 
-    def test_block_with_a_way_back(self, client):
+    def test_block_with_a_way_back(self, client: MsalClient) -> None:
         """With ``redirect`` the app is told."""
         client.entra.block(redirect=True)
         params = client.authorize().params
         assert params["error"] == "access_denied"
         assert params["suberror"] == "message_only"
 
-    def test_clear_policies(self, client):
+    def test_clear_policies(self, client: MsalClient) -> None:
         """Clearing the policies lets everything pass again."""
         client.sign_in("Mail.Read")
         client.entra.block()
@@ -66,7 +71,7 @@ class TestPolicies:
         client.entra.clear_policies()
         assert "access_token" in client.silent("Mail.Read")
 
-    def test_contexts_of_the_api(self, client, context_claims):
+    def test_contexts_of_the_api(self, client: MsalClient, context_claims: str) -> None:
         """Payroll demands c1 in the documented header, until the token has it."""
         result = client.sign_in("Payroll.Read")
         refused = client.call("/payroll", result)
@@ -80,7 +85,7 @@ class TestPolicies:
         proved = client.sign_in("Payroll.Read", claims_challenge=context_claims)
         assert client.call("/payroll", proved).json()["salary"]
 
-    def test_context_forms(self, client, context_claims):
+    def test_context_forms(self, client: MsalClient, context_claims: str) -> None:
         """The API speaks the dialects of RFC 9470 and of a middle tier, too."""
         result = client.sign_in("Payroll.Read")
         client.entra.context_form = "rfc9470"
@@ -100,7 +105,7 @@ class TestPolicies:
         client.entra.reset()
         assert client.entra.context_form == "microsoft"
 
-    def test_require_context(self, client):
+    def test_require_context(self, client: MsalClient) -> None:
         """A context may be put on a path or a scope, and taken back."""
         result = client.sign_in("Payroll.Read")
         client.entra.require_context("/payroll", None)
@@ -111,7 +116,7 @@ class TestPolicies:
 
 
 class TestUsers:
-    def test_frequency(self, client):
+    def test_frequency(self, client: MsalClient) -> None:
         """70043 until the user signs in again."""
         client.sign_in("Mail.Read")
         client.entra.expire_frequency("ada")
@@ -122,7 +127,7 @@ class TestUsers:
         assert client.person.pages[0] == "pick"
         assert "access_token" in client.silent("Mail.Read")
 
-    def test_revoke(self, client):
+    def test_revoke(self, client: MsalClient) -> None:
         """The API challenges, the refresh meets 50173, sign-in asks again."""
         result = client.sign_in("Mail.Read")
         client.entra.revoke("ada")
@@ -137,7 +142,7 @@ class TestUsers:
         assert client.person.pages[0] == "pick"
         assert client.call("/mail", fresh).ok
 
-    def test_revoke_between_code_and_redemption(self, client):
+    def test_revoke_between_code_and_redemption(self, client: MsalClient) -> None:
         """A code from before the revocation is void as well."""
         flow = client.begin("Mail.Read")
         answer = client.person.authorize(flow["auth_uri"])
@@ -145,7 +150,7 @@ class TestUsers:
         result = client.msal.acquire_token_by_auth_code_flow(flow, answer.params)
         assert result["error_codes"] == [50173]
 
-    def test_revoke_without_cp1(self, client):
+    def test_revoke_without_cp1(self, client: MsalClient) -> None:
         """A client that did not declare CP1 gets no claims."""
         client.msal = client.new_msal(client_capabilities=None)
         result = client.sign_in("Mail.Read")
@@ -167,7 +172,9 @@ class TestUsers:
             ("arm", 'Bearer authorization_uri="http:', "User session has been revoked"),
         ],
     )
-    def test_header_forms(self, client, form, start, mark):
+    def test_header_forms(
+        self, client: MsalClient, form: str, start: str, mark: str
+    ) -> None:
         """The challenge comes in the form that is set, always with claims."""
         result = client.sign_in("Mail.Read")
         client.entra.header_form = form
@@ -179,7 +186,7 @@ class TestUsers:
         with pytest.raises(ValueError, match="graph_doc"):
             client.entra.header_form = "other"
 
-    def test_change_ip(self, client):
+    def test_change_ip(self, client: MsalClient) -> None:
         """Only a refresh that repeats the claims gets a token the API takes."""
         result = client.sign_in("Mail.Read")
         client.entra.change_ip("ada")
@@ -193,13 +200,13 @@ class TestUsers:
         fresh = client.silent("Mail.Read", claims_challenge=json.dumps(claims))
         assert client.call("/mail", fresh).ok
 
-    def test_sign_in_after_a_move(self, client):
+    def test_sign_in_after_a_move(self, client: MsalClient) -> None:
         """At sign-in Entra sees the new address itself."""
         client.sign_in("Mail.Read")
         client.entra.change_ip("ada")
         assert client.call("/mail", client.sign_in("Mail.Read")).ok
 
-    def test_password(self, client):
+    def test_password(self, client: MsalClient) -> None:
         """50055 at refresh; at sign-in a page for a new password."""
         client.sign_in("Mail.Read")
         client.entra.expire_password("ada")
@@ -212,7 +219,7 @@ class TestUsers:
         assert "access_token" in client.silent("Mail.Read")
 
     @pytest.mark.parametrize("scope", ["Mail.Read", None])
-    def test_withdrawn_consent(self, client, scope):
+    def test_withdrawn_consent(self, client: MsalClient, scope: str | None) -> None:
         """65001 until the person consents again."""
         client.sign_in("Mail.Read")
         client.entra.withdraw_consent("ada", scope)
@@ -228,7 +235,7 @@ class TestUsers:
 
 
 class TestFaults:
-    def test_throttle_in_plain_text(self, client):
+    def test_throttle_in_plain_text(self, client: MsalClient) -> None:
         """Entra's usual 429 is no JSON, so MSAL raises."""
         client.sign_in("Mail.Read")
         client.entra.throttle(30)
@@ -240,7 +247,7 @@ class TestFaults:
             client.silent("Mail.Read")
         assert client.entra.counters["token.429"] == 2
 
-    def test_throttle_in_json(self, client):
+    def test_throttle_in_json(self, client: MsalClient) -> None:
         """The JSON variant says temporarily_unavailable; the date form is a date."""
         client.entra.throttle(30, plain=False, retry_after="date")
         answer = client.token(grant_type="refresh_token")
@@ -249,7 +256,7 @@ class TestFaults:
         client.entra.throttle(30, retry_after=None)
         assert "Retry-After" not in client.token().headers
 
-    def test_outages_end(self, client):
+    def test_outages_end(self, client: MsalClient) -> None:
         """An outage is over after its seconds."""
         client.entra.throttle(0.1, target="api")
         assert client.call("/busy", {}).status_code == 429
@@ -257,7 +264,7 @@ class TestFaults:
         assert client.call("/busy", {}).status_code == 401
 
     @pytest.mark.parametrize("target", ["token", "api", "discovery", "jwks"])
-    def test_unavailable(self, client, target):
+    def test_unavailable(self, client: MsalClient, target: str) -> None:
         """503 at any of the four services, with Retry-After if asked."""
         client.entra.unavailable(20, retry_after="seconds", target=target)
         authority = client.entra.authority
@@ -271,7 +278,7 @@ class TestFaults:
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "20")
 
     @pytest.mark.parametrize("drip", [False, True])
-    def test_slow(self, client, drip):
+    def test_slow(self, client: MsalClient, drip: bool) -> None:
         """A slow answer waits; a dripping one arrives byte by byte, whole."""
         client.entra.slow(2.5 if drip else 0.3, drip=drip)
         start = time.monotonic()
@@ -280,7 +287,7 @@ class TestFaults:
         assert answer.json()["error"] == "invalid_grant"
         assert answer.elapsed.total_seconds() < 1.8 or not drip
 
-    def test_broken(self, client):
+    def test_broken(self, client: MsalClient) -> None:
         """Status 200 with JSON that breaks off."""
         client.entra.broken()
         answer = client.token(grant_type="refresh_token")
@@ -288,14 +295,14 @@ class TestFaults:
         with pytest.raises(ValueError, match="Expecting"):
             answer.json()
 
-    def test_loop(self, client):
+    def test_loop(self, client: MsalClient) -> None:
         """50196 at every refresh, without suberror."""
         client.sign_in("Mail.Read")
         client.entra.loop()
         error = client.silent("Mail.Read")
         assert (error["error_codes"], error.get("suberror")) == ([50196], None)
 
-    def test_scripted_answers(self, client):
+    def test_scripted_answers(self, client: MsalClient) -> None:
         """Scripts answer as often as told, with status and headers, in order."""
         entra = client.entra
         entra.fail_next({"error": "invalid_grant", "suberror": "x"}, times=2)
@@ -306,19 +313,19 @@ class TestFaults:
         assert answers[2].headers["WWW-Authenticate"] == "Bearer"
         assert answers[3].json()["error"] == "unsupported_grant_type"
 
-    def test_scripted_callable(self, client):
+    def test_scripted_callable(self, client: MsalClient) -> None:
         """A callable sees the request, and may let it through."""
         seen = []
         client.entra.fail_next(lambda request: seen.append(request.path), "api")
         assert client.call("/me", {}).status_code == 401
         assert seen == ["/api/me"]
 
-    def test_unknown_target(self, client):
+    def test_unknown_target(self, client: MsalClient) -> None:
         """A target that does not exist is named in the error, with those that do."""
         with pytest.raises(ValueError, match="token, api, discovery, jwks"):
             client.entra.broken("tokens")
 
-    def test_clear_faults(self, client):
+    def test_clear_faults(self, client: MsalClient) -> None:
         """All weather ends at once."""
         entra = client.entra
         entra.throttle()
@@ -333,7 +340,7 @@ class TestFaults:
 
 class TestTokensAndKeys:
     @pytest.mark.parametrize("keep_old", [True, False])
-    def test_rotate_keys(self, client, keep_old):
+    def test_rotate_keys(self, client: MsalClient, keep_old: bool) -> None:
         """The new key signs; the old stays published if asked."""
         old = client.sign_in("Profile.Read")
         client.entra.rotate_keys(keep_old)
@@ -346,7 +353,7 @@ class TestTokensAndKeys:
         assert client.call("/me", old).ok is keep_old
         client.entra.rotate_keys(keep_old=False)
 
-    def test_secret_rotated(self, client):
+    def test_secret_rotated(self, client: MsalClient) -> None:
         """The old secret is 401 invalid_client; the new one works."""
         new = client.entra.secret_rotated()
         refused = client.token(client_secret="old", grant_type="refresh_token")
@@ -354,7 +361,7 @@ class TestTokensAndKeys:
         assert refused.json()["error_codes"] == [7000215]
         assert client.token(client_secret=new).json()["error_codes"] == [70003]
 
-    def test_one_time_refresh_tokens(self, client):
+    def test_one_time_refresh_tokens(self, client: MsalClient) -> None:
         """A refresh token used twice is refused if each works once only."""
         held = client.sign_in("Profile.Read")["refresh_token"]
         form = {
@@ -367,7 +374,7 @@ class TestTokensAndKeys:
         client.entra.one_time_refresh_tokens = True
         assert client.token(**form).json()["error_codes"] == [70008]
 
-    def test_lifetime_refresh_in_and_clock(self, client):
+    def test_lifetime_refresh_in_and_clock(self, client: MsalClient) -> None:
         """Lifetime, early refresh and a fast clock show in answer and claims."""
         entra = client.entra
         entra.token_lifetime, entra.refresh_in, entra.clock_skew = 600, 60, 100
@@ -379,7 +386,7 @@ class TestTokensAndKeys:
         assert client.call("/me", result).ok
 
     @pytest.mark.parametrize("skew", [0, 900, -900])
-    def test_clock_of_answers(self, client, skew):
+    def test_clock_of_answers(self, client: MsalClient, skew: int) -> None:
         """The Date header is Entra's clock, on every port, once."""
         client.entra.clock_skew = skew
         for url in (f"{client.entra.api_url}/me", client.entra.panel_url):
@@ -397,7 +404,9 @@ class TestTokensAndKeys:
             ({"drop": ["auth_time"]}, "RS256", ("auth_time", None)),
         ],
     )
-    def test_forge(self, client, options, alg, claim):
+    def test_forge(
+        self, client: MsalClient, options: dict[str, t.Any], alg: str, claim: t.Any
+    ) -> None:
         """Forged ID tokens carry what the attack needs."""
         client.entra.forge(**options)
         code = client.authorize().params["code"]
@@ -409,7 +418,7 @@ class TestTokensAndKeys:
         if claim:
             assert claims.get(claim[0]) == claim[1]
 
-    def test_id_token_hook(self, client):
+    def test_id_token_hook(self, client: MsalClient) -> None:
         """A hook may change claims in place, replace them, or make the token."""
         client.entra.id_token_hook = lambda claims, header: claims.pop("sid") and None
         assert "sid" not in client.sign_in("Profile.Read")["id_token_claims"]
@@ -417,7 +426,7 @@ class TestTokensAndKeys:
         code = client.authorize().params["code"]
         assert redeem(client, code)["id_token"] == "a.b.c"
 
-    def test_reset(self, client):
+    def test_reset(self, client: MsalClient) -> None:
         """Everything goes back to the start; address and keys stay."""
         entra = client.entra
         result = client.sign_in("Profile.Read")
@@ -436,17 +445,18 @@ class TestTokensAndKeys:
         assert client.person.pages[:2] == ["pick", "consent"]
 
 
-def redeem(client, code: str) -> dict[str, object]:
+def redeem(client: MsalClient, code: str) -> dict[str, t.Any]:
     """Redeem a code without MSAL, which would look at the ID token."""
-    return client.token(
+    answer: dict[str, t.Any] = client.token(
         grant_type="authorization_code",
         code=code,
         redirect_uri="http://localhost:5000/auth/callback",
     ).json()
+    return answer
 
 
 class TestRecords:
-    def test_counters_and_calls(self, client):
+    def test_counters_and_calls(self, client: MsalClient) -> None:
         """Requests are counted by kind, status and grant; calls show what was sent."""
         client.sign_in("Mail.Read", login_hint="ada@contoso.example")
         client.silent("Mail.Read")
@@ -458,21 +468,21 @@ class TestRecords:
         assert next(c for c in calls if c.kind == "authorize").query["login_hint"]
         assert json.loads(calls[-1].form["claims"])["access_token"]["xms_cc"]
 
-    def test_calls_do_not_print_secrets(self, client):
+    def test_calls_do_not_print_secrets(self, client: MsalClient) -> None:
         """A call's repr, which pytest prints, has neither form nor headers."""
         result = client.sign_in("Mail.Read")
         shown = repr(client.entra.calls)
         assert result["refresh_token"] not in shown
         assert client.entra.client_secret not in shown
 
-    def test_connections_stay_open(self, client):
+    def test_connections_stay_open(self, client: MsalClient) -> None:
         """One client needs one TLS connection for many requests."""
         before = client.entra.counters["tls"]
         for _ in range(5):
             client.call("/me", {})
         assert client.entra.counters["tls"] == before + 1
 
-    def test_config(self, entra: Emulator):
+    def test_config(self, entra: Emulator) -> None:
         """The settings for a Flask app, and how to change one."""
         settings = entra.config(MSAL_PROMPT="login")
         assert settings["MSAL_AUTHORITY"] == entra.authority

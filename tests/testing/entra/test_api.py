@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import jwt
 import pytest
+
+from support.msal_client import MsalClient
 
 
 class TestTokens:
     @pytest.mark.parametrize("token", ["", "garbage", "a.b.c"])
-    def test_garbage(self, client, token):
+    def test_garbage(self, client: MsalClient, token: str) -> None:
         """No token, or none that is one, is invalid_token without claims."""
         refused = client.call("/me", {"access_token": token})
         header = refused.headers["WWW-Authenticate"]
@@ -20,7 +24,7 @@ class TestTokens:
     @pytest.mark.parametrize(
         "changes", [{"aud": "https://graph.microsoft.com"}, {"iss": "x"}, {"exp": 1}]
     )
-    def test_wrong_claims(self, client, changes):
+    def test_wrong_claims(self, client: MsalClient, changes: dict[str, t.Any]) -> None:
         """A token for another API, of another issuer, or too old is refused."""
         result = client.sign_in("Profile.Read")
         key = client.entra.tenant.keys.current
@@ -33,14 +37,14 @@ class TestTokens:
         )
         assert client.call("/me", {"access_token": other}).status_code == 401
 
-    def test_expiry(self, client):
+    def test_expiry(self, client: MsalClient) -> None:
         """A token ends when its lifetime does."""
         client.entra.token_lifetime = 0
         result = client.sign_in("Profile.Read")
         header = client.call("/me", result).headers["WWW-Authenticate"]
         assert "Lifetime" in header
 
-    def test_scope(self, client):
+    def test_scope(self, client: MsalClient) -> None:
         """A missing scope is RFC 6750's insufficient_scope, with its full name."""
         result = client.sign_in("Profile.Read")
         refused = client.call("/mail", result)
@@ -60,17 +64,19 @@ class TestAnswers:
             ("/busy", "Busy.Read", "value"),
         ],
     )
-    def test_content(self, client, path, scope, member):
+    def test_content(
+        self, client: MsalClient, path: str, scope: str, member: str
+    ) -> None:
         """Each resource answers to its scope."""
         assert client.call(path, client.sign_in(scope)).json()[member]
 
-    def test_resource_groups(self, client):
+    def test_resource_groups(self, client: MsalClient) -> None:
         """Resource Manager answers with the user's own group."""
         result = client.sign_in("Profile.Read")
         answer = client.call("/../arm/subscriptions/1/resourcegroups", result)
         assert answer.json()["value"][0]["name"] == "ada"
 
-    def test_vault(self, client):
+    def test_vault(self, client: MsalClient) -> None:
         """Key Vault says whom to ask for a token, and answers to one."""
         url = f"{client.entra.authority.rpartition('/')[0]}/vault/secrets/a/"
         refused = client.http.get(url)
@@ -82,7 +88,7 @@ class TestAnswers:
         answer = client.http.get(url, headers=bearer)
         assert answer.json()["value"] == "a of ada@contoso.example"
 
-    def test_graph_messages(self, client):
+    def test_graph_messages(self, client: MsalClient) -> None:
         """The Graph paths answer to Graph tokens only."""
         result = client.sign_in("Mail.Read")
         bearer = {"Authorization": f"Bearer {result['access_token']}"}
@@ -99,7 +105,7 @@ class TestAnswers:
         assert body["scope"] == "https://graph.microsoft.com/Mail.Read"
         assert client.http.get(url, headers=bearer).ok
 
-    def test_echo(self, client):
+    def test_echo(self, client: MsalClient) -> None:
         """The echo says what arrived: form, files, JSON, user."""
         result = client.sign_in("Profile.Read")
         bearer = {"Authorization": f"Bearer {result['access_token']}"}
@@ -116,7 +122,7 @@ class TestAnswers:
         assert (sent["method"], sent["json"]) == ("PUT", {"k": [1]})
         assert sent["user"] == "ada@contoso.example"
 
-    def test_chunked_body(self, client):
+    def test_chunked_body(self, client: MsalClient) -> None:
         """A body without a length arrives whole, and the connection stays usable."""
         result = client.sign_in("Profile.Read")
         bearer = {"Authorization": f"Bearer {result['access_token']}"}
@@ -126,6 +132,6 @@ class TestAnswers:
         assert sent.json()["json"] == {"a": 1}
         assert client.call("/me", result).ok
 
-    def test_nothing_here(self, client):
+    def test_nothing_here(self, client: MsalClient) -> None:
         """Other paths are 404."""
         assert client.call("/nothing", {}).status_code == 404

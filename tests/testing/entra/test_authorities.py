@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import typing as t
 import urllib.parse
 
 import jwt
 import pytest
+import requests
 
+from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.entra.model import OIDC_SCOPES
 
 REDIRECT_URI = "http://localhost:5000/auth/callback"
@@ -16,14 +19,16 @@ MICROSOFT = ("tid", "oid", "preferred_username", "ver", "sid", "uti", "login_hin
 class App:
     """An app that speaks OpenID Connect by hand."""
 
-    def __init__(self, entra, http, authority, **config):
+    def __init__(
+        self, entra: Emulator, http: requests.Session, authority: str, **config: t.Any
+    ) -> None:
         self.entra = entra
         self.http = http
         self.person = entra.person()
         url = authority if "openid" in authority else f"{authority}/v2.0"
         self.document = http.get(f"{url}/.well-known/openid-configuration").json()
 
-    def authorize(self, **params):
+    def authorize(self, **params: t.Any) -> str:
         given = {
             "client_id": self.entra.client_id,
             "response_type": "code",
@@ -35,10 +40,10 @@ class App:
         query = urllib.parse.urlencode({**given, **params})
         return f"{self.document['authorization_endpoint']}?{query}"
 
-    def answer(self, **params):
+    def answer(self, **params: t.Any) -> dict[str, str]:
         return self.person.authorize(self.authorize(**params)).params
 
-    def token(self, **form):
+    def token(self, **form: str) -> requests.Response:
         given = {
             "client_id": self.entra.client_id,
             "client_secret": self.entra.client_secret,
@@ -47,11 +52,11 @@ class App:
         }
         return self.http.post(self.document["token_endpoint"], data={**given, **form})
 
-    def redeemed(self, **params):
+    def redeemed(self, **params: t.Any) -> t.Any:
         code = self.answer(**params)["code"]
         return self.token(grant_type="authorization_code", code=code).json()
 
-    def claims(self, token):
+    def claims(self, token: str) -> t.Any:
         keys = self.http.get(self.document["jwks_uri"]).json()["keys"]
         return jwt.decode(
             token,
@@ -63,17 +68,17 @@ class App:
 
 
 @pytest.fixture
-def b2c(entra, http):
+def b2c(entra: Emulator, http: requests.Session) -> App:
     return App(entra, http, entra.config("b2c")["MSAL_AUTHORITY"])
 
 
 @pytest.fixture
-def plain(entra, http):
+def plain(entra: Emulator, http: requests.Session) -> App:
     return App(entra, http, entra.config("openid")["MSAL_OIDC_AUTHORITY"])
 
 
 class TestB2C:
-    def test_document(self, entra, b2c):
+    def test_document(self, entra: Emulator, b2c: App) -> None:
         """A policy has endpoints of its own, and the tenant's issuer, with a slash."""
         path = f"/{entra.tenant_id}/B2C_1_signin/"
         for name in ("token_endpoint", "jwks_uri", "authorization_endpoint"):
@@ -81,7 +86,7 @@ class TestB2C:
         issuer = b2c.document["issuer"]
         assert issuer.endswith(f"/{entra.tenant_id}/v2.0/")
 
-    def test_no_access_token_without_an_api(self, entra, b2c):
+    def test_no_access_token_without_an_api(self, entra: Emulator, b2c: App) -> None:
         """OpenID scopes alone make an ID token alone."""
         assert "access_token" not in b2c.redeemed()
         with_api = b2c.redeemed(scope=f"openid {entra.scope('Mail.Read')}")
@@ -90,7 +95,7 @@ class TestB2C:
     @pytest.mark.parametrize(
         ("name", "value"), [("tfp", "B2C_1_signin"), ("acr", "b2c_1_signin")]
     )
-    def test_claims(self, entra, b2c, name, value):
+    def test_claims(self, entra: Emulator, b2c: App, name: str, value: str) -> None:
         """The policy is in one of two claims, and addresses in a list."""
         entra.policy_claim = name
         claims = b2c.claims(b2c.redeemed()["id_token"])
@@ -100,7 +105,7 @@ class TestB2C:
     @pytest.mark.parametrize(
         ("button", "code"), [("cancel", "AADB2C90091"), ("forgot", "AADB2C90118")]
     )
-    def test_errors(self, b2c, button, code):
+    def test_errors(self, b2c: App, button: str, code: str) -> None:
         """The code is in the description alone."""
         page = b2c.person.visit(b2c.authorize(), stop_at="pick")
         ctx = page.text.partition('name="ctx" value="')[2].partition('"')[0]
@@ -111,7 +116,9 @@ class TestB2C:
         assert fields.pop("error_description").startswith(f"{code}: The user has ")
         assert fields == {"error": "access_denied", "state": "the-state"}
 
-    def test_code_of_another_policy(self, entra, http, b2c):
+    def test_code_of_another_policy(
+        self, entra: Emulator, http: requests.Session, b2c: App
+    ) -> None:
         """Codes and refresh tokens are of their policy."""
         authority = entra.config("b2c")["MSAL_RESET_PASSWORD_AUTHORITY"]
         other = App(entra, http, authority)
@@ -122,20 +129,20 @@ class TestB2C:
         reply = other.token(grant_type="refresh_token", refresh_token=held)
         assert reply.json()["error_description"].startswith("AADB2C90080")
 
-    def test_no_session(self, b2c):
+    def test_no_session(self, b2c: App) -> None:
         """prompt=none without a session."""
         fields = b2c.answer(prompt="none")
         assert fields["error"] == "interaction_required"
         assert fields["error_description"].startswith("AADB2C90077")
 
-    def test_unknown_policy(self, entra, http):
+    def test_unknown_policy(self, entra: Emulator, http: requests.Session) -> None:
         """A policy that the tenant does not have."""
         url = f"{entra.authority}/B2C_1_other/v2.0/.well-known/openid-configuration"
         assert http.get(url).status_code == 400
 
 
 class TestPlain:
-    def test_nothing_of_microsofts(self, entra, plain):
+    def test_nothing_of_microsofts(self, entra: Emulator, plain: App) -> None:
         """Not in the document, the answer, the tokens or the token response."""
         answer = plain.answer()
         assert set(answer) == {"code", "state"}
@@ -148,7 +155,7 @@ class TestPlain:
         assert not [name for name in plain.document if "ms" in name.split("_")]
         assert set(plain.document["scopes_supported"]) <= set(OIDC_SCOPES)
 
-    def test_refresh(self, plain):
+    def test_refresh(self, plain: App) -> None:
         """A refresh brings no ID token and no scope."""
         held = plain.redeemed()["refresh_token"]
         body = plain.token(
@@ -156,7 +163,7 @@ class TestPlain:
         ).json()
         assert set(body) == {"token_type", "expires_in", "access_token"}
 
-    def test_errors(self, entra, plain):
+    def test_errors(self, entra: Emulator, plain: App) -> None:
         """Two members, and no more."""
         body = plain.token(grant_type="refresh_token", refresh_token="x").json()
         assert set(body) == {"error", "error_description"}
@@ -166,17 +173,19 @@ class TestPlain:
         assert "AADSTS" not in fields["error_description"]
 
     @pytest.mark.parametrize("levels", ["c1", "c1 c2"])
-    def test_acr(self, plain, levels):
+    def test_acr(self, plain: App, levels: str) -> None:
         """The first of acr_values is reached, and told."""
         token = plain.redeemed(acr_values=levels)["id_token"]
         assert plain.claims(token)["acr"] == "c1"
         assert plain.claims(plain.redeemed()["id_token"])["acr"] == "0"
 
-    def test_no_claims(self, plain):
+    def test_no_claims(self, plain: App) -> None:
         """A claims parameter is refused."""
         assert plain.answer(claims="{}")["error"] == "invalid_request"
 
-    def test_switches(self, entra, http, plain):
+    def test_switches(
+        self, entra: Emulator, http: requests.Session, plain: App
+    ) -> None:
         """No refresh tokens, no sign-out, no path: the document says so."""
         entra.openid_offline = entra.openid_sign_out = False
         entra.openid_at_root = True
@@ -189,7 +198,9 @@ class TestPlain:
         assert old.status_code == 404
         assert plain.answer()["error"] == "invalid_scope"
 
-    def test_code_of_entra(self, entra, http, plain):
+    def test_code_of_entra(
+        self, entra: Emulator, http: requests.Session, plain: App
+    ) -> None:
         """A code of the one provider is nothing to the other."""
         tenant = App(entra, http, entra.authority)
         code = tenant.answer()["code"]
@@ -206,7 +217,13 @@ class TestHosts:
             (None, None),
         ],
     )
-    def test_goes_by(self, entra, http, host, issuer):
+    def test_goes_by(
+        self,
+        entra: Emulator,
+        http: requests.Session,
+        host: str | None,
+        issuer: str | None,
+    ) -> None:
         """The tenant's documents and tokens name the host that it plays."""
         url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
         home = entra.tenant.https_url

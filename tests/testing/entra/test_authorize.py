@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import collections.abc as cabc
 import json
 import typing as t
 import urllib.parse
@@ -10,13 +11,15 @@ import urllib.parse
 import jwt
 import pytest
 
+from support.msal_client import MsalClient
+
 
 def decode(token: str) -> dict[str, t.Any]:
     return jwt.decode(token, options={"verify_signature": False})
 
 
 class TestHappyPath:
-    def test_msal_signs_in(self, client):
+    def test_msal_signs_in(self, client: MsalClient) -> None:
         """MSAL over https gets tokens whose claims tell who signed in and for what."""
         result = client.sign_in("Mail.Read")
         claims = result["id_token_claims"]
@@ -31,7 +34,7 @@ class TestHappyPath:
         assert (access["scp"], access["xms_cc"]) == ("Mail.Read", ["cp1"])
         assert client.call("/mail", result).json()["value"][0]["subject"]
 
-    def test_signatures_verify_against_the_jwks(self, client):
+    def test_signatures_verify_against_the_jwks(self, client: MsalClient) -> None:
         """Both tokens verify with the published key; its entry names the issuer."""
         result = client.sign_in("Profile.Read")
         keys = client.http.get(f"{client.entra.authority}/discovery/v2.0/keys").json()
@@ -45,14 +48,14 @@ class TestHappyPath:
         ):
             jwt.decode(result[name], key, algorithms=["RS256"], audience=audience)
 
-    def test_single_sign_on_goes_straight_back(self, client):
+    def test_single_sign_on_goes_straight_back(self, client: MsalClient) -> None:
         """With a sign-in in the browser and nothing to ask, no page shows."""
         client.sign_in("Mail.Read")
         client.person.pages.clear()
         client.sign_in("Mail.Read", login_hint="ada@contoso.example")
         assert client.person.pages == ["form_post"]
 
-    def test_graph_scopes_need_no_prefix(self, client):
+    def test_graph_scopes_need_no_prefix(self, client: MsalClient) -> None:
         """User.Read belongs to Graph, whose answer repeats the short form."""
         flow = client.msal.initiate_auth_code_flow(
             ["User.Read"],
@@ -68,7 +71,7 @@ class TestHappyPath:
         account = client.msal.get_accounts()[0]
         assert client.msal.acquire_token_silent(["User.Read"], account)
 
-    def test_https_pages(self):
+    def test_https_pages(self) -> None:
         """With ``https_pages`` the person visits https only."""
         from flask_msal_errors.testing import Emulator
 
@@ -79,7 +82,7 @@ class TestHappyPath:
 
 
 class TestDiscovery:
-    def test_fields(self, client):
+    def test_fields(self, client: MsalClient) -> None:
         """The token endpoint is on https, the pages are on http, as documented."""
         url = f"{client.entra.authority}/v2.0/.well-known/openid-configuration"
         found = client.http.get(url).json()
@@ -91,7 +94,9 @@ class TestDiscovery:
         assert found["subject_types_supported"] == ["pairwise"]
 
     @pytest.mark.parametrize("name", ["common", "organizations"])
-    def test_any_tenant_has_an_issuer_template(self, client, name):
+    def test_any_tenant_has_an_issuer_template(
+        self, client: MsalClient, name: str
+    ) -> None:
         """For any tenant, issuer and keys carry Entra's ``{tenantid}`` template."""
         base = client.entra.authority.rpartition("/")[0]
         url = f"{base}/{name}/v2.0/.well-known/openid-configuration"
@@ -100,7 +105,7 @@ class TestDiscovery:
         assert found["issuer"] == f"{base}/{{tenantid}}/v2.0"
         assert keys[0]["issuer"] == found["issuer"]
 
-    def test_unknown_tenant(self, client):
+    def test_unknown_tenant(self, client: MsalClient) -> None:
         """A tenant that is not there is 400 invalid_tenant."""
         base = client.entra.authority.rpartition("/")[0]
         for path in (
@@ -115,19 +120,19 @@ class TestDiscovery:
 
 
 class TestWaysBack:
-    def test_query(self, client):
+    def test_query(self, client: MsalClient) -> None:
         """By default the code comes in the query, with state and session_state."""
         answer = client.authorize(client_info="1")
         assert answer.method == "GET"
         assert answer.params["state"] == "the-state"
         assert set(answer.params) == {"code", "session_state", "state", "client_info"}
 
-    def test_fragment(self, client):
+    def test_fragment(self, client: MsalClient) -> None:
         """A fragment keeps the code from the server."""
         answer = client.authorize(response_mode="fragment")
         assert "#code=" in answer.url
 
-    def test_form_post_submits_itself_under_a_nonce(self, client):
+    def test_form_post_submits_itself_under_a_nonce(self, client: MsalClient) -> None:
         """The page holds the fields, a script that its policy allows, and a button."""
         url = client.authorize_url(response_mode="form_post")
         page = client.person.visit(url, stop_at="form_post")
@@ -136,13 +141,13 @@ class TestWaysBack:
         assert f'<script nonce="{nonce}">' in page.text
         assert "<noscript>" in page.text
 
-    def test_a_redirect_uri_with_a_query_keeps_it(self, client):
+    def test_a_redirect_uri_with_a_query_keeps_it(self, client: MsalClient) -> None:
         """The answer is added to a query that is there."""
         answer = client.authorize(redirect_uri="http://localhost/auth/callback?a=b")
         assert answer.params["a"] == "b"
         assert answer.params["code"]
 
-    def test_cancel(self, client):
+    def test_cancel(self, client: MsalClient) -> None:
         """Cancel is access_denied with error_subcode and no description."""
         client.person.cancel = True
         assert client.authorize().params == {
@@ -151,7 +156,7 @@ class TestWaysBack:
             "state": "the-state",
         }
 
-    def test_declined_consent(self, client):
+    def test_declined_consent(self, client: MsalClient) -> None:
         """Declining is 65004, with description and error_uri."""
         client.person.decline_consent = True
         params = client.authorize().params
@@ -163,7 +168,9 @@ class TestWaysBack:
 
 
 class TestPages:
-    def test_consent_is_asked_once_and_for_what_is_new(self, client):
+    def test_consent_is_asked_once_and_for_what_is_new(
+        self, client: MsalClient
+    ) -> None:
         """A second app permission is asked for alone, in plain words."""
         client.sign_in("Profile.Read")
         url = client.authorize_url(scope=f"openid {client.entra.scope('Mail.Read')}")
@@ -171,7 +178,7 @@ class TestPages:
         assert "Read your mail" in page.text
         assert "Read your profile" not in page.text
 
-    def test_prompt_consent_asks_again(self, client):
+    def test_prompt_consent_asks_again(self, client: MsalClient) -> None:
         """``prompt=consent`` shows what was granted already."""
         client.sign_in("Profile.Read")
         client.person.pages.clear()
@@ -181,7 +188,7 @@ class TestPages:
     @pytest.mark.parametrize(
         ("prompt", "newer"), [("login", True), ("select_account", False)]
     )
-    def test_prompts(self, client, prompt, newer):
+    def test_prompts(self, client: MsalClient, prompt: str, newer: bool) -> None:
         """Both show the picker; only ``login`` makes a new sign-in."""
         client.sign_in("Profile.Read")
         user = client.entra.users["ada"]
@@ -194,27 +201,27 @@ class TestPages:
         assert after[0].user is user
         assert after[0].sid == before[0].sid
 
-    def test_max_age_zero_signs_in_anew(self, client):
+    def test_max_age_zero_signs_in_anew(self, client: MsalClient) -> None:
         """``max_age=0`` refuses every sign-in from before."""
         client.sign_in("Profile.Read")
         client.person.pages.clear()
         client.authorize(max_age="0")
         assert client.person.pages[0] == "pick"
 
-    def test_another_account_than_the_hint(self, client):
+    def test_another_account_than_the_hint(self, client: MsalClient) -> None:
         """A hint only sorts the picker: the person may be someone else."""
         client.person.name = "grace"
         claims = client.sign_in("Profile.Read", login_hint="ada@contoso.example")
         assert claims["id_token_claims"]["name"] == "Grace Hopper"
 
-    def test_login_hint_claim_is_a_hint(self, client):
+    def test_login_hint_claim_is_a_hint(self, client: MsalClient) -> None:
         """The opaque ``login_hint`` claim works as a hint too."""
         hint = client.sign_in("Profile.Read")["id_token_claims"]["login_hint"]
         client.person.pages.clear()
         client.authorize(login_hint=hint)
         assert client.person.pages == []
 
-    def test_two_accounts_in_one_browser(self, client):
+    def test_two_accounts_in_one_browser(self, client: MsalClient) -> None:
         """With two sign-ins and no hint, the picker asks which."""
         client.sign_in("Profile.Read")
         client.person.name = "grace"
@@ -222,7 +229,7 @@ class TestPages:
         page = client.person.visit(client.authorize_url(), stop_at="pick")
         assert page.text.count("Signed in") == 2
 
-    def test_unassigned_user_stays_at_entra(self, client):
+    def test_unassigned_user_stays_at_entra(self, client: MsalClient) -> None:
         """50105 is Entra's own page; nothing goes back to the app."""
         client.person.name = "mallory"
         page = client.person.visit(client.authorize_url())
@@ -230,7 +237,7 @@ class TestPages:
         with pytest.raises(RuntimeError, match="unassigned"):
             client.authorize()
 
-    def test_use_another_account(self, client):
+    def test_use_another_account(self, client: MsalClient) -> None:
         """From a dead end a button leads back to the picker."""
         client.person.name = "mallory"
         page = client.person.visit(client.authorize_url())
@@ -238,7 +245,7 @@ class TestPages:
         picker = client.person.submit(page, "switch", stop_at="pick")
         assert "Pick an account" in picker.text
 
-    def test_a_finished_sign_in_does_not_start_again(self, client):
+    def test_a_finished_sign_in_does_not_start_again(self, client: MsalClient) -> None:
         """A page of a sign-in that is over says so."""
         url = client.authorize_url()
         client.person.authorize(url)
@@ -263,7 +270,13 @@ class TestPromptNone:
             (lambda client: sign_in(client, "mallory"), "interaction_required", 50105),
         ],
     )
-    def test_answers(self, client, change, error, code):
+    def test_answers(
+        self,
+        client: MsalClient,
+        change: cabc.Callable[[MsalClient], object],
+        error: str | None,
+        code: int | None,
+    ) -> None:
         """Where a page would be needed, ``prompt=none`` says so at the app."""
         change(client)
         params = client.authorize(prompt="none").params
@@ -271,7 +284,7 @@ class TestPromptNone:
         if code:
             assert params["error_description"].startswith(f"AADSTS{code}:")
 
-    def test_sign_in_frequency(self, client):
+    def test_sign_in_frequency(self, client: MsalClient) -> None:
         """A sign-in that is too old is 70044, if the hint names it."""
         sign_in(client, "ada")
         client.entra.expire_frequency("ada")
@@ -281,7 +294,7 @@ class TestPromptNone:
         assert params["error_description"].startswith("AADSTS70044:")
 
 
-def sign_in(client: t.Any, *names: str) -> None:
+def sign_in(client: MsalClient, *names: str) -> None:
     for name in names:
         client.person.name = name
         client.person.visit(
@@ -289,12 +302,12 @@ def sign_in(client: t.Any, *names: str) -> None:
         ) if name == "mallory" else client.authorize(prompt="select_account")
 
 
-def mfa_later(client: t.Any) -> None:
+def mfa_later(client: MsalClient) -> None:
     sign_in(client, "ada")
     client.entra.require_mfa()
 
 
-def unconsented(client: t.Any) -> None:
+def unconsented(client: MsalClient) -> None:
     sign_in(client, "ada")
     client.entra.withdraw_consent("ada")
 
@@ -309,13 +322,15 @@ class TestRefusedRequests:
             ({"redirect_uri": None}, 50011),
         ],
     )
-    def test_untrusted_requests_end_on_a_page(self, client, params, code):
+    def test_untrusted_requests_end_on_a_page(
+        self, client: MsalClient, params: dict[str, t.Any], code: int
+    ) -> None:
         """An unknown client or redirect URI gets a page and no redirect."""
         page = client.person.get(client.authorize_url(**params))
         assert page.status_code == 400
         assert f"AADSTS{code}" in page.text
 
-    def test_registered_redirect_uris(self, client):
+    def test_registered_redirect_uris(self, client: MsalClient) -> None:
         """With a list, only what is on it is taken."""
         client.entra.redirect_uris = {"http://localhost/elsewhere"}
         assert client.person.get(client.authorize_url()).status_code == 400
@@ -332,23 +347,25 @@ class TestRefusedRequests:
             ({"claims": "[]"}, "invalid_request"),
         ],
     )
-    def test_wrong_requests_go_back_as_errors(self, client, params, error):
+    def test_wrong_requests_go_back_as_errors(
+        self, client: MsalClient, params: dict[str, str], error: str
+    ) -> None:
         """What the app got wrong is told at its redirect URI."""
         assert client.authorize(**params).params["error"] == error
 
-    def test_unknown_scope(self, client):
+    def test_unknown_scope(self, client: MsalClient) -> None:
         """A scope that the resource does not have is refused."""
         params = client.authorize(scope=client.entra.scope("Nothing.Write")).params
         assert params["error_description"].startswith("AADSTS650053:")
 
     @pytest.mark.parametrize("code", ["1", "x", ""])
-    def test_explanations(self, client, code):
+    def test_explanations(self, client: MsalClient, code: str) -> None:
         """A code that the emulator does not know has no explanation."""
         page = client.http.get(f"{client.entra.pages_url}/error?code={code}")
         assert "There is no such code." in page.text
 
     @pytest.mark.parametrize("page", ["authorize", "logout"])
-    def test_unknown_tenant(self, client, page):
+    def test_unknown_tenant(self, client: MsalClient, page: str) -> None:
         """Another tenant's pages say that there is no such tenant."""
         url = client.authorize_url().replace(client.entra.tenant_id, "nowhere")
         answer = client.person.get(url.replace("/authorize?", f"/{page}?"))
@@ -356,7 +373,7 @@ class TestRefusedRequests:
 
 
 class TestSignOut:
-    def test_ends_single_sign_on_and_returns(self, client):
+    def test_ends_single_sign_on_and_returns(self, client: MsalClient) -> None:
         """After sign-out the picker asks again; a local page may be next."""
         client.sign_in("Profile.Read")
         base = f"{client.entra.pages_url}/{client.entra.tenant_id}/oauth2/v2.0/logout"
@@ -370,7 +387,9 @@ class TestSignOut:
     @pytest.mark.parametrize(
         "target", ["https://evil.example/", "javascript:alert(1)", ""]
     )
-    def test_never_leads_off_this_machine(self, client, target):
+    def test_never_leads_off_this_machine(
+        self, client: MsalClient, target: str
+    ) -> None:
         """Any other address is ignored: the page says that one is signed out."""
         base = f"{client.entra.pages_url}/common/oauth2/v2.0/logout"
         query = urllib.parse.urlencode({"post_logout_redirect_uri": target})
@@ -378,7 +397,7 @@ class TestSignOut:
         assert (page.status_code, "signed out" in page.text) == (200, True)
         assert "evil" not in page.text
 
-    def test_hint_ends_one_users_sign_in(self, client):
+    def test_hint_ends_one_users_sign_in(self, client: MsalClient) -> None:
         """With a hint the browser's other sign-in stays."""
         client.sign_in("Profile.Read")
         client.person.name = "grace"
@@ -389,7 +408,7 @@ class TestSignOut:
         assert client.authorize().params["code"]
         assert client.person.pages == []
 
-    def test_front_channel_tells_the_app_the_sid(self, client):
+    def test_front_channel_tells_the_app_the_sid(self, client: MsalClient) -> None:
         """The page loads the app's front-channel address with ``sid`` alone."""
         sid = client.sign_in("Profile.Read")["id_token_claims"]["sid"]
         client.entra.frontchannel_logout_uri = f"{client.entra.pages_url}/panel"
@@ -398,7 +417,9 @@ class TestSignOut:
 
 
 class TestClaims:
-    def test_context_is_proved_once(self, client, context_claims):
+    def test_context_is_proved_once(
+        self, client: MsalClient, context_claims: str
+    ) -> None:
         """A context that was asked for is proved on a page and in both tokens."""
         client.sign_in("Payroll.Read")
         result = client.sign_in("Payroll.Read", claims_challenge=context_claims)
@@ -409,14 +430,14 @@ class TestClaims:
         client.sign_in("Payroll.Read", claims_challenge=context_claims)
         assert client.person.pages == ["form_post"]
 
-    def test_id_token_claims_ask_for_a_context(self, client):
+    def test_id_token_claims_ask_for_a_context(self, client: MsalClient) -> None:
         """The ID token's ``acrs`` is a demand like the access token's."""
         claims = {"id_token": {"acrs": {"essential": True, "value": "c2"}}}
         answer = client.authorize(claims=json.dumps(claims))
         assert answer.params["code"]
         assert "context" in client.person.pages
 
-    def test_acr_values(self, client):
+    def test_acr_values(self, client: MsalClient) -> None:
         """The preferred ``acr`` that the ID token is asked for is proved, and named."""
         claims = {"id_token": {"acr": {"essential": True, "values": ["c4", "c5"]}}}
         result = client.sign_in("Profile.Read", claims_challenge=json.dumps(claims))
@@ -424,13 +445,13 @@ class TestClaims:
         assert result["id_token_claims"]["acr"] == "c4"
         assert "acr" not in client.sign_in("Profile.Read")["id_token_claims"]
 
-    def test_policy_claims_ask_for_mfa(self, client):
+    def test_policy_claims_ask_for_mfa(self, client: MsalClient) -> None:
         """A policy named by ``polids`` is met by MFA, whatever the scope."""
         claims = {"access_token": {"polids": {"essential": True, "Values": ["p"]}}}
         client.authorize(claims=json.dumps(claims))
         assert "mfa" in client.person.pages
 
-    def test_client_info_names_user_and_tenant(self, client):
+    def test_client_info_names_user_and_tenant(self, client: MsalClient) -> None:
         """MSAL's home account id is made of user and tenant."""
         info = client.sign_in("Profile.Read")["client_info"]
         data = json.loads(base64.urlsafe_b64decode(f"{info}=="))

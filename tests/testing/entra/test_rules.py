@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import email.utils
 import logging
 import os
@@ -13,9 +12,11 @@ import urllib.parse
 import pytest
 import requests
 
+from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import plugin
 from flask_msal_errors.testing.browser.cookies import CookieJar
 from flask_msal_errors.testing.browser.fetch import is_local
+from support.msal_client import MsalClient
 
 REDIRECT_URI = "http://localhost:5000/auth/callback"
 C1 = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
@@ -32,33 +33,35 @@ class TestReach:
             ("Profile.Read", "grace", False),
         ],
     )
-    def test_mfa(self, client, scope, user, refused):
+    def test_mfa(
+        self, client: MsalClient, scope: str | None, user: str | None, refused: bool
+    ) -> None:
         """A policy reaches its scope and its user, and nothing else."""
         client.sign_in("Profile.Read")
         client.entra.require_mfa(scope, user and client.entra.users[user])
         assert ("error" in client.silent("Profile.Read")) is refused
 
-    def test_step_up_counts_as_mfa(self, client):
+    def test_step_up_counts_as_mfa(self, client: MsalClient) -> None:
         """Who proved an authentication context has done MFA."""
         client.sign_in("Profile.Read", claims_challenge=C1)
         client.entra.require_mfa()
         assert "access_token" in client.silent("Profile.Read")
 
-    def test_one_user_revoked(self, client):
+    def test_one_user_revoked(self, client: MsalClient) -> None:
         """Revoking one user leaves another one's tokens alone."""
         result = client.sign_in("Profile.Read")
         client.entra.revoke("grace")
         assert client.call("/me", result).ok
         assert "access_token" in client.silent("Profile.Read")
 
-    def test_old_token_stays_refused(self, client):
+    def test_old_token_stays_refused(self, client: MsalClient) -> None:
         """A new sign-in after a revocation does not revive the old token."""
         old = client.sign_in("Profile.Read")
         client.entra.revoke("ada")
         assert client.call("/me", client.sign_in("Profile.Read")).ok
         assert client.call("/me", old).status_code == 401
 
-    def test_refused_refresh_spends_no_token(self, client):
+    def test_refused_refresh_spends_no_token(self, client: MsalClient) -> None:
         """Where each works once, a refresh token that was refused is still good."""
         client.entra.one_time_refresh_tokens = True
         form = {
@@ -72,19 +75,19 @@ class TestReach:
         assert client.token(**form).ok
         assert client.token(**form).json()["error_codes"] == [70008]
 
-    def test_addresses_do_not_run_out(self, entra):
+    def test_addresses_do_not_run_out(self, entra: Emulator) -> None:
         """However often a user moves, the address is one."""
         for _ in range(300):
             entra.change_ip("ada")
             last = int(entra.users["ada"].address.rpartition(".")[2])
             assert 1 <= last <= 254
 
-    def test_unknown_user(self, entra):
+    def test_unknown_user(self, entra: Emulator) -> None:
         """A user that does not exist is a ``LookupError`` that names who does."""
         with pytest.raises(LookupError, match="no user 'nobody', but ada, grace"):
             entra.revoke("nobody")
 
-    def test_header_form_can_be_read(self, entra):
+    def test_header_form_can_be_read(self, entra: Emulator) -> None:
         """The form in use can be read, and ``reset`` puts the default back."""
         entra.header_form = "arm"
         assert entra.header_form == "arm"
@@ -94,7 +97,7 @@ class TestReach:
 
 class TestOddRequests:
     @pytest.mark.parametrize("target", ["http://[", "http://[::1", "//localhost", "x"])
-    def test_malformed_addresses(self, client, target):
+    def test_malformed_addresses(self, client: MsalClient, target: str) -> None:
         """A malformed redirect URI is 50011; after sign-out it leads nowhere."""
         page = client.person.get(client.authorize_url(redirect_uri=target))
         assert (page.status_code, "AADSTS50011" in page.text) == (400, True)
@@ -104,14 +107,14 @@ class TestOddRequests:
         assert not is_local(target)
 
     @pytest.mark.parametrize("age", ["²", "-1", "soon", ""])
-    def test_max_age_nonsense(self, client, age):
+    def test_max_age_nonsense(self, client: MsalClient, age: str) -> None:
         """A ``max_age`` that is no number asks for nothing."""
         client.sign_in("Profile.Read")
         client.person.pages.clear()
         assert client.authorize(max_age=age).params["code"]
         assert client.person.pages == []
 
-    def test_deep_claims(self, client):
+    def test_deep_claims(self, client: MsalClient) -> None:
         """Claims nested too deep to read are refused as any nonsense."""
         depth = 5000
         answer = client.token(
@@ -127,12 +130,12 @@ class TestOddRequests:
         )
         assert nonsense.json()["error_codes"] == [90023]
 
-    def test_numbers_on_the_explaining_page(self, client):
+    def test_numbers_on_the_explaining_page(self, client: MsalClient) -> None:
         """Digits of another script are no code."""
         page = client.http.get(f"{client.entra.pages_url}/error?code=²")
         assert "There is no such code." in page.text
 
-    def test_revoked_while_on_a_page(self, client):
+    def test_revoked_while_on_a_page(self, client: MsalClient) -> None:
         """What a person proves for a sign-in that is gone leads back to the picker."""
         client.entra.require_mfa()
         page = client.person.visit(client.authorize_url(), stop_at="mfa")
@@ -140,26 +143,26 @@ class TestOddRequests:
         again = client.person.submit(page, "mfa", stop_at="pick")
         assert "Pick an account" in again.text
 
-    def test_unknown_button(self, client):
+    def test_unknown_button(self, client: MsalClient) -> None:
         """A button that the page does not have changes nothing."""
         page = client.person.visit(client.authorize_url(), stop_at="consent")
         again = client.person.submit(page, "accept", stop_at="consent", action="x")
         assert "Permissions requested" in again.text
 
-    def test_pages_that_are_not_there(self, client):
+    def test_pages_that_are_not_there(self, client: MsalClient) -> None:
         """A page that the emulator does not have is 404, and the person stops."""
         page = client.person.visit(f"{client.entra.pages_url}/no/such/page")
         assert page.status_code == 404
         assert client.person.pages == []
 
-    def test_state_is_optional(self, client):
+    def test_state_is_optional(self, client: MsalClient) -> None:
         """Without ``state`` nothing is echoed, on either way back."""
         assert "state" not in client.authorize(state=None).params
         client.person.cancel = True
         params = client.authorize(state=None, prompt="login").params
         assert params == {"error": "access_denied", "error_subcode": "cancel"}
 
-    def test_prompt_none_with_a_hint(self, client):
+    def test_prompt_none_with_a_hint(self, client: MsalClient) -> None:
         """With two sign-ins, a hint says which; a stranger's hint is 50058."""
         for name in ("ada", "grace"):
             client.person.name = name
@@ -171,7 +174,7 @@ class TestOddRequests:
 
 
 class TestSignOut:
-    def test_frames_then_back(self, client):
+    def test_frames_then_back(self, client: MsalClient) -> None:
         """Front-channel sign-out comes first, then the way back to the app."""
         sid = client.sign_in("Profile.Read")["id_token_claims"]["sid"]
         entra = client.entra
@@ -184,7 +187,7 @@ class TestSignOut:
             f"{entra.panel_url}?a=b",
         ]
 
-    def test_without_a_sign_in(self, client):
+    def test_without_a_sign_in(self, client: MsalClient) -> None:
         """Who is signed out already gets no frames, and the same page."""
         entra = client.entra
         entra.frontchannel_logout_uri = entra.panel_url
@@ -194,21 +197,21 @@ class TestSignOut:
 
 
 class TestFaults:
-    def test_dates(self, client):
+    def test_dates(self, client: MsalClient) -> None:
         """The date form of Retry-After is the moment at which the outage ends."""
         client.entra.throttle(30, retry_after="date")
         date = client.token().headers["Retry-After"]
         left = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
         assert 28 < left <= 31
 
-    def test_plain_by_default(self, client):
+    def test_plain_by_default(self, client: MsalClient) -> None:
         """Unavailable is JSON without Retry-After unless it is asked for."""
         client.entra.unavailable()
         reply = client.token()
         assert reply.json()["error_codes"] == [90033]
         assert "Retry-After" not in reply.headers
 
-    def test_scripts_under_load(self, client):
+    def test_scripts_under_load(self, client: MsalClient) -> None:
         """Each scripted answer is given once, whoever comes first."""
         for number in range(20):
             client.entra.fail_next({"error": "scripted", "number": number})
@@ -225,7 +228,7 @@ class TestFaults:
         assert sorted(n for n in found if isinstance(n, int)) == list(range(20))
         assert found.count(None) == 10
 
-    def test_nan_on_the_panel(self, client):
+    def test_nan_on_the_panel(self, client: MsalClient) -> None:
         """Seconds that are no number are 30, whatever the switch."""
         form = {"do": "slow", "seconds": "nan", "target": "api"}
         page = client.person.visit(client.entra.panel_url, form)
@@ -234,7 +237,9 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("seconds", "shown"), [("1e9", "3600 s"), ("-5", "0 s"), ("inf", "3600 s")]
     )
-    def test_far_off_numbers_on_the_panel(self, client, seconds, shown):
+    def test_far_off_numbers_on_the_panel(
+        self, client: MsalClient, seconds: str, shown: str
+    ) -> None:
         """Seconds stay between none and an hour."""
         form = {"do": "token_lifetime", "value": seconds}
         page = client.person.visit(client.entra.panel_url, form)
@@ -246,7 +251,7 @@ class TestJar:
         ("line", "path"),
         [("a=1", "/one/two"), ("a=1; Path=one", "/one/two"), ("a=1; Path=/", "/")],
     )
-    def test_default_path(self, line, path):
+    def test_default_path(self, line: str, path: str) -> None:
         """A cookie without a path is for its page's folder (RFC 6265, 5.1.4)."""
         jar = CookieJar()
         jar.store("http://localhost/one/two/page", [line])
@@ -259,20 +264,22 @@ class TestJar:
         "line",
         ["__Host-a=1; Secure", "__Host-a=1; Secure; Path=/; Domain=localhost"],
     )
-    def test_host_prefix(self, line):
+    def test_host_prefix(self, line: str) -> None:
         """``__Host-`` needs ``Path=/`` in so many letters, and no ``Domain``."""
         jar = CookieJar()
         jar.store("https://localhost/", [line])
         assert jar.names("https://localhost/") == []
 
     @pytest.mark.parametrize("attribute", ["Max-Age=soon", "Expires=never"])
-    def test_nonsense_expiry(self, attribute):
+    def test_nonsense_expiry(self, attribute: str) -> None:
         """An expiry that cannot be read is none."""
         jar = CookieJar()
         jar.store("http://localhost/", [f"a=1; {attribute}"])
         assert jar.get("http://localhost/", "a") == "1"
 
-    def test_expired_cookies_are_not_sent(self, monkeypatch):
+    def test_expired_cookies_are_not_sent(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A cookie whose time is over stays home."""
         jar = CookieJar()
         jar.store("http://localhost/", ["a=1; Max-Age=60"])
@@ -282,7 +289,9 @@ class TestJar:
 
 
 class TestPlugin:
-    def test_proxies_and_bundles(self, monkeypatch, request):
+    def test_proxies_and_bundles(
+        self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    ) -> None:
         """The fixture keeps proxies and other CA bundles away from localhost."""
         monkeypatch.setenv("no_proxy", "example.com")
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
@@ -293,13 +302,15 @@ class TestPlugin:
         assert os.environ["no_proxy"] == "example.com,localhost"
         assert "REQUESTS_CA_BUNDLE" not in os.environ
 
-    def test_fixtures(self):
+    def test_fixtures(self) -> None:
         """The plugin offers the emulator for a test, and the one for the run."""
-        assert isinstance(plugin.entra, cabc.Callable)
-        assert isinstance(plugin.entra_server, cabc.Callable)
+        assert callable(plugin.entra)
+        assert callable(plugin.entra_server)
 
 
-def test_no_secret_in_any_log(client, caplog):
+def test_no_secret_in_any_log(
+    client: MsalClient, caplog: pytest.LogCaptureFixture
+) -> None:
     """No logger of the emulator's shows a code, a token, a secret or a verifier."""
     with caplog.at_level(logging.DEBUG):
         flow = client.begin("Mail.Read")

@@ -5,21 +5,25 @@ from __future__ import annotations
 import datetime
 import hashlib
 import time
+import typing as t
 import uuid
 
 import jwt
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from support.msal_client import MsalClient
+
 REDIRECT_URI = "http://localhost:5000/auth/callback"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def redeem(client, issued, **form):
+def redeem(client: MsalClient, issued: str, **form: t.Any) -> requests.Response:
     given = {
         "grant_type": "authorization_code",
         "code": issued,
@@ -29,13 +33,13 @@ def redeem(client, issued, **form):
 
 
 class TestCodes:
-    def test_a_code_works_once(self, client):
+    def test_a_code_works_once(self, client: MsalClient) -> None:
         """The second redemption is 54005."""
         code = client.authorize().params["code"]
         assert redeem(client, code).ok
         assert redeem(client, code).json()["error_codes"] == [54005]
 
-    def test_a_code_lives_ten_minutes(self, client):
+    def test_a_code_lives_ten_minutes(self, client: MsalClient) -> None:
         """After that it is 70008."""
         code = client.authorize().params["code"]
         client.entra.tenant.codes[code].at -= 601
@@ -53,7 +57,9 @@ class TestCodes:
             ({"client_id": str(uuid.uuid4())}, 400, 700016),
         ],
     )
-    def test_refusals(self, client, form, status, code):
+    def test_refusals(
+        self, client: MsalClient, form: dict[str, t.Any], status: int, code: int
+    ) -> None:
         """What does not fit the authorize request is refused with its code."""
         answer = redeem(client, client.authorize().params["code"], **form)
         assert (answer.status_code, answer.json()["error_codes"]) == (status, [code])
@@ -61,7 +67,7 @@ class TestCodes:
     @pytest.mark.parametrize(
         ("verifier", "good"), [("v" * 43, True), ("w" * 43, False), ("", False)]
     )
-    def test_pkce(self, client, verifier, good):
+    def test_pkce(self, client: MsalClient, verifier: str, good: bool) -> None:
         """Only the verifier of the challenge redeems the code."""
         challenge = jwt.utils.base64url_encode(hashlib.sha256(b"v" * 43).digest())
         code = client.authorize(
@@ -72,32 +78,32 @@ class TestCodes:
         if not good:
             assert answer.json()["error_codes"] == [501481]
 
-    def test_optional_members(self, client):
+    def test_optional_members(self, client: MsalClient) -> None:
         """No refresh token without offline_access, no ID token without openid."""
         code = client.authorize(scope=client.entra.scope("Mail.Read")).params["code"]
         body = redeem(client, code).json()
         assert not {"refresh_token", "id_token", "client_info"} & set(body)
         assert body["token_type"] == "Bearer"
 
-    def test_one_resource_a_token(self, client):
+    def test_one_resource_a_token(self, client: MsalClient) -> None:
         """Scopes of a second resource are left out of the token."""
         scope = f"openid {client.entra.scope('Mail.Read')} User.Read"
         body = redeem(client, client.authorize(scope=scope).params["code"]).json()
         assert body["scope"] == client.entra.scope("Mail.Read")
 
-    def test_two_resources_named(self, client):
+    def test_two_resources_named(self, client: MsalClient) -> None:
         """A token request that names scopes of two resources is 28000."""
         scope = f"openid {client.entra.scope('Mail.Read')} User.Read"
         answer = redeem(client, client.authorize().params["code"], scope=scope)
         assert answer.json()["error_codes"] == [28000]
 
-    def test_oidc_scopes_alone(self, client):
+    def test_oidc_scopes_alone(self, client: MsalClient) -> None:
         """With OIDC scopes alone the token is for Graph."""
         code = client.authorize(scope="openid profile").params["code"]
         body = redeem(client, code).json()
         assert body["scope"] == "openid profile"
 
-    def test_default_scope(self, client):
+    def test_default_scope(self, client: MsalClient) -> None:
         """``.default`` stands for all that was consented to."""
         scope = f"{client.entra.api_resource}/.default"
         body = redeem(client, client.authorize(scope=scope).params["code"]).json()
@@ -105,7 +111,7 @@ class TestCodes:
         assert body["scope"].split()[-1] == scope
         assert client.call("/busy", body).ok
 
-    def test_unknown_tenant(self, client):
+    def test_unknown_tenant(self, client: MsalClient) -> None:
         """Another tenant's token endpoint is 400 invalid_tenant."""
         base = client.entra.authority.rpartition("/")[0]
         answer = client.http.post(f"{base}/nowhere/oauth2/v2.0/token")
@@ -113,12 +119,12 @@ class TestCodes:
 
 
 class TestRefresh:
-    def test_unknown_token(self, client):
+    def test_unknown_token(self, client: MsalClient) -> None:
         """A refresh token that nobody issued is malformed."""
         answer = client.token(grant_type="refresh_token", refresh_token="x")
         assert answer.json()["error_codes"] == [9002313]
 
-    def test_for_another_scope(self, client):
+    def test_for_another_scope(self, client: MsalClient) -> None:
         """One refresh token serves other scopes once there is consent."""
         client.sign_in("Mail.Read")
         assert client.silent("Busy.Read")["error_codes"] == [65001]
@@ -127,7 +133,7 @@ class TestRefresh:
 
 
 class TestEnvelope:
-    def test_error_body_and_headers(self, client):
+    def test_error_body_and_headers(self, client: MsalClient) -> None:
         """Every error has Entra's members, headers and cookies."""
         correlation = str(uuid.uuid4())
         answer = client.http.post(
@@ -145,7 +151,7 @@ class TestEnvelope:
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
         assert "fpc=" in answer.headers["Set-Cookie"]
 
-    def test_success_headers(self, client):
+    def test_success_headers(self, client: MsalClient) -> None:
         """Success has the same headers, and the cookies too."""
         answer = redeem(client, client.authorize().params["code"])
         assert answer.headers["x-ms-clitelem"] == "1,0,0,,"
@@ -177,7 +183,7 @@ def certificate() -> tuple[str, str]:
 
 
 class TestClientProof:
-    def test_basic_header(self, client):
+    def test_basic_header(self, client: MsalClient) -> None:
         """The secret may come in the Authorization header."""
         answer = client.http.post(
             f"{client.entra.authority}/oauth2/v2.0/token",
@@ -186,7 +192,7 @@ class TestClientProof:
         )
         assert answer.json()["error_codes"] == [9002313]
 
-    def test_missing(self, client):
+    def test_missing(self, client: MsalClient) -> None:
         """No proof at all is 401 7000218."""
         url = f"{client.entra.authority}/oauth2/v2.0/token"
         answer = client.http.post(url, data={"client_id": client.entra.client_id})
@@ -194,7 +200,9 @@ class TestClientProof:
         assert answer.json()["error_codes"] == [7000218]
 
     @pytest.mark.parametrize("sha1", [True, False])
-    def test_certificate(self, client, certificate, sha1):
+    def test_certificate(
+        self, client: MsalClient, certificate: tuple[str, str], sha1: bool
+    ) -> None:
         """MSAL signs in with a registered certificate, known by either thumbprint."""
         private, public = certificate
         thumbprint = client.entra.register_certificate(public)
@@ -204,7 +212,9 @@ class TestClientProof:
         client.msal = client.new_msal(client_credential=credential)
         assert "access_token" in client.sign_in("Profile.Read")
 
-    def test_unregistered_certificate(self, client, certificate):
+    def test_unregistered_certificate(
+        self, client: MsalClient, certificate: tuple[str, str]
+    ) -> None:
         """A certificate that the app does not have is 700027."""
         private, public = certificate
         credential = {"private_key": private, "public_certificate": public}
@@ -220,7 +230,12 @@ class TestClientProof:
             {"exp": 1},
         ],
     )
-    def test_wrong_assertions(self, client, certificate, changes):
+    def test_wrong_assertions(
+        self,
+        client: MsalClient,
+        certificate: tuple[str, str],
+        changes: dict[str, t.Any],
+    ) -> None:
         """An assertion for others, by others or too late is 50013."""
         private, public = certificate
         thumbprint = client.entra.register_certificate(public.encode())
@@ -240,7 +255,7 @@ class TestClientProof:
     @pytest.mark.parametrize(
         ("kind", "code"), [(JWT_BEARER, 50013), ("something", 90023)]
     )
-    def test_garbage(self, client, kind, code):
+    def test_garbage(self, client: MsalClient, kind: str, code: int) -> None:
         """What is no JWT, or of no known type, is refused."""
         form = {"client_assertion": "garbage", "client_assertion_type": kind}
         assert client.token(**form).json()["error_codes"] == [code]

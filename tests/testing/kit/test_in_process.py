@@ -47,7 +47,7 @@ class TestInProcess:
 
         client = app.test_client()
         entra.sign_in(client, scopes=scopes)
-        assert len(client.get("/mail").json["value"]) == 3
+        assert len(client.get("/mail").get_json()["value"]) == 3
         entra.change_ip("ada")
         assert client.get("/mail").status_code == 200
         entra.revoke("ada")

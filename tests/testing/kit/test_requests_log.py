@@ -10,10 +10,11 @@ import pytest
 from flask_msal_errors.testing import Asked
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.kit.requests_log import contains
+from support.msal_client import MsalClient
 
 
 @pytest.fixture
-def signed_in(client: t.Any) -> t.Any:
+def signed_in(client: MsalClient) -> MsalClient:
     """An app that signed Ada in, for her mail and context c1."""
     claims = '{"id_token": {"acrs": {"essential": true, "value": "c1"}}}'
     client.sign_in(
@@ -27,7 +28,7 @@ def signed_in(client: t.Any) -> t.Any:
 
 
 class TestAsked:
-    def test_authorize(self, entra: Emulator, signed_in: t.Any) -> None:
+    def test_authorize(self, entra: Emulator, signed_in: MsalClient) -> None:
         """Everything that an authorize request says is there, parsed."""
         asked = next(a for a in entra.asked if a.endpoint == "authorize")
         assert asked.path == f"/{entra.tenant_id}/oauth2/v2.0/authorize"
@@ -40,7 +41,7 @@ class TestAsked:
         assert asked.login_hint == "ada@contoso.example"
         assert (asked.response_mode, asked.grant_type) == ("form_post", None)
 
-    def test_token_and_api(self, entra: Emulator, signed_in: t.Any) -> None:
+    def test_token_and_api(self, entra: Emulator, signed_in: MsalClient) -> None:
         """Token requests name their grant and correlation id, API calls their path."""
         signed_in.call("/mail", signed_in.silent("Mail.Read"))
         code, refresh, api = [a for a in entra.asked if a.endpoint != "authorize"]
@@ -49,7 +50,7 @@ class TestAsked:
         assert refresh.correlation_id and refresh.correlation_id != code.correlation_id
         assert (api.endpoint, api.path, api.status) == ("api", "/api/mail", 200)
 
-    def test_secrets(self, entra: Emulator, signed_in: t.Any) -> None:
+    def test_secrets(self, entra: Emulator, signed_in: MsalClient) -> None:
         """No secret, code, token, verifier or state is in it."""
         signed_in.silent("Mail.Read")
         names = ("client_secret", "code", "refresh_token", "code_verifier", "state")
@@ -59,14 +60,14 @@ class TestAsked:
         assert len(secrets) >= 5
         assert not [secret for secret in secrets if secret in text]
 
-    def test_claims_that_are_no_json(self, entra: Emulator, client: t.Any) -> None:
+    def test_claims_that_are_no_json(self, entra: Emulator, client: MsalClient) -> None:
         """They are shown as they came; levels come from ``acr_values`` too."""
         client.person.get(client.authorize_url(claims="{", acr_values="c2 c1"))
         (asked,) = entra.asked
         assert (asked.claims, asked.acrs) == ("{", ("c1", "c2"))
         assert asked.max_age is None
 
-    def test_clear(self, entra: Emulator, signed_in: t.Any) -> None:
+    def test_clear(self, entra: Emulator, signed_in: MsalClient) -> None:
         """What was asked is forgotten, but the tenant stays as it is."""
         entra.expire_password("ada")
         entra.clear_asked()
@@ -91,7 +92,7 @@ class TestAssertAsked:
             {"endpoint": "api", "times": 0},
         ],
     )
-    def test_holds(self, entra: Emulator, signed_in: t.Any, wanted: t.Any) -> None:
+    def test_holds(self, entra: Emulator, signed_in: MsalClient, wanted: t.Any) -> None:
         """A part of what was sent is enough."""
         found = entra.assert_asked(**wanted)
         assert (found is None) is (wanted.get("times") == 0)
@@ -116,7 +117,7 @@ class TestAssertAsked:
             {"endpoint": "logout"},
         ],
     )
-    def test_fails(self, entra: Emulator, signed_in: t.Any, wanted: t.Any) -> None:
+    def test_fails(self, entra: Emulator, signed_in: MsalClient, wanted: t.Any) -> None:
         """One thing that differs fails, and the message shows what came instead."""
         with pytest.raises(AssertionError) as failed:
             entra.assert_asked(**wanted)
@@ -124,7 +125,7 @@ class TestAssertAsked:
         assert "authorize: GET" in text and "login_hint='ada@contoso.example'" in text
         assert "grant_type='authorization_code'" in text
 
-    def test_latest(self, entra: Emulator, client: t.Any) -> None:
+    def test_latest(self, entra: Emulator, client: MsalClient) -> None:
         """Of several requests that fit, the latest is returned."""
         client.person.get(client.authorize_url(prompt="login", domain_hint="a"))
         client.person.get(client.authorize_url(prompt="login", domain_hint="b"))

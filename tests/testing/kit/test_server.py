@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import contextlib
 import gc
 import logging
 import socket
 import threading
 import time
+import typing as t
 
 import flask
 import pytest
 import requests
 
+from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.kit import server
 from support import fixtures
 
@@ -40,7 +43,7 @@ class Body:
     def __init__(self) -> None:
         self.closed = 0
 
-    def __iter__(self):
+    def __iter__(self) -> cabc.Iterator[bytes]:
         return iter([b"one", b"two"])
 
     def close(self) -> None:
@@ -48,10 +51,12 @@ class Body:
 
 
 class TestApplications:
-    def test_plain_wsgi(self, entra):
+    def test_plain_wsgi(self, entra: Emulator) -> None:
         """A bare WSGI application may return a list and use ``write``."""
 
-        def app(environ, start_response):
+        def app(
+            environ: dict[str, t.Any], start_response: t.Any
+        ) -> cabc.Iterable[bytes]:
             write = start_response("200 OK", [("Content-Type", "text/plain")])
             write(b"written ")
             return [environ["PATH_INFO"].encode()]
@@ -59,12 +64,14 @@ class TestApplications:
         with entra.serve(app) as url:
             assert requests.get(f"{url}/here", timeout=10).text == "written /here"
 
-    def test_bodies_are_closed(self, entra):
+    def test_bodies_are_closed(self, entra: Emulator) -> None:
         """A body is closed after it was sent, and after a HEAD too."""
         bodies = [Body(), Body()]
         left = iter(bodies)
 
-        def app(environ, start_response):
+        def app(
+            environ: dict[str, t.Any], start_response: t.Any
+        ) -> cabc.Iterable[bytes]:
             start_response("200 OK", [])
             return next(left)
 
@@ -73,7 +80,7 @@ class TestApplications:
             assert requests.head(url, timeout=10).text == ""
         assert [body.closed for body in bodies] == [1, 1]
 
-    def test_without_a_length(self, entra):
+    def test_without_a_length(self, entra: Emulator) -> None:
         """A body without a length ends with the connection, on the wire."""
         app = flask.Flask("served")
         app.add_url_rule("/", view_func=lambda: iter(["a", "b"]))
@@ -84,7 +91,7 @@ class TestApplications:
         assert body == b"ab"
 
     @pytest.mark.parametrize("status", [204, 304])
-    def test_without_a_body(self, entra, status):
+    def test_without_a_body(self, entra: Emulator, status: int) -> None:
         """Statuses that have no body leave the connection open."""
         app = flask.Flask("served")
         app.add_url_rule("/", view_func=lambda: ("", status))
@@ -93,11 +100,13 @@ class TestApplications:
         assert reply.status_code == status
         assert "Connection" not in reply.headers
 
-    def test_failures(self, entra):
+    def test_failures(self, entra: Emulator) -> None:
         """After an application's exception the connection serves the next request."""
         answers = iter([KeyError("x"), None])
 
-        def app(environ, start_response):
+        def app(
+            environ: dict[str, t.Any], start_response: t.Any
+        ) -> cabc.Iterable[bytes]:
             error = next(answers)
             if error:
                 raise error
@@ -109,10 +118,14 @@ class TestApplications:
         found = [(reply.status_code, reply.text) for reply in replies]
         assert found == [(500, "Internal Server Error"), (200, "ok")]
 
-    def test_a_body_that_breaks(self, entra, caplog):
+    def test_a_body_that_breaks(
+        self, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """A body that fails half-way cuts the connection; the log says why."""
 
-        def app(environ, start_response):
+        def app(
+            environ: dict[str, t.Any], start_response: t.Any
+        ) -> cabc.Iterable[bytes]:
             start_response("200 OK", [("Content-Length", "9")])
             yield b"half"
             raise LookupError("gone")
@@ -128,7 +141,7 @@ class TestApplications:
 
 
 class TestClients:
-    def test_request_bodies(self, entra):
+    def test_request_bodies(self, entra: Emulator) -> None:
         """A body that the application does not read does not spoil the next request."""
         app = flask.Flask("served")
         app.add_url_rule("/", view_func=lambda: "seen", methods=["POST"])
@@ -137,7 +150,7 @@ class TestClients:
             found = [http.post(url, data, timeout=10).text for _ in range(2)]
         assert found == ["seen", "seen"]
 
-    def test_nonsense(self, entra, caplog):
+    def test_nonsense(self, entra: Emulator, caplog: pytest.LogCaptureFixture) -> None:
         """A request that is none is 400, and its text is not logged."""
         with caplog.at_level(logging.DEBUG, "flask_msal_errors.testing"):
             with entra.serve(flask.Flask("served")) as url:
@@ -145,7 +158,7 @@ class TestClients:
         assert b"Error code: 400" in reply
         assert "a-secret" not in caplog.text
 
-    def test_plain_text_meets_tls(self, entra):
+    def test_plain_text_meets_tls(self, entra: Emulator) -> None:
         """Plain HTTP on the https port gets no answer, and blocks nobody."""
         with entra.serve(flask.Flask("served"), https=True) as url:
             with contextlib.suppress(ConnectionError):
@@ -155,24 +168,26 @@ class TestClients:
 
 
 class TestLife:
-    def test_stop_before_start(self):
+    def test_stop_before_start(self) -> None:
         """A server that never started lets its port go, and does not hang."""
         made = server.Server(flask.Flask("served"), 0)
         made.stop()
         with socket.create_server(("127.0.0.1", made.port)):
             pass
 
-    def test_serve_cleans_up_after_an_error(self, entra):
+    def test_serve_cleans_up_after_an_error(self, entra: Emulator) -> None:
         """An exception in the ``with`` block stops the server, and is not eaten."""
         with pytest.raises(LookupError), entra.serve(flask.Flask("served")) as url:
             raise LookupError
         with pytest.raises(requests.ConnectionError):
             requests.get(url, timeout=10)
 
-    def test_stop_cuts_a_slow_answer(self, entra):
+    def test_stop_cuts_a_slow_answer(self, entra: Emulator) -> None:
         """An answer that is still on its way does not hold up the end."""
 
-        def app(environ, start_response):
+        def app(
+            environ: dict[str, t.Any], start_response: t.Any
+        ) -> cabc.Iterable[bytes]:
             start_response("200 OK", [("Content-Length", "1")])
             yield b""
             time.sleep(5)
@@ -185,12 +200,16 @@ class TestLife:
         assert time.monotonic() - begun < 4
         reply.close()
 
-    def test_a_client_that_goes_away(self, entra, caplog):
+    def test_a_client_that_goes_away(
+        self, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """A connection that breaks is closed, though the log keeps its error."""
         caplog.set_level(logging.DEBUG)
         gone, ended = threading.Event(), threading.Event()
 
-        def app(environ, start_response):
+        def app(
+            environ: dict[str, t.Any], start_response: t.Any
+        ) -> cabc.Iterable[bytes]:
             start_response("200 OK", [])
             try:
                 yield b"x"
@@ -214,7 +233,7 @@ class TestLife:
             # What is left is the socket that listens.
             fixtures.until(lambda: len(connections(port)) == 1)
 
-    def test_https_needs_a_running_emulator(self):
+    def test_https_needs_a_running_emulator(self) -> None:
         """Without a CA there is no https, and the error says what to do."""
         from flask_msal_errors.testing import Emulator
 

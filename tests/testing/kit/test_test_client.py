@@ -235,16 +235,16 @@ class TestVisit:
         client = make()
         page = entra.visit(client, "/mail?x=1", user="grace")
         assert page.request.full_path == "/mail?x=1"
-        assert len(page.json["value"]) == 3
+        assert len(page.get_json()["value"]) == 3
         assert client.get("/").text == f"hello {entra.users['grace'].object_id}"
 
     def test_form(self, entra: Emulator, make: Made) -> None:
         """A form that was interrupted arrives with its fields and files."""
         client = make()
         entra.sign_in(client)
-        sent = {"files": {"one": ("one.txt", b"content")}}
-        page = entra.visit(client, "/form", {"text": "précis"}, **sent)
-        assert page.json == {"text": "précis", "files": ["content"]}
+        files = {"one": ("one.txt", b"content")}
+        page = entra.visit(client, "/form", {"text": "précis"}, files=files)
+        assert page.get_json() == {"text": "précis", "files": ["content"]}
 
     def test_without_a_second_factor(self, entra: Emulator, make: Made) -> None:
         """The page is not reached; with the phone found again, it is."""
