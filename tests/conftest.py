@@ -15,8 +15,8 @@ import pytest
 
 from support import provision
 from support import servers
-from support.liveapp import live as live
-from support.liveapp import start as start
+from support.live_app import live as live
+from support.live_app import start as start
 from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:

@@ -12,7 +12,7 @@ from flask import copy_current_request_context
 from flask import request
 
 from flask_msal_errors.request_state import of_request
-from support import fixtures
+from support import parallel
 
 
 @dataclasses.dataclass
@@ -75,7 +75,7 @@ def test_threads_of_a_request(app: Flask) -> None:
             of_request(Seen).values.append(number)
 
         notes = [copy_current_request_context(note) for _ in range(8)]
-        fixtures.in_threads(8, lambda number: notes[number](number))
+        parallel.in_threads(8, lambda number: notes[number](number))
         assert sorted(of_request(Seen).values) == list(range(8))
 
 

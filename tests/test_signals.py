@@ -14,8 +14,8 @@ from flask_msal_errors import Throttled
 from flask_msal_errors import signals
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.user import User
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 NAMES = (
     *("signed_in", "reauthenticated", "signed_out"),

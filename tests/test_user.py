@@ -15,7 +15,7 @@ from flask_msal_errors.user import User
 from flask_msal_errors.user import remember
 from flask_msal_errors.user import renew_id
 from flask_msal_errors.user import signed_in
-from support import fixtures
+from support import session_apps
 
 CLAIMS = {"iss": "https://issuer", "sub": "subject"}
 
@@ -47,7 +47,7 @@ class TestSignedIn:
 
     def test_renewed_id(self, tmp_path: Path) -> None:
         """Who signs in gets a new session id: a planted one is worth nothing."""
-        app = fixtures.session_app(tmp_path, "memory")
+        app = session_apps.session_app(tmp_path, "memory")
 
         @app.get("/sign-in")
         def sign_in() -> str:
@@ -57,9 +57,9 @@ class TestSignedIn:
 
         browser = app.test_client()
         browser.get("/set/1")
-        planted = fixtures.session_id(browser)
+        planted = session_apps.session_id(browser)
         browser.get("/sign-in")
-        assert fixtures.session_id(browser) not in ("", planted)
+        assert session_apps.session_id(browser) not in ("", planted)
         assert browser.get("/get").text == "1"
         other = app.test_client()
         other.set_cookie("session", planted)

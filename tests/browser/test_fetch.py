@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from flask import request
 
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:

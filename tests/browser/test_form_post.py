@@ -11,8 +11,8 @@ from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 
 from flask_msal_errors.testing import Emulator
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser

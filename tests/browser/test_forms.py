@@ -10,8 +10,8 @@ from flask import request
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:

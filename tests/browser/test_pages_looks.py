@@ -22,8 +22,8 @@ from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.web import pages
 from flask_msal_errors.web.texts import N_
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:

@@ -8,8 +8,8 @@ import typing as t
 import pytest
 
 from flask_msal_errors import Throttled
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:

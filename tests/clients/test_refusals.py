@@ -45,8 +45,8 @@ from support.callers import Client
 from support.callers import Work
 from support.callers import by_requests
 from support.callers import caller as caller
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 Get = cabc.Callable[[str], Work]
 

@@ -23,7 +23,7 @@ from support.callers import Caller
 from support.callers import by_requests
 from support.callers import caller as caller
 from support.callers import others as others
-from support.liveapp import LiveApp
+from support.live_app import LiveApp
 
 Call = cabc.Callable[[requests.Session], t.Any]
 

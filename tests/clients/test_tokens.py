@@ -31,7 +31,9 @@ from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.user import remember
-from support import fixtures
+from support import parallel
+from support import session_apps
+from support import sign_ins
 
 
 class House:
@@ -40,12 +42,12 @@ class House:
     def __init__(self, entra: Emulator, app: Flask) -> None:
         self.entra = entra
         self.app = app
-        self.client = Client(fixtures.settings(entra))
+        self.client = Client(sign_ins.settings(entra))
         self.records = Records(Store(app), Codec(), timedelta(hours=1))
-        self.access_tokens = fixtures.access_tokens(entra, app, self.records)
+        self.access_tokens = sign_ins.access_tokens(entra, app, self.records)
         self.tokens = Tokens(self.client, self.records, self.access_tokens)
         self.scopes = [entra.scope("Profile.Read")]
-        _, self.claims, caches = fixtures.sign_in(entra, self.client)
+        _, self.claims, caches = sign_ins.sign_in(entra, self.client)
         self.handle = self.records.create(Record())
         with self.access_tokens.locked(self.handle) as record:
             caches.merge_into(record)
@@ -90,20 +92,20 @@ def house(
 ) -> t.Iterator[House]:
     redis = request.param == "redis"
     client = request.getfixturevalue("redis_client") if redis else None
-    made = House(entra, fixtures.session_app(tmp_path, request.param, client))
+    made = House(entra, session_apps.session_app(tmp_path, request.param, client))
     yield made
     made.client._provider.connection().transport.close()
 
 
 @pytest.fixture
 def files(entra: Emulator, tmp_path: Path) -> t.Iterator[House]:
-    made = House(entra, fixtures.session_app(tmp_path, "files"))
+    made = House(entra, session_apps.session_app(tmp_path, "files"))
     yield made
     made.client._provider.connection().transport.close()
 
 
 def expired(user: Caches) -> None:
-    fixtures.aged(user, expires_on=200)
+    sign_ins.aged(user, expires_on=200)
 
 
 class TestAcquire:
@@ -196,8 +198,8 @@ class TestAcquire:
     def test_trap_4_worker_without_discovery(self, files: House, due: bool) -> None:
         """A fresh worker that finds no provider uses what is still alive."""
         times = {"refresh_on": -60} if due else {"expires_on": 200}
-        files.change(lambda user: fixtures.aged(user, **times))
-        fresh = Client(fixtures.settings(files.entra))
+        files.change(lambda user: sign_ins.aged(user, **times))
+        fresh = Client(sign_ins.settings(files.entra))
         files.tokens = Tokens(fresh, files.records, files.access_tokens)
         files.entra.unavailable(30, target="discovery")
         if due:
@@ -217,7 +219,7 @@ class TestDue:
 
     @staticmethod
     def due(user: Caches) -> None:
-        fixtures.aged(user, expires_on=2000, refresh_on=-10)
+        sign_ins.aged(user, expires_on=2000, refresh_on=-10)
 
     @pytest.mark.parametrize(
         "fault",
@@ -288,7 +290,7 @@ class TestSingleFlight:
         house.entra.one_time_refresh_tokens = True
         house.change(expired)
         found: list[str] = []
-        fixtures.in_threads(8, lambda _: found.append(house.acquire()))
+        parallel.in_threads(8, lambda _: found.append(house.acquire()))
         assert house.calls == 1 and len(found) == 8 and len(set(found)) == 1
 
     def test_refused_token(self, house: House) -> None:
@@ -297,7 +299,7 @@ class TestSingleFlight:
         text = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
         claims = Claims.parse(text)
         found: list[str] = []
-        fixtures.in_threads(
+        parallel.in_threads(
             8, lambda _: found.append(house.acquire(claims=claims, refused=old))
         )
         assert house.calls == 1 and set(found) != {old} and len(set(found)) == 1
@@ -338,7 +340,9 @@ class TestSingleFlight:
 
 WORKER = """
 import json, pathlib, sys, redis, datetime
-from support import fixtures
+from support import parallel
+from support import session_apps
+from support import sign_ins
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.session.access_tokens import AccessTokens
 from flask_msal_errors.session.record import Records
@@ -350,7 +354,7 @@ from flask_msal_errors.user import remember
 folder, kind, url, handle, claims, config, scope = sys.argv[1:]
 settings = Settings.from_mapping(json.loads(config))
 connection = redis.Redis.from_url(url) if url else None
-app = fixtures.session_app(pathlib.Path(folder), kind, connection)
+app = session_apps.session_app(pathlib.Path(folder), kind, connection)
 client = Client(settings)
 records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
 access_tokens = AccessTokens(records, Store(app), Codec(), settings.client_id)
@@ -363,7 +367,7 @@ def work(_):
     with app.test_request_context():
         remember(handle, json.loads(claims), 3600)
         found.append(tokens.acquire([scope])["access_token"])
-fixtures.in_threads(2, work)
+parallel.in_threads(2, work)
 print(*set(found), flush=True)
 """
 
@@ -390,8 +394,8 @@ def test_single_flight_across_processes(house: House) -> None:
         house.scopes[0],
     ]
     with (
-        fixtures.python(WORKER, *arguments) as one,
-        fixtures.python(WORKER, *arguments) as b,
+        parallel.python(WORKER, *arguments) as one,
+        parallel.python(WORKER, *arguments) as b,
     ):
         for process in (one, b):
             assert process.stdout and process.stdout.readline() == "ready\n"

@@ -19,16 +19,18 @@ from flask_msal_errors.diagnostics.checks import OK
 from flask_msal_errors.diagnostics.checks import WARNING
 from flask_msal_errors.provider.transport import Reply
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import session_apps
+from support import sign_ins
+from support import sockets
 
 pytestmark = pytest.mark.once
 
 
-@pytest.fixture(params=fixtures.BACKENDS)
+@pytest.fixture(params=session_apps.BACKENDS)
 def backend(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> cabc.Iterator[tuple[str, Flask]]:
-    app = fixtures.app_on_backend(request, tmp_path)
+    app = session_apps.app_on_backend(request, tmp_path)
     with app.app_context():
         yield request.param, app
 
@@ -65,7 +67,7 @@ class TestSessionStore:
     def test_backends(self, backend: tuple[str, Flask], entra: Emulator) -> None:
         """Entries come back, and it is said how far they and the locks reach."""
         kind, app = backend
-        first, second, *more = probes.session_store(app, fixtures.settings(entra))
+        first, second, *more = probes.session_store(app, sign_ins.settings(entra))
         assert (first.level, "not encrypted" in first.text) == (OK, True)
         assert "for 744 hours" in first.text
         entries, locks = REACH[kind]
@@ -79,23 +81,23 @@ class TestSessionStore:
 
     def test_leaves_nothing(self, tmp_path: Path, entra: Emulator) -> None:
         """No entry that was tried stays behind, but a note that it is gone."""
-        app = fixtures.session_app(tmp_path, "other")
-        list(probes.session_store(app, fixtures.settings(entra)))
+        app = session_apps.session_app(tmp_path, "other")
+        list(probes.session_store(app, sign_ins.settings(entra)))
         interface: t.Any = app.session_interface
         assert {key.partition(":")[0] for key in interface.kept} == {"msal-gone"}
 
     def test_encrypted(self, tmp_path: Path, entra: Emulator) -> None:
         """With keys the entry is sealed like a record, and that is said."""
-        made = fixtures.settings(entra, MSAL_ENCRYPTION_KEYS="A" * 43 + "=")
-        app = fixtures.session_app(tmp_path, "files")
+        made = sign_ins.settings(entra, MSAL_ENCRYPTION_KEYS="A" * 43 + "=")
+        app = session_apps.session_app(tmp_path, "files")
         assert " encrypted," in next(probes.session_store(app, made)).text
 
     @pytest.mark.parametrize("kept", [Forgetful(), Mangling()])
     def test_lost(self, tmp_path: Path, entra: Emulator, kept: t.Any) -> None:
         """A store that takes entries, and loses or changes them, is found out."""
-        app = fixtures.session_app(tmp_path, "other")
+        app = session_apps.session_app(tmp_path, "other")
         app.session_interface.kept = kept  # type: ignore[attr-defined]
-        (found,) = probes.session_store(app, fixtures.settings(entra))
+        (found,) = probes.session_store(app, sign_ins.settings(entra))
         assert (found.level, "lost or changed" in found.text) == (FIX, True)
 
     def test_down(self, tmp_path: Path, entra: Emulator) -> None:
@@ -103,8 +105,8 @@ class TestSessionStore:
         from redis import Redis
 
         with Redis(port=free_port()) as nowhere:
-            app = fixtures.session_app(tmp_path, "redis", nowhere)
-            (found,) = probes.session_store(app, fixtures.settings(entra))
+            app = session_apps.session_app(tmp_path, "redis", nowhere)
+            (found,) = probes.session_store(app, sign_ins.settings(entra))
         assert (found.level, "SESSION_TYPE" in found.text) == (FIX, True)
 
 
@@ -129,7 +131,7 @@ class Answering(requests.Session):
 
 def provider(entra: Emulator, **changes: t.Any) -> dict[str, tuple[str, str]]:
     """What is found, by what it is about."""
-    results = probes.of_provider(fixtures.settings(entra, **changes))
+    results = probes.of_provider(sign_ins.settings(entra, **changes))
     return {result.about: (result.level, result.text) for result in results}
 
 
@@ -164,7 +166,7 @@ class TestOfProvider:
     @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
     def test_unverified(self, entra: Emulator) -> None:
         """TLS that is not checked must be fixed, whoever answers."""
-        found = list(probes.of_provider(fixtures.settings(entra, MSAL_VERIFY=False)))
+        found = list(probes.of_provider(sign_ins.settings(entra, MSAL_VERIFY=False)))
         assert (found[0].level, "MSAL_VERIFY" in found[0].text) == (FIX, True)
         assert [result.level for result in found[1:]] == [OK] * 4
 
@@ -223,14 +225,14 @@ class TestClock:
 class TestTls:
     def test_refused(self, entra: Emulator) -> None:
         """Where no certificate can be had, that is said and no more."""
-        made = fixtures.settings(entra)
+        made = sign_ins.settings(entra)
         found = probes.tls(f"https://localhost:{free_port()}/token", made)
         assert (found.level, "ConnectionRefusedError" in found.text) == (WARNING, True)
 
     def test_no_tls(self, entra: Emulator) -> None:
         """A server without TLS has none."""
         found = probes.tls(
-            entra.pages_url.replace("http:", "https:"), fixtures.settings(entra)
+            entra.pages_url.replace("http:", "https:"), sign_ins.settings(entra)
         )
         assert (found.level, "SSLError" in found.text) == (WARNING, True)
 
@@ -243,8 +245,8 @@ class TestTls:
             return connect(address, timeout)
 
         monkeypatch.setattr(socket, "create_connection", connecting)
-        with fixtures.silent_listener() as url:
-            made = fixtures.settings(entra, MSAL_HTTP_TIMEOUT=0.2)
+        with sockets.silent_listener() as url:
+            made = sign_ins.settings(entra, MSAL_HTTP_TIMEOUT=0.2)
             found = probes.tls(url.replace("http:", "https:"), made)
         assert (found.level, "TimeoutError" in found.text) == (WARNING, True)
         assert timeouts == [0.2]
@@ -252,5 +254,5 @@ class TestTls:
     def test_proxy(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         """Past a proxy nobody is connected to directly."""
         monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-        found = probes.tls("https://entra.example/token", fixtures.settings(entra))
+        found = probes.tls("https://entra.example/token", sign_ins.settings(entra))
         assert (found.level, "proxy" in found.text) == (OK, True)

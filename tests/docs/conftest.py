@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 from support.callers import caller as caller
-from support.docexamples import examples as examples
+from support.doc_examples import examples as examples

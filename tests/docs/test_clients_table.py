@@ -30,7 +30,7 @@ from support.callers import CHALLENGE
 from support.callers import CLAIMS
 from support.callers import STALE
 from support.callers import Caller
-from support.docexamples import EXAMPLES
+from support.doc_examples import EXAMPLES
 from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once

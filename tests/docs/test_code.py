@@ -16,8 +16,8 @@ import flask_msal_errors
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import Settings
 from flask_msal_errors import errors
-from support.docexamples import BLOCK
-from support.docexamples import EXAMPLES
+from support.doc_examples import BLOCK
+from support.doc_examples import EXAMPLES
 
 DOCS = EXAMPLES.parent
 PAGES = sorted(DOCS.rglob("*.rst"))

@@ -19,8 +19,8 @@ from flask import session
 from flask_session import Session
 
 from flask_msal_errors.testing import Emulator
-from support.docexamples import EXAMPLES
-from support.docexamples import Examples
+from support.doc_examples import EXAMPLES
+from support.doc_examples import Examples
 
 pytestmark = pytest.mark.once
 

@@ -26,9 +26,9 @@ from flask_msal_errors import errors
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.testing.declaration import SWITCHES
-from support.docexamples import BLOCK
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.doc_examples import BLOCK
+from support.live_app import LiveApp
+from support.live_app import Start
 from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]

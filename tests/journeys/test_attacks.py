@@ -18,8 +18,8 @@ from flask import request
 from flask import session
 
 from flask_msal_errors.testing import Emulator
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 from support.waiting import PATIENCE
 
 #: Seconds; a page that waits for a record would take as long.

@@ -13,10 +13,11 @@ from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from support import fixtures
 from support import microsoft_hosts
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support import parallel
+from support import sign_ins
+from support.live_app import LiveApp
+from support.live_app import Start
 from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
@@ -276,7 +277,7 @@ class TestOpenid:
             )
             shown.append(reply.status_code)
 
-        fixtures.in_threads(8, get)
+        parallel.in_threads(8, get)
         assert shown == [200] * 8 and entra.counters["token.refresh_token"] == 1
 
     def test_due_token(self, start: Start, entra: Emulator) -> None:
@@ -347,6 +348,6 @@ class TestOpenid:
         """A document that names another's issuer is none for this authority."""
         whole = document(entra)
         entra.fail_next({**whole, "issuer": issuer}, "discovery", 200, times=9)
-        client = Client(fixtures.settings(entra, **plain(entra)))
+        client = Client(sign_ins.settings(entra, **plain(entra)))
         with pytest.raises(ConfigurationError, match="MSAL_OIDC_AUTHORITY"):
             client.ready()

@@ -18,7 +18,7 @@ import redis
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from support import fixtures
+from support import parallel
 from support.cluster import LINUX
 from support.cluster import Cluster
 from support.cluster import Gunicorn
@@ -86,7 +86,7 @@ class Attacker:
 def attack(attackers: list[Attacker], part: float) -> None:
     """A part of all callbacks, from all attackers at once."""
     share = part / len(attackers)
-    fixtures.in_threads(len(attackers), lambda n: attackers[n].attack(share))
+    parallel.in_threads(len(attackers), lambda n: attackers[n].attack(share))
 
 
 def keys(client: redis.Redis) -> set[bytes]:

@@ -13,8 +13,8 @@ import pytest
 import redis
 
 from flask_msal_errors.testing import Emulator
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 
 class Counted(redis.Redis):

@@ -19,7 +19,7 @@ import requests
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.testing import User
-from support import fixtures
+from support import parallel
 from support.cluster import LINUX
 from support.cluster import Cluster
 from support.cluster import Gunicorn
@@ -61,7 +61,7 @@ class Crowd:
 
     def each(self, do: cabc.Callable[[int], object]) -> None:
         """Let all of them do something at the same time."""
-        fixtures.in_threads(PEOPLE, do)
+        parallel.in_threads(PEOPLE, do)
 
 
 def worker(answer: requests.Response) -> int:
@@ -83,7 +83,7 @@ def ask_all(
     deadline = time.monotonic() + PATIENCE
     while {worker(answer) for answer in answers} != workers:
         assert time.monotonic() < deadline, "a worker never answered"
-        fixtures.in_threads(8, ask)
+        parallel.in_threads(8, ask)
         assert {answer.status_code for answer in answers} == {status}
     return answers
 

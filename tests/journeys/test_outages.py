@@ -20,9 +20,11 @@ from flask_msal_errors.session.record import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import parallel
 from support import servers
-from support.liveapp import Start
+from support import session_apps
+from support import waiting
+from support.live_app import Start
 
 HOUR = timedelta(hours=1)
 OPERATIONS: dict[str, cabc.Callable[[Store], object]] = {
@@ -51,9 +53,9 @@ def server(
 def app(server: servers.Server, tmp_path: Path) -> cabc.Iterator[Flask]:
     """An app whose sessions are on that server."""
     with server.client() as client:
-        app = fixtures.session_app(tmp_path, server.kind, client, **server.config)
+        app = session_apps.session_app(tmp_path, server.kind, client, **server.config)
         yield app
-        fixtures.close_database(app)
+        session_apps.close_database(app)
 
 
 @contextlib.contextmanager
@@ -93,7 +95,7 @@ class TestEntries:
                 assert (caught.value.status, caught.value.retry_after) == (503, 5), name
                 assert "SESSION_TYPE" in str(caught.value), name
                 assert "secret" not in f"{caught.value} {caught.value.__cause__}", name
-        fixtures.until(lambda: works(store))
+        waiting.until(lambda: works(store))
         assert "secret" not in caplog.text
 
     def test_late_answers(self, app: Flask, server: servers.Server) -> None:
@@ -112,7 +114,7 @@ class TestEntries:
             return True
 
         assert any([answers(key) for key in ("b", "c") * 5])
-        fixtures.until(lambda: answers("c"))
+        waiting.until(lambda: answers("c"))
 
     def test_a_record_is_old_or_new(
         self, app: Flask, server: servers.Server, outage: t.Any
@@ -126,7 +128,7 @@ class TestEntries:
             with pytest.raises(ServiceUnavailable), records.locked(handle) as it:
                 it.tokens, it.proofs = new.tokens, dict(new.proofs)
                 stack.enter_context(outage())
-        fixtures.until(lambda: works(Store(app)))
+        waiting.until(lambda: works(Store(app)))
         forgot = server.starts > starts and server.kind != "postgres"
         assert records.load(handle) in ((Record(),) if forgot else (old, new))
 
@@ -175,7 +177,7 @@ class TestSessions:
         assert not headers and "secret" not in answer.text
         assert "session was saved" in caplog.text and "secret" not in caplog.text
         browser = app.test_client()
-        fixtures.until(lambda: browser.get("/set/1").status_code == 200)
+        waiting.until(lambda: browser.get("/set/1").status_code == 200)
         assert browser.get("/get").text == "1"
 
     def test_signing_out(self, app: Flask, outage: t.Any) -> None:
@@ -191,11 +193,11 @@ class TestSessions:
         browser = app.test_client()
         browser.get("/set/1")
         thief = app.test_client()
-        thief.set_cookie("session", fixtures.session_id(browser))
+        thief.set_cookie("session", session_apps.session_id(browser))
         with stack:
             answer = browser.get("/out-late")
             assert answer.status_code == 503 and "Set-Cookie" not in answer.headers
-        fixtures.until(lambda: works(Store(app)))
+        waiting.until(lambda: works(Store(app)))
         assert browser.get("/out").status_code == 200
         assert thief.get("/get").text == "None"
 
@@ -208,15 +210,15 @@ def test_idle_connections(
     server = own_server(kind)
     with server.client() as client:
         client = server.url() if kind is servers.Postgres else client
-        app = fixtures.session_app(tmp_path, server.kind, client)
+        app = session_apps.session_app(tmp_path, server.kind, client)
         store = Store(app)
-        fixtures.in_threads(4, lambda n: store.write(f"key-{n}", {"n": n}, HOUR))
+        parallel.in_threads(4, lambda n: store.write(f"key-{n}", {"n": n}, HOUR))
         server.kill()
         server.start()
         for number in range(8):
             store.write(f"key-{number}", {"back": number}, HOUR)
             assert store.take(f"key-{number}") == {"back": number}
-        fixtures.close_database(app)
+        session_apps.close_database(app)
 
 
 class TestApp:

@@ -8,8 +8,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from flask_msal_errors.testing import Emulator
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 if t.TYPE_CHECKING:
     import playwright.sync_api

@@ -8,8 +8,8 @@ import pytest
 
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.testing import Emulator
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 
 def add_report(live: LiveApp) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from support.liveapp import LiveApp
+from support.live_app import LiveApp
 
 TABS = range(5)
 

@@ -18,7 +18,8 @@ from flask import Response
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from support import fixtures
+from support import parallel
+from support import waiting
 from support.cluster import LINUX
 from support.cluster import Cluster
 from support.cluster import Gunicorn
@@ -120,7 +121,7 @@ class TestSingleFlight:
 
     def eight(self, site: Site) -> list[requests.Response]:
         answers: list[requests.Response] = []
-        fixtures.in_threads(8, lambda _: answers.append(site.get("/token")))
+        parallel.in_threads(8, lambda _: answers.append(site.get("/token")))
         return answers
 
 
@@ -175,7 +176,7 @@ class TestDeadHolder:
             dead.set()
             with pytest.raises(requests.ConnectionError):
                 lost.result(PATIENCE)
-        fixtures.until(lambda: entra.counters["token"] == 3)
+        waiting.until(lambda: entra.counters["token"] == 3)
         return site, other
 
 

@@ -20,10 +20,11 @@ from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.transport import Transport
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.testing import Emulator
-from support import fixtures
-from support.fixtures import client as client
-from support.fixtures import impatient as impatient
-from support.liveapp import LiveApp
+from support import parallel
+from support import sign_ins
+from support.live_app import LiveApp
+from support.sign_ins import client as client
+from support.sign_ins import impatient as impatient
 from support.sockets import unused_port as unused_port
 from support.waiting import PATIENCE
 
@@ -46,11 +47,11 @@ class TestDiscovery:
         """It is a 503 that names host and setting, and the next call works."""
         getattr(entra, fault)(target="discovery")
         with pytest.raises(ServiceUnavailable) as caught:
-            client.begin(scopes(entra), redirect_uri=fixtures.REDIRECT_URI)
+            client.begin(scopes(entra), redirect_uri=sign_ins.REDIRECT_URI)
         assert "MSAL_AUTHORITY" in str(caught.value)
         assert "localhost" in str(caught.value)
         entra.clear_faults()
-        assert client.begin(scopes(entra), redirect_uri=fixtures.REDIRECT_URI)
+        assert client.begin(scopes(entra), redirect_uri=sign_ins.REDIRECT_URI)
 
     def test_retry_after(self, entra: Emulator, client: Client) -> None:
         """The seconds that discovery asks for are passed on."""
@@ -62,7 +63,7 @@ class TestDiscovery:
     def test_nobody_listens(self, entra: Emulator, unused_port: int) -> None:
         """A refused connection is a 503, too."""
         authority = f"https://localhost:{unused_port}/{entra.tenant_id}"
-        made = Client(fixtures.settings(entra, MSAL_AUTHORITY=authority))
+        made = Client(sign_ins.settings(entra, MSAL_AUTHORITY=authority))
         with pytest.raises(ServiceUnavailable, match=str(unused_port)):
             made.ready()
 
@@ -70,7 +71,7 @@ class TestDiscovery:
         """A failed attempt closes its connections; a good one keeps them open."""
         closed: list[Transport] = []
         monkeypatch.setattr(Transport, "close", lambda self: closed.append(self))
-        made = Client(fixtures.settings(entra))
+        made = Client(sign_ins.settings(entra))
         entra.unavailable(target="discovery")
         with pytest.raises(ServiceUnavailable):
             made.ready()
@@ -92,7 +93,7 @@ class TestDiscovery:
                 client.ready()
             failures.append(caught.value)
 
-        fixtures.in_threads(6, ask)
+        parallel.in_threads(6, ask)
         assert entra.counters["discovery"] == 1
         assert len({id(failure) for failure in failures}) == 6
         entra.clear_faults()
@@ -100,7 +101,7 @@ class TestDiscovery:
 
     def test_wrong_ca(self, entra: Emulator) -> None:
         """A certificate of another CA is an error that names MSAL_VERIFY."""
-        made = Client(fixtures.settings(entra, MSAL_VERIFY=True))
+        made = Client(sign_ins.settings(entra, MSAL_VERIFY=True))
         with pytest.raises(ConfigurationError, match="MSAL_VERIFY.*localhost"):
             made.ready()
 
@@ -119,7 +120,7 @@ class TestDiscovery:
             thread.start()
             port = listener.getsockname()[1]
             authority = f"https://localhost:{port}/{entra.tenant_id}"
-            made = Client(fixtures.settings(entra, MSAL_AUTHORITY=authority))
+            made = Client(sign_ins.settings(entra, MSAL_AUTHORITY=authority))
             with pytest.raises(ServiceUnavailable):
                 made.ready()
             listener.shutdown(socket.SHUT_RDWR)
@@ -130,7 +131,7 @@ class TestDiscovery:
         """A tenant that is not there is an error that names the key."""
         base = entra.authority.rpartition("/")[0]
         config = {"MSAL_AUTHORITY": None, key: f"{base}/{uuid.uuid4()}"}
-        made = Client(fixtures.settings(entra, **config))
+        made = Client(sign_ins.settings(entra, **config))
         with pytest.raises(ConfigurationError, match=f"{key}: localhost"):
             made.ready()
 
@@ -141,7 +142,7 @@ class TestDiscovery:
     ) -> None:
         """A document without what is needed names the key, and is asked for again."""
         whole = client._provider.connection().metadata
-        made = Client(fixtures.settings(entra))
+        made = Client(sign_ins.settings(entra))
         entra.fail_next({**whole, name: value}, target="discovery", status=200)
         with pytest.raises(ConfigurationError, match="MSAL_AUTHORITY"):
             made.ready()
@@ -151,7 +152,7 @@ class TestDiscovery:
         """A bundle that was removed after the start is not a crash."""
         bundle = tmp_path / "ca.pem"
         bundle.write_text(Path(entra.ca_file).read_text())
-        made = Client(fixtures.settings(entra, MSAL_VERIFY=str(bundle)))
+        made = Client(sign_ins.settings(entra, MSAL_VERIFY=str(bundle)))
         bundle.unlink()
         with pytest.raises(ServiceUnavailable):
             made.ready()
@@ -164,7 +165,7 @@ class TestOnePerProcess:
 
     def test_trap_11_reused(self, entra: Emulator, client: Client) -> None:
         """Twenty refreshes: one discovery, one connection to the token endpoint."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         for _ in range(20):
             refreshed(entra, client, user)
         assert entra.counters["discovery"] == 1 == entra.counters["jwks"]
@@ -172,14 +173,14 @@ class TestOnePerProcess:
 
     def test_lazy(self, entra: Emulator) -> None:
         """Nothing is asked before it is needed."""
-        Client(fixtures.settings(entra))
+        Client(sign_ins.settings(entra))
         assert entra.counters.total() == 0
 
     def test_built_once_by_threads(self, entra: Emulator, client: Client) -> None:
         """First requests at the same time build one together."""
         entra.slow(0.2, target="discovery")
         built: list[int] = []
-        fixtures.in_threads(
+        parallel.in_threads(
             6, lambda _: built.append(id(client._provider.connection()))
         )
         assert len(set(built)) == 1 and entra.counters["discovery"] == 1
@@ -214,7 +215,7 @@ assert client._provider.connection() is before
 print("child", os.waitstatus_to_exitcode(status))
 before.transport.close()
 """
-        with fixtures.python(code, entra.authority, entra.ca_file) as process:
+        with parallel.python(code, entra.authority, entra.ca_file) as process:
             output, _ = process.communicate(timeout=PATIENCE)
         assert output == "child 0\n"
         assert entra.counters["discovery"] == 2

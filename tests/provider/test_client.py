@@ -24,12 +24,16 @@ from flask_msal_errors.provider.transport import Reply
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
+from flask_msal_errors.settings import Settings
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
-from support import fixtures
-from support.fixtures import client as client
-from support.fixtures import impatient as impatient
+from support import parallel
+from support import session_apps
+from support import sign_ins
+from support import waiting
+from support.sign_ins import client as client
+from support.sign_ins import impatient as impatient
 from support.waiting import PATIENCE
 
 PROFILE = ("Profile.Read",)
@@ -48,7 +52,7 @@ class TestSignIn:
 
     def test_redeemed(self, entra: Emulator, client: Client) -> None:
         """A code gives MSAL's result, validated claims and caches of their own."""
-        result, claims, caches = fixtures.sign_in(entra, client)
+        result, claims, caches = sign_ins.sign_in(entra, client)
         assert result["access_token"] and claims["name"] == "Ada Lovelace"
         found = client.cached(caches, scopes(entra))
         assert found is not None and found["access_token"] == result["access_token"]
@@ -59,7 +63,7 @@ class TestSignIn:
         """The stored flow is not changed; its claims reach the code redemption."""
         claims = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
         flow = client.begin(
-            scopes(entra), Claims.parse(claims), redirect_uri=fixtures.REDIRECT_URI
+            scopes(entra), Claims.parse(claims), redirect_uri=sign_ins.REDIRECT_URI
         )
         before = dict(flow)
         client.redeem(flow, entra.person().authorize(flow["auth_uri"]).params)
@@ -74,14 +78,14 @@ class TestSignIn:
         """
         entra.forge(nonce="another")
         with pytest.raises(InvalidIdToken) as caught:
-            fixtures.sign_in(entra, client)
+            sign_ins.sign_in(entra, client)
         assert "another" not in str(caught.value)
         assert caught.value.__cause__ is None and caught.value.__suppress_context__
 
     @pytest.mark.parametrize("change", ["state", "code", "flow"])
     def test_wrong_answer(self, entra: Emulator, client: Client, change: str) -> None:
         """An answer that does not fit its flow is an error without its values."""
-        flow = client.begin(scopes(entra), redirect_uri=fixtures.REDIRECT_URI)
+        flow = client.begin(scopes(entra), redirect_uri=sign_ins.REDIRECT_URI)
         answer = entra.person().authorize(flow["auth_uri"]).params
         if change == "flow":
             flow["code_verifier"] = "another-verifier-that-is-long-enough-for-pkce"
@@ -101,20 +105,20 @@ class TestSignIn:
             {"access_token": "AT", "id_token": token, "expires_in": 60}, status=200
         )
         with pytest.raises((TokenError, InvalidIdToken)):
-            fixtures.sign_in(entra, client)
+            sign_ins.sign_in(entra, client)
 
     def test_no_warning(self, entra: Emulator, client: Client) -> None:
         """MSAL's advice about form_post is not printed at every sign-in."""
-        client.begin(scopes(entra), redirect_uri=fixtures.REDIRECT_URI)
+        client.begin(scopes(entra), redirect_uri=sign_ins.REDIRECT_URI)
 
     def test_keys_unreachable(self, entra: Emulator, client: Client) -> None:
         """Without keys an ID token is not accepted: 503, and the next one works."""
         entra.unavailable(30, target="jwks", retry_after="seconds")
         with pytest.raises(ServiceUnavailable) as caught:
-            fixtures.sign_in(entra, client)
+            sign_ins.sign_in(entra, client)
         assert caught.value.retry_after == pytest.approx(30, abs=2)
         entra.clear_faults()
-        fixtures.sign_in(entra, client)
+        sign_ins.sign_in(entra, client)
 
     def test_end_session(self, entra: Emulator, client: Client) -> None:
         """Where to sign out comes from discovery."""
@@ -125,10 +129,10 @@ class TestSignIn:
 def test_tokens_for(entra: Emulator) -> None:
     """A token of Entra's serves one resource, one of another provider's any scopes."""
     two = ["https://mail.example/", "https://calendar.example/read"]
-    assert Client(fixtures.settings(entra)).tokens_for(two) == [[two[0]], [two[1]]]
+    assert Client(sign_ins.settings(entra)).tokens_for(two) == [[two[0]], [two[1]]]
     other = {**entra.config("openid"), "MSAL_AUTHORITY": None}
     client = Client(
-        fixtures.Settings.from_mapping(
+        Settings.from_mapping(
             {**entra.config(), **other, "MSAL_INSTANCE_DISCOVERY": None}
         )
     )
@@ -159,7 +163,7 @@ class TestCached:
         due: bool,
     ) -> None:
         """A living token is taken; one that is due for renewal only if that is said."""
-        user = fixtures.aged(fixtures.signed_in(entra, client), **times)
+        user = sign_ins.aged(sign_ins.signed_in(entra, client), **times)
         before = entra.counters.total()
         assert (client.cached(user, scopes(entra)) is not None) is fresh
         assert (client.cached(user, scopes(entra), due=True) is not None) is due
@@ -167,7 +171,7 @@ class TestCached:
 
     def test_result(self, entra: Emulator, client: Client) -> None:
         """It has the shape of MSAL's own."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         found = client.cached(user, scopes(entra))
         theirs = client.silent(user, scopes(entra))
         assert found is not None
@@ -177,7 +181,7 @@ class TestCached:
 
     def test_other_scope(self, entra: Emulator, client: Client) -> None:
         """A token of other scopes is none."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         assert client.cached(user, scopes(entra, "Mail.Read")) is None
 
 
@@ -186,7 +190,7 @@ class TestSilent:
 
     def test_refreshed(self, entra: Emulator, client: Client) -> None:
         """A refresh gives a new token and keeps it."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         old = client.silent(user, scopes(entra))["access_token"]
         new = refreshed(entra, client, user)["access_token"]
         assert new != old
@@ -194,7 +198,7 @@ class TestSilent:
 
     def test_claims(self, entra: Emulator, client: Client) -> None:
         """Claims reach the token endpoint together with CP1."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         claims = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
         client.silent(user, scopes(entra), claims=Claims.parse(claims))
         sent = entra.calls[-1].form["claims"]
@@ -205,7 +209,7 @@ class TestSilent:
         self, entra: Emulator, client: Client, claims: str
     ) -> None:
         """Claims that crash MSAL are left out, and a new token is had all the same."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         old = client.silent(user, scopes(entra))["access_token"]
         result = client.silent(
             user, scopes(entra), claims=Claims.parse(claims), force_refresh=True
@@ -214,7 +218,7 @@ class TestSilent:
 
     def test_refused(self, entra: Emulator, client: Client) -> None:
         """A refusal that the user can resolve says for which scopes."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.revoke("ada")
         with pytest.raises(InteractionRequired) as caught:
             refreshed(entra, client, user)
@@ -229,29 +233,29 @@ class TestSilent:
 
     def test_network(self, entra: Emulator, client: Client, impatient: Client) -> None:
         """A timeout is a 503 that names the host and the setting."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.slow(3)
         with pytest.raises(ServiceUnavailable, match="localhost.*MSAL_AUTHORITY"):
             refreshed(entra, impatient, user)
         entra.clear_faults()
         assert refreshed(entra, impatient, user)
-        fixtures.until(lambda: entra.counters["token.refresh_token"] == 2)
+        waiting.until(lambda: entra.counters["token.refresh_token"] == 2)
 
     def test_no_secret_behind_an_error(
         self, entra: Emulator, client: Client, impatient: Client
     ) -> None:
         """The causes of an error do not carry the token request's body along."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.slow(3)
         with pytest.raises(ServiceUnavailable) as caught:
             refreshed(entra, impatient, user)
         cause: t.Any = caught.value.__cause__
         assert cause.request is None and cause.response is None
-        fixtures.until(lambda: entra.counters["token.refresh_token"] == 1)
+        waiting.until(lambda: entra.counters["token.refresh_token"] == 1)
 
     def test_broken_json(self, entra: Emulator, client: Client) -> None:
         """A broken answer is an error of its own, and is not remembered."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.broken()
         with pytest.raises(TokenError, match="not JSON") as caught:
             refreshed(entra, client, user)
@@ -264,7 +268,7 @@ class TestSilent:
         self, entra: Emulator, client: Client, impatient: Client, fault: str
     ) -> None:
         """A living token that is due for renewal outlasts a failing server."""
-        user = fixtures.aged(fixtures.signed_in(entra, client), refresh_on=-60)
+        user = sign_ins.aged(sign_ins.signed_in(entra, client), refresh_on=-60)
         before = client.cached(user, scopes(entra), due=True)
         {
             "503": entra.unavailable,
@@ -274,7 +278,7 @@ class TestSilent:
         }[fault]()
         found = impatient.silent(user, scopes(entra))
         assert before and found["access_token"] == before["access_token"]
-        fixtures.until(lambda: entra.counters["token.refresh_token"] == 1)
+        waiting.until(lambda: entra.counters["token.refresh_token"] == 1)
 
 
 class TestThrottled:
@@ -286,7 +290,7 @@ class TestThrottled:
         self, entra: Emulator, client: Client, plain: bool, form: t.Any
     ) -> None:
         """It is Throttled with the seconds left, however the 429 says them."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.throttle(30, plain=plain, retry_after=form)
         for _ in range(3):
             with pytest.raises(Throttled) as caught:
@@ -296,7 +300,7 @@ class TestThrottled:
 
     def test_without_seconds(self, entra: Emulator, client: Client) -> None:
         """Without Retry-After it is for MSAL's five seconds."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.throttle(30, retry_after=None)
         with pytest.raises(Throttled) as caught:
             refreshed(entra, client, user)
@@ -305,7 +309,7 @@ class TestThrottled:
     @pytest.mark.parametrize("form", ["seconds", "date"])
     def test_unavailable(self, entra: Emulator, client: Client, form: t.Any) -> None:
         """A 503 with its pause is respected just so, and stays a 503."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.unavailable(30, retry_after=form)
         for _ in range(3):
             with pytest.raises(ServiceUnavailable) as caught:
@@ -315,7 +319,7 @@ class TestThrottled:
 
     def test_other_scopes(self, entra: Emulator, client: Client) -> None:
         """It holds for scopes that were never asked for, and for claims."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.throttle(30)
         claims = Claims({"access_token": {"nbf": None}})
         for attempt in (
@@ -331,7 +335,7 @@ class TestThrottled:
 
     def test_after_it(self, entra: Emulator, client: Client) -> None:
         """When the seconds are over the token endpoint is asked again."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.throttle(30)
         with pytest.raises(Throttled):
             refreshed(entra, client, user)
@@ -342,34 +346,38 @@ class TestThrottled:
 
     def test_trap_12_one_user_only(self, entra: Emulator, client: Client) -> None:
         """One user's 429 at sign-in or refresh keeps nobody else out."""
-        ada = fixtures.signed_in(entra, client)
-        grace = fixtures.signed_in(entra, client, name="grace")
+        ada = sign_ins.signed_in(entra, client)
+        grace = sign_ins.signed_in(entra, client, name="grace")
         entra.throttle(30)
         with pytest.raises(Throttled):
-            fixtures.sign_in(entra, client, name="linus")
+            sign_ins.sign_in(entra, client, name="linus")
         with pytest.raises(Throttled):
             refreshed(entra, client, ada)
         entra.clear_faults()
         assert refreshed(entra, client, grace)
-        assert fixtures.sign_in(entra, client, name="linus")
+        assert sign_ins.sign_in(entra, client, name="linus")
         with pytest.raises(Throttled):
             refreshed(entra, client, ada)
 
     def test_trap_1_bogus_codes(self, entra: Emulator, client: Client) -> None:
         """Bogus codes of an anonymous attacker leave nothing behind."""
-        flow = client.begin(scopes(entra), redirect_uri=fixtures.REDIRECT_URI)
+        flow = client.begin(scopes(entra), redirect_uri=sign_ins.REDIRECT_URI)
         for number in range(40):
             answer = {"state": flow["state"], "code": f"bogus-{number}"}
             with pytest.raises(MsalAuthError):
                 client.redeem(flow, answer)
         mapping = client._provider.connection().app.http_client._expiring_mapping
         assert len(mapping) == 0
-        assert fixtures.sign_in(entra, client)
+        assert sign_ins.sign_in(entra, client)
 
 
 WORKER = """
 import datetime, pathlib, sys, redis
-from support import fixtures
+from flask_msal_errors.settings import Settings
+from support import parallel
+from support import session_apps
+from support import sign_ins
+from support import waiting
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
@@ -384,7 +392,7 @@ client = Client(Settings.from_mapping({
     "MSAL_AUTHORITY": authority, "MSAL_VERIFY": ca, "MSAL_INSTANCE_DISCOVERY": False,
 }))
 connection = redis.Redis.from_url(url) if url else None
-store = Store(fixtures.session_app(pathlib.Path(folder), kind, connection))
+store = Store(session_apps.session_app(pathlib.Path(folder), kind, connection))
 records = Records(store, Codec(), datetime.timedelta(hours=1))
 for scope in scopes:
     with records.locked(handle) as record:
@@ -408,18 +416,18 @@ def test_throttled_in_another_worker(
     redis = kind == "redis"
     connection = request.getfixturevalue("redis_client") if redis else None
     url = request.getfixturevalue("redis_server") if redis else ""
-    app = fixtures.session_app(tmp_path, kind, connection)
+    app = session_apps.session_app(tmp_path, kind, connection)
     records = Records(Store(app), Codec(), timedelta(hours=1))
     handle = records.create(Record())
     with records.locked(handle) as record:
-        fixtures.signed_in(entra, client).merge_into(record)
+        sign_ins.signed_in(entra, client).merge_into(record)
     entra.throttle(600)
     with pytest.raises(Throttled), records.locked(handle) as record:
         refreshed(entra, client, Caches.of(record))
     arguments = (str(tmp_path), kind, url, handle)
     names = scopes(entra, "Profile.Read", "Mail.Read")
     place = (entra.authority, entra.ca_file, entra.client_id)
-    with fixtures.python(WORKER, *arguments, *place, *names) as process:
+    with parallel.python(WORKER, *arguments, *place, *names) as process:
         output, _ = process.communicate(timeout=PATIENCE)
     lines = [line.split() for line in output.splitlines()]
     assert [word for word, _ in lines] == ["throttled", "throttled"]
@@ -432,16 +440,16 @@ class TestConfiguration:
 
     def test_wrong_secret(self, entra: Emulator) -> None:
         """A refused secret names the key; the secret is in no text."""
-        made = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL="very-wrong"))
+        made = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL="very-wrong"))
         with pytest.raises(
             ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"
         ) as caught:
-            fixtures.sign_in(entra, made)
+            sign_ins.sign_in(entra, made)
         assert "very-wrong" not in str(caught.value) + repr(caught.value.__dict__)
 
     def test_secret_rotated(self, entra: Emulator, client: Client) -> None:
         """So does one that stops working while the app runs."""
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         entra.secret_rotated()
         with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
             refreshed(entra, client, user)
@@ -455,7 +463,7 @@ class TestLogs:
     ) -> None:
         """With everything logged, sign-in, refresh and refusals show no secret."""
         with caplog.at_level(logging.DEBUG):
-            flow = client.begin(scopes(entra), redirect_uri=fixtures.REDIRECT_URI)
+            flow = client.begin(scopes(entra), redirect_uri=sign_ins.REDIRECT_URI)
             answer = entra.person().authorize(flow["auth_uri"]).params
             result, _, user = client.redeem(flow, answer)
             known = {*self.values(user), result["id_token"], result["access_token"]}
@@ -475,7 +483,7 @@ class TestLogs:
                 client.redeem(flow, answer)
             entra.forge(nonce="x")
             with pytest.raises(InvalidIdToken):
-                fixtures.sign_in(entra, client)
+                sign_ins.sign_in(entra, client)
         logged = "\n".join(self.text(record) for record in caplog.records)
         assert "event=" in logged and "Cache attempts an RT" in logged
         assert len(known) >= 8
@@ -545,7 +553,7 @@ class Odd:
 def test_odd_answers(entra: Emulator, client: Client, text: str) -> None:
     """JSON of the wrong shape from the token endpoint is an error of ours."""
     odd = Odd(client, Reply(200, text, {}))
-    made = Client(fixtures.settings(entra, MSAL_HTTP_CLIENT=odd))
-    user = fixtures.signed_in(entra, client)
+    made = Client(sign_ins.settings(entra, MSAL_HTTP_CLIENT=odd))
+    user = sign_ins.signed_in(entra, client)
     with pytest.raises(TokenError):
         refreshed(entra, made, user)

@@ -17,7 +17,8 @@ from flask_msal_errors.provider.deadline import left
 from flask_msal_errors.provider.deadline import within
 from flask_msal_errors.provider.transport import Transport
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import sign_ins
+from support import waiting
 
 
 class TestWithin:
@@ -43,7 +44,7 @@ class TestWithin:
 
     def test_several_calls(self, entra: Emulator) -> None:
         """Calls that are quick enough each are cut off by what they take together."""
-        sender = Transport(fixtures.settings(entra, MSAL_HTTP_TIMEOUT=30))
+        sender = Transport(sign_ins.settings(entra, MSAL_HTTP_TIMEOUT=30))
         entra.slow(0.4)
         started, calls = time.monotonic(), 0
         with pytest.raises(requests.RequestException) as caught, within(1):
@@ -54,11 +55,11 @@ class TestWithin:
         assert calls < 3
         sender.close()
         begun = calls + (not isinstance(caught.value, requests.ConnectTimeout))
-        fixtures.until(lambda: entra.counters["token"] == begun)
+        waiting.until(lambda: entra.counters["token"] == begun)
 
     def test_nothing_left(self, entra: Emulator) -> None:
         """After the deadline no call is begun."""
-        sender = Transport(fixtures.settings(entra))
+        sender = Transport(sign_ins.settings(entra))
         with pytest.raises(requests.ConnectTimeout, match="no time"), within(0):
             sender.post(f"{entra.authority}/oauth2/v2.0/token", data={})
         assert entra.counters["token"] == 0

@@ -25,7 +25,7 @@ from flask_msal_errors.provider.id_token import Validator
 from flask_msal_errors.provider.keys import SigningKeys
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import sign_ins
 
 CLIENT = "11111111-1111-1111-1111-111111111111"
 TENANT = "22222222-2222-2222-2222-222222222222"
@@ -548,35 +548,35 @@ class TestOverTheWire:
     )
     def test_forged(self, entra: Emulator, forgery: dict[str, t.Any]) -> None:
         """A forged token in a genuine answer signs nobody in."""
-        client = Client(fixtures.settings(entra))
+        client = Client(sign_ins.settings(entra))
         entra.forge(**forgery)
         # MSAL before 1.38 stumbles over some of them itself.
         with pytest.raises((InvalidIdToken, TokenError)):
-            fixtures.sign_in(entra, client)
+            sign_ins.sign_in(entra, client)
         entra.clear_faults()
-        assert fixtures.sign_in(entra, client)
+        assert sign_ins.sign_in(entra, client)
 
     def test_multi_tenant(self, entra: Emulator) -> None:
         """At organizations the tenant must be listed, and be in the token."""
         base = entra.authority.rpartition("/")[0]
         config = {"MSAL_AUTHORITY": f"{base}/organizations"}
-        good = fixtures.settings(entra, MSAL_ALLOWED_TENANTS=entra.tenant_id, **config)
-        other = fixtures.settings(entra, MSAL_ALLOWED_TENANTS=FOREIGN, **config)
-        assert fixtures.sign_in(entra, Client(good))
+        good = sign_ins.settings(entra, MSAL_ALLOWED_TENANTS=entra.tenant_id, **config)
+        other = sign_ins.settings(entra, MSAL_ALLOWED_TENANTS=FOREIGN, **config)
+        assert sign_ins.sign_in(entra, Client(good))
         with pytest.raises(InvalidIdToken, match="MSAL_ALLOWED_TENANTS"):
-            fixtures.sign_in(entra, Client(other))
+            sign_ins.sign_in(entra, Client(other))
         entra.forge(drop=["tid"])
         with pytest.raises(InvalidIdToken, match="tid"):
-            fixtures.sign_in(entra, Client(good))
+            sign_ins.sign_in(entra, Client(good))
 
     @pytest.mark.parametrize("keep_old", [True, False])
     def test_rotated(self, entra: Emulator, keep_old: bool) -> None:
         """The provider's new keys are found without a restart."""
-        client = Client(fixtures.settings(entra))
-        fixtures.sign_in(entra, client)
+        client = Client(sign_ins.settings(entra))
+        sign_ins.sign_in(entra, client)
         entra.rotate_keys(keep_old)
-        fixtures.sign_in(entra, client)
-        fixtures.sign_in(entra, client)
+        sign_ins.sign_in(entra, client)
+        sign_ins.sign_in(entra, client)
         assert entra.counters["jwks"] == 2
 
     @pytest.mark.parametrize(
@@ -584,10 +584,10 @@ class TestOverTheWire:
     )
     def test_clocks(self, entra: Emulator, skew: int, good: bool) -> None:
         """A provider's clock may be two minutes ahead, and its tokens old."""
-        client = Client(fixtures.settings(entra))
+        client = Client(sign_ins.settings(entra))
         entra.clock_skew = skew
         if good:
-            assert fixtures.sign_in(entra, client)
+            assert sign_ins.sign_in(entra, client)
             return
         with pytest.raises(InvalidIdToken, match="Immature"):
-            fixtures.sign_in(entra, client)
+            sign_ins.sign_in(entra, client)

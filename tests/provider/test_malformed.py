@@ -14,9 +14,9 @@ from flask_msal_errors.provider.malformed import OwnFault
 from flask_msal_errors.provider.transport import Transport
 from flask_msal_errors.session.msal_caches import BoundTokenCache
 from flask_msal_errors.testing import Emulator
-from support import fixtures
-from support.fixtures import client as client
-from support.liveapp import LiveApp
+from support import sign_ins
+from support.live_app import LiveApp
+from support.sign_ins import client as client
 
 SECRET = "hidden " * 3
 
@@ -45,7 +45,7 @@ def test_is_no_answers_fault(
     kind: type[Exception],
 ) -> None:
     """What our cache or transport raises is an error of its own, with a traceback."""
-    user = fixtures.signed_in(entra, client)
+    user = sign_ins.signed_in(entra, client)
     connection = client._provider.connection()
     if owner is Transport:
         monkeypatch.setattr(connection.documents, name, faulty(name, kind))
@@ -68,7 +68,7 @@ def test_discovery(
 
 def test_answer(entra: Emulator, client: Client) -> None:
     """An answer that MSAL cannot read is still the provider's fault."""
-    user = fixtures.signed_in(entra, client)
+    user = sign_ins.signed_in(entra, client)
     entra.fail_next(lambda _: {"access_token": "AT", "expires_in": "soon"})
     with pytest.raises(TokenError, match="invalid_response"):
         client.silent(user, [entra.scope("Profile.Read")], force_refresh=True)

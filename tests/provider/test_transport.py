@@ -21,7 +21,8 @@ from flask_msal_errors.provider.transport import Transport
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.msal_caches import bound
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import sign_ins
+from support import waiting
 from support.sockets import Unreachable
 from support.sockets import answering
 from support.sockets import dripping
@@ -92,7 +93,7 @@ class TestTimes:
             with pytest.raises(requests.RequestException):
                 sender.post(f"{entra.authority}/oauth2/v2.0/token", data={})
             assert time.monotonic() - start < 3.5
-        fixtures.until(lambda: entra.counters["token"] == 2)
+        waiting.until(lambda: entra.counters["token"] == 2)
 
     def test_too_long(self, peer: t.Any) -> None:
         """An answer without end is cut off."""
@@ -374,6 +375,6 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_of_the_emulator_work(entra: Emulator) -> None:
     """The emulator's own settings make a transport that reaches it."""
-    sender = Transport(fixtures.settings(entra))
+    sender = Transport(sign_ins.settings(entra))
     assert Documents(sender).fetch(f"{entra.authority}/discovery/v2.0/keys")["keys"]
     sender.close()

@@ -9,8 +9,8 @@ import typing as t
 import pytest
 
 from flask_msal_errors.testing import Emulator
-from support.docexamples import Examples
-from support.docexamples import examples as examples
+from support.doc_examples import Examples
+from support.doc_examples import examples as examples
 
 pytestmark = [
     # Kiota's packages warn of each other.

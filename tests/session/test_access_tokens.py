@@ -15,6 +15,7 @@ from hypothesis import example
 from hypothesis import given
 
 from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.provider.client import Client
 from flask_msal_errors.session.access_tokens import EARLY
 from flask_msal_errors.session.access_tokens import AccessTokens
 from flask_msal_errors.session.access_tokens import Token
@@ -25,7 +26,11 @@ from flask_msal_errors.session.record import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import parallel
+from support import session_apps
+from support import sign_ins
+from support import strategies
+from support import waiting
 
 HOUR = timedelta(hours=1)
 API = "api://mail"
@@ -72,12 +77,12 @@ class Shelf:
 
 @pytest.fixture(params=["redis", "files", "other"])
 def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
-    return Shelf(fixtures.app_on_backend(request, tmp_path))
+    return Shelf(session_apps.app_on_backend(request, tmp_path))
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> Shelf:
-    return Shelf(fixtures.session_app(tmp_path, "files"))
+    return Shelf(session_apps.session_app(tmp_path, "files"))
 
 
 class TestToken:
@@ -169,13 +174,13 @@ class TestFollowing:
         """The store itself forgets it when the last token gets too old."""
         shelf.add(f"{API}/Read", lifetime=EARLY + 2)
         assert shelf.secrets() == {"AT"}
-        fixtures.until(lambda: shelf.entry() is None)
+        waiting.until(lambda: shelf.entry() is None)
 
     def test_ends_with_the_session(self, shelf: Shelf) -> None:
         """A token that outlives the session's lifetime is not kept for longer."""
         shelf.records.lifetime = timedelta(seconds=1)
         shelf.add(f"{API}/Read", lifetime=86_400)
-        fixtures.until(lambda: shelf.entry() is None)
+        waiting.until(lambda: shelf.entry() is None)
 
     @pytest.mark.parametrize("lifetime", [1, EARLY, -5])
     def test_too_old_from_the_start(self, shelf: Shelf, lifetime: int) -> None:
@@ -278,7 +283,7 @@ class TestRaces:
                 refused.add(f"AT{number}")
             done.set()
 
-        fixtures.in_threads(4, lambda n: change(n) if n == 0 else read(n))
+        parallel.in_threads(4, lambda n: change(n) if n == 0 else read(n))
         assert seen and not [secret for secret, lied in seen if lied]
 
 
@@ -309,7 +314,7 @@ class TestReading:
             assert "unreadable" in caplog.text and "AT" not in caplog.text
             caplog.clear()
 
-    @given(fixtures.JSON)
+    @given(strategies.JSON)
     @example([[None, None, [None], 1, 1.5]])
     def test_any_json(self, value: t.Any) -> None:
         """Any JSON reads as some tokens, whose parts have their types."""
@@ -323,7 +328,7 @@ class TestReading:
     def test_encrypted(self, tmp_path: Path) -> None:
         """With keys the entry says nothing; a rotated key still opens it."""
         old, new = (Fernet.generate_key().decode() for _ in range(2))
-        app = fixtures.session_app(tmp_path, "files")
+        app = session_apps.session_app(tmp_path, "files")
         shelf = Shelf(app, (old,))
         shelf.add(f"{API}/Read", secret="very-secret")
         entry = shelf.entry()
@@ -346,11 +351,11 @@ class OneEntry:
 
 def test_of_msal(entra: Emulator, tmp_path: Path) -> None:
     """What a real sign-in brings is found again."""
-    client = fixtures.Client(fixtures.settings(entra))
-    result, _, caches = fixtures.sign_in(entra, client)
-    app = fixtures.session_app(tmp_path, "files")
+    client = Client(sign_ins.settings(entra))
+    result, _, caches = sign_ins.sign_in(entra, client)
+    app = session_apps.session_app(tmp_path, "files")
     records = Records(Store(app), Codec(), HOUR)
-    tokens = fixtures.access_tokens(entra, app, records)
+    tokens = sign_ins.access_tokens(entra, app, records)
     handle = records.create(Record())
     with tokens.locked(handle) as record:
         caches.merge_into(record)

@@ -27,7 +27,9 @@ from flask_msal_errors.session.msal_caches import bound
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import parallel
+from support import sign_ins
+from support import strategies
 
 
 class Answer:
@@ -170,7 +172,7 @@ class TestBroken:
         if value == "delete":
             del entry[name]
         caches = Caches.of(Record(tokens=json.dumps(data)))
-        Client(fixtures.settings(entra)).cached(caches, ["api://a/Mail.Read"])
+        Client(sign_ins.settings(entra)).cached(caches, ["api://a/Mail.Read"])
         caches.drop("AT")
 
 
@@ -183,18 +185,18 @@ _NAMES = st.sampled_from(
         "last_modification_time",
     ]
 )
-_VALUES = fixtures.JSON | st.sampled_from(
+_VALUES = strategies.JSON | st.sampled_from(
     ["AccessToken", "RefreshToken", "1", "99999999999"]
 )
 _ENTRIES = st.dictionaries(_NAMES, _VALUES, max_size=9)
 _TOKEN_CACHES = st.dictionaries(
-    _NAMES, st.dictionaries(st.text(), _ENTRIES) | fixtures.JSON
+    _NAMES, st.dictionaries(st.text(), _ENTRIES) | strategies.JSON
 )
 
 
 @given(
     tokens=_TOKEN_CACHES.map(json.dumps),
-    http=fixtures.JSON
+    http=strategies.JSON
     | st.dictionaries(st.text(), st.tuples(*[_VALUES] * 5).map(list), max_size=3),
 )
 @hypothesis_settings(max_examples=40)
@@ -203,7 +205,7 @@ def test_any_record_reads_as_some_caches(
 ) -> None:
     """Whatever lies in the store: a look-up finds nothing and asks the user, no 500."""
     client = _client(entra_server)
-    entry = fixtures.packed(json.dumps(["record-1", tokens, http]))
+    entry = sign_ins.packed(json.dumps(["record-1", tokens, http]))
     record = Codec().decode(Record, entry) or Record(tokens=tokens)
     caches = Caches.of(record)
     assert client.cached(caches, ["api://a/Mail.Read"]) is None
@@ -220,7 +222,7 @@ _clients: list[Client] = []
 
 def _client(entra: Emulator) -> Client:
     if not _clients:
-        _clients.append(Client(fixtures.settings(entra)))
+        _clients.append(Client(sign_ins.settings(entra)))
     return _clients[0]
 
 
@@ -230,8 +232,8 @@ class TestAccount:
     def test_replaced(self, entra: Emulator) -> None:
         """A refreshed token takes the old one's place, in its account."""
         absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
-        client = Client(fixtures.settings(entra, **entra.config("openid", **absent)))
-        _, claims, user = fixtures.sign_in(entra, client)
+        client = Client(sign_ins.settings(entra, **entra.config("openid", **absent)))
+        _, claims, user = sign_ins.sign_in(entra, client)
         scopes = [entra.scope("Profile.Read")]
         for _ in range(2):
             client.silent(user, scopes, force_refresh=True)
@@ -369,7 +371,7 @@ class TestBound:
 
     def test_trap_13_really_used(self, entra: Emulator) -> None:
         """MSAL's application keeps our stand-ins, though they are empty."""
-        app = Client(fixtures.settings(entra))._provider.connection().app
+        app = Client(sign_ins.settings(entra))._provider.connection().app
         assert type(app.token_cache) is BoundTokenCache
         mapping = app.http_client._expiring_mapping._mapping
         assert type(mapping) is BoundHttpCache
@@ -388,7 +390,7 @@ class TestBound:
                 together.wait(30)
                 found[number] = [e["secret"] for e in stand_in.search(kind)]
 
-        fixtures.in_threads(4, work)
+        parallel.in_threads(4, work)
         assert found == {number: [f"AT{number}"] for number in range(4)}
 
     def test_unbound(self) -> None:

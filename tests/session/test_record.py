@@ -16,7 +16,8 @@ from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
-from support import fixtures
+from support import parallel
+from support import session_apps
 
 HOUR = timedelta(hours=1)
 FULL = Record(
@@ -26,9 +27,9 @@ FULL = Record(
 )
 
 
-@pytest.fixture(params=fixtures.BACKENDS)
+@pytest.fixture(params=session_apps.BACKENDS)
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
-    return fixtures.app_on_backend(request, tmp_path)
+    return session_apps.app_on_backend(request, tmp_path)
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ class TestRecords:
                 with records.locked(handle) as record:
                     record.proofs["n"] = record.proofs.get("n", 0) + 1
 
-        fixtures.in_threads(8, add)
+        parallel.in_threads(8, add)
         assert records.load(handle).proofs == {"n": 200}
 
 
@@ -142,7 +143,7 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
 
     browser = app.test_client()
     browser.get("/signed-in")
-    sid = fixtures.session_id(browser)
+    sid = session_apps.session_id(browser)
 
     def work(number: int) -> None:
         client = app.test_client()
@@ -157,7 +158,7 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
                 record.tokens += f"<{name}>"
             assert client.get("/slow").text == handle
 
-    fixtures.in_threads(5, work)
+    parallel.in_threads(5, work)
     names = {f"{number}-{round}" for number in range(4) for round in range(50)}
     record = records.load(handle)
     assert set(record.http) == names
@@ -166,13 +167,14 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
 
 ADDING = """
 import pathlib, sys, datetime, redis
-from support import fixtures
+from support import parallel
+from support import session_apps
 from flask_msal_errors.session.record import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 folder, kind, url, handle, sid, name = sys.argv[1:]
 client = redis.Redis.from_url(url) if url else None
-app = fixtures.session_app(pathlib.Path(folder), kind, client)
+app = session_apps.session_app(pathlib.Path(folder), kind, client)
 records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
 browser = app.test_client()
 browser.set_cookie("session", sid)
@@ -196,15 +198,15 @@ def test_changing_by_processes(
     redis = kind == "redis"
     client = request.getfixturevalue("redis_client") if redis else None
     url = request.getfixturevalue("redis_server") if redis else ""
-    app = fixtures.session_app(tmp_path, kind, client)
+    app = session_apps.session_app(tmp_path, kind, client)
     records = Records(Store(app), Codec(), HOUR)
     handle = records.create(Record())
     browser = app.test_client()
     browser.get("/set/kept")
-    same = (str(tmp_path), kind, url, handle, fixtures.session_id(browser))
+    same = (str(tmp_path), kind, url, handle, session_apps.session_id(browser))
     with (
-        fixtures.python(ADDING, *same, "a") as one,
-        fixtures.python(ADDING, *same, "b") as b,
+        parallel.python(ADDING, *same, "a") as one,
+        parallel.python(ADDING, *same, "b") as b,
     ):
         for process in (one, b):
             assert process.stdout and process.stdout.readline() == "ready\n"

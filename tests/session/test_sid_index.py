@@ -21,8 +21,8 @@ from flask_msal_errors.session.sid_index import SidIndex
 from flask_msal_errors.session.sid_index import _key
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 
 def add_views(live: LiveApp) -> None:

@@ -12,8 +12,8 @@ from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.signin import b2c
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 pytestmark = pytest.mark.once
 FORGOTTEN = "AADB2C90118: The user has forgotten their password.\r\nTimestamp: now"

@@ -15,8 +15,8 @@ from flask import session
 from flask_msal_errors import signals
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 
 def location(response: requests.Response) -> urllib.parse.SplitResult:

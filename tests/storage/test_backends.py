@@ -12,7 +12,7 @@ import redis.sentinel
 
 from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
-from support import fixtures
+from support import session_apps
 
 HOUR = timedelta(hours=1)
 
@@ -35,7 +35,7 @@ class TestRedis:
             return execute(self, *arguments, **options)
 
         monkeypatch.setattr(redis.client.Pipeline, "execute_command", note)
-        store = Store(fixtures.session_app(tmp_path, "redis", redis_client))
+        store = Store(session_apps.session_app(tmp_path, "redis", redis_client))
         store.write("a", {"a": 1}, HOUR)
         assert store.take("a") == {"a": 1}
         assert sent == ["GET", "DEL"]
@@ -44,7 +44,7 @@ class TestRedis:
         self, redis_client: redis.Redis, tmp_path: Path
     ) -> None:
         """An entry that was deleted or taken leaves nothing behind."""
-        store = Store(fixtures.session_app(tmp_path, "redis", redis_client))
+        store = Store(session_apps.session_app(tmp_path, "redis", redis_client))
         for key in ("a", "b"):
             store.write(key, {"a": 1}, HOUR)
         store.delete("a")
@@ -56,7 +56,7 @@ class TestRedis:
         sentinel: t.Any = redis.sentinel.Sentinel  # It has no types.
         master = sentinel([("127.0.0.1", 1)]).master_for("any")
         config = {"SESSION_TYPE": "redis", "SESSION_REDIS": master}
-        app = fixtures.bare_app(tmp_path, **config)
+        app = session_apps.bare_app(tmp_path, **config)
         prepare(app)
         assert t.cast(t.Any, app.session_interface).client is master
 
@@ -68,7 +68,7 @@ class TestFiles:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A sign-out whose session stays in the cache is a failure, not a success."""
-        app = fixtures.session_app(tmp_path, "files")
+        app = session_apps.session_app(tmp_path, "files")
         interface: t.Any = app.session_interface
         browser = app.test_client()
         browser.get("/set/1")

@@ -14,15 +14,16 @@ from flask import session
 
 from flask_msal_errors.storage.interface import is_stored
 from flask_msal_errors.storage.store import Store
-from support import fixtures
+from support import parallel
+from support import session_apps
 
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=fixtures.BACKENDS)
+@pytest.fixture(params=session_apps.BACKENDS)
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
     """An app with guarded sessions, once on each backend."""
-    return fixtures.app_on_backend(request, tmp_path)
+    return session_apps.app_on_backend(request, tmp_path)
 
 
 @pytest.fixture
@@ -46,18 +47,18 @@ class TestSessions:
         assert client.get("/get").text == "1"
         client.get("/set/2")
         assert client.get("/get").text == "2"
-        sid = fixtures.session_id(client)
+        sid = session_apps.session_id(client)
         client.get("/out")
-        assert kept(app, sid) is None and not fixtures.session_id(client)
+        assert kept(app, sid) is None and not session_apps.session_id(client)
         assert client.get("/get").text == "None"
 
     def test_a_new_id_counts_as_new(self, app: Flask) -> None:
         """A loaded session whose id was changed is written, and the old one is gone."""
         client = app.test_client()
         client.get("/set/1")
-        old = fixtures.session_id(client)
+        old = session_apps.session_id(client)
         client.get("/new-id")
-        assert fixtures.session_id(client) != old
+        assert session_apps.session_id(client) != old
         assert client.get("/get").text == "1" and kept(app, old) is None
 
     def test_an_id_that_was_given_up(self, app: Flask) -> None:
@@ -76,7 +77,7 @@ class TestSessions:
         browser = app.test_client()
         browser.get("/set/1")
         late = app.test_client()
-        late.set_cookie("session", fixtures.session_id(browser))
+        late.set_cookie("session", session_apps.session_id(browser))
         browser.get("/new-id")
         assert "Set-Cookie" not in late.get("/set/2").headers
         assert browser.get("/get").text == "1"
@@ -88,13 +89,13 @@ class TestSessions:
         browser = app.test_client()
         browser.set_cookie("session", "unknown")
         assert "Set-Cookie" in browser.get("/set/1").headers
-        assert fixtures.session_id(browser) != "unknown"
+        assert session_apps.session_id(browser) != "unknown"
 
     def test_lives(self, app: Flask) -> None:
         """A request can tell whether its session was ended meanwhile."""
         browser = app.test_client()
         browser.get("/set/1")
-        cookie = {"Cookie": f"session={fixtures.session_id(browser)}"}
+        cookie = {"Cookie": f"session={session_apps.session_id(browser)}"}
         with app.test_request_context(headers=cookie):
             assert session["value"] == "1" and is_stored(app, session)
             browser.get("/out")
@@ -117,7 +118,7 @@ class TestSessions:
 
         browser = app.test_client()
         browser.get("/set/1")
-        sid = fixtures.session_id(browser)
+        sid = session_apps.session_id(browser)
         slow = app.test_client()
         slow.set_cookie("session", sid)
         answers: list[t.Any] = []
@@ -155,7 +156,7 @@ class TestSessions:
             for _ in range(400):
                 browser = app.test_client()
                 browser.get("/set/1")
-                sid = fixtures.session_id(browser)
+                sid = session_apps.session_id(browser)
 
                 def visit(number: int, sid: str = sid) -> None:
                     client = app.test_client()
@@ -163,7 +164,7 @@ class TestSessions:
                     answer = client.get("/slow" if number else "/out-now")
                     assert answer.status_code == 200
 
-                fixtures.in_threads(5, visit)
+                parallel.in_threads(5, visit)
                 resurrected += kept(app, sid) is not None
         finally:
             sys.setswitchinterval(interval)

@@ -26,7 +26,8 @@ from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.codec import Stored
 from flask_msal_errors.storage.encryption import Cipher
 from flask_msal_errors.web.forms import _Body
-from support import fixtures
+from support import sign_ins
+from support import strategies
 
 FULL = Record(
     tokens='{"AccessToken": {}}',
@@ -40,10 +41,10 @@ KINDS: list[t.Any] = [
 NAMES = st.sampled_from(["plain", "encrypted", "sealed", "x"])
 #: Members of any type, or nearly right.
 MEMBERS = (
-    fixtures.JSON
-    | st.dictionaries(st.text(max_size=4), fixtures.JSON, min_size=1)
+    strategies.JSON
+    | st.dictionaries(st.text(max_size=4), strategies.JSON, min_size=1)
     | st.dictionaries(
-        st.text(max_size=4), st.lists(fixtures.JSON, min_size=5, max_size=5)
+        st.text(max_size=4), st.lists(strategies.JSON, min_size=5, max_size=5)
     )
     | st.lists(st.lists(st.text(max_size=4) | st.integers(), min_size=3, max_size=5))
 )
@@ -97,21 +98,21 @@ class TestCodec:
         assert not caplog.records
 
     @pytest.mark.parametrize("kind", KINDS)
-    @given(entry=st.dictionaries(NAMES, fixtures.JSON))
+    @given(entry=st.dictionaries(NAMES, strategies.JSON))
     def test_any_entry(self, kind: type[Stored], entry: dict[str, t.Any]) -> None:
         """Whatever JSON lies in the store, nothing is raised."""
         assert isinstance(Codec().decode(kind, entry), (kind, type(None)))
         assert Codec(self.KEYS).decode(kind, entry) is None
 
     @pytest.mark.parametrize("kind", KINDS)
-    @given(value=st.lists(MEMBERS, max_size=4) | fixtures.JSON)
+    @given(value=st.lists(MEMBERS, max_size=4) | strategies.JSON)
     @example(value=[[[None, None, [None], 1, 1.5]]])
     def test_any_text(self, kind: type[Stored], value: t.Any) -> None:
         """Whatever its JSON is, at any depth, a value has the types of its kind."""
         if isinstance(value, list):
             value = [kind.__struct_config__.tag, *value]
         text = json.dumps(value)
-        packed = fixtures.packed(text) if kind.compressed else {"plain": text}
+        packed = sign_ins.packed(text) if kind.compressed else {"plain": text}
         found = Codec().decode(kind, packed)
         if found is not None:
             assert msgspec.convert(msgspec.to_builtins(found), kind) == found
@@ -145,7 +146,7 @@ class TestCodec:
     )
     def test_broken_text(self, text: str) -> None:
         """Texts that broke a decoder before, and other versions, read as nothing."""
-        assert Codec().decode(Record, fixtures.packed(text)) is None
+        assert Codec().decode(Record, sign_ins.packed(text)) is None
 
     def test_another_kind(self) -> None:
         """An entry that was moved under another kind's key is nothing there."""
@@ -159,9 +160,9 @@ class TestCodec:
         [
             {"plain": json.dumps(["record-1", "not packed"])},
             {"plain": "bm8gemxpYg=="},
-            {"plain": fixtures.packed('["record-1"]')["plain"][:-8]},
-            fixtures.packed(b"\xff"),
-            fixtures.packed(b"[" * 64 * 2**20),
+            {"plain": sign_ins.packed('["record-1"]')["plain"][:-8]},
+            sign_ins.packed(b"\xff"),
+            sign_ins.packed(b"[" * 64 * 2**20),
         ],
         ids=["no base64", "no zlib", "cut off", "no text", "bomb"],
     )

@@ -14,12 +14,12 @@ from flask import Flask
 from flask_msal_errors.storage.errors import TooLarge
 from flask_msal_errors.storage.errors import store_unavailable
 from flask_msal_errors.storage.generic import GenericBackend
-from support import fixtures
+from support import session_apps
 
 
 def test_errors_of_clients() -> None:
     """Client libraries that are loaded have their errors recognised."""
-    interface = fixtures.DictInterface(Flask("app"))
+    interface = session_apps.DictInterface(Flask("app"))
     known = set(GenericBackend(interface, interface.app).errors)
     assert {OSError, redis.RedisError, sqlalchemy.exc.SQLAlchemyError} <= known
     assert pymemcache.exceptions.MemcacheError in known

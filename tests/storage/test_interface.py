@@ -20,16 +20,16 @@ from flask_session.base import ServerSideSessionInterface
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.storage.setup import guard
 from flask_msal_errors.storage.store import Store
-from support import fixtures
+from support import parallel
 from support import session_apps
 
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=fixtures.BACKENDS)
+@pytest.fixture(params=session_apps.BACKENDS)
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
     """An app with guarded sessions, once on each backend."""
-    return fixtures.app_on_backend(request, tmp_path)
+    return session_apps.app_on_backend(request, tmp_path)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ class TestForeignData:
         self, redis_client: redis.Redis, tmp_path: Path
     ) -> None:
         """A planted pickle is never executed and reads as empty."""
-        app = fixtures.session_app(tmp_path, "redis", redis_client)
+        app = session_apps.session_app(tmp_path, "redis", redis_client)
         bomb = pickle.dumps(_Bomb(tmp_path / "executed"))
         redis_client.set("session:planted", bomb)
         redis_client.set("msal-entry:planted", bomb)
@@ -66,7 +66,7 @@ class TestForeignData:
 
     def test_trap_10_pickle_in_files(self, tmp_path: Path) -> None:
         """A planted pickle file is never executed and reads as empty, too."""
-        app = fixtures.session_app(tmp_path, "files")
+        app = session_apps.session_app(tmp_path, "files")
         store = Store(app)
         store.write("planted", {"a": 1}, HOUR)
         bomb = b"\xff\xff\xff\xff" + pickle.dumps(_Bomb(tmp_path / "executed"))
@@ -93,8 +93,8 @@ class TestForeignData:
     )
     def test_broken_data(self, app: Flask, data: bytes) -> None:
         """What is no dict reads as an empty session and as no entry."""
-        fixtures.plant(app, "session:planted", data)
-        fixtures.plant(app, "msal-entry:planted", data)
+        session_apps.plant(app, "session:planted", data)
+        session_apps.plant(app, "msal-entry:planted", data)
         browser = app.test_client()
         browser.set_cookie("session", "planted")
         assert browser.get("/set/1").text == "1"
@@ -106,7 +106,7 @@ class TestForeignData:
         self, redis_client: redis.Redis, tmp_path: Path
     ) -> None:
         """A cookie that names another program's list or hash is an empty session."""
-        app = fixtures.session_app(tmp_path, "redis", redis_client)
+        app = session_apps.session_app(tmp_path, "redis", redis_client)
         redis_client.rpush("session:planted", "x")
         redis_client.hset("msal-entry:planted", "x", "y")
         browser = app.test_client()
@@ -122,7 +122,7 @@ class TestForeignData:
     ) -> None:
         """Both formats of Flask-Session work, and each reads what the other wrote."""
         more = {"SESSION_SERIALIZATION_FORMAT": format}
-        app = fixtures.session_app(tmp_path, "redis", redis_client, **more)
+        app = session_apps.session_app(tmp_path, "redis", redis_client, **more)
         store = Store(app)
         store.write("a", {"text": "ä"}, HOUR)
         assert store.replace("a", {"text": "ö"}, HOUR)
@@ -130,7 +130,7 @@ class TestForeignData:
         assert isinstance(raw, bytes) and raw.startswith(leads)
         other = "json" if format == "msgpack" else "msgpack"
         more = {"SESSION_SERIALIZATION_FORMAT": other}
-        late = fixtures.session_app(tmp_path, "redis", redis_client, **more)
+        late = session_apps.session_app(tmp_path, "redis", redis_client, **more)
         assert Store(late).read("a") == {"text": "ö"}
         browser = app.test_client()
         browser.get("/set/1")
@@ -149,15 +149,15 @@ class TestGuard:
     def test_by_many_threads(self, tmp_path: Path) -> None:
         """First requests at the same time put it in place together."""
         for _ in range(20):
-            app = fixtures.bare_app(tmp_path)
-            app.session_interface = fixtures.DictInterface(app)
-            fixtures.in_threads(4, lambda _, app=app: guard(app))  # type: ignore[misc]
+            app = session_apps.bare_app(tmp_path)
+            app.session_interface = session_apps.DictInterface(app)
+            parallel.in_threads(4, lambda _, app=app: guard(app))  # type: ignore[misc]
             name = type(app.session_interface).__name__
             assert name == "GuardedDictInterface"
 
     def test_put_back(self, redis_client: redis.Redis, tmp_path: Path) -> None:
         """A later Session(app) takes it away; the next request's check puts it back."""
-        app = fixtures.session_app(tmp_path, "redis", redis_client)
+        app = session_apps.session_app(tmp_path, "redis", redis_client)
         Session(app)
         assert not getattr(app.session_interface, "is_guarded", False)
         guard(app)
@@ -166,7 +166,7 @@ class TestGuard:
     def test_client_side_sessions(self, tmp_path: Path) -> None:
         """Sessions in a cookie are refused with the remedy."""
         with pytest.raises(ConfigurationError, match="SESSION_TYPE"):
-            guard(fixtures.bare_app(tmp_path))
+            guard(session_apps.bare_app(tmp_path))
 
     def test_trap_10_replaced_redis(self, tmp_path: Path) -> None:
         """A client that Flask-Session replaced by localhost is refused by its type."""
@@ -174,7 +174,7 @@ class TestGuard:
         class RedisCluster:
             """Not a redis.Redis."""
 
-        app = fixtures.bare_app(
+        app = session_apps.bare_app(
             tmp_path, SESSION_TYPE="redis", SESSION_REDIS=RedisCluster()
         )
         with pytest.warns(RuntimeWarning, match="No valid Redis"):
@@ -188,8 +188,8 @@ class TestGuard:
         class Own(MsgSpecSerializer):  # type: ignore[misc]
             """Made by the app."""
 
-        app = fixtures.bare_app(tmp_path)
-        app.session_interface = interface = fixtures.DictInterface(app)
+        app = session_apps.bare_app(tmp_path)
+        app.session_interface = interface = session_apps.DictInterface(app)
         interface.serializer = Own(app, "json")
         guard(app)
         assert isinstance(interface.serializer, Own)
@@ -200,7 +200,7 @@ class TestTombstones:
 
     @pytest.fixture(params=["files", "memory", "other"])
     def interface(self, request: pytest.FixtureRequest, tmp_path: Path) -> t.Any:
-        return fixtures.session_app(tmp_path, request.param).session_interface
+        return session_apps.session_app(tmp_path, request.param).session_interface
 
     def test_deleted_between_check_and_write(
         self, interface: t.Any, monkeypatch: pytest.MonkeyPatch
@@ -223,7 +223,7 @@ class TestTombstones:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A cache that does not write is a failure, unless a deletion was the cause."""
-        interface: t.Any = fixtures.session_app(tmp_path, "files").session_interface
+        interface: t.Any = session_apps.session_app(tmp_path, "files").session_interface
         interface.msal_backend.write("a", {"old": 1}, HOUR)
         monkeypatch.setattr(interface.cache, "set", lambda *_, **__: False)
         with pytest.raises(OSError, match="write"):
@@ -259,8 +259,8 @@ class TestFlaskSession:
 
     def test_the_hooks_are_used(self, tmp_path: Path) -> None:
         """Opening, saving and deleting a session go through the three hooks."""
-        app = fixtures.bare_app(tmp_path)
-        app.session_interface = interface = fixtures.DictInterface(app)
+        app = session_apps.bare_app(tmp_path)
+        app.session_interface = interface = session_apps.DictInterface(app)
         calls: list[str] = []
         for name in ("_retrieve_session_data", "_delete_session", "_upsert_session"):
             hook = getattr(interface, name)
@@ -288,7 +288,7 @@ class TestFlaskSession:
 
     def test_serializer(self, tmp_path: Path) -> None:
         """The serializer has two decoders, whose errors are those that we know."""
-        serializer = MsgSpecSerializer(fixtures.bare_app(tmp_path), "json")
+        serializer = MsgSpecSerializer(session_apps.bare_app(tmp_path), "json")
         for decoder in (serializer.decoder, serializer.alternate_decoder):
             with pytest.raises((ValueError, msgspec.MsgspecError)):
                 decoder.decode(b"{\xff")

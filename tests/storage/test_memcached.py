@@ -20,15 +20,17 @@ from pymemcache.client.hash import HashClient
 
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.storage.store import Store
-from support import fixtures
+from support import parallel
 from support import servers
+from support import session_apps
+from support import waiting
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
 def app(memcached_client: t.Any, tmp_path: Path) -> Flask:
-    return fixtures.session_app(tmp_path, "memcached", memcached_client)
+    return session_apps.session_app(tmp_path, "memcached", memcached_client)
 
 
 class TestLimits:
@@ -59,7 +61,7 @@ class TestLimits:
         self, memcached_client: t.Any, tmp_path: Path, prefix: str
     ) -> None:
         """Names that memcached cannot have are nobody's."""
-        app = fixtures.session_app(tmp_path, "memcached", memcached_client)
+        app = session_apps.session_app(tmp_path, "memcached", memcached_client)
         browser = app.test_client()
         browser.set_cookie("session", prefix)
         assert browser.get("/get").text == "None"
@@ -109,7 +111,7 @@ class TestThreads:
     ) -> None:
         """A client with one connection is used by one thread at a time."""
         client = make(str(memcached_server.socket_path))
-        app = fixtures.session_app(tmp_path, "memcached", client)
+        app = session_apps.session_app(tmp_path, "memcached", client)
         backend = t.cast(t.Any, app.session_interface).msal_backend
         assert isinstance(backend._alone, contextlib.nullcontext) is safe
 
@@ -119,14 +121,14 @@ class TestThreads:
         """Eight threads read each their own with a client that has one connection."""
         with contextlib.closing(Client(str(memcached_server.socket_path))) as single:
             shared = Shared(single)
-            store = Store(fixtures.session_app(tmp_path, "memcached", shared))
+            store = Store(session_apps.session_app(tmp_path, "memcached", shared))
 
             def work(number: int) -> None:
                 for _ in range(20):
                     store.write(f"key-{number}", {"n": number}, HOUR)
                     assert store.read(f"key-{number}") == {"n": number}
 
-            fixtures.in_threads(8, work)
+            parallel.in_threads(8, work)
             assert shared.met == 0
 
 
@@ -141,7 +143,7 @@ class TestSilentClient:
         """Each operation is an error all the same, until the server is back."""
         server = own_server(servers.Memcached)
         client = PythonMemcached([f"unix:{server.socket_path}"], dead_retry=0)
-        app = fixtures.session_app(tmp_path, "memcached", client)
+        app = session_apps.session_app(tmp_path, "memcached", client)
         store, browser = Store(app), app.test_client()
         browser.get("/set/1")
         store.write("a", {"a": 1}, HOUR)
@@ -159,7 +161,7 @@ class TestSilentClient:
                 raise AssertionError(number)
         assert app.test_client().get("/set/2").status_code == 503
         server.start()
-        fixtures.until(lambda: app.test_client().get("/set/3").status_code == 200)
+        waiting.until(lambda: app.test_client().get("/set/3").status_code == 200)
         client.disconnect_all()
 
 
@@ -185,5 +187,5 @@ class TestReplies:
             return value
 
         backend.read = read_together
-        fixtures.in_threads(6, lambda _: winners.append(backend.take("a")))
+        parallel.in_threads(6, lambda _: winners.append(backend.take("a")))
         assert sorted(map(str, winners)) == ["None"] * 5 + ["{'a': 1}"]

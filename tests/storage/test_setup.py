@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.storage.files import PlainFileCache
 from flask_msal_errors.storage.setup import prepare
-from support import fixtures
+from support import parallel
+from support import session_apps
 
 
 class OwnCookies(SecureCookieSessionInterface):
@@ -34,7 +35,7 @@ class TestRefusals:
     @pytest.mark.parametrize("value", ["Strict", "strict", "STRICT"])
     def test_strict_cookie(self, tmp_path: Path, value: str) -> None:
         """A Strict session cookie does not come back from the identity provider."""
-        app = fixtures.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value)
+        app = session_apps.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value)
         with pytest.raises(ConfigurationError) as caught:
             prepare(app)
         assert "SESSION_COOKIE_SAMESITE" in str(caught.value)
@@ -43,17 +44,17 @@ class TestRefusals:
     @pytest.mark.parametrize("value", ["Lax", "None", None])
     def test_other_cookies(self, tmp_path: Path, value: str | None) -> None:
         """Any other SameSite is the app's choice."""
-        prepare(fixtures.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value))
+        prepare(session_apps.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value))
 
     @pytest.mark.parametrize("kind", ["null", "NULL"])
     def test_null_sessions(self, tmp_path: Path, kind: str) -> None:
         """Client-side sessions on purpose are refused, not replaced."""
         with pytest.raises(ConfigurationError, match="server-side"):
-            prepare(fixtures.bare_app(tmp_path, SESSION_TYPE=kind))
+            prepare(session_apps.bare_app(tmp_path, SESSION_TYPE=kind))
 
     def test_own_client_side_sessions(self, tmp_path: Path) -> None:
         """A subclass of Flask's cookie sessions is refused by its name."""
-        app = fixtures.bare_app(tmp_path)
+        app = session_apps.bare_app(tmp_path)
         app.session_interface = OwnCookies()
         with pytest.raises(ConfigurationError, match="OwnCookies.*SESSION_TYPE"):
             prepare(app)
@@ -62,7 +63,7 @@ class TestRefusals:
     def test_unknown_type(self, tmp_path: Path, kind: str) -> None:
         """A type that Flask-Session does not know names the key."""
         with pytest.raises(ConfigurationError, match="SESSION_TYPE.*redis"):
-            prepare(fixtures.bare_app(tmp_path, SESSION_TYPE=kind))
+            prepare(session_apps.bare_app(tmp_path, SESSION_TYPE=kind))
 
     def test_missing_client(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -74,14 +75,14 @@ class TestRefusals:
 
         monkeypatch.setattr("flask_msal_errors.storage.setup.Session", fail)
         with pytest.raises(ConfigurationError, match="SESSION_TYPE: .*pymongo"):
-            prepare(fixtures.bare_app(tmp_path, SESSION_TYPE="mongodb"))
+            prepare(session_apps.bare_app(tmp_path, SESSION_TYPE="mongodb"))
 
     def test_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
         """Without a place for files, the error names the folder and the key."""
         blocked = tmp_path / "file"
         blocked.write_text("in the way")
         with pytest.raises(ConfigurationError, match="SESSION_TYPE.*flask_session"):
-            prepare(fixtures.bare_app(blocked))
+            prepare(session_apps.bare_app(blocked))
 
 
 class TestFiles:
@@ -89,7 +90,7 @@ class TestFiles:
 
     def test_modes(self, tmp_path: Path) -> None:
         """Nobody else on the host can read folder, sessions or locks."""
-        app = fixtures.session_app(tmp_path, "files")
+        app = session_apps.session_app(tmp_path, "files")
         app.test_client().get("/set/1")
         interface: t.Any = app.session_interface
         with interface.msal_backend.lock("a", 5, 5):
@@ -104,7 +105,7 @@ class TestFiles:
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """One line says where the sessions are and what to set in production."""
-        app = fixtures.session_app(tmp_path, "files")
+        app = session_apps.session_app(tmp_path, "files")
         prepare(app)
         app.test_client().get("/set/1")
         warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
@@ -114,7 +115,7 @@ class TestFiles:
 
     def test_trap_10_threshold(self, tmp_path: Path) -> None:
         """600 living sessions stay; cachelib's default drops them past 500."""
-        cache: t.Any = fixtures.session_app(tmp_path, "files").config[
+        cache: t.Any = session_apps.session_app(tmp_path, "files").config[
             "SESSION_CACHELIB"
         ]
         for number in range(600):
@@ -127,14 +128,14 @@ class TestFiles:
         """An app's own cache with cachelib's default threshold is warned of."""
         own = FileSystemCache(str(tmp_path / "own"))
         config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": own}
-        prepare(fixtures.bare_app(tmp_path, **config))
+        prepare(session_apps.bare_app(tmp_path, **config))
         assert "past 500 entries" in caplog.text
 
     def test_own_sessions_stay(self, tmp_path: Path) -> None:
         """Sessions that the app has set up itself are guarded, not replaced."""
         own = FileSystemCache(str(tmp_path / "own"), threshold=0)
         config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": own}
-        app = fixtures.bare_app(tmp_path, **config)
+        app = session_apps.bare_app(tmp_path, **config)
         Session(app)
         before = app.session_interface
         prepare(app)
@@ -230,7 +231,7 @@ class TestSweep:
             for _ in range(4):
                 caches[number % 2].set(f"key-{number}", {"n": number}, timeout=60)
 
-        fixtures.in_threads(4, write)
+        parallel.in_threads(4, write)
         assert [caches[0].get(f"key-{n}") for n in range(4)] == [
             {"n": n} for n in range(4)
         ]
@@ -238,7 +239,7 @@ class TestSweep:
 
     def test_tombstones(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Real sessions and tombstones vanish, those of other people stay."""
-        app = fixtures.session_app(tmp_path, "files")
+        app = session_apps.session_app(tmp_path, "files")
         folder = tmp_path / "flask_session"
         for _ in range(20):
             browser = app.test_client()
@@ -256,6 +257,6 @@ class TestSweep:
 @pytest.mark.parametrize("prefix", ["", "m", "msal-", "msal-entry:", "msal-gone:x"])
 def test_prefix_of_our_own(tmp_path: Path, prefix: str) -> None:
     """A prefix that would make our entries sessions is refused, with the remedy."""
-    app = fixtures.bare_app(tmp_path, SESSION_KEY_PREFIX=prefix)
+    app = session_apps.bare_app(tmp_path, SESSION_KEY_PREFIX=prefix)
     with pytest.raises(ConfigurationError, match="SESSION_KEY_PREFIX.*another"):
         prepare(app)

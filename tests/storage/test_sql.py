@@ -19,22 +19,24 @@ from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
 from flask_msal_errors.storage.codec import Codec
+from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
-from support import fixtures
+from support import parallel
+from support import session_apps
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
-    return fixtures.app_on_backend(request, tmp_path)
+    return session_apps.app_on_backend(request, tmp_path)
 
 
 class House:
     """An app with a table of its own; on SQLite, in another file than the sessions."""
 
     def __init__(self, request: pytest.FixtureRequest, folder: Path) -> None:
-        self.app = app = fixtures.bare_app(folder, SESSION_TYPE="sqlalchemy")
+        self.app = app = session_apps.bare_app(folder, SESSION_TYPE="sqlalchemy")
         if request.param == "sqlite":
             bind = {"sessions": f"sqlite:///{folder}/sessions.sqlite"}
             app.config["SESSION_SQLALCHEMY_BIND_KEY"] = "sessions"
@@ -49,7 +51,7 @@ class House:
         self._prepare()
 
     def _prepare(self) -> None:
-        fixtures.prepare(self.app)
+        prepare(self.app)
         with self.app.app_context():
             self.db.create_all()
 
@@ -59,7 +61,7 @@ class House:
             return [name for (name,) in connection.execute(self.people.select())]
 
     def close(self) -> None:
-        fixtures.close_database(self.app)
+        session_apps.close_database(self.app)
         with self.app.app_context():
             for engine in self.db.engines.values():
                 engine.dispose()
@@ -99,7 +101,7 @@ class TestTransactions:
 
         browser = app.test_client()
         assert browser.get("/half-done").text == "done"
-        assert fixtures.session_id(browser) and seen == [[]]
+        assert session_apps.session_id(browser) and seen == [[]]
         assert house.names() == []
 
     def test_committed_after(self, house: House) -> None:
@@ -149,7 +151,7 @@ class TestEntries:
             def write(thread: int, key: str = key) -> None:
                 store.write(key, {"by": thread}, HOUR)
 
-            fixtures.in_threads(4, write)
+            parallel.in_threads(4, write)
         table = interface.sql_session_model.__table__
         with interface.msal_backend._engine.connect() as connection:
             assert len(connection.execute(table.select()).all()) == 20

@@ -15,15 +15,17 @@ from flask import Flask
 
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.storage.store import Store
-from support import fixtures
+from support import parallel
+from support import session_apps
+from support import waiting
 
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=(*fixtures.BACKENDS, *fixtures.CLIENTS))
+@pytest.fixture(params=(*session_apps.BACKENDS, *session_apps.CLIENTS))
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
     """An app with guarded sessions, once on each backend and client of one."""
-    return fixtures.app_on_backend(request, tmp_path)
+    return session_apps.app_on_backend(request, tmp_path)
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ class TestEntries:
 
         for key in wins:
             store.write(key, {"key": key}, HOUR)
-        fixtures.in_threads(8, take)
+        parallel.in_threads(8, take)
         assert set(wins.values()) == {1}
 
     @pytest.mark.once
@@ -119,9 +121,9 @@ class TestEntries:
         store.write("b", {"b": 1}, HOUR)
         store.write("c", {"c": 1}, timedelta(days=90))
         assert store.replace("b", {"b": 2}, timedelta(seconds=1))
-        fixtures.until(lambda: store.read("a") is None)
+        waiting.until(lambda: store.read("a") is None)
         assert not store.replace("a", {"late": 1}, HOUR) and store.take("a") is None
-        fixtures.until(lambda: store.take("b") is None)
+        waiting.until(lambda: store.take("b") is None)
         assert store.read("c") == {"c": 1}
 
     def test_large_values(self, store: Store) -> None:
@@ -153,7 +155,7 @@ class TestEntries:
                 else:
                     store.delete(key)
 
-            fixtures.in_threads(4, change)
+            parallel.in_threads(4, change)
             assert store.read(key) is None
 
     def test_lock_excludes_threads(self, store: Store) -> None:
@@ -171,7 +173,7 @@ class TestEntries:
                     store.write("a", {"n": value["n"] + 1}, HOUR)
                     inside.clear()
 
-        fixtures.in_threads(8, add)
+        parallel.in_threads(8, add)
         assert store.read("a") == {"n": 40}
 
     def test_lock_is_let_go(self, store: Store) -> None:
@@ -194,11 +196,13 @@ class TestEntries:
 
 HOLDER = """
 import sys, redis, pathlib
-from support import fixtures
+from support import parallel
+from support import session_apps
+from support import waiting
 from flask_msal_errors.storage.store import Store
 folder, kind, url = sys.argv[1:]
 client = redis.Redis.from_url(url) if url else None
-store = Store(fixtures.session_app(pathlib.Path(folder), kind, client))
+store = Store(session_apps.session_app(pathlib.Path(folder), kind, client))
 with store.lock("a", timeout=float(sys.stdin.readline())):
     print("held", flush=True)
     sys.stdin.readline()
@@ -214,18 +218,18 @@ class TestOtherProcesses:
     ) -> tuple[Store, tuple[str, ...]]:
         """A store, and how another process gets to the same."""
         if request.param == "files":
-            app = fixtures.session_app(tmp_path, "files")
+            app = session_apps.session_app(tmp_path, "files")
             return Store(app), (str(tmp_path), "files", "")
         client = request.getfixturevalue("redis_client")
         url = request.getfixturevalue("redis_server")
-        app = fixtures.session_app(tmp_path, "redis", client)
+        app = session_apps.session_app(tmp_path, "redis", client)
         return Store(app), (str(tmp_path), "redis", url)
 
     @pytest.mark.once
     def test_excluded(self, place: tuple[Store, tuple[str, ...]]) -> None:
         """What another process holds is free again as soon as it lets go."""
         store, arguments = place
-        with fixtures.python(HOLDER, *arguments) as process:
+        with parallel.python(HOLDER, *arguments) as process:
             assert process.stdin and process.stdout
             print("30", file=process.stdin, flush=True)
             assert process.stdout.readline() == "held\n"
@@ -239,7 +243,7 @@ class TestOtherProcesses:
     def test_dead_holder(self, place: tuple[Store, tuple[str, ...]]) -> None:
         """A killed holder blocks nobody for longer than its lock's lifetime."""
         store, arguments = place
-        with fixtures.python(HOLDER, *arguments) as process:
+        with parallel.python(HOLDER, *arguments) as process:
             assert process.stdin and process.stdout
             print("1", file=process.stdin, flush=True)
             assert process.stdout.readline() == "held\n"
@@ -256,7 +260,7 @@ class TestFiles:
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Files that cannot be written are a 503 error, until they can be again."""
-        app = fixtures.session_app(tmp_path, "files")
+        app = session_apps.session_app(tmp_path, "files")
         store = Store(app)
         browser = app.test_client()
         browser.get("/set/1")
@@ -276,7 +280,7 @@ class TestFiles:
 
     def test_locks_cannot_be_made(self, tmp_path: Path) -> None:
         """A file in the place of the locks' folder is a 503 error, too."""
-        store = Store(fixtures.session_app(tmp_path, "files"))
+        store = Store(session_apps.session_app(tmp_path, "files"))
         (tmp_path / "msal-locks").write_text("in the way")
         with pytest.raises(ServiceUnavailable), store.lock("a", timeout=1):
             pass

@@ -14,8 +14,8 @@ import requests
 from werkzeug.serving import make_server
 
 from flask_msal_errors.testing import Emulator
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 from support.waiting import PATIENCE
 
 CHALLENGE = (

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from flask_msal_errors.testing import Emulator
-from support import clusterapp
+from support import cluster_app
 from support.waiting import PATIENCE
 from support.waiting import until
 
@@ -161,7 +161,7 @@ class Gunicorn(Server):
             sys.executable,
             "-m",
             "gunicorn",
-            "support.clusterapp:create_app()",
+            "support.cluster_app:create_app()",
         ]
         self._command += ["--workers", str(workers), "--worker-class", *kind]
         self._command += ["--bind", where, "--timeout", "120", "--keep-alive", "30"]
@@ -174,7 +174,7 @@ class Gunicorn(Server):
             # Where gunicorn puts its control socket.
             XDG_RUNTIME_DIR=str(self.folder / self.log.stem),
             MALLOC_ARENA_MAX="1",
-            **{clusterapp.OPTIONS: str(self.folder / "options.json")},
+            **{cluster_app.OPTIONS: str(self.folder / "options.json")},
         )
 
     def restart(self) -> None:

@@ -39,8 +39,8 @@ from flask_msal_errors.clients import tokens
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.user import remember
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'

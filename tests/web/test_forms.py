@@ -23,9 +23,9 @@ from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.web.forms import FIELD
 from flask_msal_errors.web.forms import MOST_FORMS
-from support import fixtures
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support import parallel
+from support.live_app import LiveApp
+from support.live_app import Start
 
 if t.TYPE_CHECKING:
     import requests
@@ -182,7 +182,7 @@ class TestWay:
             ) -> None:
                 codes.append(resumed(live, person, ticket).status_code)
 
-            fixtures.in_threads(8, run)
+            parallel.in_threads(8, run)
             assert sorted(codes) == [200, *[410] * 7]
         assert [run["trip"] for run in desk.runs] == [*"12345"]
 

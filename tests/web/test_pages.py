@@ -23,7 +23,7 @@ from flask_msal_errors import Throttled
 from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.web import pages
-from support.liveapp import LiveApp
+from support.live_app import LiveApp
 
 PACKAGE = Path(flask_msal_errors.__file__).parent
 SHEET = (PACKAGE / "web/static/msal.css").read_text("utf-8")

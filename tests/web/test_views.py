@@ -13,9 +13,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
-from support import fixtures
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support import parallel
+from support.live_app import LiveApp
+from support.live_app import Start
 
 GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 SCRIPT = "<script>alert(1)</script>"
@@ -256,7 +256,7 @@ class TestUsedAlready:
                 )
             )
 
-        fixtures.in_threads(8, open_callback)
+        parallel.in_threads(8, open_callback)
         assert {reply.headers["Location"] for reply in replies} == {"/me"}
         assert entra.counters["token"] == 1
         cookies = [reply.cookies.get("session") for reply in replies]

@@ -19,7 +19,7 @@ from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.credentials.loading import prepared
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import sign_ins
 from support.identity import PASSPHRASE
 from support.identity import Identity
 
@@ -86,9 +86,9 @@ def test_trap_11_parsed_and_signed_once(
     count(serialization, "load_pem_private_key")
     count(pkcs12, "load_key_and_certificates")
     count(JwtAssertionCreator, "create_normal_assertion")
-    client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=made))
+    client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=made))
     with caplog.at_level(logging.DEBUG):
-        user = fixtures.signed_in(entra, client)
+        user = sign_ins.signed_in(entra, client)
         for _ in range(5):
             client.silent(user, [entra.scope("Profile.Read")], force_refresh=True)
     parser = "load_key_and_certificates" if "pfx" in parts else "load_pem_private_key"
@@ -181,13 +181,13 @@ class TestPrepared:
     def test_through_the_client(self, entra: Emulator) -> None:
         """An app with a broken certificate says so at its first sign-in."""
         broken = {"private_key": "x", "thumbprint": "AB" * 20}
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=broken))
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=broken))
         with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
             client.ready()
 
     def test_unknown_certificate(self, entra: Emulator, identity: Identity) -> None:
         """One that the registration does not list names the key as well."""
         made = {"private_key": identity.private_pem(), "thumbprint": "AB" * 20}
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=made))
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=made))
         with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
-            fixtures.sign_in(entra, client)
+            sign_ins.sign_in(entra, client)

@@ -17,7 +17,8 @@ from flask_msal_errors.provider.credentials.loading import AppAssertion
 from flask_msal_errors.provider.credentials.loading import load
 from flask_msal_errors.provider.credentials.loading import prepared
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import parallel
+from support import sign_ins
 from support.identity import PASSPHRASE
 from support.identity import Identity
 
@@ -77,10 +78,10 @@ class TestPrepared:
             raise error("very secret")
 
         client = Client(
-            fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL={"client_assertion": fail})
+            sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL={"client_assertion": fail})
         )
         with pytest.raises(ConfigurationError, match=error.__name__) as caught:
-            fixtures.sign_in(entra, client)
+            sign_ins.sign_in(entra, client)
         assert "very secret" not in str(caught.value)
 
 
@@ -210,15 +211,15 @@ class TestRotation:
     def test_secret(self, entra: Emulator) -> None:
         """A refresh and a sign-in go on with a new secret; it is kept."""
         source = Rotating(entra.client_secret)
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
-        user = fixtures.signed_in(entra, client)
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
+        user = sign_ins.signed_in(entra, client)
         assert source.asked == 1
         source.value = entra.secret_rotated()
         assert refreshed(entra, client, user)["access_token"]
         assert refreshed(entra, client, user)["access_token"]
         assert source.asked == 2 and entra.counters["token.401"] == 1
         source.value = entra.secret_rotated()
-        fixtures.sign_in(entra, client)
+        sign_ins.sign_in(entra, client)
         assert source.asked == 3 and entra.counters["token.401"] == 2
         assert entra.counters["discovery"] == 1
 
@@ -227,8 +228,8 @@ class TestRotation:
         entra.register_certificate(identity.public_pem())
         path = identity.pfx(tmp_path)
         setting = {"private_key_pfx_path": path, "passphrase": PASSPHRASE}
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
-        user = fixtures.signed_in(entra, client)
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
+        user = sign_ins.signed_in(entra, client)
         new = Identity()
         entra.tenant.certificates.clear()
         entra.register_certificate(new.public_pem())
@@ -243,8 +244,8 @@ class TestRotation:
         """So is a certificate that a function returns."""
         entra.register_certificate(identity.public_pem())
         source = Rotating(_pem(identity))
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
-        user = fixtures.signed_in(entra, client)
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
+        user = sign_ins.signed_in(entra, client)
         new = Identity()
         entra.tenant.certificates.clear()
         entra.register_certificate(new.public_pem())
@@ -258,8 +259,8 @@ class TestRotation:
         good = _assertion(entra)
         texts = [good, "outdated", good]
         setting = {"client_assertion": lambda: texts.pop(0) if texts[1:] else texts[0]}
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
-        user = fixtures.signed_in(entra, client)
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
+        user = sign_ins.signed_in(entra, client)
         entra.fail_next(_REFUSED, status=401)
         assert environment and refreshed(entra, client, user)["access_token"]
         assert entra.counters["token"] == 3
@@ -274,8 +275,8 @@ class TestRotation:
             "assertion": {"client_assertion": _assertion(entra)},
             "function": Rotating(entra.client_secret),
         }[kind]
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
-        user = fixtures.signed_in(entra, client)
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
+        user = sign_ins.signed_in(entra, client)
         before = entra.counters["token"]
         for count in (1, 2, 3):
             entra.fail_next(_REFUSED, status=401)
@@ -287,18 +288,18 @@ class TestRotation:
         """A source that has another wrong secret each time costs one repeat a call."""
         wrong = iter(f"wrong {number}" for number in range(100))
         client = Client(
-            fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=lambda: next(wrong))
+            sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=lambda: next(wrong))
         )
         for count in (2, 4):
             with pytest.raises(ConfigurationError, match="7000215"):
-                fixtures.sign_in(entra, client)
+                sign_ins.sign_in(entra, client)
             assert entra.counters["token"] == count
 
     def test_other_refusals(self, entra: Emulator) -> None:
         """Any other refusal does not ask the source."""
         source = Rotating(entra.client_secret)
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
-        user = fixtures.signed_in(entra, client)
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
+        user = sign_ins.signed_in(entra, client)
         entra.revoke("ada")
         with pytest.raises(Exception, match="50173"):
             refreshed(entra, client, user)
@@ -307,11 +308,11 @@ class TestRotation:
     def test_threads(self, entra: Emulator) -> None:
         """Eight people at once: all go on, and the source is asked once."""
         source = Rotating(entra.client_secret)
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
-        users = [fixtures.signed_in(entra, client) for _ in range(8)]
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
+        users = [sign_ins.signed_in(entra, client) for _ in range(8)]
         source.value = entra.secret_rotated()
         entra.slow(0.2)
-        fixtures.in_threads(8, lambda n: refreshed(entra, client, users[n]))
+        parallel.in_threads(8, lambda n: refreshed(entra, client, users[n]))
         assert 1 <= entra.counters["token.401"] <= 8
         # One for who is refused, and one for each who was refused meanwhile.
         assert source.asked == 2
@@ -324,8 +325,8 @@ class TestRotation:
         path = Path(identity.pfx(tmp_path))
         whole = path.read_bytes()
         setting = {"private_key_pfx_path": str(path), "passphrase": PASSPHRASE}
-        client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
-        user = fixtures.signed_in(entra, client)
+        client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
+        user = sign_ins.signed_in(entra, client)
         path.write_bytes(whole[:100])
         entra.fail_next(_REFUSED, status=401)
         with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
@@ -338,8 +339,8 @@ class TestRotation:
         source = Rotating(entra.client_secret)
         absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
         config = entra.config("openid", MSAL_CLIENT_CREDENTIAL=source, **absent)
-        client = Client(fixtures.settings(entra, **config))
-        user = fixtures.signed_in(entra, client)
+        client = Client(sign_ins.settings(entra, **config))
+        user = sign_ins.signed_in(entra, client)
         source.value = entra.secret_rotated()
         assert refreshed(entra, client, user)["access_token"]
 

@@ -13,7 +13,8 @@ from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.credentials import managed_identity
 from flask_msal_errors.provider.credentials.managed_identity import FromManagedIdentity
 from flask_msal_errors.testing import Emulator
-from support import fixtures
+from support import sign_ins
+from support import sockets
 from support.sockets import unused_port as unused_port
 
 SYSTEM = {"ManagedIdentityIdType": "SystemAssigned", "Id": None}
@@ -49,8 +50,8 @@ def assertion(authority: str = "https://login.microsoftonline.com/x") -> str:
 @pytest.mark.parametrize("form", FORMS)
 def test_journey(entra: Emulator, form: str) -> None:
     """Sign-in and refreshes need no secret; the endpoint is asked once."""
-    client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=FORMS[form]))
-    user = fixtures.signed_in(entra, client)
+    client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=FORMS[form]))
+    user = sign_ins.signed_in(entra, client)
     for _ in range(3):
         client.silent(user, [entra.scope("Profile.Read")], force_refresh=True)
     (query,) = asked(entra)
@@ -79,9 +80,9 @@ def test_clouds(entra: Emulator, domain: str, cloud: str) -> None:
 def test_no_identity(entra: Emulator) -> None:
     """A host without the identity is the developer's to mend."""
     entra.managed_identity = False
-    client = Client(fixtures.settings(entra, MSAL_CLIENT_CREDENTIAL=SYSTEM))
+    client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=SYSTEM))
     with pytest.raises(ConfigurationError, match="managed identity gave no token"):
-        fixtures.sign_in(entra, client)
+        sign_ins.sign_in(entra, client)
 
 
 @pytest.mark.parametrize("text", ["no JSON: very secret", "[]", "{}", '"x"'])
@@ -115,7 +116,7 @@ def test_unreachable(
 def test_silent(entra: Emulator, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An endpoint that never answers holds up nobody for longer than told."""
     monkeypatch.setattr(managed_identity, "_TIMEOUT", 0.3)
-    with fixtures.silent_listener() as url:
+    with sockets.silent_listener() as url:
         _point(monkeypatch, host, url)
         with pytest.raises(ServiceUnavailable, match="does not answer"):
             assertion()

@@ -17,7 +17,7 @@ import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.kit import server
-from support import fixtures
+from support import waiting
 
 
 def exchange(url: str, *lines: str) -> bytes:
@@ -137,7 +137,7 @@ class TestApplications:
             with pytest.raises(requests.exceptions.ChunkedEncodingError):
                 requests.get(url, timeout=10)
             # The client hears of it first.
-            fixtures.until(lambda: "a connection ended with an error" in caplog.text)
+            waiting.until(lambda: "a connection ended with an error" in caplog.text)
 
 
 class TestClients:
@@ -231,7 +231,7 @@ class TestLife:
             gone.set()
             assert ended.wait(10)
             # What is left is the socket that listens.
-            fixtures.until(lambda: len(connections(port)) == 1)
+            waiting.until(lambda: len(connections(port)) == 1)
 
     def test_https_needs_a_running_emulator(self) -> None:
         """Without a CA there is no https, and the error says what to do."""
