@@ -342,7 +342,6 @@ WORKER = """
 import json, pathlib, sys, redis, datetime
 from support import parallel
 from support import session_apps
-from support import sign_ins
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.session.access_tokens import AccessTokens
 from flask_msal_errors.session.record import Records

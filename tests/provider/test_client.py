@@ -374,10 +374,7 @@ class TestThrottled:
 WORKER = """
 import datetime, pathlib, sys, redis
 from flask_msal_errors.settings import Settings
-from support import parallel
 from support import session_apps
-from support import sign_ins
-from support import waiting
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client

@@ -167,7 +167,6 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
 
 ADDING = """
 import pathlib, sys, datetime, redis
-from support import parallel
 from support import session_apps
 from flask_msal_errors.session.record import Records
 from flask_msal_errors.storage.codec import Codec

@@ -196,9 +196,7 @@ class TestEntries:
 
 HOLDER = """
 import sys, redis, pathlib
-from support import parallel
 from support import session_apps
-from support import waiting
 from flask_msal_errors.storage.store import Store
 folder, kind, url = sys.argv[1:]
 client = redis.Redis.from_url(url) if url else None
