@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import functools
+import itertools
 import json
 import re
 import typing as t
@@ -22,6 +23,8 @@ from .scopes import qualified
 _Values: t.TypeAlias = str | bytes | cabc.Iterable[str | bytes] | None
 
 _HEADER_LIMIT = 65536
+#: Challenges that are understood; servers send one for each scheme that they know.
+_CHALLENGES_LIMIT = 32
 _NAMES_LIMIT = 32
 
 # Each is matched at one place, over what no other match reads again: linear time.
@@ -30,6 +33,7 @@ _BLANKS = re.compile(r"\s*")
 _WORD = re.compile(r'[^\s,="]+')
 _QUOTED = re.compile(r'"((?:[^"\\]+|\\.)*)"?', re.DOTALL)
 _UNQUOTED = re.compile(r"[^\s,]*")
+_RAW_JSON = re.compile(r'"?\{[ \t]{0,8}["}]')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*(?=\s*(?:,|$))")  # RFC 9110 §11.2
@@ -69,7 +73,8 @@ def demand(
 ) -> Demand | None:
     """What a response asks for that its user or token can meet, or ``None``.
 
-    Several challenges become one demand, as far as they can be met together.
+    Several challenges, 32 at most, become one demand, as far as they can be met
+    together.
 
     :param status: 401 or 403; nothing else is a demand.
     :param values: the response's ``WWW-Authenticate``.
@@ -78,13 +83,14 @@ def demand(
     """
     if status not in (401, 403):
         return None
-    merged: Demand | None = None
-    for challenge in parse(values):
-        # The schemes of Entra access tokens.
-        if challenge.scheme in ("bearer", "pop"):
-            found = _demand_of(challenge.params, status, scopes)
-            merged = _united(merged, found) if merged and found else merged or found
-    return merged
+    # The schemes of Entra access tokens.
+    bearing = (c.params for c in parse(values) if c.scheme in ("bearer", "pop"))
+    ours = list(itertools.islice(bearing, _CHALLENGES_LIMIT))
+    claims = Claims.of_challenges([params.get("claims", "") for params in ours])
+    read = zip(ours, claims, strict=True)
+    each = [_demand_of(params, asked, status, scopes) for params, asked in read]
+    found = [demand for demand in each if demand is not None]
+    return functools.reduce(_united, found) if found else None
 
 
 def _texts(values: _Values) -> cabc.Iterator[str]:
@@ -140,10 +146,10 @@ def _raw_json(text: str, place: int) -> tuple[str, int] | None:
     Microsoft.Identity.Web writes a downstream API's claims like this
     (``ReplyForbiddenWithWwwAuthenticateHeader``).
     """
-    quote = '"' if text.startswith('"{', place) else ""
-    start = place + len(quote)
-    if not text.startswith("{", start):
+    if not _RAW_JSON.match(text, place):
         return None
+    quote = '"' if text.startswith('"', place) else ""
+    start = place + len(quote)
     window = text[start : start + LIMIT + 1]
     try:
         _, length = _DECODER.raw_decode(window)
@@ -155,7 +161,10 @@ def _raw_json(text: str, place: int) -> tuple[str, int] | None:
 
 
 def _demand_of(
-    params: cabc.Mapping[str, str], status: int, scopes: cabc.Sequence[str]
+    params: cabc.Mapping[str, str],
+    claims: Claims,
+    status: int,
+    scopes: cabc.Sequence[str],
 ) -> Demand | None:
     said = params.get("error_description") or params.get("errordescription", "")
     error = params.get("error", "").lower()
@@ -171,7 +180,6 @@ def _demand_of(
         return asking(acr_values=acrs, max_age=age) if met else None
     # Microsoft.Identity.Web's 403 for a middle tier has claims, but no error.
     if error in _CLAIMS_ERRORS or (not error and status == 403):
-        claims = Claims.of_api(params.get("claims", ""))
         met = bool(claims.members) or (error == "invalid_token" and status == 401)
         error = error or "insufficient_claims"
         return asking(claims=claims, error=error) if met else None

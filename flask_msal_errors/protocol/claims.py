@@ -7,6 +7,7 @@ value, never an exception.
 from __future__ import annotations
 
 import base64
+import collections.abc as cabc
 import dataclasses
 import json
 import logging
@@ -43,19 +44,21 @@ class Claims:
 
         :param value: JSON, or JSON in base64 or base64url.
         """
-        text = decoded(value)
-        is_short = len(text.encode(errors="replace")) <= LIMIT
-        asked = (json_object(text) or {}).get("access_token") if is_short else None
-        if isinstance(asked, dict):
-            claims = cls({"access_token": asked})
-            if len(claims.to_json() or "") <= LIMIT:
-                return claims
-        if value:
+        return cls.of_challenges([value])[0]
+
+    @classmethod
+    def of_challenges(cls, values: cabc.Sequence[str]) -> list[Claims]:
+        """Read the claims of each challenge as :meth:`of_api` does.
+
+        However many are not acceptable, one line is logged.
+        """
+        found = {value: _of_token(value) for value in values}
+        if any(value and not members for value, members in found.items()):
             logger.warning(
                 "A claims challenge was ignored: its claims are no JSON object with"
                 " access_token, of at most 4 KiB and 32 levels."
             )
-        return cls()
+        return [cls(found[value]) for value in values]
 
     def __bool__(self) -> bool:
         return bool(self.members)
@@ -105,6 +108,18 @@ NO_CLAIMS = Claims()
 def id_token_claims(name: str, **wanted: t.Any) -> Claims:
     """Return the request for a claim that the ID token must have."""
     return Claims({"id_token": {name: {"essential": True, **wanted}}})
+
+
+def _of_token(value: str) -> dict[str, _Json]:
+    """Return the member ``access_token`` of a challenge's claims, if it is acceptable.
+
+    It may be longer in our compact ASCII than as it came.
+    """
+    text = decoded(value)
+    is_short = len(text.encode(errors="replace")) <= LIMIT
+    asked = (json_object(text) or {}).get("access_token") if is_short else None
+    members = {"access_token": asked} if isinstance(asked, dict) else {}
+    return members if len(Claims(members).to_json() or "") <= LIMIT else {}
 
 
 def decoded(value: str) -> str:
