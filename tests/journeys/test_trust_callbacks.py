@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from flask_msal_errors.testing import Emulator
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support.live_app import LiveApp
+from support.live_app import Start
 
 pytestmark = pytest.mark.once
 

@@ -29,9 +29,9 @@ from pymemcache.client.retrying import RetryingClient
 
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.storage.setup import prepare
-from support import fixtures
-from support.liveapp import LiveApp
-from support.liveapp import Start
+from support import session_apps
+from support.live_app import LiveApp
+from support.live_app import Start
 
 pytestmark = pytest.mark.once
 
@@ -173,14 +173,14 @@ class TestPickle:
         """A client whose conversion cannot be turned off is refused at the start."""
         client = make(str(tmp_path / "nowhere"))
         with pytest.raises(ConfigurationError, match="without serde"):
-            fixtures.session_app(tmp_path, "memcached", client)
+            session_apps.session_app(tmp_path, "memcached", client)
 
     def test_memcached_of_cachelib(self, tmp_path: Path) -> None:
         """cachelib's memcached leaves conversion to the client, so it is refused."""
         cache = MemcachedCache(PooledClient(str(tmp_path / "nowhere")))
         config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
         with pytest.raises(ConfigurationError, match="SESSION_TYPE='memcached'"):
-            prepare(fixtures.bare_app(tmp_path, **config))
+            prepare(session_apps.bare_app(tmp_path, **config))
 
     def test_own_serializer(self, tmp_path: Path) -> None:
         """A serializer that derives from Flask-Session's has its way but for pickle."""
@@ -189,7 +189,7 @@ class TestPickle:
             return b" " + t.cast(bytes, MsgSpecSerializer.encode(self, session))
 
         own: t.Any = type("Own", (MsgSpecSerializer,), {"encode": encode})
-        app = fixtures.bare_app(tmp_path, SESSION_TYPE="cachelib")
+        app = session_apps.bare_app(tmp_path, SESSION_TYPE="cachelib")
         app.config["SESSION_CACHELIB"] = SimpleCache(threshold=0)
         Session(app)
         interface: t.Any = app.session_interface
@@ -204,7 +204,7 @@ class TestPickle:
         """The cache that the app has made counts its files in a pickle: we count."""
         cache = FileSystemCache(str(tmp_path / "own"), threshold=20)
         config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
-        app = fixtures.bare_app(tmp_path, **config)
+        app = session_apps.bare_app(tmp_path, **config)
         prepare(app)
         for number in range(50):
             cache._update_count(value=0)
@@ -265,7 +265,7 @@ class TestModes:
         """Files are the account's own, whatever mode the app's cache has."""
         cache = FileSystemCache(str(tmp_path / "own"), threshold=0, mode=0o644)
         config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
-        app = fixtures.bare_app(tmp_path, **config)
+        app = session_apps.bare_app(tmp_path, **config)
         prepare(app)
         interface: t.Any = app.session_interface
         interface.msal_backend.write("key", {"n": 1}, timedelta(hours=1))
@@ -281,6 +281,6 @@ class TestModes:
         folder.chmod(0o1777)
         cache = FileSystemCache(str(folder), threshold=0)
         config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
-        prepare(fixtures.bare_app(tmp_path, **config))
+        prepare(session_apps.bare_app(tmp_path, **config))
         assert stat.S_IMODE(folder.stat().st_mode) == 0o1777
         assert f"look into {folder}" in caplog.text

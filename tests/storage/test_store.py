@@ -58,7 +58,7 @@ class TestEntries:
         store.delete("a")
         store.write("b", {"old": 1}, timedelta(seconds=1))
         assert store.add("a", {"new": 1}, HOUR)
-        fixtures.until(lambda: store.read("b") is None)
+        waiting.until(lambda: store.read("b") is None)
         assert store.add("b", {"new": 1}, HOUR)
         assert (store.read("a"), store.read("b")) == ({"new": 1}, {"new": 1})
 
@@ -73,7 +73,7 @@ class TestEntries:
                 if store.add(key, {"by": thread}, HOUR):
                     added.append(thread)
 
-            fixtures.in_threads(8, add)
+            parallel.in_threads(8, add)
             assert len(added) == 1
             assert store.read(f"k{number}") == {"by": added[0]}
 
