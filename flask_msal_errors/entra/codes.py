@@ -428,6 +428,8 @@ GROUPS = (
 - Something in the request is not valid.
 90014 MissingRequiredField developer invalid_request
 - A field of the request is missing.
+90023 InvalidRequest developer invalid_request
+- The request is not valid.
 90015 QueryStringTooLong developer .
 - The address of the sign-in is too long; mostly the claims or scopes are.
 900144 . developer invalid_request

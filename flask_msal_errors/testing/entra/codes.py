@@ -1,12 +1,16 @@
 """The AADSTS codes that the emulator speaks, with what belongs to each on the wire.
 
-Source: Microsoft's "Microsoft Entra authentication and authorization error codes" and
-bodies captured in public issues.
+``error`` and ``suberror`` come from the package's table of codes, the only module
+outside of the emulator that it reads. The other fields have their source in
+Microsoft's "Microsoft Entra authentication and authorization error codes" and in bodies
+captured in public issues.
 """
 
 from __future__ import annotations
 
 import dataclasses
+
+from ...entra import codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,141 +21,157 @@ class Kind:
     :param page: whether Entra's lookup page knows the code (``error_uri``).
     """
 
+    code: int
     error: str
+    suberror: str
     text: str
-    suberror: str | None = None
-    status: int = 400
-    redirect: str | None = None
-    page: bool = False
+    status: int
+    redirect: str | None
+    page: bool
+
+
+def _kind(
+    code: int,
+    text: str,
+    *,
+    error: str = "",
+    status: int = 400,
+    redirect: str | None = None,
+    page: bool = False,
+) -> Kind:
+    """Return a code of the table as it is sent.
+
+    :param error: where the table lacks the code, or has another ``error`` for it.
+    """
+    row = codes.find(code)
+    told, suberror = (row.error, row.suberror) if row else ("", "")
+    return Kind(code, error or told, suberror, text, status, redirect, page)
 
 
 INTERACTION = "interaction_required"
-KINDS: dict[int, Kind] = {
-    16000: Kind(INTERACTION, "Select a user account to sign in with."),
-    50011: Kind(
-        "invalid_request",
-        "The redirect URI specified in the request does not match the redirect URIs"
-        " configured for the application.",
+_KINDS = (
+    _kind(16000, "Select a user account to sign in with."),
+    _kind(
+        50011,
+        "The redirect URI specified in the request does not match the redirect"
+        " URIs configured for the application.",
+        error="invalid_request",
     ),
-    50013: Kind("invalid_client", "Assertion failed signature validation.", status=401),
-    50055: Kind(
-        "user_password_expired", "The password is expired.", "user_password_expired"
+    _kind(
+        50013,
+        "Assertion failed signature validation.",
+        error="invalid_client",
+        status=401,
     ),
-    50058: Kind(
-        "login_required",
-        "A silent sign-in request was sent but no user is signed in.",
-        page=True,
+    _kind(50055, "The password is expired."),
+    _kind(
+        50058, "A silent sign-in request was sent but no user is signed in.", page=True
     ),
-    50076: Kind(
-        "invalid_grant",
-        "Due to a configuration change made by your administrator, or because you"
-        " moved to a new location, you must use multi-factor authentication.",
-        "basic_action",
+    _kind(
+        50076,
+        "Due to a configuration change made by your administrator, or because"
+        " you moved to a new location, you must use multi-factor authentication.",
         redirect=INTERACTION,
         page=True,
     ),
-    50105: Kind(
-        "access_denied",
-        "Your administrator has configured the application to block users unless they"
-        " are specifically granted ('assigned') access to the application.",
+    _kind(
+        50105,
+        "Your administrator has configured the application to block users"
+        " unless they are specifically granted ('assigned') access to the"
+        " application.",
+        error="access_denied",
         redirect=INTERACTION,
         page=True,
     ),
-    28000: Kind(
-        "invalid_request",
-        "The provided value for the input parameter scope is not valid because it"
-        " contains more than one resource.",
+    _kind(
+        28000,
+        "The provided value for the input parameter scope is not valid because"
+        " it contains more than one resource.",
     ),
-    50173: Kind(
-        "invalid_grant",
-        "The provided grant has expired due to it being revoked, a fresh auth token is"
-        " needed. The user might have changed or reset their password.",
-        "bad_token",
+    _kind(
+        50173,
+        "The provided grant has expired due to it being revoked, a fresh auth"
+        " token is needed. The user might have changed or reset their password.",
         page=True,
     ),
-    50196: Kind(
-        "invalid_grant",
-        "The server terminated an operation because it encountered a client request"
-        " loop. Please contact your app vendor.",
+    _kind(
+        50196,
+        "The server terminated an operation because it encountered a client"
+        " request loop. Please contact your app vendor.",
         page=True,
     ),
-    53003: Kind(
-        "invalid_grant",
-        "Access has been blocked by Conditional Access policies. The access policy"
-        " does not allow token issuance.",
-        "message_only",
+    _kind(
+        53003,
+        "Access has been blocked by Conditional Access policies. The access"
+        " policy does not allow token issuance.",
         redirect="access_denied",
         page=True,
     ),
-    54005: Kind(
-        "invalid_grant",
-        "OAuth2 Authorization code was already redeemed, please retry with a new valid"
-        " code or use an existing refresh token.",
+    _kind(
+        54005,
+        "OAuth2 Authorization code was already redeemed, please retry with a"
+        " new valid code or use an existing refresh token.",
         page=True,
     ),
-    65001: Kind(
-        "invalid_grant",
-        "The user or administrator has not consented to use the application. Send an"
-        " interactive authorization request for this user and resource.",
-        "consent_required",
+    _kind(
+        65001,
+        "The user or administrator has not consented to use the application."
+        " Send an interactive authorization request for this user and resource.",
         redirect=INTERACTION,
     ),
-    65004: Kind(
-        "access_denied", "User declined to consent to access the app.", page=True
-    ),
-    70003: Kind("unsupported_grant_type", "The grant type is not supported."),
-    70008: Kind(
-        "invalid_grant",
+    _kind(65004, "User declined to consent to access the app.", page=True),
+    _kind(70003, "The grant type is not supported."),
+    _kind(
+        70008,
         "The provided authorization code or refresh token has expired due to"
         " inactivity. Send a new interactive authorization request.",
         page=True,
     ),
-    70011: Kind("invalid_scope", "The provided value for scope is not valid."),
-    70016: Kind("unsupported_response_type", "The response type is not supported."),
-    70043: Kind(
-        "invalid_grant",
-        "The refresh token has expired or is invalid due to sign-in frequency checks"
+    _kind(70011, "The provided value for scope is not valid."),
+    _kind(
+        70016, "The response type is not supported.", error="unsupported_response_type"
+    ),
+    _kind(
+        70043,
+        "The refresh token has expired or is invalid due to sign-in frequency"
+        " checks by conditional access.",
+    ),
+    _kind(
+        70044,
+        "The session has expired or is invalid due to sign-in frequency checks"
         " by conditional access.",
-        "token_expired",
     ),
-    70044: Kind(
-        INTERACTION,
-        "The session has expired or is invalid due to sign-in frequency checks by"
-        " conditional access.",
+    _kind(90002, "Tenant was not found.", error="invalid_tenant"),
+    _kind(90014, "The required field is missing from the request."),
+    _kind(90023, "The request is not valid."),
+    _kind(500011, "The resource principal was not found."),
+    _kind(
+        500112,
+        "The reply address does not match the reply address provided when"
+        " requesting the authorization code.",
     ),
-    90002: Kind("invalid_tenant", "Tenant was not found."),
-    90014: Kind("invalid_request", "The required field is missing from the request."),
-    90023: Kind("invalid_request", "The request is not valid."),
-    500011: Kind("invalid_resource", "The resource principal was not found."),
-    500112: Kind(
-        "invalid_client",
-        "The reply address does not match the reply address provided when requesting"
-        " the authorization code.",
-    ),
-    501481: Kind(
-        "invalid_grant",
+    _kind(
+        501481,
         "The Code_Verifier does not match the code_challenge supplied in the"
         " authorization request.",
     ),
-    650053: Kind(
-        "invalid_client",
-        "The application asked for a scope that doesn't exist on the resource.",
+    _kind(
+        650053, "The application asked for a scope that doesn't exist on the resource."
     ),
-    700016: Kind(
-        "unauthorized_client", "The application was not found in the directory."
-    ),
-    700027: Kind(
-        "invalid_client",
-        "The certificate with identifier used to sign the client assertion is not"
-        " registered on application.",
+    _kind(700016, "The application was not found in the directory."),
+    _kind(
+        700027,
+        "The certificate with identifier used to sign the client assertion is"
+        " not registered on application.",
         status=401,
     ),
-    7000215: Kind("invalid_client", "Invalid client secret provided.", status=401),
-    7000218: Kind(
-        "invalid_client",
-        "The request body must contain the following parameter: 'client_assertion' or"
-        " 'client_secret'.",
+    _kind(7000215, "Invalid client secret provided.", status=401),
+    _kind(
+        7000218,
+        "The request body must contain the following parameter:"
+        " 'client_assertion' or 'client_secret'.",
         status=401,
     ),
-    9002313: Kind("invalid_grant", "The code or refresh token is malformed."),
-}
+    _kind(9002313, "The code or refresh token is malformed."),
+)
+KINDS = {kind.code: kind for kind in _KINDS}
