@@ -11,7 +11,6 @@ from flask import has_request_context
 from flask import request
 
 from .clients import refusals
-from .clients.flow import Refresher
 from .clients.requests import RequestsAuth
 from .clients.requests import RequestsSession
 from .clients.tokens import checked
@@ -175,7 +174,7 @@ class MsalAuth:
 
     def requests_auth(self, scopes: cabc.Sequence[str]) -> RequestsAuth:
         """The user's token for ``requests``: ``requests.get(url, auth=…)``."""
-        return RequestsAuth(Refresher(app_state().tokens, checked(scopes)))
+        return RequestsAuth(app_state().tokens, checked(scopes))
 
     def requests_session(self, scopes: cabc.Sequence[str]) -> RequestsSession:
         """A ``requests.Session`` that acts for the user, with timeouts by default."""
@@ -186,7 +185,7 @@ class MsalAuth:
         wanted = checked(scopes)
         with refusals.needing("httpx"):
             from .clients.httpx import HttpxAuth
-        return HttpxAuth(Refresher(app_state().tokens, wanted))
+        return HttpxAuth(app_state().tokens, wanted)
 
     def credential(self, *, scopes: cabc.Sequence[str] | None = None) -> Credential:
         """The user as a credential for clients of the Azure and Microsoft Graph SDKs.

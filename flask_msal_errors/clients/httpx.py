@@ -12,6 +12,7 @@ import httpx
 
 from .flow import Refresher
 from .flow import following
+from .tokens import Tokens
 
 #: A body of a known length up to this (bytes) is kept, so that it can be sent again.
 _KEPT_BODY = 4 * 1024 * 1024
@@ -26,8 +27,8 @@ class HttpxAuth(httpx.Auth):
     body is sent once: if the API wants another token, the user is asked at once.
     """
 
-    def __init__(self, refresher: Refresher) -> None:
-        self._refresher = refresher
+    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
+        self._refresher = Refresher(tokens, scopes)
 
     def sync_auth_flow(self, request: httpx.Request) -> _Flow:
         if _is_short(request) and isinstance(request.stream, httpx.SyncByteStream):

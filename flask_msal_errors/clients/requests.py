@@ -5,6 +5,7 @@ Owns what is particular to requests: hooks, bodies that were sent, sessions.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import functools
 import os
 import socket
@@ -17,6 +18,7 @@ from urllib3.connection import HTTPConnection
 
 from .flow import Refresher
 from .flow import following
+from .tokens import Tokens
 
 #: Seconds to wait for an API to connect, and for each read.
 _TIMEOUT = (10.0, 60.0)
@@ -36,8 +38,8 @@ class RequestsAuth(requests.auth.AuthBase):
     A redirect to another host does not get the token: requests strips it.
     """
 
-    def __init__(self, refresher: Refresher) -> None:
-        self._refresher = refresher
+    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
+        self._refresher = Refresher(tokens, scopes)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         token = self._refresher.token()

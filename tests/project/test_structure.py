@@ -12,7 +12,7 @@ PACKAGE = ROOT / "flask_msal_errors"
 
 
 def imported(source: str) -> set[str]:
-    """The modules of the package that a module at its top imports, at any place."""
+    """The modules of the package that a module imports, at its top or in a function."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.level == 1:
