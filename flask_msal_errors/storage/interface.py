@@ -39,7 +39,7 @@ class _Opened:
     loaded: str = ""
     """It came out of the store."""
     given_up: str = ""
-    """It stands in for a session whose id was given up."""
+    """It stands in for a session whose id was given up, or is about to be."""
     refused: str = ""
     """It was deleted while this request ran, so it was not saved."""
 
@@ -182,6 +182,11 @@ def _unpickle_nothing(serializer: t.Any) -> None:
     elif issubclass(kind, MsgSpecSerializer):
         # Between the app's own class and Flask-Session's.
         serializer.__class__ = type(kind.__name__, (kind, PlainSerializer), {})
+
+
+def set_no_cookie(session: t.Any) -> None:
+    """Leave the browser's session cookie alone: another request is replacing it."""
+    of_request(_Opened).given_up = session.sid
 
 
 def is_stored(app: Flask, session: t.Any) -> bool:

@@ -9,6 +9,7 @@ from flask import abort
 from flask import after_this_request
 from flask import redirect
 from flask import request
+from flask import session
 from flask import url_for
 from werkzeug.wrappers import Response
 
@@ -22,6 +23,7 @@ from ..signin.navigation import home
 from ..signin.navigation import is_same_origin
 from ..signin.navigation import no_store
 from ..signin.navigation import safe_path
+from ..storage.interface import set_no_cookie
 from ..user import signed_in
 from . import pages
 from .state import app_state
@@ -88,6 +90,7 @@ def callback() -> Response:
             raise StateMismatch("The callback was opened without an answer.")
         return signin.completion.complete(request, answer)
     except FlowBusy:
+        set_no_cookie(session)
         return pages.busy(url_for("msal.callback", state=answer["state"]))
     except FlowDone as done:
         return no_store(redirect(done.target, 303))
