@@ -137,5 +137,10 @@ def check(
     error = error or demanded(value, scopes, tokens)
     if error is not None:
         signals.announce(error)
-        raise error
+        try:
+            raise error
+        finally:
+            # A frame and the error that it holds would keep an API's connection open
+            # until the next garbage collection.
+            del error
     return value

@@ -213,4 +213,9 @@ def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
     )
     if error is not None:
         signals.announce(error)
-        raise error
+        try:
+            raise error
+        finally:
+            # A frame and the error that it holds would keep an API's connection open
+            # until the next garbage collection.
+            del error

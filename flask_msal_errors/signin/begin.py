@@ -119,10 +119,15 @@ class SignInStart:
         if flow.demand.reason == "message_only" and self._loops.rounds(request, key):
             raise AccessDenied(result=refused.result if refused else None)
         if self._loops.is_loop(request, key, flow.page):
-            error = ReauthenticationLoop(
-                party=_PARTIES.get(flow.demand.reason, "identity provider"),
-                codes=refused.codes if refused else (),
-                correlation_id=refused.correlation_id if refused else "",
-            )
-            signals.log("sign_in_failed", error=error)
-            raise error
+            raise _loop(flow.demand, refused)
+
+
+def _loop(demand: Demand, refused: TokenError | None) -> ReauthenticationLoop:
+    """Return the error for a demand that comes back; it is logged."""
+    error = ReauthenticationLoop(
+        party=_PARTIES.get(demand.reason, "identity provider"),
+        codes=refused.codes if refused else (),
+        correlation_id=refused.correlation_id if refused else "",
+    )
+    signals.log("sign_in_failed", error=error)
+    return error

@@ -49,7 +49,12 @@ class Pauses:
             kind = Throttled if status == Throttled.status else ServiceUnavailable
             error = kind("A pause was asked for.", retry_after=wait)
             signals.announce(error)
-            raise error
+            try:
+                raise error
+            finally:
+                # A frame and the error that it holds would keep an API's connection
+                # open until the next garbage collection.
+                del error
 
     def keep(
         self, request: Request, response: Response, seconds: int, status: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import copy
+import io
 import itertools
 import os
 import stat
@@ -100,24 +101,29 @@ class _TaggedJson:
 
     _json = TaggedJSONSerializer()
 
+    def dump(self, value: t.Any, stream: t.IO[bytes]) -> None:
+        stream.write(self._json.dumps(value).encode())
+
+    def load(self, stream: t.IO[bytes]) -> t.Any:
+        try:
+            return self._json.loads(stream.read().decode())
+        except UNREADABLE:
+            return None
+
     def dumps(self, value: t.Any) -> bytes:
-        return self._json.dumps(value).encode()
+        stream = io.BytesIO()
+        self.dump(value, stream)
+        return stream.getvalue()
 
     def loads(self, data: t.Any) -> t.Any:
         if data is None:
             return None
         try:
             # Some clients of servers have strings, or bytes of a type of their own.
-            text = data if isinstance(data, str) else bytes(data).decode()
-            return self._json.loads(text)
+            raw = data.encode() if isinstance(data, str) else bytes(data)
         except UNREADABLE:
             return None
-
-    def dump(self, value: t.Any, stream: t.IO[bytes]) -> None:
-        stream.write(self.dumps(value))
-
-    def load(self, stream: t.IO[bytes]) -> t.Any:
-        return self.loads(stream.read())
+        return self.load(io.BytesIO(raw))
 
 
 class PlainFileCache(FileSystemCache):

