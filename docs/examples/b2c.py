@@ -8,7 +8,7 @@ from flask_msal_errors import MsalAuth
 PAGE = """
 <p>{{ auth.user.name }}</p>
 <a href="{{ auth.login_url(policy='edit_profile') }}">Edit profile</a>
-<a href="{{ auth.logout_url() }}">Sign out</a>
+<form method="post" action="{{ auth.logout_url() }}"><button>Sign out</button></form>
 """
 
 auth = MsalAuth()

@@ -8,7 +8,7 @@ from flask_msal_errors import MsalAuth
 GRAPH = "https://graph.microsoft.com/v1.0"
 PAGE = """
 {{ user.name }}: {{ profile.userPrincipalName }}
-<a href="{{ auth.logout_url() }}">Sign out</a>
+<form method="post" action="{{ auth.logout_url() }}"><button>Sign out</button></form>
 """
 
 auth = MsalAuth()

@@ -1,4 +1,4 @@
-"""Signing in and out by links."""
+"""Signing in by a link, and out by a button."""
 
 from flask import Flask
 from flask import render_template_string
@@ -7,7 +7,9 @@ from flask_msal_errors import MsalAuth
 
 PAGE = """
 {% if auth.user %}
-<a href="{{ auth.logout_url() }}">Sign out {{ auth.user.name }}</a>
+<form method="post" action="{{ auth.logout_url() }}">
+  <button>Sign out {{ auth.user.name }}</button>
+</form>
 {% else %}
 <a href="{{ auth.login_url() }}">Sign in</a>
 {% endif %}

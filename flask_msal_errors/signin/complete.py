@@ -40,6 +40,7 @@ from .begin import SignInStart
 from .completed import CompletedFlows
 from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
+from .flow_cookies import cookie_name
 from .loops import Loops
 from .navigation import home
 from .navigation import no_store
@@ -89,16 +90,17 @@ class SignInCompletion:
         """
         flow = self._flows.find(request, answer.get("state", ""))
         state = flow.msal["state"]
+        name = cookie_name(state)
         if "error" in answer:
             is_signed_in = signed_in() is not None
             way = b2c.after_error(flow, answer, self._user_flows, is_signed_in)
             if way is not None:
-                after_this_request(lambda r: self._flows.forget(request, r, state))
+                after_this_request(lambda r: self._flows.forget(request, r, name))
                 return self._go_on(request, flow, way)
         is_sign_in = flow.demand.reason not in self._user_flows
         with self._completed.once(state, flow.target) as mark:
             # Until then the flow's cookie may still be needed to come here again.
-            after_this_request(lambda r: self._flows.forget(request, r, state))
+            after_this_request(lambda r: self._flows.forget(request, r, name))
             claims, caches = self._redeem(request, flow, answer)
             if is_sign_in:
                 self._accept(flow, claims, caches)

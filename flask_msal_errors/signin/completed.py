@@ -16,6 +16,7 @@ from ..settings import Settings
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
+from ..user import signed_in
 from .cookies import Signer
 
 #: How far a sign-in is whose answer came.
@@ -85,12 +86,13 @@ class CompletedFlows:
         self._store.write(key, self._codec.encode(mark), self._lifetime)
 
     def check(self, state: str) -> None:
-        """See that a flow is not completed.
+        """See that a browser without a flow's cookie has nothing to learn of it.
 
-        :raises FlowDone: it is.
+        :raises FlowDone: the account that is signed in completed the flow.
         """
         used = self._used(f"done-{hashlib.sha256(state.encode()).hexdigest()}", "/")
-        if isinstance(used, FlowDone):
+        person = signed_in() if isinstance(used, FlowDone) else None
+        if person and getattr(used, "account", "") == person.user.digest:
             raise used
 
     def _used(self, key: str, target: str) -> Exception:

@@ -100,7 +100,7 @@ class FlowCookies:
         :param handle: of a signed-in session: what is too long for a cookie waits
             beside its record. An anonymous visitor's long target is shortened instead.
         """
-        name = _name(flow.msal["state"])
+        name = cookie_name(flow.msal["state"])
         kept = {"at": round(time.time(), 2), "flow": flow.pack()}
         if self._size(name, kept) > _LONGEST:
             kept["flow"] = self._shortened(name, flow, handle, home(request))
@@ -119,11 +119,11 @@ class FlowCookies:
     def find(self, request: Request, state: str) -> Flow:
         """Return the flow that a callback belongs to.
 
-        :raises FlowDone: it was completed before.
+        :raises FlowDone: it was completed before, by the account that is signed in.
         :raises StateMismatch: this browser started no such flow.
         :raises FlowExpired: it did, too long ago; ``target`` says where the user was.
         """
-        kept, is_expired = self._read(request, _name(state))
+        kept, is_expired = self._read(request, cookie_name(state))
         flow = self._flow(kept)
         if is_expired:
             error = FlowExpired("The sign-in took too long.")
@@ -136,9 +136,12 @@ class FlowCookies:
             )
         return flow
 
-    def forget(self, request: Request, response: Response, state: str) -> Response:
-        """Drop a flow: its code is spent."""
-        self._drop(request, response, _name(state))
+    def forget(self, request: Request, response: Response, name: str) -> Response:
+        """Drop the flow of a cookie, and what waits for it in the store."""
+        kept, _ = self._read(request, name)
+        if isinstance(kept.get("flow"), str):
+            self._store.delete(kept["flow"])
+        self._cookies.delete(request, response, name, cross_site=self._cross_site)
         return response
 
     def _shortened(
@@ -176,13 +179,6 @@ class FlowCookies:
             # Of another version of this package, which a deployment just replaced.
             return None
 
-    def _drop(self, request: Request, response: Response, name: str) -> None:
-        """Forget a flow's cookie, and what waits for it in the store."""
-        kept, _ = self._read(request, name)
-        if isinstance(kept.get("flow"), str):
-            self._store.delete(kept["flow"])
-        self._cookies.delete(request, response, name, cross_site=self._cross_site)
-
     def _size(self, name: str, kept: dict[str, t.Any]) -> int:
         return len(name) + len(self._signer.dumps(name, kept))
 
@@ -195,8 +191,9 @@ class FlowCookies:
         for place, (_, name, size) in enumerate(sorted(waiting, reverse=True), start=1):
             taken += size + 2 * _EXTRA
             if place >= MOST_FLOWS or taken > _MOST_BYTES:
-                self._drop(request, response, name)
+                self.forget(request, response, name)
 
 
-def _name(state: str) -> str:
+def cookie_name(state: str) -> str:
+    """Return the name of the cookie that a flow is kept in."""
     return f"flow_{hashlib.sha256(state.encode()).hexdigest()[:16]}"

@@ -6,6 +6,7 @@ nothing of sign-ins.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from werkzeug.wrappers import Response
 
 #: What stays as it is in a path and a query (RFC 3986 §3.3).
 _SAFE = "/!$&'()*+,:;=@~"
+_PURPOSES = ("Sec-Purpose", "X-Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+_SPECULATIVE = re.compile("prefetch|prerender|preview")
 
 
 def safe_path(target: str | None) -> str | None:
@@ -76,6 +79,18 @@ def is_navigation(request: Request) -> bool:
     # Android's WebView puts its package's name there, in navigations too.
     scripted = headers.get("X-Requested-With") == "XMLHttpRequest"
     return not scripted and "HX-Request" not in headers and wants_html(request)
+
+
+def is_speculative(request: Request) -> bool:
+    """Return whether nobody asked for the page yet: a prefetch, prerender or preview.
+
+    ``Sec-Purpose`` is the standard's, ``X-Sec-Purpose`` Turbo's, ``HX-Preloaded``
+    htmx's; older browsers send the others
+    (https://fetch.spec.whatwg.org/#sec-purpose-header).
+    """
+    headers = request.headers
+    said = " ".join(headers.get(name, "") for name in _PURPOSES).lower()
+    return "HX-Preloaded" in headers or bool(_SPECULATIVE.search(said))
 
 
 def is_same_origin(request: Request) -> bool:

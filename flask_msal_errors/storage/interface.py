@@ -14,6 +14,7 @@ from datetime import timedelta
 from flask import Flask
 from flask_session.base import MsgSpecSerializer
 from flask_session.base import ServerSideSessionInterface
+from itsdangerous import BadSignature
 
 from .. import signals
 from ..request_state import of_request
@@ -77,6 +78,9 @@ class GuardedInterface(ServerSideSessionInterface):
         from a request that was on its way meanwhile, would take its place.
         """
         came = request.cookies.get(app.config["SESSION_COOKIE_NAME"])
+        if came and self.use_signer:
+            with contextlib.suppress(BadSignature):
+                came = self._unsign(app, came)
         if came and session.sid != came:
             gone = GONE + self._get_store_id(came)
             if self._retrieve_session_data(gone) is not None:

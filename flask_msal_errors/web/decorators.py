@@ -35,6 +35,7 @@ from ..provider.id_token import LEEWAY
 from ..signin.loops import LOOPS
 from ..signin.navigation import current_target
 from ..signin.navigation import is_navigation
+from ..signin.navigation import is_speculative
 from ..user import signed_in
 from . import pages
 from .forms import NotKept
@@ -118,6 +119,9 @@ def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
 
 def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
     """Redirect a page view to the sign-in; answer anything else with a link to it."""
+    # A browser fetches nothing ahead by other methods.
+    if request.method in ("GET", "HEAD") and is_speculative(request):
+        return pages.ahead()
     if error is not None:
         signals.emit(signals.challenge_received, error=error, silent=False)
     here, begin = current_target(request), app_state().signin.start.begin

@@ -115,6 +115,16 @@ def signed_out() -> Response:
     return _finished(make_response(_template("signed_out")), None)
 
 
+def ahead() -> Response:
+    """Return a page for a request that nobody made on purpose yet.
+
+    Browsers then ask once more at the click; Turbo shows this page.
+    """
+    response = make_response(_template("ahead", link=current_target(request)))
+    response.status_code = ServiceUnavailable.status
+    return _finished(response, None)
+
+
 def resume(url: str, ticket: str) -> Response:
     """Return the page that posts a kept form again, by script or by its button."""
     page = _template("resume", url=url, field=FIELD, ticket=ticket)

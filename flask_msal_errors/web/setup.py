@@ -6,6 +6,7 @@ import typing as t
 
 from flask import Flask
 from flask import Request
+from flask import abort
 from flask import request
 from flask import request_started
 from flask import session
@@ -13,11 +14,15 @@ from flask import session
 from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..signin.navigation import is_speculative
 from ..storage.setup import guard
 from ..user import is_due
 from . import pages
 from .state import app_state
 from .views import blueprint
+
+#: Our endpoints without effects, or whose caller is no person.
+_HARMLESS = {"msal.static", "msal.signed_out", "msal.front_channel_logout"}
 
 
 def register(app: Flask, url_prefix: str) -> None:
@@ -42,7 +47,7 @@ def _begin_request(app: Flask, **_: t.Any) -> None:
     if app.session_interface.is_null_session(current):
         _refuse_without_session(received)
     if received.blueprint == "msal":
-        _exempt_from_csrf(app)
+        _begin_own(app, received)
     # The callback of form_post comes without the session's cookie.
     elif is_due(current):
         app_state().signin.renewal.renew()
@@ -63,12 +68,15 @@ def _refuse_without_session(received: Request) -> None:
         )
 
 
-def _exempt_from_csrf(app: Flask) -> None:
-    """Exempt our routes from Flask-WTF: a state or a signed token protects our posts.
+def _begin_own(app: Flask, received: Request) -> None:
+    """Prepare a request of our own routes.
 
-    Called at each of our requests, because the app may set up its ``CSRFProtect`` after
-    this extension.
+    They are exempt from Flask-WTF, because a state or a signed token protects our
+    posts; the app may set up its ``CSRFProtect`` after this extension. What nobody
+    asked for yet is answered here, before it has an effect.
     """
+    if received.endpoint not in _HARMLESS and is_speculative(received):
+        abort(pages.ahead())
     csrf = app.extensions.get("csrf")
     if csrf is not None:
         csrf.exempt(app.blueprints["msal"])

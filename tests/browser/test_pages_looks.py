@@ -56,6 +56,7 @@ ERRORS = {
     "unavailable": ServiceUnavailable(retry_after=5),
 }
 PLAIN: dict[str, cabc.Callable[[], t.Any]] = {
+    "ahead": pages.ahead,
     "kept": lambda: pages.onward("kept", redirect("/sign-in"), 401),
     "leaving": lambda: pages.onward("leaving", redirect("/away"), 200),
     "logout": pages.ask_logout,

@@ -345,13 +345,13 @@ class TestAuthorities:
 
 class TestLeaving:
     def test_links(self, examples: Examples, entra: Emulator) -> None:
-        """The link signs out, here and at Entra, and ends on the app's page."""
+        """The button signs out, here and at Entra, and ends on the app's page."""
         url = examples.serve(examples.load("sign_out").create_app())
         person = entra.person()
         shown = person.get(url + "/").text
         home = person.visit(url + link(shown))
         assert "Sign out Ada Lovelace" in home.text
-        assert person.visit(url + link(home.text)).url == url + "/bye"
+        assert person.submit(home).url == url + "/bye"
         assert "Sign in" in person.get(url + "/").text
 
     def test_link_of_somebody_else(self, examples: Examples, entra: Emulator) -> None:
@@ -407,7 +407,7 @@ class TestMoved:
         person = entra.person()
         home = person.visit(url + "/")
         assert "Ada Lovelace: ada@contoso.example" in home.text
-        assert person.visit(url + link(home.text)).url == url + "/auth/signed-out"
+        assert person.submit(home).url == url + "/auth/signed-out"
 
     @pytest.mark.filterwarnings("ignore:.*[Ff]ile[Ss]ystem.*:DeprecationWarning")
     def test_server_side_session(

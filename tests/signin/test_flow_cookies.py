@@ -19,6 +19,7 @@ from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.signin.cookies import Signer
 from flask_msal_errors.signin.flow_cookies import MOST_FLOWS
 from flask_msal_errors.signin.flow_cookies import Flow
+from flask_msal_errors.signin.flow_cookies import cookie_name
 from flask_msal_errors.signin.loops import page_name
 from support.jar import Browser
 from support.jar import clock as clock
@@ -118,7 +119,9 @@ class TestFind:
         browser = Browser()
         kept = flow()
         browser.keep(kept)
-        browser.do(lambda q, r: browser.flows.forget(q, r, kept.msal["state"]))
+        browser.do(
+            lambda q, r: browser.flows.forget(q, r, cookie_name(kept.msal["state"]))
+        )
         assert browser.kept == {}
         with pytest.raises(StateMismatch):
             browser.find(kept)

@@ -220,6 +220,7 @@ class TestOverriding:
         )
         with app.test_request_context("/"):
             plain = {
+                "ahead": lambda: pages.ahead(),
                 "kept": lambda: pages.onward("kept", redirect("/sign-in"), 401),
                 "leaving": lambda: pages.onward("leaving", redirect("/sign-out"), 200),
                 "resume": lambda: pages.resume("/form", "ticket"),

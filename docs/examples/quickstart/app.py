@@ -10,7 +10,7 @@ PAGE = """
 <title>Quickstart</title>
 <h1>Hello {{ me.displayName }}</h1>
 <p>Microsoft Graph says that you are {{ me.userPrincipalName }}.</p>
-<p><a href="{{ auth.logout_url() }}">Sign out</a></p>
+<form method="post" action="{{ auth.logout_url() }}"><button>Sign out</button></form>
 """
 
 
