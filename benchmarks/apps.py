@@ -14,7 +14,7 @@ from flask_session import Session
 
 from flask_msal_errors import MsalAuth
 
-#: Another API, whose tokens only take room.
+#: Another API, whose tokens only take space.
 OTHERS = [f"https://graph.microsoft.com/Scope{number}.Read" for number in range(19)]
 
 

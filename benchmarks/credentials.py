@@ -1,4 +1,4 @@
-"""What an app proves itself by: a secret, or a certificate in PEM or PFX."""
+"""An app's credentials: a secret, or a certificate in PEM or PFX."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What importing the package adds, and what requests import."""
+"""The cost of importing the package, and what requests import."""
 
 from __future__ import annotations
 

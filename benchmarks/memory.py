@@ -1,4 +1,4 @@
-"""What a signed-in session takes of Redis, and a user of a worker's own memory.
+"""Memory: of Redis for a signed-in session, of a worker for a user.
 
 Sessions are alike, so some hundreds tell what 100,000 take; ``--sessions`` makes more.
 """

@@ -1,4 +1,4 @@
-"""What a silent refresh costs, with each kind of credential, and how it connects.
+"""The cost of a silent refresh with each kind of credential, and its connections.
 
 Tokens that live 200 seconds: MSAL takes them for expired at once, so each request
 refreshes by its own way. By the clock, over https, the emulator in its own process.

@@ -22,7 +22,7 @@ _HEAD = ("what", "value", "quartiles", "promised", "")
 
 
 def machine() -> dict[str, str]:
-    """What the figures were taken on."""
+    """Describe the machine that the figures were taken on."""
     found = {"python": platform.python_version(), "cores": str(os.cpu_count())}
     cpu = [
         line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""What a request asks of Redis, counted by the Redis server itself."""
+"""Commands of Redis for a request, counted by the Redis server itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view costs that needs a user, or a live token, over one that reads a session.
+"""The cost of a view with a user, or a live token, over one that reads a session.
 
 Direct WSGI calls, processor time of the thread, on the stand-in for Redis and, by the
 clock, on a real Redis server.

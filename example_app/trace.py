@@ -174,6 +174,6 @@ def _add(steps: list[dict[str, t.Any]], step: dict[str, t.Any]) -> None:
 
 
 def _close() -> None:
-    """Whatever was going on, it is over."""
+    """End every story that is going on."""
     for story in session.get(KEY, []):
         story["open"] = False

@@ -321,7 +321,7 @@ class OtherAccount(SignInError):
 
 
 class ReauthenticationLoop(SignInError):
-    """The same demand came back again and again, so it is no longer followed.
+    """A demand came back again and again, so it is no longer followed.
 
     :param party: who refuses, ``"identity provider"`` or ``"API"``; ``"session"`` if
         nobody does, but who signed in is a stranger again.

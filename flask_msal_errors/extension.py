@@ -164,7 +164,7 @@ class MsalAuth:
     def check(
         self, result_or_response: t.Any, *, scopes: cabc.Sequence[str] | None = None
     ) -> t.Any:
-        """What MSAL or an HTTP client returned, untouched unless it is a refusal.
+        """Return what MSAL or an HTTP client returned, unless it is a refusal.
 
         :raises MsalAuthError: an MSAL error dict, or a response whose challenge the
             user can meet. A 404, or a 401 without such a challenge, is returned.
@@ -202,7 +202,7 @@ class MsalAuth:
         return Credential(app_state().tokens, wanted)
 
     def login_url(self, next: str | None = None, *, policy: str | None = None) -> str:
-        """Where a visitor signs in, and comes back from to ``next`` (or to here).
+        """Return the URL of the sign-in, which comes back to ``next`` (or to here).
 
         :param next: a path of this app; needed in a view that only redirects there.
         :param policy: ``"edit_profile"`` or ``"reset_password"``: the user flow of B2C
@@ -215,5 +215,5 @@ class MsalAuth:
         return app_state().links.login_page(next, policy)
 
     def logout_url(self) -> str:
-        """Where the user signs out; good for this session only."""
+        """Return the URL of the sign-out; it is good for this session only."""
         return app_state().links.logout()

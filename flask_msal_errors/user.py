@@ -102,7 +102,7 @@ class SignedIn(t.NamedTuple):
 
 @dataclasses.dataclass
 class _Seen:
-    """What this request's session held when it was last read."""
+    """The session's content when this request last read it."""
 
     kept: t.Any = None
     person: SignedIn | None = None

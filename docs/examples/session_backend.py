@@ -24,7 +24,7 @@ auth = MsalAuth()
 
 
 class SqliteInterface(ServerSideSessionInterface):  # type: ignore[misc]
-    """What Flask-Session asks for: to read, write and remove a session."""
+    """Read, write and remove a session, as Flask-Session asks for it."""
 
     ttl = True
 
@@ -56,7 +56,7 @@ class SqliteInterface(ServerSideSessionInterface):  # type: ignore[misc]
 
 
 class SqliteBackend(AtomicBackend):
-    """What the extension asks for, one statement each."""
+    """Do what the extension asks for, one statement each."""
 
     errors = (OSError, sqlite3.Error)
     shared_by = Reach.HOST

@@ -104,7 +104,7 @@ class Credential:
 
     @property
     def aio(self) -> AsyncCredential:
-        """The same for asynchronous clients."""
+        """Return a credential of the same user for asynchronous clients."""
         return AsyncCredential(self._acting)
 
     def get_token(
@@ -128,7 +128,7 @@ class Credential:
     def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
-        """The same, in azure-core's other form."""
+        """Return the token in azure-core's other form."""
         return self._acting.acquire(scopes, *_of(options))
 
     def close(self) -> None:
@@ -158,14 +158,14 @@ class AsyncCredential:
         enable_cae: bool = False,
         **kwargs: t.Any,
     ) -> AccessToken:
-        """As :meth:`Credential.get_token`."""
+        """Return the token; see :meth:`Credential.get_token`."""
         info = await self._acquire(scopes, claims, tenant_id)
         return AccessToken(info.token, info.expires_on)
 
     async def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
-        """As :meth:`Credential.get_token_info`."""
+        """Return the token; see :meth:`Credential.get_token_info`."""
         return await self._acquire(scopes, *_of(options))
 
     async def _acquire(

@@ -38,7 +38,7 @@ class HttpxAuth(httpx.Auth):
     async def async_auth_flow(
         self, request: httpx.Request
     ) -> cabc.AsyncGenerator[httpx.Request, httpx.Response]:
-        """The same; what may block runs in a thread, with this request's context."""
+        """Drive the flow; blocking work runs in a thread, in this request's context."""
         if _is_short(request) and isinstance(request.stream, httpx.AsyncByteStream):
             await request.aread()
         flow = self.auth_flow(request)

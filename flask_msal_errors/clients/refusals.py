@@ -98,7 +98,7 @@ def paused(response: t.Any) -> Throttled | ServiceUnavailable | None:
 def demanded_in(
     error: BaseException, scopes: cabc.Sequence[str], tokens: Tokens
 ) -> InteractionRequired | None:
-    """The same as :func:`demanded`, of an exception or what it was raised from.
+    """Apply :func:`demanded` to an exception and to what it was raised from.
 
     What the app itself aborts with is its own answer.
     """
@@ -115,7 +115,7 @@ def demanded_in(
 
 
 def paused_in(error: BaseException) -> Throttled | ServiceUnavailable | None:
-    """The same as :func:`paused`, of an exception or a member of its group.
+    """Apply :func:`paused` to an exception and to the members of its group.
 
     Not of what it was raised from: an app that wraps an error says what it means.
     """

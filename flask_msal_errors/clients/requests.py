@@ -79,7 +79,7 @@ def _repeated(
 
 
 def _place(request: requests.PreparedRequest) -> int | None:
-    """Where in a file the body starts, or ``None`` for what is no file."""
+    """Return the position where a file's body starts, or ``None`` without a file."""
     body: t.Any = request.body
     try:
         return int(body.tell())

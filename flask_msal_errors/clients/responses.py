@@ -71,7 +71,7 @@ def refused_token(response: t.Any) -> str | None:
 
 
 def responses_in(error: BaseException) -> tuple[t.Any, ...]:
-    """What in an HTTP client's exception may be a response.
+    """Return the responses that an HTTP client's exception carries.
 
     requests, httpx and azure-core carry the response; aiohttp's exception has status
     and headers itself; Kiota's has them under names of its own.

@@ -231,7 +231,7 @@ class Tokens:
 
 @dataclasses.dataclass
 class _TokensOfRequest:
-    """What a request read of its user's tokens, and handed out."""
+    """Tokens of the user that this request read, and those that it handed out."""
 
     live: dict[str, list[Token]] = dataclasses.field(default_factory=dict)
     """Living tokens, by the handle of their session."""

@@ -1,4 +1,4 @@
-"""What can be seen of an app's settings: redirect URI, cookies, credential.
+"""Checks of an app's settings without network: redirect URI, cookies, credential.
 
 Returns results and prints nothing. Asks nobody; what is tried for real is in
 ``probes``.
@@ -108,7 +108,7 @@ def _same_site(config: cabc.Mapping[str, t.Any]) -> cabc.Iterator[Result]:
 
 
 def credential(settings: Settings) -> cabc.Iterator[Result]:
-    """What the app proves itself with, and until when, as far as can be seen."""
+    """Check the app's credential, and how long it is valid, as far as can be seen."""
     about = "credential"
     try:
         value = load(settings.client_credential).value

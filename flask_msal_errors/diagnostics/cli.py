@@ -1,6 +1,6 @@
 """``flask msal``: look at an app's settings, and explain errors and challenges.
 
-Reads arguments and prints; what is printed comes from the rooms below.
+Reads arguments and prints; the modules beside it say what.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def read(text: str) -> list[dict[str, t.Any]]:
 
 
 def error(result: cabc.Mapping[str, t.Any]) -> list[Section]:
-    """What an error means, and what the extension does with it.
+    """Explain an error, and what the extension does with it.
 
     :param result: MSAL's error dict, or one of :func:`read`.
     """
@@ -94,7 +94,7 @@ def error(result: cabc.Mapping[str, t.Any]) -> list[Section]:
 
 
 def decision(result: cabc.Mapping[str, t.Any]) -> str:
-    """What the extension does with an error of MSAL, in words."""
+    """Say in words what the extension does with an error of MSAL."""
     found = from_result(result)
     if found is None:
         return "Nothing: a token came, and no error."
@@ -113,7 +113,7 @@ def decision(result: cabc.Mapping[str, t.Any]) -> str:
 def challenges(
     values: cabc.Sequence[str], status: int = 401, scopes: cabc.Sequence[str] = ()
 ) -> list[Section]:
-    """What ``WWW-Authenticate`` values say, what of it counts, and what is done.
+    """Explain ``WWW-Authenticate`` values: what they say, what counts, what is done.
 
     :param status: of the response, 401 or 403.
     :param scopes: that the refused call had its token for.

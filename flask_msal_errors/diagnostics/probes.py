@@ -1,4 +1,4 @@
-"""What is tried for real: the session store, and the identity provider by network.
+"""Probes of the session store, and of the identity provider over the network.
 
 Returns results and prints nothing; changes nothing but an entry that it takes away
 again.

@@ -1,4 +1,4 @@
-"""What an API demands in ``WWW-Authenticate``.
+"""Demands of an API in ``WWW-Authenticate``.
 
 Pure functions over header text; knows nothing of Flask, of HTTP clients
 or of MSAL. Whatever an API sends yields a value, never an exception.
@@ -71,7 +71,7 @@ def parse(values: _Values) -> tuple[Challenge, ...]:
 def demand(
     status: int, values: _Values, *, scopes: cabc.Sequence[str] = ()
 ) -> Demand | None:
-    """What a response asks for that its user or token can meet, or ``None``.
+    """Return what a response asks for, if its user or token can meet it.
 
     Several challenges, 32 at most, become one demand, as far as they can be met
     together.

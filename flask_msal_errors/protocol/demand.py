@@ -1,4 +1,4 @@
-"""What only the user can give, and what tells one such demand from another.
+"""The one value for what is missing, and only the user can give.
 
 One value from an API's header or a guard to the authorization URL; knows nothing of
 sign-ins, and of nobody who carries it.
@@ -21,7 +21,7 @@ _KEPT = ("scopes", "acr_values", "acrs", "max_age", "reason")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Demand:
-    """What is missing.
+    """A demand: what is missing.
 
     ``scopes``: qualified with their resource. ``claims``: of the API or the token
     endpoint. ``acr_values``: levels of which the ID token must have one (RFC 9470).

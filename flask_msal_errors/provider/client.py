@@ -163,7 +163,7 @@ class Client:
         return by_resource(scopes)
 
     def end_session_endpoint(self) -> str | None:
-        """Where the identity provider signs a user out, if it has such a place."""
+        """Return the URL of the identity provider's sign-out, if it has one."""
         return self._provider.connection().metadata.get("end_session_endpoint")
 
     def ready(self) -> None:

@@ -27,7 +27,7 @@ _RECORD, TOKENS = "record-", "tokens-"
 
 
 class Record(Stored, tag="record-1"):
-    """What is known of one signed-in session, loaded only when a token is needed."""
+    """One signed-in session's tokens and proofs, loaded only when they are needed."""
 
     compressed = True
     tokens: str = ""
@@ -111,7 +111,7 @@ class Records:
         """Register an entry to be deleted with the session. Call before writing it.
 
         :param key: a kind, a dash, and more.
-        :param most: entries of this kind; the oldest makes room.
+        :param most: entries of this kind; the oldest is dropped for a new one.
         :return: ``False`` if there is no record, so that nothing would bound them.
         """
         kind = key.partition("-")[0] + "-"

@@ -23,14 +23,14 @@ from ..user import signed_in
 logger = logging.getLogger("flask_msal_errors")
 
 #: Sessions of one ``sid``: one for each host name that an app goes by, and more after
-#: a browser lost its cookies. The oldest makes room.
+#: a browser lost its cookies. The oldest is dropped.
 _MOST = 10
 #: Seconds to wait for another request that changes the entry.
 _PATIENCE = 10
 
 
 class Place(msgspec.Struct, array_like=True, frozen=True):
-    """Where one signed-in session is kept."""
+    """The place of one signed-in session."""
 
     handle: str
     session_id: str

@@ -30,7 +30,7 @@ from .cookies import Cookies
 from .cookies import Expired
 from .navigation import home
 
-#: Parallel sign-ins of one browser; the oldest makes room for one more.
+#: Parallel sign-ins of one browser; the oldest is dropped for one more.
 MOST_FLOWS = 5
 #: Five cookies of this length, names included, stay below 4 KB.
 _LONGEST = 740

@@ -1,4 +1,4 @@
-"""What kind of request this is, and where a browser may be sent.
+"""Kinds of requests, and the places that a browser may be sent to.
 
 Owns the same-origin rules for redirect targets and posts. Knows werkzeug's request,
 nothing of sign-ins.

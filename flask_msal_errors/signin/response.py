@@ -1,4 +1,4 @@
-"""What an answer of the identity provider says, and whether it is what was asked for.
+"""Checks of the identity provider's answer: it must be what was asked for.
 
 Pure of everything but who is signed in: it changes neither session nor record.
 """
@@ -79,7 +79,7 @@ def proofs_of(flow: Flow, claims: dict[str, t.Any], name: str) -> dict[str, int]
 
 
 def _shown(user: User) -> str:
-    """What tells two accounts apart on a page."""
+    """Return the name that tells two accounts apart on a page."""
     return user.username or user.name
 
 

@@ -1,4 +1,4 @@
-"""What a session backend has to do, and what can be built on the little it must.
+"""The interface of session backends, and all that can be built on its few methods.
 
 Knows neither Flask-Session's hooks nor any client of a server.
 """
@@ -55,7 +55,7 @@ class Backend(abc.ABC):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What the server's client raises when the server cannot be used.
+        """Errors that the server's client raises when the server cannot be used.
 
         May be a class attribute; the app answers each of them with status 503.
         """

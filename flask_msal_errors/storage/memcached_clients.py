@@ -50,7 +50,7 @@ def _converts(client: t.Any) -> bool:
 
 
 class _NoUnpickler:
-    """What python-memcached makes of a value that is marked as a pickle."""
+    """A stand-in for python-memcached's unpickler: such a value reads as nothing."""
 
     def __init__(self, stream: t.IO[bytes]) -> None:
         pass

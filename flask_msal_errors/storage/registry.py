@@ -1,4 +1,4 @@
-"""Which backend serves which session interface.
+"""The registry: it names the backend of each session interface.
 
 Knows the interfaces of Flask-Session by name: to import them all would need the clients
 of all servers.

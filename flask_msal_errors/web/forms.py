@@ -40,7 +40,7 @@ logger = logging.getLogger("flask_msal_errors")
 
 #: The one field that the resuming page posts.
 FIELD = "_msal_resume"
-#: Forms of one session that wait at the same time; the oldest makes room.
+#: Forms of one session that wait at the same time; the oldest is dropped.
 MOST_FORMS = 5
 
 _MARK = f"{FIELD}=".encode()

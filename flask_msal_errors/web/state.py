@@ -32,7 +32,7 @@ KEY = "flask_msal_errors"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AppState:
-    """What the extension keeps for one app."""
+    """All that the extension keeps for one app."""
 
     settings: Settings
     store: Store

@@ -1,4 +1,4 @@
-"""What the pages say in plain words."""
+"""Plain words for the pages."""
 
 from __future__ import annotations
 
