@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections.abc as cabc
 import typing as t
 
-import playwright.sync_api
 import pytest
-from playwright.sync_api import Page
 
 from support.msal_client import MsalClient
+
+if t.TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page
 
 WIDE = 1200
 PHONE = 375
@@ -17,7 +19,7 @@ PHONE = 375
 
 @pytest.fixture
 def page(
-    request: pytest.FixtureRequest, chromium: playwright.sync_api.Browser
+    request: pytest.FixtureRequest, chromium: Browser
 ) -> cabc.Iterator[Page]:
     """An empty page, as wide and in the colours that the test is for."""
     width: int
