@@ -18,9 +18,7 @@ PHONE = 375
 
 
 @pytest.fixture
-def page(
-    request: pytest.FixtureRequest, chromium: Browser
-) -> cabc.Iterator[Page]:
+def page(request: pytest.FixtureRequest, chromium: Browser) -> cabc.Iterator[Page]:
     """An empty page, as wide and in the colours that the test is for."""
     width: int
     scheme: t.Literal["light", "dark"]
