@@ -95,17 +95,15 @@ class MsalAuthError(Exception):
     ) -> None:
         self.codes = tuple(codes)
         self.correlation_id = correlation_id
-        super().__init__(self._with_evidence(message or self.title))
+        text = message or self.title
+        found = [f"AADSTS{code}" for code in self.codes if str(code) not in text]
+        if correlation_id not in text:
+            found.append(f"correlation id {printable(correlation_id)}")
+        super().__init__(f"{text} ({', '.join(found)})" if found else text)
 
     def __reduce__(self) -> tuple[t.Any, ...]:
         """Pickle and copy by state, so subclasses are free in their signatures."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
-
-    def _with_evidence(self, message: str) -> str:
-        found = [f"AADSTS{code}" for code in self.codes if str(code) not in message]
-        if self.correlation_id not in message:
-            found.append(f"correlation id {printable(self.correlation_id)}")
-        return f"{message} ({', '.join(found)})" if found else message
 
 
 class ConfigurationError(MsalAuthError, ValueError):

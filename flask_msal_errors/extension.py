@@ -156,7 +156,7 @@ class MsalAuth:
         :raises TokenError: any other refusal.
         """
         return app_state().tokens.acquire(
-            scopes,
+            checked(scopes),
             claims=checked_claims(claims) if claims else None,
             force_refresh=force_refresh or bool(claims),
         )

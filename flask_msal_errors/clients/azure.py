@@ -23,6 +23,7 @@ from ..protocol.scopes import resource
 from ..user import signed_in
 from .flow import Refresher
 from .tokens import Tokens
+from .tokens import checked
 
 #: Long past (epoch seconds). azure-core's policies keep a token in their client until
 #: its ``refresh_on``; with this one they ask at each call whose it is.
@@ -71,7 +72,7 @@ class _Acting:
         """The app's scopes of the same resource, in place of the client's."""
         homes = {resource(scope) for scope in asked}
         own = tuple(scope for scope in self._scopes if resource(scope) in homes)
-        return own or asked
+        return own or tuple(checked(asked))
 
     def _check(self, tenant_id: str | None) -> None:
         if _account() != self._account:

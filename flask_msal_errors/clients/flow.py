@@ -24,16 +24,16 @@ Flow: t.TypeAlias = cabc.Generator[str, t.Any, None]
 _Yielded = t.TypeVar("_Yielded")
 
 
+@dataclasses.dataclass(frozen=True)
 class Refresher:
     """The user's token for some scopes, and another one where an API refuses it."""
 
-    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
-        self._tokens = tokens
-        self.scopes = tuple(scopes)
+    tokens: Tokens
+    scopes: cabc.Sequence[str]
 
     def token(self) -> str:
         """Return the user's access token for the scopes."""
-        return t.cast(str, self._tokens.acquire(self.scopes)["access_token"])
+        return t.cast(str, self.tokens.acquire(self.scopes)["access_token"])
 
     def call(self, sent: str | None = None) -> Flow:
         """Yield the token of a call, and once more another one if that may help.
@@ -55,7 +55,7 @@ class Refresher:
         if answer is not None:
             token, demand = fresh, self._demanded(answer, fresh)
         if demand is not None and not demand.is_only_stale:
-            self._tokens.drop(token)
+            self.tokens.drop(token)
             raise required(demand, self.scopes)
 
     def renewed(self, demand: Demand, refused: str | None) -> dict[str, t.Any]:
@@ -67,10 +67,10 @@ class Refresher:
         wanted = demand.scopes or self.scopes
         if demand.needs_user:
             if refused is not None:
-                self._tokens.drop(refused)
+                self.tokens.drop(refused)
             raise required(demand, wanted)
         try:
-            result = self._tokens.acquire(
+            result = self.tokens.acquire(
                 wanted,
                 claims=demand.claims or None,
                 force_refresh=wanted is self.scopes,

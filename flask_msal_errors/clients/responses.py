@@ -51,7 +51,8 @@ def values_of(response: t.Any, wanted: str) -> list[str]:
         return []
     # A plain dict knows names in one spelling only.
     found = [value for name, value in headers.items() if name.lower() == wanted.lower()]
-    return [text for value in found for text in _texts(value)]
+    lists = [v if isinstance(v, (list, tuple, set)) else [v] for v in found]
+    return [str(value) for values in lists for value in values]
 
 
 def refused_token(response: t.Any) -> str | None:
@@ -59,7 +60,14 @@ def refused_token(response: t.Any) -> str | None:
 
     :return: ``""`` if the request went without one, ``None`` if it is not known.
     """
-    headers: t.Any = getattr(_request_of(response), "headers", None)
+    try:
+        request = getattr(response, "request", None)
+    except RuntimeError:
+        # httpx, of a response that was made by hand.
+        request = None
+    # aiohttp's name for it.
+    request = getattr(response, "request_info", None) if request is None else request
+    headers: t.Any = getattr(request, "headers", None)
     if not hasattr(headers, "get"):
         return None
     value = headers.get("Authorization")
@@ -97,21 +105,6 @@ def members_of(error: BaseException) -> tuple[BaseException, ...]:
     """The members of an exception group; none of any other exception."""
     members = getattr(error, "exceptions", ())
     return members if isinstance(members, tuple) else ()
-
-
-def _texts(value: t.Any) -> list[str]:
-    several = isinstance(value, (list, tuple, set))
-    return [str(each) for each in (value if several else [value])]
-
-
-def _request_of(response: t.Any) -> t.Any:
-    """The request; ``request_info`` is aiohttp's name for it."""
-    try:
-        request = getattr(response, "request", None)
-    except RuntimeError:
-        # httpx, of a response that was made by hand.
-        request = None
-    return getattr(response, "request_info", None) if request is None else request
 
 
 class _KiotaResponse:

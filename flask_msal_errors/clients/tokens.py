@@ -50,20 +50,22 @@ class Tokens:
     ) -> dict[str, t.Any]:
         """MSAL's success dict for the signed-in user.
 
+        :param scopes: as :func:`checked` returns them.
         :param claims: of a challenge; they force a token request.
         :param refused: the access token that an API refused. A different one, that
             another request got meanwhile, is taken instead of asking again.
         :raises InteractionRequired: only the user can help, or nobody is signed in.
         :raises TokenError: any other refusal.
         """
-        wanted = checked(scopes)
-        person = _person(wanted)
         forced = bool(claims or force_refresh)
-        found = None if forced or not wanted else self._alive(person, wanted)
+        wanted = _Wanted(_person(scopes), tuple(scopes), claims, forced, refused)
+        found = self._alive(wanted) if scopes and not forced else None
         if found is None:
-            self._check_api(wanted)
-            found = self._renew(person, wanted, claims, forced, refused)
-        of_request(_TokensOfRequest).lend(found["access_token"], tuple(wanted))
+            self._check_api(wanted.scopes)
+            found = self._renew(wanted)
+        lent, token = of_request(_TokensOfRequest).lent, found["access_token"]
+        lent.pop(token, None)
+        lent[token] = wanted.scopes
         return found
 
     def require(self, scopes: cabc.Sequence[str]) -> None:
@@ -110,7 +112,8 @@ class Tokens:
             user = Caches.of(record)
             user.drop(refused, scopes)
             user.save(record)
-        of_request(_TokensOfRequest).forget()
+        kept = of_request(_TokensOfRequest)
+        kept.live, kept.record = {}, None
 
     def proofs(self) -> dict[str, int]:
         """Authentication contexts that the user proved, with their expiries."""
@@ -121,52 +124,56 @@ class Tokens:
         proofs = self._record(person).proofs
         return {acr: expiry for acr, expiry in proofs.items() if expiry > now}
 
-    def _alive(self, person: SignedIn, scopes: list[str]) -> dict[str, t.Any] | None:
+    def _alive(self, wanted: _Wanted) -> dict[str, t.Any] | None:
         """A living token, its entry read from the store once per request."""
-        kept = of_request(_TokensOfRequest).live
-        if person.handle not in kept:
-            kept[person.handle] = self._access_tokens.load(person.handle)
-        for token in kept[person.handle]:
-            if token.serves(scopes):
+        kept, handle = of_request(_TokensOfRequest).live, wanted.person.handle
+        if handle not in kept:
+            kept[handle] = self._access_tokens.load(handle)
+        for token in kept[handle]:
+            if token.serves(wanted.scopes):
                 return token.result()
         return None
 
-    def _check_api(self, scopes: list[str]) -> None:
+    def _check_api(self, scopes: tuple[str, ...]) -> None:
         if len(self._client.tokens_for(scopes)) != 1:
             raise ConfigurationError(
                 "An access token serves one API, but scopes name none or several: "
-                f"{scopes!r}. Acquire one for each; login_required takes them together."
+                f"{list(scopes)!r}. Acquire one for each; login_required takes them "
+                "together."
             )
 
-    def _renew(
-        self,
-        person: SignedIn,
-        scopes: list[str],
-        claims: Claims | None,
-        forced: bool,
-        refused: str | None,
-    ) -> dict[str, t.Any]:
+    def _renew(self, wanted: _Wanted) -> dict[str, t.Any]:
         """A token by way of the record, and of the identity provider if need be.
 
-        One that is due for renewal will do if the provider cannot be found.
+        One that is due for renewal will do if the provider cannot be found, or another
+        request is getting a new one.
         """
-        due = None
-        if not forced:
-            user = Caches.of(self._record(person))
-            found = self._client.cached(user, scopes)
-            if found is not None:
-                if not of_request(_TokensOfRequest).live.get(person.handle):
-                    self._refill(person)
-                return found
-            due = self._client.cached(user, scopes, due=True)
+        found, due = (None, None) if wanted.forced else self._recorded(wanted)
+        if found is not None:
+            return found
+        kept, wait = of_request(_TokensOfRequest), None if due is None else 0
         try:
             # Discovery comes before the lock, which would have to outlive it otherwise.
             self._client.ready()
+            kept.live, kept.record = {}, None
+            with self._access_tokens.locked(wanted.person.handle, wait) as record:
+                return self._renewed(record, wanted)
         except ServiceUnavailable:
             if due is None:
                 raise
             return due
-        return self._refresh(person, scopes, claims, forced, refused, due)
+
+    def _recorded(
+        self, wanted: _Wanted
+    ) -> tuple[dict[str, t.Any] | None, dict[str, t.Any] | None]:
+        """A usable token of the record; or else one that is due for renewal."""
+        user = Caches.of(self._record(wanted.person))
+        found = self._client.cached(user, wanted.scopes)
+        if found is None:
+            return None, self._client.cached(user, wanted.scopes, due=True)
+        if not of_request(_TokensOfRequest).live.get(wanted.person.handle):
+            self._refill(wanted.person)
+        return found, None
 
     def _refill(self, person: SignedIn) -> None:
         """Put the living tokens back, which the store lost; if not now, then later."""
@@ -174,47 +181,19 @@ class Tokens:
             with self._access_tokens.locked(person.handle, 0, always=True):
                 pass
 
-    def _refresh(
-        self,
-        person: SignedIn,
-        scopes: list[str],
-        claims: Claims | None,
-        forced: bool,
-        refused: str | None,
-        due: dict[str, t.Any] | None,
-    ) -> dict[str, t.Any]:
-        """A new token; ``due`` if another request is getting it, or none can be had."""
-        of_request(_TokensOfRequest).forget()
-        try:
-            wait = None if due is None else 0
-            with self._access_tokens.locked(person.handle, wait) as record:
-                return self._renewed(record, scopes, claims, forced, refused)
-        except ServiceUnavailable:
-            if due is None:
-                raise
-            return due
-
-    def _renewed(
-        self,
-        record: Record,
-        scopes: list[str],
-        claims: Claims | None,
-        forced: bool,
-        refused: str | None,
-    ) -> dict[str, t.Any]:
-        user = Caches.of(record)
-        found = self._client.cached(user, scopes)
-        if found is not None:
-            other = refused and found["access_token"] != refused
-            if other or not forced:
+    def _renewed(self, record: Record, wanted: _Wanted) -> dict[str, t.Any]:
+        user, forced, refused = Caches.of(record), wanted.forced, wanted.refused
+        if refused or not forced:
+            found = self._client.cached(user, wanted.scopes)
+            if found and not (forced and found["access_token"] == refused):
                 return found
         try:
             return self._client.silent(
-                user, scopes, claims=claims, force_refresh=forced
+                user, wanted.scopes, claims=wanted.claims, force_refresh=forced
             )
         except InteractionRequired:
             if refused is not None:
-                user.drop(refused, scopes)
+                user.drop(refused, wanted.scopes)
                 of_request(_TokensOfRequest).dropped.add(refused)
             raise
         finally:
@@ -241,14 +220,17 @@ class _TokensOfRequest:
     """Tokens that were handed out, with the scopes they were got for."""
     dropped: set[str] = dataclasses.field(default_factory=set)
 
-    def lend(self, token: str, scopes: tuple[str, ...]) -> None:
-        """Note that a token is handed out, as the latest."""
-        self.lent.pop(token, None)
-        self.lent[token] = scopes
 
-    def forget(self) -> None:
-        """Read from the store again: it is about to change."""
-        self.live, self.record = {}, None
+@dataclasses.dataclass(frozen=True)
+class _Wanted:
+    """A token that is asked for, and whose."""
+
+    person: SignedIn
+    scopes: tuple[str, ...]
+    claims: Claims | None
+    forced: bool
+    """Whether only the token endpoint can give it."""
+    refused: str | None
 
 
 def checked(scopes: cabc.Sequence[str]) -> list[str]:

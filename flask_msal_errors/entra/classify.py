@@ -75,10 +75,10 @@ def from_result(
     :param retry_after: seconds, see :func:`.parse_retry_after`.
     :return: ``None`` for a success.
     """
-    body = _body(result, status)
-    if _is_success(body, status):
-        return None
+    body = result if isinstance(result, cabc.Mapping) else _parsed(result, status)
     kind = _kind(body, status)
+    if kind is None:
+        return None
     if result is None and kind is TokenError:
         return InteractionRequired(scopes=scopes, reason="no_token")
     if kind is InteractionRequired:
@@ -117,9 +117,7 @@ def is_credential_refused(result: t.Any) -> bool:
     return not isinstance(codes, list) or not _CREDENTIALS.isdisjoint(codes)
 
 
-def _body(result: object, status: int | None) -> cabc.Mapping[str, t.Any]:
-    if isinstance(result, cabc.Mapping):
-        return result
+def _parsed(result: object, status: int | None) -> cabc.Mapping[str, t.Any]:
     if isinstance(result, (str, bytes)):
         try:
             parsed = json.loads(result)
@@ -134,13 +132,11 @@ def _body(result: object, status: int | None) -> cabc.Mapping[str, t.Any]:
     }
 
 
-def _is_success(body: cabc.Mapping[str, t.Any], status: int | None) -> bool:
-    """Tell whether a token came, and neither body nor status says otherwise."""
+def _kind(body: cabc.Mapping[str, t.Any], status: int | None) -> _Kind | None:
+    """Return the error's class; ``None`` if a token came, and nothing denies it."""
     has_token = "access_token" in body or "id_token" in body
-    return has_token and not body.get("error") and (status is None or status < 400)
-
-
-def _kind(body: cabc.Mapping[str, t.Any], status: int | None) -> _Kind:
+    if has_token and not body.get("error") and (status is None or status < 400):
+        return None
     if status == 429:
         return Throttled
     if status is not None and status >= 500:

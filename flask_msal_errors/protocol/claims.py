@@ -71,7 +71,7 @@ class Claims:
         """
         merged: _Json = {}
         for claims in (self, *others):
-            merged = _merged(merged, claims.members)
+            merged = _both(merged, claims.members)
         return Claims(merged)
 
     def names(self) -> tuple[str, ...]:
@@ -161,13 +161,10 @@ def _is_deep(value: _Json) -> bool:
     return bool(level)
 
 
-def _merged(old: _Json, new: _Json) -> _Json:
-    return old | {name: _both(old.get(name), value) for name, value in new.items()}
-
-
 def _both(old: t.Any, new: t.Any) -> t.Any:
     if isinstance(new, dict):
-        return _merged(old if isinstance(old, dict) else {}, new)
+        known: _Json = old if isinstance(old, dict) else {}
+        return known | {name: _both(known.get(name), v) for name, v in new.items()}
     if isinstance(new, list):
         both = [*old, *new] if isinstance(old, list) else new
         return list({json.dumps(item, sort_keys=True): item for item in both}.values())

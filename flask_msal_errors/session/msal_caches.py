@@ -221,7 +221,8 @@ class BoundHttpCache:
 
     def get(self, key: str, default: t.Any = None) -> t.Any:
         if key == self._INDEX:
-            return self._index()
+            times = {key: [e[3], e[4]] for key, e in current().http.items()}
+            return sorted([*pair, key] for key, pair in times.items()), times
         try:
             return self[key]
         except KeyError:
@@ -245,10 +246,6 @@ class BoundHttpCache:
 
     def pop(self, key: str, default: t.Any = None) -> t.Any:
         return current().http.pop(key, default)
-
-    def _index(self) -> tuple[list[list[t.Any]], dict[str, list[int]]]:
-        times = {key: [e[3], e[4]] for key, e in current().http.items()}
-        return sorted([*pair, key] for key, pair in times.items()), times
 
     def _take_expiries(self, times: dict[str, list[int]]) -> None:
         http = current().http

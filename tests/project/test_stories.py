@@ -32,10 +32,10 @@ class Most(t.NamedTuple):
 #: 128 for a form.
 LIMITS = {
     "page": Most(22),
-    "cached_token": Most(37),
-    "refresh": Most(94),
-    "refusal": Most(191, modules=37, packages=8, claims=1),
-    "callback": Most(119),
+    "cached_token": Most(36),
+    "refresh": Most(85),
+    "refusal": Most(178, modules=37, packages=8, claims=1),
+    "callback": Most(117),
     "form": Most(105),
 }
 
