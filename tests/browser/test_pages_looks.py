@@ -204,7 +204,9 @@ class TestExample:
         page.goto(example + "/auth/logout")
         look(page)
         entra.clear_faults()
-        press(page, "Sign out")
+        with page.expect_navigation():
+            banner = page.get_by_role("banner")
+            banner.get_by_role("button", name="Sign out").click()
         look(page)
         page.goto(example + "/auth/signed-out")
         look(page)

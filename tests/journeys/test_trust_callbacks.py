@@ -45,7 +45,7 @@ class TestOneState:
         held: list[bool] = []
 
         def hold(request: t.Any) -> None:
-            held.append(all(answered.acquire(timeout=0.25) for _ in range(19)))
+            held.append(all(answered.acquire(timeout=5) for _ in range(19)))
 
         entra.fail_next(hold, "token")
 
