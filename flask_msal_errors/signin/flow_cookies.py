@@ -46,7 +46,7 @@ class Flow:
     msal: dict[str, t.Any] = dataclasses.field(repr=False)
     """MSAL's flow without ``auth_uri``: state, nonce, verifier, scopes, claims."""
     target: str
-    """Where the user comes back to, a path with query."""
+    """Path with query that the user comes back to."""
     page: str
     """A short name for the page that demanded it."""
     demand_key: str

@@ -48,7 +48,7 @@ class Backend(abc.ABC):
     lock_reach: Reach = Reach.PROCESS
     """How far :meth:`lock` excludes others."""
     shared_by: Reach = Reach.HOSTS
-    """Which workers see the same entries."""
+    """Reach of the entries: the workers that see the same ones."""
 
     def __init__(self, interface: t.Any, app: Flask) -> None:
         self.interface = interface
