@@ -26,6 +26,8 @@ if t.TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 #: Folders whose tests say the same on any interpreter.
 _ONCE = (ROOT / "tests" / "docs", ROOT / "tests" / "testing")
+#: Folders whose tests meet what we did not write: stores and client libraries.
+_PEERS = tuple(ROOT / "tests" / name for name in ("clients", "session", "storage"))
 
 # At the end: what is tested is the installed package, not the checkout beside it.
 sys.path.append(str(ROOT))
@@ -43,12 +45,14 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark ``browser`` what uses Chromium, and ``once`` all of some folders."""
+    """Mark ``browser`` what uses Chromium, ``once`` and ``peers`` all of some folders."""
     for item in items:
         if "chromium_executable" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
         elif any(item.path.is_relative_to(folder) for folder in _ONCE):
             item.add_marker("once")
+        elif any(item.path.is_relative_to(folder) for folder in _PEERS):
+            item.add_marker("peers")
 
 
 def _find(program: str) -> str:

@@ -28,7 +28,7 @@ def faulty(name: str, kind: type[Exception]) -> t.Any:
         **{"kind": kind, "secret": SECRET},
         "__name__": "flask_msal_errors.session.msal_caches",
     }
-    exec(compile(source, "msal_caches.py", "exec"), names)
+    exec(compile(source, "<msal_caches>", "exec"), names)
     return names[name]
 
 
