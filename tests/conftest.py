@@ -45,7 +45,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark ``browser`` what uses Chromium, ``once`` and ``peers`` all of some folders."""
+    """Mark ``browser`` what uses Chromium, and ``once`` or ``peers`` whole folders."""
     for item in items:
         if "chromium_executable" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
