@@ -63,7 +63,7 @@ class MsalAuth:
             )
         settings = Settings.from_mapping(app.config)
         signer = Signer(app)
-        prepare(app)
+        prepare(app, https=settings.is_https)
         app.extensions[KEY] = AppState.build(app, settings, signer)
         setup.register(app, settings.url_prefix)
         app.context_processor(lambda: {"auth": self})

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from flask import Request
 from flask import request
+from werkzeug.wrappers import Request
 
 # Not the WSGI environ, nor the session: Flask-SocketIO keeps both for as long as a
 # socket is open, and gives them to each of its events.

@@ -202,6 +202,11 @@ class Settings:
             )
 
     @property
+    def is_https(self) -> bool:
+        """The redirect URI says that browsers come by https."""
+        return (self.redirect_uri or "").startswith("https:")
+
+    @property
     def acrs_claim(self) -> str:
         """Name of the claim that proves an authentication context in an ID token."""
         return "acr" if self.oidc_authority else "acrs"

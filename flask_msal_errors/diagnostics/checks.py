@@ -20,9 +20,12 @@ from flask import Flask
 from msal import SystemAssignedManagedIdentity
 
 from ..errors import ConfigurationError
+from ..navigation import HOST_PREFIX
 from ..provider.credentials import certificate
 from ..provider.credentials.loading import load
 from ..settings import Settings
+from ..storage.session_cookie import may_be_prefixed
+from ..storage.session_cookie import on_https
 
 OK, WARNING, FIX = "ok", "warning", "fix"
 
@@ -79,14 +82,16 @@ def redirect_uri(app: Flask, settings: Settings) -> Result:
 
 def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     """The session cookie's attributes, and the key that our own are signed with."""
-    config = app.config
+    config: dict[str, t.Any] = {**app.config}
+    if settings.is_https:
+        config.update(on_https(config))
     if not config["SESSION_COOKIE_SECURE"]:
-        https = (settings.redirect_uri or "").startswith("https:")
         text = "SESSION_COOKIE_SECURE is off: the session goes over plain http, too."
-        yield Result("cookies", FIX if https else WARNING, f"{text} Set it to true.")
+        yield Result("cookies", WARNING, f"{text} Set it to true.")
     if not config["SESSION_COOKIE_HTTPONLY"]:
         text = "SESSION_COOKIE_HTTPONLY is off: scripts can read it. Leave it out."
         yield Result("cookies", FIX, text)
+    yield from _name(config, settings)
     yield from _same_site(config)
     keys = [app.secret_key or b"", *(config.get("SECRET_KEY_FALLBACKS") or ())]
     size = min(len(key.encode() if isinstance(key, str) else key) for key in keys)
@@ -95,6 +100,20 @@ def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
         yield Result("cookies", FIX if size < _LEAST_KEY else WARNING, text)
     else:
         yield Result("cookies", OK, "SECRET_KEY is long enough.")
+
+
+def _name(
+    config: cabc.Mapping[str, t.Any], settings: Settings
+) -> cabc.Iterator[Result]:
+    name, needs = config["SESSION_COOKIE_NAME"], "path '/', no SESSION_COOKIE_DOMAIN"
+    prefixed = str(name).startswith(HOST_PREFIX)
+    if prefixed and not may_be_prefixed(config):
+        text = f"SESSION_COOKIE_NAME is {name}: browsers take it only with {needs}."
+        yield Result("cookies", FIX, f"{text} Leave these settings out.")
+    elif settings.is_https and not prefixed:
+        text = f"SESSION_COOKIE_NAME is not {HOST_PREFIX}session or alike: other hosts"
+        remedy = f"of the domain can set the cookie. Set it ({needs})."
+        yield Result("cookies", WARNING, f"{text} {remedy}")
 
 
 def _same_site(config: cabc.Mapping[str, t.Any]) -> cabc.Iterator[Result]:

@@ -14,6 +14,7 @@ from ..errors import AccessDenied
 from ..errors import MsalAuthError
 from ..errors import ReauthenticationLoop
 from ..errors import TokenError
+from ..navigation import no_store
 from ..protocol.demand import Demand
 from ..provider.client import Client
 from ..settings import Settings
@@ -24,7 +25,6 @@ from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
 from .loops import Loops
 from .loops import page_name
-from .navigation import no_store
 from .pauses import Pauses
 
 #: Who refuses in a loop, by the reason that came back; else the identity provider.

@@ -20,6 +20,8 @@ from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
+from ..navigation import home
+from ..navigation import no_store
 from ..protocol.demand import Demand
 from ..provider.client import Client
 from ..session.access_tokens import AccessTokens
@@ -42,8 +44,6 @@ from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
 from .flow_cookies import cookie_name
 from .loops import Loops
-from .navigation import home
-from .navigation import no_store
 from .pauses import Pauses
 
 logger = logging.getLogger("flask_msal_errors")

@@ -21,6 +21,9 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from ..errors import ConfigurationError
+from ..navigation import HOST_PREFIX
+from ..navigation import is_https
+from ..navigation import sent_cookies
 
 _PREFIX = "msal_"
 _SALT = "flask_msal_errors."
@@ -104,14 +107,18 @@ class Cookies:
 
     def __init__(self, signer: Signer) -> None:
         self.signer = signer
+        self._prefixes = (_PREFIX, HOST_PREFIX + _PREFIX)
+        """Of names on http, and on https."""
 
     def get(self, request: Request, name: str, lifetime: float) -> t.Any:
         """Return the value of a cookie, or ``None``.
 
         :raises Expired: it is genuine but older than ``lifetime`` seconds.
         """
-        signed = request.cookies.get(self._name(request, name))
-        return self.signer.loads(name, signed, lifetime) if signed else None
+        values = sent_cookies(request).get(self._prefixes[is_https(request)] + name, [])
+        # Nobody can tell which of two is ours.
+        one = values[0] if len(values) == 1 else None
+        return self.signer.loads(name, one, lifetime) if one else None
 
     def set(
         self,
@@ -129,12 +136,12 @@ class Cookies:
             browsers allow over https or on localhost only.
         """
         response.set_cookie(
-            self._name(request, name),
+            self._prefixes[is_https(request)] + name,
             self.signer.dumps(name, value),
             max_age=int(lifetime),
             path="/",
             httponly=True,
-            secure=cross_site or request.is_secure,
+            secure=cross_site or is_https(request),
             samesite="None" if cross_site else "Lax",
         )
         return response
@@ -150,19 +157,16 @@ class Cookies:
         """Make the browser forget a cookie."""
         # Chromium lets only a Secure cookie replace a Secure one, on localhost too.
         response.delete_cookie(
-            self._name(request, name),
+            self._prefixes[is_https(request)] + name,
             path="/",
             httponly=True,
-            secure=cross_site or request.is_secure,
+            secure=cross_site or is_https(request),
         )
         return response
 
     def names(self, request: Request, prefix: str) -> list[str]:
         """Return the names of the request's cookies that start with ``prefix``."""
-        start = self._name(request, prefix)
+        start = self._prefixes[is_https(request)] + prefix
         skip = len(start) - len(prefix)
-        return [name[skip:] for name in request.cookies if name.startswith(start)]
-
-    @staticmethod
-    def _name(request: Request, name: str) -> str:
-        return ("__Host-" if request.is_secure else "") + _PREFIX + name
+        found = sent_cookies(request)
+        return [name[skip:] for name in found if name.startswith(start)]

@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response
 
 from ..errors import FlowExpired
 from ..errors import StateMismatch
+from ..navigation import home
 from ..protocol.demand import Demand
 from ..protocol.scopes import RESERVED
 from ..session.record import Records
@@ -28,7 +29,6 @@ from ..storage.store import Store
 from .completed import CompletedFlows
 from .cookies import Cookies
 from .cookies import Expired
-from .navigation import home
 
 #: Parallel sign-ins of one browser; the oldest is dropped for one more.
 MOST_FLOWS = 5

@@ -15,6 +15,7 @@ from flask import redirect
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
+from ..navigation import no_store
 from ..settings import Settings
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -22,7 +23,6 @@ from ..storage.store import Store
 from .cookies import Cookies
 from .cookies import Expired
 from .flow_cookies import FlowCookies
-from .navigation import no_store
 
 _ANSWER = "answer"
 #: Seconds from the post to its GET.

@@ -12,10 +12,10 @@ import typing as t
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
+from ..navigation import current_target
 from ..settings import Settings
 from .cookies import Cookies
 from .cookies import Expired
-from .navigation import current_target
 
 #: The name, or its end, of the cookie that counts.
 LOOPS = "loops"

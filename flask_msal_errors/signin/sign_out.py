@@ -17,6 +17,10 @@ from werkzeug.wrappers import Response
 from .. import signals
 from ..errors import ConfigurationError
 from ..errors import ServiceUnavailable
+from ..navigation import home
+from ..navigation import is_https
+from ..navigation import no_store
+from ..navigation import origin
 from ..provider.client import Client
 from ..session.record import Records
 from ..session.sid_index import SidIndex
@@ -26,7 +30,6 @@ from ..user import SignedIn
 from ..user import renew_id
 from ..user import signed_in
 from .loops import Loops
-from .navigation import no_store
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -84,9 +87,12 @@ class SignOut:
                 signals.emit(signals.signed_out, user=None)
 
     def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
-        back = self._settings.post_logout or url_for("msal.signed_out", _external=True)
+        scheme = "https" if is_https(request) else None
+        back = self._settings.post_logout or url_for(
+            "msal.signed_out", _external=True, _scheme=scheme
+        )
         if back.startswith("/"):
-            back = request.url_root.rstrip("/") + back
+            back = origin(request) + home(request)[:-1] + back
         try:
             endpoint = self._client.end_session_endpoint()
         except (ServiceUnavailable, ConfigurationError) as error:

@@ -87,7 +87,7 @@ class Backend(abc.ABC):
             return False
         self.write(key, value, lifetime)
         # Closes the gap between the check and the write.
-        if not self.is_buried(key):
+        if self.read(GONE + key) is None:
             return True
         self.remove(key)
         return False

@@ -7,7 +7,9 @@ backend's business.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
+import logging
 import typing as t
 from datetime import timedelta
 
@@ -17,12 +19,17 @@ from flask_session.base import ServerSideSessionInterface
 from itsdangerous import BadSignature
 
 from .. import signals
+from ..navigation import Outside
+from ..navigation import sent_cookies
 from ..request_state import of_request
 from .base import GONE
 from .base import Backend
 from .base import Entry
 from .codec import UNREADABLE
 from .errors import store_unavailable
+from .session_cookie import Secured
+
+logger = logging.getLogger("flask_msal_errors")
 
 #: Flask-Session's column in SQL has 255 characters, memcached's keys have 250 bytes;
 #: a prefix of ours has to fit, too.
@@ -53,6 +60,8 @@ class GuardedInterface(ServerSideSessionInterface):
     #: The class that this is mixed into.
     unguarded: type
     msal_backend: Backend
+    #: The redirect URI says that browsers come by https.
+    msal_https: bool
 
     def open_session(self, app: Flask, request: t.Any) -> t.Any:
         """Return the session, and remember the id that it was loaded under.
@@ -60,10 +69,18 @@ class GuardedInterface(ServerSideSessionInterface):
         A store that fails yields no session, which Flask turns into its null session;
         the extension answers such a request with 503.
         """
+        https = self.msal_https or request.is_secure
+        of_request(Outside, request).is_https = https
+        app = t.cast(Flask, Secured(app)) if https else app
+        name = app.config["SESSION_COOKIE_NAME"]
+        values = sent_cookies(request).get(name, [])
+        came = values[0] if len(values) == 1 else ""
+        if request.cookies.get(name, "") != came:
+            request = self._doubtful(request, name, came, len(values))
         try:
             session = super().open_session(app, request)
             if not session:
-                self._mark_given_up(app, request, session)
+                self._mark_given_up(app, request, session, came)
         except self.msal_backend.errors as error:
             store_unavailable("a session was loaded", error)
             return None
@@ -71,13 +88,29 @@ class GuardedInterface(ServerSideSessionInterface):
             of_request(_Opened, request).loaded = session.sid
         return session
 
-    def _mark_given_up(self, app: Flask, request: t.Any, session: t.Any) -> None:
+    @staticmethod
+    def _doubtful(request: t.Any, name: str, came: str, times: int) -> t.Any:
+        """Return a request whose session cookie only is what a browser guards."""
+        if times > 1:
+            # A browser sends both, and does not say which of them a sibling host set.
+            logger.warning(
+                "The session cookie %s came %s times, so it is not used: another app "
+                "on this domain sets it. Set SESSION_COOKIE_NAME to '__Host-session'.",
+                name,
+                times,
+            )
+        request = copy.copy(request)
+        request.cookies = {name: came}
+        return request
+
+    def _mark_given_up(
+        self, app: Flask, request: t.Any, session: t.Any, came: str
+    ) -> None:
         """Note a session that only stands in for one whose id was given up.
 
         The browser has, or is just being given, a newer id: a cookie for this session,
         from a request that was on its way meanwhile, would take its place.
         """
-        came = request.cookies.get(app.config["SESSION_COOKIE_NAME"])
         if came and self.use_signer:
             with contextlib.suppress(BadSignature):
                 came = self._unsign(app, came)
@@ -94,8 +127,12 @@ class GuardedInterface(ServerSideSessionInterface):
 
     def save_session(self, app: Flask, session: t.Any, response: t.Any) -> None:
         """Save, or answer 503 instead of a page whose session would be lost."""
+        https = of_request(Outside).is_https
+        app = t.cast(Flask, Secured(app)) if https else app
         try:
             super().save_session(app, session, response)
+            if https and session.modified and not session:
+                self._delete_secure(app, response)
         except self.msal_backend.errors as error:
             failure = store_unavailable("a session was saved", error)
             response.status_code = failure.status
@@ -104,6 +141,16 @@ class GuardedInterface(ServerSideSessionInterface):
             response.headers["Retry-After"] = str(failure.retry_after)
             response.mimetype = "text/plain"
             response.set_data("The session could not be saved. Please try again.")
+
+    def _delete_secure(self, app: Flask, response: t.Any) -> None:
+        """Delete the cookie by the attributes that a browser wants of its prefix."""
+        response.delete_cookie(
+            self.get_cookie_name(app),
+            path=self.get_cookie_path(app),
+            domain=self.get_cookie_domain(app),
+            secure=True,
+            httponly=self.get_cookie_httponly(app),
+        )
 
     def regenerate(self, session: t.Any) -> None:
         """Give the session a new id, and tell the receivers of the signal."""
@@ -127,7 +174,7 @@ class GuardedInterface(ServerSideSessionInterface):
         if opened.loaded != session.sid:
             backend.write(store_id, value, session_lifetime)
             # Front-channel logout may know a new id before it is written.
-            if backend.is_buried(store_id):
+            if backend.read(GONE + store_id) is not None:
                 backend.remove(store_id)
                 opened.refused = session.sid
         elif not backend.replace(store_id, value, session_lifetime):
@@ -169,11 +216,12 @@ class PlainSerializer(MsgSpecSerializer):
         return None
 
 
-def put_guard(interface: t.Any, backend: Backend) -> None:
+def put_guard(interface: t.Any, backend: Backend, *, https: bool = False) -> None:
     """Mix the guard into an interface, which from then on stores by ``backend``."""
     base = getattr(type(interface), "unguarded", type(interface))
     _unpickle_nothing(interface.serializer)
     interface.msal_backend = backend
+    interface.msal_https = https
     members = {"unguarded": base}
     name = f"Guarded{base.__name__}"
     interface.__class__ = type(name, (GuardedInterface, base), members)

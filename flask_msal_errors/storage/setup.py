@@ -13,11 +13,13 @@ from ..errors import ConfigurationError
 from .files import PlainFileCache
 from .interface import put_guard
 from .registry import backend_of
+from .session_cookie import on_https
 
 
-def prepare(app: Flask) -> None:
+def prepare(app: Flask, *, https: bool = False) -> None:
     """Make the app's sessions Flask-Session's, and guard them.
 
+    :param https: the redirect URI says that browsers come by https.
     :raises ConfigurationError: the session cookie would not come back from the identity
         provider, or the sessions are client-side cookies on purpose.
     """
@@ -35,12 +37,15 @@ def prepare(app: Flask) -> None:
         )
     if type(app.session_interface) is SecureCookieSessionInterface:
         _install(app)
-    guard(app)
+    if https:
+        app.config.update(on_https(app.config))
+    guard(app, https=https)
 
 
-def guard(app: Flask) -> None:
+def guard(app: Flask, *, https: bool = False) -> None:
     """Put the guard into the app's session interface, once.
 
+    :param https: the redirect URI says that browsers come by https.
     :raises ConfigurationError: the interface is not one of Flask-Session's, or not
         the one that the app configured.
     """
@@ -54,7 +59,7 @@ def guard(app: Flask) -> None:
             " Tokens and claims need server-side sessions: set SESSION_TYPE (for "
             "example 'redis') or call flask_session.Session(app)."
         )
-    put_guard(interface, backend_of(kind)(interface, app))
+    put_guard(interface, backend_of(kind)(interface, app), https=https)
 
 
 def _install(app: Flask) -> None:

@@ -30,12 +30,12 @@ from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
+from ..navigation import current_target
+from ..navigation import is_navigation
+from ..navigation import is_speculative
 from ..protocol.demand import Demand
 from ..provider.id_token import LEEWAY
 from ..signin.loops import LOOPS
-from ..signin.navigation import current_target
-from ..signin.navigation import is_navigation
-from ..signin.navigation import is_speculative
 from ..user import signed_in
 from . import pages
 from .forms import NotKept

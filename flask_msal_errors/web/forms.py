@@ -21,13 +21,13 @@ from werkzeug.wsgi import get_input_stream
 from .. import signals
 from ..errors import NotResumed
 from ..errors import ServiceUnavailable
+from ..navigation import current_target
+from ..navigation import is_same_origin
 from ..request_state import of_request
 from ..session.record import Records
 from ..settings import Settings
 from ..signin.cookies import Expired
 from ..signin.cookies import Signer
-from ..signin.navigation import current_target
-from ..signin.navigation import is_same_origin
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store

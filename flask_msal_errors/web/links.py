@@ -17,11 +17,11 @@ from flask import request
 from flask import url_for
 
 from ..errors import ConfigurationError
+from ..navigation import current_target
 from ..protocol.demand import Demand
 from ..request_state import of_request
 from ..signin.cookies import Cookies
 from ..signin.cookies import Expired
-from ..signin.navigation import current_target
 from ..user import signed_in
 
 #: Seconds for which a login URL handed to a program is good.

@@ -26,12 +26,12 @@ from ..errors import ServiceUnavailable
 from ..errors import SignInError
 from ..errors import StateMismatch
 from ..errors import Throttled
+from ..navigation import current_target
+from ..navigation import home
+from ..navigation import is_navigation
+from ..navigation import same_origin_path
+from ..navigation import wants_html
 from ..protocol.demand import Demand
-from ..signin.navigation import current_target
-from ..signin.navigation import home
-from ..signin.navigation import is_navigation
-from ..signin.navigation import same_origin_path
-from ..signin.navigation import wants_html
 from ..signin.response import UNMET
 from ..user import signed_in
 from .forms import FIELD

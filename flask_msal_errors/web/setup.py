@@ -14,7 +14,7 @@ from flask import session
 from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
-from ..signin.navigation import is_speculative
+from ..navigation import is_speculative
 from ..storage.setup import guard
 from ..user import is_due
 from . import pages
@@ -41,7 +41,7 @@ def _begin_request(app: Flask, **_: t.Any) -> None:
     """Prepare a request: about two microseconds, for every request of the app."""
     # An app may replace its session interface after init_app.
     if not getattr(app.session_interface, "is_guarded", False):
-        guard(app)
+        guard(app, https=app_state().settings.is_https)
     current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
     received: Request = request._get_current_object()  # type: ignore[attr-defined]
     if app.session_interface.is_null_session(current):

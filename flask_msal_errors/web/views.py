@@ -14,15 +14,15 @@ from flask import url_for
 from werkzeug.wrappers import Response
 
 from ..errors import StateMismatch
+from ..navigation import current_target
+from ..navigation import home
+from ..navigation import is_same_origin
+from ..navigation import no_store
+from ..navigation import safe_path
 from ..protocol.demand import Demand
 from ..signin.completed import FlowBusy
 from ..signin.completed import FlowDone
 from ..signin.form_post import FormPost
-from ..signin.navigation import current_target
-from ..signin.navigation import home
-from ..signin.navigation import is_same_origin
-from ..signin.navigation import no_store
-from ..signin.navigation import safe_path
 from ..storage.interface import set_no_cookie
 from ..user import signed_in
 from . import pages

@@ -127,11 +127,34 @@ class TestCookies:
         """Each attribute has its line; a key that signs is as good as the worst."""
         assert levels(checks.cookies(app(**config), settings())) == found
 
-    def test_https(self) -> None:
-        """A site on https must not have its session go over plain http."""
+    @pytest.mark.parametrize(
+        ("config", "found"),
+        [
+            ({"SESSION_COOKIE_SECURE": False, "SESSION_COOKIE_SAMESITE": None}, [OK]),
+            ({"SESSION_COOKIE_NAME": "sid"}, [WARNING, OK]),
+            ({"SESSION_COOKIE_NAME": "__Host-sid"}, [OK]),
+            ({"SESSION_COOKIE_DOMAIN": "a.example"}, [WARNING, OK]),
+            ({"APPLICATION_ROOT": "/shop"}, [WARNING, OK]),
+            (
+                {
+                    "SESSION_COOKIE_NAME": "__Host-sid",
+                    "SESSION_COOKIE_DOMAIN": "a.example",
+                },
+                [FIX, OK],
+            ),
+            (
+                {
+                    "SESSION_COOKIE_NAME": "__Host-sid",
+                    "SESSION_COOKIE_PATH": "/shop",
+                },
+                [FIX, OK],
+            ),
+        ],
+    )
+    def test_https(self, config: dict[str, t.Any], found: list[str]) -> None:
+        """On https what the app left is set; its own name is looked at."""
         made = settings(MSAL_REDIRECT_URI="https://a.example/auth/callback")
-        plain = app(SESSION_COOKIE_SECURE=False)
-        assert levels(checks.cookies(plain, made)) == [FIX, OK]
+        assert levels(checks.cookies(app(**config), made)) == found
 
     def test_none_without_secure(self) -> None:
         """Browsers drop such a cookie, so nobody stays signed in."""

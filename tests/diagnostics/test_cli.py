@@ -96,12 +96,12 @@ class TestCheck:
 
     def test_warning(self, run: Run) -> None:
         """A warning alone does not stop a deployment."""
-        done = run("check", SESSION_COOKIE_SAMESITE=None)
+        done = run("check", SESSION_COOKIE_SAMESITE="None")
         assert (done.exit_code, "\nwarning  cookies: " in done.stdout) == (0, True)
 
     def test_fix(self, run: Run) -> None:
         """What must be fixed does."""
-        done = run("check", SESSION_COOKIE_SECURE=False)
+        done = run("check", SESSION_COOKIE_HTTPONLY=False)
         assert (done.exit_code, "\nfix      cookies: " in done.stdout) == (1, True)
 
     def test_json(self, run: Run) -> None:
@@ -119,7 +119,7 @@ class TestCheck:
 
     def test_width(self, run: Run) -> None:
         """It is readable on 80 columns, but for what is one word."""
-        lines = run("check", SESSION_COOKIE_SECURE=False).stdout.splitlines()
+        lines = run("check", SESSION_COOKIE_NAME="sid").stdout.splitlines()
         assert all(len(line) < 80 or " " not in line.strip() for line in lines)
 
     @pytest.mark.parametrize("extra", [(), ("--json",)])

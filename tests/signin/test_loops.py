@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typing as t
 
+from flask_msal_errors.navigation import current_target
 from flask_msal_errors.signin.loops import page_name
-from flask_msal_errors.signin.navigation import current_target
 from support.jar import Browser
 from support.jar import clock as clock
 

@@ -99,7 +99,8 @@ class LiveApp:
 
     def session_id(self, person: Person) -> str:
         """The id of the session that a person's browser has."""
-        return person.cookies.get(self.url, "session") or ""
+        name = "__Host-session" if self.url.startswith("https:") else "session"
+        return person.cookies.get(self.url, name) or ""
 
     def cookie(self, person: Person) -> str:
         """The ``Cookie`` header that a person's browser sends to this app."""

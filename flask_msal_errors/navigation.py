@@ -1,11 +1,12 @@
 """Kinds of requests, and the places that a browser may be sent to.
 
-Owns the same-origin rules for redirect targets and posts. Knows werkzeug's request,
-nothing of sign-ins.
+Owns the same-origin rules for redirect targets and posts, and what of a request is
+believed: its scheme, its cookies' names. Knows werkzeug's request, nothing of sign-ins.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from urllib.parse import quote
 from urllib.parse import urlsplit
@@ -13,10 +14,50 @@ from urllib.parse import urlsplit
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
+from .request_state import of_request
+
+#: Browsers take a cookie of such a name from this very host only, on https
+#: (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis).
+HOST_PREFIX = "__Host-"
 #: What stays as it is in a path and a query (RFC 3986 §3.3).
 _SAFE = "/!$&'()*+,:;=@~"
 _PURPOSES = ("Sec-Purpose", "X-Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 _SPECULATIVE = re.compile("prefetch|prerender|preview")
+
+
+@dataclasses.dataclass
+class Outside:
+    """What this request itself may not say: a proxy that ends TLS is often silent."""
+
+    is_https: bool = False
+
+
+def is_https(request: Request) -> bool:
+    """Return whether browsers reach the app by https.
+
+    The request says so, or the redirect URI does.
+    """
+    return request.is_secure or of_request(Outside, request).is_https
+
+
+def origin(request: Request) -> str:
+    """Return the origin of this request, as a browser writes it."""
+    # request.host_url is an IRI, where browsers send punycode.
+    scheme = "https" if is_https(request) else request.scheme
+    return f"{scheme}://{request.host}"
+
+
+def sent_cookies(request: Request) -> dict[str, list[str]]:
+    """Return the values of each cookie of the ``Cookie`` header, by its very name.
+
+    Werkzeug cuts off more blanks than browsers do: before 3.1.9 a name that no browser
+    guards became one with a prefix. And it shows one value of several.
+    """
+    found: dict[str, list[str]] = {}
+    for pair in request.environ.get("HTTP_COOKIE", "").split(";"):
+        name, _, value = pair.partition("=")
+        found.setdefault(name.strip(" \t"), []).append(value.strip(" \t"))
+    return found
 
 
 def safe_path(target: str | None) -> str | None:
@@ -40,7 +81,7 @@ def same_origin_path(url: str | None, request: Request) -> str | None:
         parts = urlsplit(url or "")
     except ValueError:
         return None
-    if f"{parts.scheme}://{parts.netloc}" != _origin(request):
+    if f"{parts.scheme}://{parts.netloc}" != origin(request):
         return None
     return safe_path(parts.path + (f"?{parts.query}" if parts.query else ""))
 
@@ -102,12 +143,7 @@ def is_same_origin(request: Request) -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site:
         return site == "same-origin"
-    return request.headers.get("Origin", "") == _origin(request)
-
-
-def _origin(request: Request) -> str:
-    # request.host_url is an IRI, where browsers send punycode.
-    return f"{request.scheme}://{request.host}"
+    return request.headers.get("Origin", "") == origin(request)
 
 
 def no_store(response: Response) -> Response:

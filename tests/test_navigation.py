@@ -7,13 +7,13 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
-from flask_msal_errors.signin.navigation import current_target
-from flask_msal_errors.signin.navigation import home
-from flask_msal_errors.signin.navigation import is_navigation
-from flask_msal_errors.signin.navigation import is_same_origin
-from flask_msal_errors.signin.navigation import safe_path
-from flask_msal_errors.signin.navigation import same_origin_path
-from flask_msal_errors.signin.navigation import wants_html
+from flask_msal_errors.navigation import current_target
+from flask_msal_errors.navigation import home
+from flask_msal_errors.navigation import is_navigation
+from flask_msal_errors.navigation import is_same_origin
+from flask_msal_errors.navigation import safe_path
+from flask_msal_errors.navigation import same_origin_path
+from flask_msal_errors.navigation import wants_html
 
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
