@@ -27,7 +27,7 @@ _SPECULATIVE = re.compile("prefetch|prerender|preview")
 
 @dataclasses.dataclass
 class Outside:
-    """What this request itself may not say: a proxy that ends TLS is often silent."""
+    """Facts of a request that a proxy in front of it often keeps to itself."""
 
     is_https: bool = False
 

@@ -85,7 +85,8 @@ class Settings:
     )
     redirect_uri: str | None = _key(
         parsers.as_browser_url,
-        "Redirect URI as registered. By default, the callback's URL as Flask sees it.",
+        "Redirect URI as registered. By default, the callback's URL as Flask sees it. "
+        "If it is https, so are all cookies.",
         None,
     )
     reset_password_authority: str | None = _key(

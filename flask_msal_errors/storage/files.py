@@ -35,6 +35,8 @@ from .locks import Reach
 _SWEEP = 3600
 #: Files that one write looks at, so that it takes some milliseconds more at most.
 _SWEPT_AT_ONCE = 500
+#: How often an entry that others write at the same time is deleted again.
+_TRIES = 10
 #: Below this, a threshold is hit by a few hundred people: each has several entries.
 _LOW_THRESHOLD = 10_000
 
@@ -83,9 +85,12 @@ class CacheBackend(Backend):
 
     def remove(self, key: str) -> None:
         cache = self._cache
-        # Some caches answer False for an entry that was missing, too.
-        if not cache.delete(key) and cache.has(key):
-            raise OSError("cachelib did not delete the entry")
+        for _ in range(_TRIES):
+            # Some caches answer False for an entry that was missing, too; another
+            # thread may write it between the two calls.
+            if cache.delete(key) or not cache.has(key):
+                return
+        raise OSError("cachelib did not delete the entry")
 
     def lock(
         self, key: str, timeout: float, wait: float

@@ -196,8 +196,6 @@ def note(header: str, seen: dict[str, t.Any]) -> None:
 
 def flags(name: str, morsel: t.Any) -> tuple[str, str]:
     """A cookie's flags and lifetime, as the table has them."""
-    if name == "session":
-        return ", ".join(["HttpOnly"] * morsel["httponly"] + ["Path=/"]), ""
     said = ["HttpOnly"] * morsel["httponly"] + ["Secure"] * morsel["secure"]
     lifetime = "" if name.endswith("not_before") else morsel["max-age"]
     return ", ".join([*said, f"SameSite={morsel['samesite']}"]), lifetime
