@@ -60,7 +60,7 @@ def test_whole(
     page.goto(live.url + "/basket/pear")
     assert page.inner_text("body") == "apple pear"
     cookies = {cookie["name"]: cookie for cookie in context.cookies(live.url)}
-    assert cookies["session"]["sameSite"] == "Lax"
+    assert cookies["__Host-session"]["sameSite"] == "Lax"
     assert not [name for name in cookies if "msal" in name]
     sent = context.request.post(
         live.url + "/send",
