@@ -28,11 +28,9 @@ _CHALLENGES_LIMIT = 32
 _NAMES_LIMIT = 32
 
 # Each is matched at one place, over what no other match reads again: linear time.
-_GAP = re.compile(r"[\s,]*")
-_BLANKS = re.compile(r"\s*")
-_WORD = re.compile(r'[^\s,="]+')
+_PART = re.compile(r'[\s,="]*([^\s,="]+)\s*(=\s*)?')
 _QUOTED = re.compile(r'"((?:[^"\\]+|\\.)*)"?', re.DOTALL)
-_UNQUOTED = re.compile(r"[^\s,]*")
+_UNQUOTED = re.compile(r"[^\s,]+")
 _RAW_JSON = re.compile(r'"?\{[ \t]{0,8}["}]')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
@@ -106,48 +104,38 @@ def _texts(values: _Values) -> cabc.Iterator[str]:
 def _parse_one(text: str) -> list[Challenge]:
     found: list[Challenge] = []
     place = 0
-    while place < len(text):
-        place = _end(_GAP, text, place)
-        word = _WORD.match(text, place)
-        if word is None:
-            place += 1
-            continue
-        place = _end(_BLANKS, text, word.end())
-        if text.startswith("=", place):
-            value, place = _value(text, _end(_BLANKS, text, place + 1))
+    while part := _PART.match(text, place):
+        word, equals = part.groups()
+        place = part.end()
+        if equals:
+            value, place = _value(text, place)
             if found:
-                found[-1].params.setdefault(word[0].lower(), value)
-        elif _TOKEN.fullmatch(word[0]):
-            found.append(Challenge(word[0].lower(), {}))
-            place = _end(_TOKEN68, text, place)
+                found[-1].params.setdefault(word.lower(), value)
+        elif _TOKEN.fullmatch(word):
+            found.append(Challenge(word.lower(), {}))
+            token68 = _TOKEN68.match(text, place)
+            place = token68.end() if token68 else place
     return found
 
 
-def _end(pattern: re.Pattern[str], text: str, place: int) -> int:
-    match = pattern.match(text, place)
-    return match.end() if match else place
-
-
 def _value(text: str, place: int) -> tuple[str, int]:
-    """The value that starts at *place*, and where it ends."""
-    raw = _raw_json(text, place)
+    """Return the value that starts at *place*, and where it ends."""
+    raw = _raw_json(text, place) if _RAW_JSON.match(text, place) else None
     if raw is not None:
         return raw
     quoted = _QUOTED.match(text, place)
     if quoted is not None:
         return _ESCAPED.sub(r"\1", quoted[1]), quoted.end()
-    end = _end(_UNQUOTED, text, place)
-    return text[place:end], end
+    plain = _UNQUOTED.match(text, place)
+    return (plain[0], plain.end()) if plain else ("", place)
 
 
 def _raw_json(text: str, place: int) -> tuple[str, int] | None:
-    """A JSON object, bare or in quotes that are not escaped.
+    """Return a JSON object, bare or in quotes that are not escaped, and where it ends.
 
     Microsoft.Identity.Web writes a downstream API's claims like this
     (``ReplyForbiddenWithWwwAuthenticateHeader``).
     """
-    if not _RAW_JSON.match(text, place):
-        return None
     quote = '"' if text.startswith('"', place) else ""
     start = place + len(quote)
     window = text[start : start + LIMIT + 1]

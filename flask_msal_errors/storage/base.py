@@ -85,7 +85,13 @@ class Backend(abc.ABC):
         """Overwrite a living entry only; ``False`` if there is none."""
         if self.read(key) is None:
             return False
-        self.write(key, value, lifetime)
+        try:
+            self.write(key, value, lifetime)
+        except self.errors:
+            # cachelib fails if a file is deleted at the moment of its writing.
+            if not self.is_buried(key):
+                raise
+            return False
         # Closes the gap between the check and the write.
         if self.read(GONE + key) is None:
             return True

@@ -1,6 +1,7 @@
 """Values to and from entries of the session store: JSON with a kind and a version.
 
-The one place where what cannot be read becomes nothing. Knows no kind of value.
+Owns their encryption, and is the one place where what cannot be read becomes nothing.
+Knows no kind of value.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import typing as t
 import zlib
 
 import msgspec
+from cryptography.fernet import Fernet
+from cryptography.fernet import InvalidToken
+from cryptography.fernet import MultiFernet
 
 from .base import Entry
-from .encryption import Cipher
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -50,32 +53,39 @@ _Kind = t.TypeVar("_Kind", bound=Stored)
 class Codec:
     """Encodes values, encrypted if there are keys.
 
-    :param keys: Fernet keys, newest first.
+    :param keys: Fernet keys, newest first: the first encrypts, each of them decrypts.
     """
 
     def __init__(self, keys: cabc.Sequence[str] = ()) -> None:
-        self._cipher = Cipher(keys)
+        self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
 
     def encode(self, value: Stored) -> Entry:
         """Return the entry of a value: strings only, which any backend can keep."""
         data = msgspec.json.encode(value)
         if value.compressed:
             data = base64.b64encode(zlib.compress(data))
-        return dict(self._cipher.seal(data))
+        if self._fernet is None:
+            return {"plain": data.decode()}
+        return {"encrypted": self._fernet.encrypt(data).decode()}
 
     def decode(self, kind: type[_Kind], entry: Entry | None) -> _Kind | None:
         """Return the value of an entry.
 
-        ``None`` for no entry, and for one that is broken, or of another kind, version
-        or key. The log says so, and nothing of what is in it.
+        ``None`` for no entry, and for one that is broken, of another kind, version or
+        key, or not encrypted though there are keys. The log says so, and nothing of
+        what is in it.
         """
         if entry is None:
             return None
         try:
-            data = self._cipher.open(entry)
+            data = (
+                entry["plain"].encode()
+                if self._fernet is None
+                else self._fernet.decrypt(entry["encrypted"])
+            )
             data = _decompressed(data) if kind.compressed else data
             return msgspec.json.decode(data, type=kind)
-        except UNREADABLE as error:
+        except (*UNREADABLE, InvalidToken) as error:
             name = f"{kind.__name__} ({type(error).__name__})"
             logger.warning("An entry of the session store was unreadable: %s.", name)
             return None

@@ -74,15 +74,6 @@ class CacheBackend(Backend):
         if not self._cache.set(key, value, timeout=seconds):
             raise OSError("cachelib did not write the entry")
 
-    def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
-        try:
-            return super().replace(key, value, lifetime)
-        except OSError:
-            # cachelib fails if a file is deleted at the moment of its writing.
-            if self.is_buried(key):
-                return False
-            raise
-
     def remove(self, key: str) -> None:
         cache = self._cache
         for _ in range(_TRIES):

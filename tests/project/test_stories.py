@@ -32,9 +32,9 @@ class Most(t.NamedTuple):
 #: 128 for a form.
 LIMITS = {
     "page": Most(22),
-    "cached_token": Most(36),
+    "cached_token": Most(34),
     "refresh": Most(85),
-    "refusal": Most(178, modules=37, packages=8, claims=1),
+    "refusal": Most(173, modules=36, packages=8, claims=1),
     "callback": Most(117),
     "form": Most(105),
 }
