@@ -190,6 +190,7 @@ def as_authority(value: t.Any) -> str:
 
 
 def as_oidc_authority(value: t.Any) -> str:
+    """Return an issuer as it is written: with a slash at the end it is another."""
     must = (
         "be the https URL of an OpenID Connect issuer, without"
         " /.well-known/openid-configuration, query or fragment"
@@ -197,7 +198,7 @@ def as_oidc_authority(value: t.Any) -> str:
     parts = _split(value, must)
     _require(parts.scheme == "https" and not parts.query and not parts.fragment, must)
     _require("/.well-known/" not in parts.path, must)
-    return parts.geturl().rstrip("/")
+    return parts.geturl()
 
 
 def as_browser_url(value: t.Any) -> str:

@@ -69,7 +69,8 @@ class Settings:
     )
     oidc_authority: str | None = _key(
         parsers.as_oidc_authority,
-        "Issuer of another OpenID Connect provider, or of a custom domain.",
+        "Issuer of another OpenID Connect provider, exactly as it publishes it, or of a"
+        " custom domain.",
         None,
     )
     scopes: tuple[str, ...] = _key(

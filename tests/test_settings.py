@@ -456,9 +456,12 @@ class TestTogether:
         assert "set exactly one" in text
 
     def test_oidc_authority(self) -> None:
-        """Another provider is not told of CP1 unless the app says so."""
+        """Another provider is not told of CP1 unless the app says so.
+
+        Its name stays as it is written: an issuer may end with a slash.
+        """
         settings = read(**OIDC)
-        assert settings.oidc_authority == "https://idp.example"
+        assert settings.oidc_authority == "https://idp.example/"
         assert settings.client_capabilities == ()
         said = read(**OIDC, MSAL_CLIENT_CAPABILITIES="CP1")
         assert said.client_capabilities == ("CP1",)

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 import typing as t
+from functools import partial
 from urllib.parse import urlsplit
 
 import msal
@@ -35,13 +36,12 @@ from .keys import SigningKeys
 from .malformed import MALFORMED
 from .malformed import is_ours
 from .malformed import misread
+from .metadata import Untrusted
+from .metadata import check
 from .transport import Transport
 from .transport import json_object
 
 logger = logging.getLogger("flask_msal_errors")
-
-#: Members that the discovery document must have, beyond what MSAL needs of it.
-_REQUIRED_METADATA = ("issuer", "jwks_uri")
 
 
 class ProviderConnection(t.NamedTuple):
@@ -118,7 +118,7 @@ class Provider:
         with contextlib.ExitStack() as cleanup:
             transport = Transport(self._settings)
             cleanup.callback(transport.close)
-            documents = Documents(transport)
+            documents = Documents(transport, partial(check, settings=self._settings))
             try:
                 credential = load(self._settings.client_credential)
                 app = self._build(documents, credential)
@@ -130,8 +130,6 @@ class Provider:
             except MALFORMED as error:
                 ours = is_ours(error)
                 raise (misread(error) if ours else self._wrong_authority()) from None
-            if any(type(metadata.get(name)) is not str for name in _REQUIRED_METADATA):
-                raise self._wrong_authority()
             cleanup.pop_all()
         return ProviderConnection(
             app,
@@ -179,6 +177,12 @@ class Provider:
     def unreachable(self, error: OSError) -> MsalAuthError:
         """Return our error for one of the network, without the secrets in that one."""
         key, host = self._authority()
+        if isinstance(error, Untrusted):
+            return ConfigurationError(
+                f"{key}: the OpenID configuration of {host} {error}. Check the key: it "
+                "is the issuer, exactly as the provider publishes it, or an authority "
+                "of Entra with the right tenant."
+            )
         # requests keeps the body of the token request there, with all its secrets.
         if isinstance(error, requests.RequestException):
             error.request = error.response = None
@@ -213,7 +217,11 @@ class Provider:
 
 
 def _with_path(issuer: str | None) -> str | None:
-    """Return the issuer as MSAL takes it: with a path, which Google's lacks."""
+    """Return the issuer as MSAL takes it: with a path, which Google's lacks.
+
+    MSAL puts ``/.well-known/openid-configuration`` behind it.
+    """
+    issuer = issuer and issuer.removesuffix("/")
     return f"{issuer}{CURRENT}" if issuer and not urlsplit(issuer).path else issuer
 
 

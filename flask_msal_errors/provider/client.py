@@ -21,6 +21,7 @@ from ..entra.classify import from_result
 from ..entra.classify import is_credential_refused
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..errors import StateMismatch
 from ..protocol.claims import NO_CLAIMS
 from ..protocol.claims import Claims
 from ..protocol.scopes import RESERVED
@@ -33,6 +34,7 @@ from . import deadline
 from .application import Provider
 from .malformed import MALFORMED
 from .malformed import misread
+from .metadata import is_of
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -165,6 +167,20 @@ class Client:
     def end_session_endpoint(self) -> str | None:
         """Return the URL of the identity provider's sign-out, if it has one."""
         return self._provider.connection().metadata.get("end_session_endpoint")
+
+    def check_sender(self, answer: cabc.Mapping[str, str]) -> None:
+        """See that an answer at the redirect URI is this provider's (RFC 9207).
+
+        One with neither a code nor an error says nothing, and need not say who.
+
+        :raises StateMismatch: it names another issuer; or none, though promised.
+        """
+        known, iss = self._provider.connection().metadata, answer.get("iss")
+        promised = known.get("authorization_response_iss_parameter_supported") is True
+        if iss is None and promised and not answer.keys().isdisjoint(("code", "error")):
+            raise StateMismatch("The answer does not name its issuer (iss).")
+        if iss is not None and not is_of(iss, known["issuer"]):
+            raise StateMismatch("The answer is of another issuer (iss).")
 
     def ready(self) -> None:
         """Build the application now, if this process has none.

@@ -6,6 +6,7 @@ MSAL is given: MSAL gets documents here, and posts by the transport.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import json
 import time
 import typing as t
@@ -21,6 +22,8 @@ from .transport import json_object
 _LIFETIME = 24 * 3600
 #: A path that leads nowhere (RFC 3986 §3.3), and is left out on the way.
 CURRENT = "/."
+#: Microsoft's list of hosts; every other document is the provider's own.
+_INSTANCES = "/common/discovery/instance"
 #: Before MSAL reports a refused refresh, it asks Microsoft's host for other names of
 #: the authority's host, under which it might find refresh tokens (msal 1.39,
 #: ``ClientApplication._get_authority_aliases``). A record has those of one host only,
@@ -40,17 +43,26 @@ class UnreadableDocument(requests.RequestException):
 
 
 class Documents:
-    """Documents that are kept for a day. Safe for use by many threads."""
+    """Documents that are kept for a day. Safe for use by many threads.
 
-    def __init__(self, transport: Transport) -> None:
+    :param check: raises an ``OSError`` for a discovery document that is not trusted.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        check: cabc.Callable[[dict[str, t.Any]], object] = bool,
+    ) -> None:
         self.post, self.close = transport.post, transport.close
         self._send = transport.send
+        self._check = check
         self._kept: dict[str, tuple[float, Reply]] = {}
 
     def get(self, url: str, **kwargs: t.Any) -> Reply:
         """Return a document to MSAL: kept for a day, or longer if it cannot be had.
 
         :raises UnreadableDocument: there is nothing to keep; ask again later.
+        :raises OSError: it is not trusted, or nobody answers.
         """
         url = url.replace(f"{CURRENT}/", "/", 1)
         if _asks_for_aliases(url, kwargs):
@@ -93,13 +105,16 @@ class Documents:
 
     def _fetched(self, url: str, kwargs: dict[str, t.Any]) -> Reply:
         reply = self._send("GET", url, kwargs)
-        good = reply.status_code != 200 or json_object(reply.text) is not None
-        if not good or reply.status_code == 429 or reply.status_code >= 500:
+        is_there = reply.status_code == 200
+        found = json_object(reply.text) if is_there else {}
+        if found is None or reply.status_code == 429 or reply.status_code >= 500:
             raise UnreadableDocument(url, reply)
+        if is_there and not url.endswith(_INSTANCES):
+            self._check(found)
         return reply
 
 
 def _asks_for_aliases(url: str, kwargs: dict[str, t.Any]) -> bool:
     # Version 1.0 of the same document vouches for an authority.
     version = (kwargs.get("params") or {}).get("api-version")
-    return url.endswith("/common/discovery/instance") and version == "1.1"
+    return url.endswith(_INSTANCES) and version == "1.1"

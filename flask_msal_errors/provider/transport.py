@@ -108,6 +108,8 @@ class Transport:
             **self._tls,
             **kwargs,
         ) as response:
+            if method == "GET":
+                _stay_on_https(url, *(r.url for r in (*response.history, response)))
             text = _read(response).decode("utf-8", "replace")
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Reply(response.status_code, text, headers)
@@ -129,6 +131,7 @@ def _sent_by(
         kwargs = {"timeout": timeout, **kwargs}
     try:
         reply = getattr(client, method.lower())(url, **kwargs)
+        _stay_on_https(url, str(getattr(reply, "url", url)))
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return Reply(reply.status_code, reply.text, headers)
     except OSError:
@@ -155,6 +158,15 @@ def _session(settings: Settings) -> requests.Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _stay_on_https(url: str, *places: str) -> None:
+    """See that redirects led from https to nothing else: a document is to be trusted.
+
+    :param places: where they led.
+    """
+    if url.startswith("https:") and not all(p.startswith("https:") for p in places):
+        raise requests.exceptions.InvalidSchema("a redirect left https")
 
 
 def _read(response: requests.Response) -> bytes:

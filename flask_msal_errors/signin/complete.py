@@ -19,6 +19,7 @@ from werkzeug.wrappers import Response
 from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..errors import StateMismatch
 from ..errors import Throttled
 from ..navigation import home
 from ..navigation import no_store
@@ -91,6 +92,12 @@ class SignInCompletion:
         flow = self._flows.find(request, answer.get("state", ""))
         state = flow.msal["state"]
         name = cookie_name(state)
+        client = self._user_flows.get(flow.demand.reason, self._client)
+        try:
+            client.check_sender(answer)
+        except MsalAuthError as error:
+            self._after_failure(request, flow, error)
+            raise
         if "error" in answer:
             is_signed_in = signed_in() is not None
             way = b2c.after_error(flow, answer, self._user_flows, is_signed_in)
@@ -101,7 +108,7 @@ class SignInCompletion:
         with self._completed.once(state, flow.target) as mark:
             # Until then the flow's cookie may still be needed to come here again.
             after_this_request(lambda r: self._flows.forget(request, r, name))
-            claims, caches = self._redeem(request, flow, answer)
+            claims, caches = self._redeem(request, client, flow, answer)
             if is_sign_in:
                 self._accept(flow, claims, caches)
             mark.account = User(claims).digest
@@ -111,24 +118,30 @@ class SignInCompletion:
         return self._go_on(request, flow, way)
 
     def _redeem(
-        self, request: Request, flow: Flow, answer: dict[str, str]
+        self, request: Request, client: Client, flow: Flow, answer: dict[str, str]
     ) -> tuple[dict[str, t.Any], Caches]:
         """Return validated claims, and tokens; nothing is kept of them yet."""
-        client = self._user_flows.get(flow.demand.reason, self._client)
         try:
             if "error" in answer:
                 raise response.refusal(answer, flow)
             self._pauses.check(request, signed_in())
             _, claims, caches = client.redeem(flow.msal, answer)
+            # Of a shared authority any tenant may answer, but it has to be the token's.
+            if answer.get("iss", claims["iss"]) != claims["iss"]:
+                raise StateMismatch(
+                    "Another tenant answered (iss) than issued a token."
+                )
             response.check_account(flow, User(claims))
             response.check_demands(flow, claims, self._acrs_claim)
         except MsalAuthError as error:
-            error.target = flow.target
-            self._after_failure(request, error)
+            self._after_failure(request, flow, error)
             raise
         return claims, caches
 
-    def _after_failure(self, request: Request, error: MsalAuthError) -> None:
+    def _after_failure(
+        self, request: Request, flow: Flow, error: MsalAuthError
+    ) -> None:
+        error.target = flow.target
         signals.emit(signals.sign_in_failed, error=error)
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
             pause = error.retry_after, error.status

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
-
 from flask import Blueprint
 from flask import abort
 from flask import after_this_request
@@ -11,6 +9,7 @@ from flask import redirect
 from flask import request
 from flask import session
 from flask import url_for
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from ..errors import StateMismatch
@@ -28,7 +27,7 @@ from ..user import signed_in
 from . import pages
 from .state import app_state
 
-#: What an authorization response may hold (RFC 6749 §4.1.2, and Entra's additions),
+#: What an authorization response may hold (RFC 6749 §4.1.2, RFC 9207, and Entra's own),
 #: with the most characters taken: an answer must fit a cookie at ``form_post``.
 _ANSWER = {
     "code": 8192,
@@ -39,6 +38,7 @@ _ANSWER = {
     "error_subcode": 100,
     "suberror": 100,
     "claims": 2048,
+    "iss": 300,
 }
 
 
@@ -129,7 +129,13 @@ def resume(ticket: str) -> Response:
     return pages.resume(state.forms.url_of(ticket), ticket)
 
 
-def _answer(fields: cabc.Mapping[str, str]) -> dict[str, str]:
+def _answer(fields: MultiDict[str, str]) -> dict[str, str]:
+    """Return what an answer says.
+
+    :raises StateMismatch: it says something twice (RFC 6749 §3.1).
+    """
+    if any(len(fields.getlist(name)) > 1 for name in _ANSWER):
+        raise StateMismatch("The callback was opened with a parameter that came twice.")
     return {
         name: fields[name][:most] for name, most in _ANSWER.items() if name in fields
     }

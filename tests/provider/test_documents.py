@@ -9,6 +9,7 @@ import typing as t
 
 import pytest
 import requests
+from flask import redirect
 
 from flask_msal_errors.provider.documents import Documents
 from flask_msal_errors.provider.documents import UnreadableDocument
@@ -117,6 +118,33 @@ class TestDocuments:
         assert documents().get(server.url).status_code == 404
         with pytest.raises(UnreadableDocument):
             documents().fetch(server.url)
+
+    @pytest.mark.parametrize("ask", ["get", "fetch"])
+    @pytest.mark.parametrize("own_client", [False, True])
+    def test_redirect(
+        self, entra: Emulator, peer: t.Any, ask: str, own_client: bool
+    ) -> None:
+        """What came over plain http in the end is no document, whoever sent it on."""
+        evil = peer(saying(answering(200, '{"keys": []}')))
+        entra.fail_next(lambda _: redirect(evil.url), "jwks", times=9)
+        url = f"{entra.authority}/discovery/v2.0/keys"
+        with requests.Session() as session:
+            session.verify = entra.ca_file
+            own = {"MSAL_HTTP_CLIENT": session} if own_client else {}
+            sender = documents(MSAL_VERIFY=entra.ca_file, **own)
+            with pytest.raises(requests.RequestException, match="left https"):
+                getattr(sender, ask)(url)
+            entra.clear_faults()
+            assert sender.fetch(url)["keys"]
+            sender.close()
+
+    def test_redirect_on_https(self, entra: Emulator) -> None:
+        """Elsewhere on https is fine."""
+        url = f"{entra.authority}/discovery/v2.0/keys"
+        entra.fail_next(lambda _: redirect(url), "jwks")
+        sender = documents(MSAL_VERIFY=entra.ca_file)
+        assert sender.fetch(url)["keys"]
+        sender.close()
 
     @pytest.mark.parametrize(("status", "raises"), [(200, False), (404, True)])
     def test_raise_for_status(self, status: int, raises: bool) -> None:

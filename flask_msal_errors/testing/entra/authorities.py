@@ -61,6 +61,13 @@ def issuer(tenant: Tenant, authority: Authority) -> str:
     return tenant.issuer.replace(tenant.id, "{tenantid}") if shared else tenant.issuer
 
 
+def answer_fields(tenant: Tenant, authority: Authority) -> dict[str, str]:
+    """Return what every answer at the redirect URI says of its sender (RFC 9207)."""
+    own = issuer(tenant, authority).replace("{tenantid}", tenant.id)
+    forms = {"right": {"iss": own}, "wrong": {"iss": "https://login.evil.example"}}
+    return forms.get(tenant.settings.answer_iss, {})
+
+
 def url(tenant: Tenant, kind: str, policy: str = SIGN_IN_POLICY) -> str:
     """Return the authority's URL as an app's settings have it."""
     if kind == OPENID:

@@ -180,7 +180,7 @@ def act() -> Response:
         ask = _ask(tenant)
         action = request.form.get("action", "")
         if action in ("cancel", "forgot"):
-            return to_app(ask.params, given_up(ask, action))
+            return to_app(tenant, ask.authority, ask.params, given_up(ask, action))
         if action == "decline":
             return error_redirect(tenant, ask.params, ask.authority, Refusal(65004))
         if action == "switch":
@@ -253,4 +253,4 @@ def finish(tenant: Tenant, ask: Ask) -> Response:
         fields["session_state"] = sign_in.sid
     if ask.get("client_info") == "1" and ask.authority.kind != OPENID:
         fields["client_info"] = client_info(tenant, sign_in.user, ask.authority)
-    return to_app(ask.params, fields)
+    return to_app(tenant, ask.authority, ask.params, fields)

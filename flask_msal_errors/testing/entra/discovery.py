@@ -11,6 +11,7 @@ from flask import jsonify
 
 from . import authorities
 from .refusals import Refusal
+from .tenant import Tenant
 from .tenant import current_tenant
 
 discovery = Blueprint("discovery", __name__)
@@ -50,6 +51,7 @@ def document(name: str, policy: str = "") -> dict[str, t.Any]:
         "response_types_supported": ["code", "id_token", "code id_token"],
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "issuer": authorities.issuer(tenant, authority),
+        **_promise(tenant),
         "request_uri_parameter_supported": False,
         "authorization_endpoint": f"{pages}/oauth2/v2.0/authorize",
         "http_logout_supported": True,
@@ -61,6 +63,12 @@ def document(name: str, policy: str = "") -> dict[str, t.Any]:
         "cloud_instance_name": "localhost",
         "msgraph_host": tenant.https_url.removeprefix("https://"),
     }
+
+
+def _promise(tenant: Tenant) -> dict[str, bool]:
+    """Return the word that answers name their issuer, where they do (RFC 9207 §3)."""
+    told = tenant.settings.answer_iss != "absent"
+    return {"authorization_response_iss_parameter_supported": True} if told else {}
 
 
 @jwks.get("/<name>/discovery/v2.0/keys")
@@ -91,6 +99,7 @@ def plain_document(root: bool) -> dict[str, t.Any]:
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "scopes_supported": scopes,
+        **_promise(tenant),
     }
     if tenant.settings.openid_sign_out:
         found["end_session_endpoint"] = f"{pages}/logout"

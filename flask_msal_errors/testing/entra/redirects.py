@@ -48,12 +48,16 @@ def given_up(ask: Ask, action: str) -> dict[str, str]:
 def error_redirect(
     tenant: Tenant, params: dict[str, str], authority: Authority, refusal: Refusal
 ) -> Response:
-    return to_app(params, authorities.redirect_fields(tenant, authority, refusal))
+    fields = authorities.redirect_fields(tenant, authority, refusal)
+    return to_app(tenant, authority, params, fields)
 
 
-def to_app(params: dict[str, str], fields: dict[str, str]) -> Response:
+def to_app(
+    tenant: Tenant, authority: Authority, params: dict[str, str], fields: dict[str, str]
+) -> Response:
     """Answer at the redirect URI: by query, fragment or a form that posts itself."""
     target = params["redirect_uri"]
+    fields = {**fields, **authorities.answer_fields(tenant, authority)}
     if "state" in params:
         fields = {**fields, "state": params["state"]}
     if params.get("response_mode") == "form_post":

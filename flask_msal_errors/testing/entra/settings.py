@@ -18,6 +18,7 @@ from ..values import Values
 
 HEADER_FORMS = ("graph_live", "graph_pop_bearer", "graph_doc", "arm")
 CONTEXT_FORMS = ("microsoft", "rfc9470", "middle_tier")
+ISS_FORMS = ("absent", "right", "wrong")
 _DAY = 86400
 Hook = cabc.Callable[[dict[str, t.Any], dict[str, t.Any]], t.Any]
 
@@ -154,4 +155,12 @@ class Settings:
         "End session endpoint",
         "The plain provider has an address for signing out.",
         ("It has one.", "It has none."),
+    )
+    answer_iss = Setting(
+        "absent",
+        Choice(names=ISS_FORMS),
+        PROVIDERS,
+        "Issuer in answers",
+        "The parameter iss of answers to the app (RFC 9207); discovery promises it.",
+        "Now {}.",
     )

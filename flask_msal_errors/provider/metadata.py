@@ -1,0 +1,111 @@
+"""Trust in discovery documents: for the configured issuer, and on https.
+
+Pure: knows documents and settings, and fetches nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from urllib.parse import urlsplit
+
+import requests
+
+from ..parsers import as_browser_url
+from ..protocol.demand import printable
+from ..settings import Settings
+
+#: Stands for any tenant in the issuer of an authority that several share.
+TENANT = "{tenantid}"
+_GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+#: The tenant of personal accounts, which "consumers" names.
+_PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
+#: Hosts of one cloud publish each other's issuers (msal 1.39, ``authority.py``).
+_MICROSOFT = re.compile(
+    r"([\w-]+\.)?(login\.microsoftonline\.(com|us|de)|login\.microsoft\.com"
+    r"|login\.(windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)"
+    r"|login\.partner\.microsoftonline\.cn|login\.sovcloud-identity\.(fr|de|sg))"
+    r"|login-us\.microsoftonline\.com|sts\.(windows\.net|chinacloudapi\.cn)"
+    r"|[\w-]+\.(b2clogin\.(com|cn|us|de)|ciamlogin\.com)",
+    re.ASCII,
+)
+_REQUIRED = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+#: A browser visits these; what it sends to this very machine, nobody else reads.
+_PAGES = ("authorization_endpoint", "end_session_endpoint")
+
+
+class Untrusted(requests.RequestException):
+    """A discovery document is another provider's, or leads to unsafe places."""
+
+
+def check(document: dict[str, t.Any], settings: Settings) -> None:
+    """See that a discovery document is the configured provider's.
+
+    :raises Untrusted: its issuer is another (OpenID Connect Discovery 1.0 §4.3), or an
+        endpoint is not on https. The text completes "its OpenID configuration …".
+    """
+    missing = [name for name in _REQUIRED if not isinstance(document.get(name), str)]
+    if missing:
+        raise Untrusted(f"has no usable {missing[0]}")
+    if not _is_issuer(document["issuer"], settings):
+        raise Untrusted(f"names another issuer, {printable(document['issuer'])!r}")
+    for name, value in document.items():
+        is_place = name.endswith("_endpoint") or name == "jwks_uri"
+        if is_place and value is not None and not _is_safe(value, name in _PAGES):
+            raise Untrusted(f"has a {name} that is no https URL")
+
+
+def is_of(issuer: str, published: str) -> bool:
+    """Tell whether an issuer is the one that a document has, or a tenant of those."""
+    own = re.escape(published).replace(re.escape(TENANT), _GUID)
+    return re.fullmatch(own, issuer) is not None
+
+
+def _is_issuer(issuer: str, settings: Settings) -> bool:
+    own = settings.authority or settings.oidc_authority or ""
+    if issuer in (own, own.removesuffix("/")):
+        return True
+    parts = urlsplit(own.lower())
+    path = parts.path.removeprefix("/tfp/").removesuffix("/v2.0")
+    name, _, policy = path.strip("/").partition("/")
+    found = re.search(f"{_GUID}|{re.escape(TENANT)}", issuer)
+    host, tenant = urlsplit(issuer).netloc, found[0] if found else ""
+    # External ID keeps this host for those who come by a domain of their own.
+    is_host = host == f"{tenant}.ciamlogin.com"
+    if _MICROSOFT.fullmatch(parts.netloc):
+        is_host = is_host or _MICROSOFT.fullmatch(host) is not None
+    elif settings.authority:
+        is_host = is_host or host == parts.netloc
+    elif name != tenant:
+        return False
+    return is_host and _is_tenant(tenant, name) and _is_written(issuer, tenant, policy)
+
+
+def _is_tenant(tenant: str, name: str) -> bool:
+    """Tell whether an issuer's tenant is the one that the authority names."""
+    if name in ("common", "organizations"):
+        return tenant == TENANT
+    if name == "consumers":
+        return tenant == _PERSONAL
+    # A domain, or External ID without a path, does not say which id is its own.
+    return tenant == name if re.fullmatch(_GUID, name) else tenant != TENANT
+
+
+def _is_written(issuer: str, tenant: str, policy: str) -> bool:
+    """Tell whether an issuer is written as Entra's are, or as those of a B2C policy."""
+    host = f"https://{urlsplit(issuer).netloc}"
+    if policy:
+        by_policy = f"{host}/tfp/{tenant}/{policy}/v2.0/"
+        return issuer == f"{host}/{tenant}/v2.0/" or issuer.lower() == by_policy
+    of_version_1 = f"{host}/{tenant}/" if host.startswith("https://sts.") else None
+    return issuer in (f"{host}/{tenant}/v2.0", of_version_1)
+
+
+def _is_safe(place: t.Any, is_page: bool) -> bool:
+    if not isinstance(place, str) or place != place.strip():
+        return False
+    try:
+        url = as_browser_url(place)
+    except ValueError:
+        return False
+    return is_page or url.startswith("https:")
