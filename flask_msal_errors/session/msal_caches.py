@@ -12,16 +12,17 @@ import contextvars
 import dataclasses
 import json
 import logging
-import re
 import time
 import typing as t
 
 import msal
+import msgspec
 from msal.throttled_http_client import NormalizedResponse
 
 from ..protocol.retry_after import MAX_RETRY_AFTER
-from ..protocol.scopes import by_resource
+from ..protocol.scopes import RESERVED
 from ..protocol.scopes import resource
+from ..storage.codec import UNREADABLE
 from .record import HttpEntry
 from .record import Record
 
@@ -35,24 +36,47 @@ _SECRETS = frozenset({"code", "code_verifier", "client_assertion", "client_secre
 _KEPT_HEADERS = frozenset({"retry-after", "www-authenticate"})
 
 _Kind = msal.TokenCache.CredentialType
-#: What MSAL reads of an entry without asking whether it is there.
-_NEEDED = {
-    _Kind.ACCESS_TOKEN: frozenset(
-        {"credential_type", "secret", "target", "expires_on"}
-    ),
-    _Kind.REFRESH_TOKEN: frozenset({"credential_type", "secret"}),
-    _Kind.ACCOUNT: frozenset({"home_account_id", "environment"}),
-    _Kind.ID_TOKEN: frozenset[str](),
-    _Kind.APP_METADATA: frozenset[str](),
-}
-_CREDENTIALS = frozenset({_Kind.ACCESS_TOKEN, _Kind.REFRESH_TOKEN})
-_EPOCH = re.compile("[0-9]{1,18}")
-_TIMES = frozenset(
-    {
-        *("expires_on", "cached_at", "extended_expires_on", "refresh_on"),
-        "last_modification_time",
-    }
-)
+#: Every entry: what is not a string would break MSAL's searches.
+_Entries = dict[str, dict[str, dict[str, str | None]]]
+_Epoch = t.Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,18}\Z")]
+
+
+class _Entry(msgspec.Struct, kw_only=True):
+    """Fields that MSAL calculates with, if they are there."""
+
+    target: str | msgspec.UnsetType = msgspec.UNSET
+    expires_on: _Epoch | msgspec.UnsetType = msgspec.UNSET
+    cached_at: _Epoch | msgspec.UnsetType = msgspec.UNSET
+    extended_expires_on: _Epoch | msgspec.UnsetType = msgspec.UNSET
+    refresh_on: _Epoch | msgspec.UnsetType = msgspec.UNSET
+    last_modification_time: _Epoch | msgspec.UnsetType = msgspec.UNSET
+
+
+class _AccessToken(_Entry, kw_only=True):
+    credential_type: t.Literal["AccessToken"]
+    secret: str
+    target: str
+    expires_on: _Epoch
+
+
+class _RefreshToken(_Entry, kw_only=True):
+    credential_type: t.Literal["RefreshToken"]
+    secret: str
+
+
+class _Account(_Entry, kw_only=True):
+    home_account_id: str
+    environment: str
+
+
+class _Schema(msgspec.Struct, kw_only=True):
+    """Parts of MSAL's unified cache schema that it reads without asking."""
+
+    AccessToken: dict[str, _AccessToken] = {}
+    RefreshToken: dict[str, _RefreshToken] = {}
+    Account: dict[str, _Account] = {}
+    IdToken: dict[str, _Entry] = {}
+    AppMetadata: dict[str, _Entry] = {}
 
 
 @dataclasses.dataclass
@@ -68,8 +92,14 @@ class Caches:
     def of(cls, record: Record) -> Caches:
         """The caches a record holds; the http cache is shared with it, not copied."""
         caches = cls(http=record.http)
-        if record.tokens and _is_token_cache(record.tokens):
+        if not record.tokens:
+            return caches
+        try:
+            for kind in (_Entries, _Schema):
+                msgspec.json.decode(record.tokens, type=kind)
             caches.tokens.deserialize(record.tokens)
+        except UNREADABLE:
+            logger.warning("A token cache was unreadable: empty.")
         return caches
 
     def save(self, record: Record) -> None:
@@ -129,35 +159,7 @@ class Caches:
 
 
 def _resources(target: str) -> set[str]:
-    return {resource(group[0]) for group in by_resource(target.split())}
-
-
-def _is_token_cache(text: str) -> bool:
-    """Whether stored text has the shape of MSAL's unified cache schema."""
-    try:
-        good = all(
-            _is_cache_entry(kind, entry)
-            for kind, section in json.loads(text).items()
-            for entry in section.values()
-        )
-    except (ValueError, AttributeError, RecursionError):
-        good = False
-    if not good:
-        logger.warning("A token cache was unreadable: empty.")
-    return good
-
-
-def _is_cache_entry(kind: str, entry: dict[str, t.Any]) -> bool:
-    texts = {name for name, value in entry.items() if isinstance(value, str)}
-    nulls = {name for name, value in entry.items() if value is None}
-    return (
-        _NEEDED.get(kind, frozenset()) <= texts
-        and texts | nulls == entry.keys()
-        and all(_EPOCH.fullmatch(entry[name]) for name in _TIMES & texts)
-        and not _TIMES & nulls
-        and "target" not in nulls
-        and (kind not in _CREDENTIALS or entry["credential_type"] == kind)
-    )
+    return {resource(scope) for scope in target.split() if scope not in RESERVED}
 
 
 _bound: contextvars.ContextVar[Caches] = contextvars.ContextVar("msal_caches")
