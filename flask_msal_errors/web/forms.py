@@ -1,7 +1,8 @@
 """Interrupted forms: kept beside the session, and posted again exactly once.
 
-Owns capturing a form before anything reads it, and putting it back in the place of the
-one-time ticket that the browser posts to the same URL after signing in again.
+Owns capturing a signed-in user's form before anything reads it, and putting it back in
+the place of the one-time ticket that the browser posts to the same URL after signing in
+again. A stranger's body is left to the app.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import typing as t
 from datetime import timedelta
 
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.utils import get_content_length
 from werkzeug.wrappers import Request
+from werkzeug.wsgi import LimitedStream
+from werkzeug.wsgi import get_content_length
 from werkzeug.wsgi import get_input_stream
 
 from .. import signals
@@ -54,7 +56,9 @@ _GONE = (
     "It was sent before, or is no longer kept. Check whether it arrived before you send"
     " it again."
 )
-_KINDS = ("application/x-www-form-urlencoded", "multipart/form-data")
+_URLENCODED = "application/x-www-form-urlencoded"
+_NOT_YOURS = "It is not a form of who is signed in here."
+_KINDS = (_URLENCODED, "multipart/form-data")
 _TICKET = "form"
 
 
@@ -94,18 +98,30 @@ class Forms:
     def receive(self, request: Request) -> None:
         """Capture a form before anything reads it, or put the kept one in its place.
 
+        What a stranger sends is left to the app.
+
         :raises NotResumed: the ticket is used, expired, or not this user's and URL's.
         """
-        body = _read(request, max(self._limit, _LONGEST_MARK))
-        if body is None:
-            return
-        if body.data.startswith(_MARK):
-            body = self._taken(request, body.data[len(_MARK) :].decode("latin-1"))
-            request.environ["CONTENT_TYPE"] = body.content_type
-            request.environ["CONTENT_LENGTH"] = str(len(body.data))
-            request.environ["wsgi.input"] = io.BytesIO(body.data)
-            for name in _REMEMBERED:
-                vars(request).pop(name, None)
+        environ, kind = request.environ, _kind(request, max(self._limit, _LONGEST_MARK))
+        if kind and signed_in() is None:
+            if kind == _URLENCODED:
+                environ["wsgi.input"] = _StrangersBody(environ)
+        elif kind:
+            data = get_input_stream(environ).read()
+            environ["wsgi.input"] = io.BytesIO(data)
+            if data.startswith(_MARK):
+                self._put_back(request, data[len(_MARK) :].decode("latin-1"))
+            elif len(data) == get_content_length(environ):
+                of_request(_Received).body = _Body(environ["CONTENT_TYPE"], data)
+
+    def _put_back(self, request: Request, ticket: str) -> None:
+        """Let all that read this request from now on read the kept form."""
+        body, environ = self._taken(request, ticket), request.environ
+        environ["CONTENT_TYPE"] = body.content_type
+        environ["CONTENT_LENGTH"] = str(len(body.data))
+        environ["wsgi.input"] = io.BytesIO(body.data)
+        for name in _REMEMBERED:
+            vars(request).pop(name, None)
         of_request(_Received).body = body
 
     def keep(self, request: Request) -> str:
@@ -125,11 +141,12 @@ class Forms:
                 )
             )
         body = of_request(_Received).body
-        if (request.content_length or 0) > self._limit:
+        limit = min(self._limit, request.max_content_length or self._limit)
+        if (request.content_length or 0) > limit:
             raise NotKept(
                 N_(
                     "It was not kept, because it is larger than %(limit)s bytes.",
-                    limit=self._limit,
+                    limit=limit,
                 )
             )
         if body is None:
@@ -189,7 +206,7 @@ class Forms:
         except Expired as error:
             form, expired = error.value, True
         if person is None or not form or form["for"] != person.user.digest:
-            raise NotResumed("It is not a form of who is signed in here.")
+            raise NotResumed(_NOT_YOURS)
         if expired:
             raise _not_resumed("It was kept for too long.", form["url"])
         return t.cast("dict[str, t.Any]", form)
@@ -201,15 +218,34 @@ def _not_resumed(message: str, url: str) -> NotResumed:
     return error
 
 
-def _read(request: Request, most: int) -> _Body | None:
-    """The body of a form that nobody has read yet, which leaves it to be read."""
-    content_type = request.environ.get("CONTENT_TYPE", "")
-    kind = parse_options_header(content_type)[0].lower()
+class _StrangersBody(LimitedStream):
+    """The body of a request that has no user, which is read by the app alone.
+
+    :raises NotResumed: (all that reads) it holds a ticket, which is no field of a form.
+    """
+
+    def __init__(self, environ: dict[str, t.Any]) -> None:
+        super().__init__(environ["wsgi.input"], get_content_length(environ) or 0)
+        self._start = b""
+
+    def readinto(self, buffer: t.Any) -> int | None:
+        size = super().readinto(buffer)
+        missing = len(_MARK) - len(self._start)
+        self._start += bytes(buffer[: min(size or 0, missing)])
+        if self._start == _MARK:
+            raise NotResumed(_NOT_YOURS)
+        return size
+
+
+def _kind(request: Request, most: int) -> str | None:
+    """Return the kind of a form that may be read: of known length, and by nobody yet.
+
+    :param most: bytes; no more than the app lets anybody send are read.
+    """
+    kind = parse_options_header(request.environ.get("CONTENT_TYPE", ""))[0].lower()
     # Without a length, the end of a body may be nowhere.
-    length = get_content_length(request.environ.get("CONTENT_LENGTH"))
-    posted = request.method == "POST" and kind in _KINDS and length is not None
-    if not posted or not 0 <= (length or 0) <= most or "stream" in vars(request):
-        return None
-    data = get_input_stream(request.environ).read()
-    request.environ["wsgi.input"] = io.BytesIO(data)
-    return _Body(content_type, data) if len(data) == length else None
+    length = get_content_length(request.environ)
+    limit = request.max_content_length
+    most = most if limit is None else min(most, limit)
+    fits = length is not None and 0 <= length <= most
+    return kind if fits and kind in _KINDS and "stream" not in vars(request) else None

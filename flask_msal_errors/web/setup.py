@@ -55,7 +55,7 @@ def _begin_request(app: Flask, **_: t.Any) -> None:
         # Flask notes that this looked at the session, and would tell every cache of
         # every public page that it varies by the cookie.
         current.accessed = False
-    if received.method == "POST":
+    if received.method == "POST" and received.blueprint != "msal":
         app_state().forms.receive(received)
 
 
