@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import json
+import re
 import typing as t
 
 from .. import errors
@@ -155,15 +156,22 @@ def _reason(body: cabc.Mapping[str, t.Any]) -> str:
 
 
 def _configuration_error(error: TokenError) -> ConfigurationError:
+    remedy = _remedy(error)
     return ConfigurationError(
-        f"{_remedy(error)} ({error.error})",
+        f"{remedy} ({error.error})" if error.error else remedy,
         codes=error.codes,
         correlation_id=error.correlation_id,
     )
 
 
 def _remedy(error: TokenError) -> str:
-    """Return what the developer has to do, without its full stop."""
-    rows = [row for row in map(codes.find, error.codes) if row]
-    own = [row.remedy for row in rows if row.decision == ConfigurationError.__name__]
+    """Return what has to be done, without its full stop.
+
+    Errors at the redirect URI may have their code in the description only, which
+    decides nothing but may explain.
+    """
+    told = re.match(r"AADSTS([0-9]{4,9}):", error.description)
+    numbers = error.codes or ((int(told[1]),) if told else ())
+    rows = [row for row in map(codes.find, numbers) if row]
+    own = [row.remedy for row in rows if row.who in ("developer", "administrator")]
     return (own or [codes.REMEDIES[error.error]])[0].rstrip(".")

@@ -25,9 +25,11 @@ class Code:
 
     ``name``: Microsoft's, ``""`` if it has none. ``cause``, ``remedy``: a sentence or
     two for a developer. ``who``: one of :data:`WHO`; ``nobody`` means: wait.
-    ``error``, ``suberror``: what comes with it; ``error`` is ``""`` if Entra keeps the
-    person on a page of its own, or where it is not known. ``decision``: the name of a
-    class of :mod:`flask_msal_errors.errors`; ``""`` where ``error`` decides.
+    ``error``, ``suberror``: what comes with it; ``error`` is ``""`` where it is not
+    known. ``stays``: Entra keeps the person on a page of its own, and sends nobody
+    back. ``decision``: the name of a class of :mod:`flask_msal_errors.errors`; ``""``
+    where ``error`` decides. A developer's code is a ``ConfigurationError`` by its
+    number: no sign-in, and no waiting, resolves it.
     """
 
     number: int
@@ -38,6 +40,7 @@ class Code:
     cause: str
     remedy: str
     decision: str = ""
+    stays: bool = False
 
     @property
     def url(self) -> str:
@@ -64,7 +67,7 @@ def _group(title: str, remedy: str, table: str) -> Group:
 
     ``! decision`` is a fourth.
 
-    A ``.`` stands for what there is none of.
+    A ``.`` stands for what there is none of, an ``@`` for Entra's own page.
     """
     blocks = re.split(r"\n(?=[0-9])", table.strip())
     return Group(title, remedy, tuple(_code(block, remedy) for block in blocks))
@@ -73,11 +76,16 @@ def _group(title: str, remedy: str, table: str) -> Group:
 def _code(block: str, remedy: str) -> Code:
     head, *lines = block.splitlines()
     number, name, who, wire = head.replace(" .", " ").split(" ")
-    error, _, suberror = wire.partition("/")
+    error, _, suberror = wire.replace("@", "").partition("/")
     told = {line[:2]: line[2:] for line in lines}
     own = told.get("= ", remedy)
-    decision = told.get("! ", "")
-    return Code(int(number), name, who, error, suberror, told["- "], own, decision)
+    decision = told.get("! ", _DECISIONS.get(who, ""))
+    cause, stays = told["- "], wire == "@"
+    return Code(int(number), name, who, error, suberror, cause, own, decision, stays)
+
+
+#: What is decided by who resolves it, whatever comes with it.
+_DECISIONS = {"developer": "ConfigurationError"}
 
 
 GROUPS = (
@@ -245,6 +253,9 @@ GROUPS = (
 65005 MisconfiguredApplication developer .
 - The registration does not list the API that was asked for.
 = Add the API under 'API permissions', and have it consented to.
+65002 . developer .
+- A client ID of Microsoft's own is used, which may not call this API.
+= MSAL_CLIENT_ID: register an app of your own, and use its client ID.
 90008 TokenForItselfRequiresGraphPermission administrator .
 - The app lacks the least permission: to sign users in and read their profile.
 90093 GraphUserUnauthorized administrator .
@@ -270,6 +281,7 @@ GROUPS = (
 = Add the API under 'API permissions', and have it consented to.
 7000112 UnauthorizedClientApplicationDisabled administrator unauthorized_client
 - The app is disabled in the tenant.
+= An administrator enables it under 'Enterprise applications', 'Properties'.
 """,
     ),
     _group(
@@ -308,76 +320,141 @@ GROUPS = (
         "Settings and the app registration",
         "Correct the setting or the registration; flask msal check looks at both.",
         """
-50011 InvalidReplyTo developer .
+50011 InvalidReplyTo developer @
 - The redirect URI is not registered for this app.
 = MSAL_REDIRECT_URI: add exactly the address in use under 'Authentication', 'Web'.
-! ConfigurationError
 50012 AuthenticationFailed developer invalid_client
 - The certificate or its signature is not accepted.
+= MSAL_CLIENT_CREDENTIAL: compare the certificate with the one that is registered.
 50048 SubjectMismatchesIssuer developer invalid_client
 - The client assertion names two parties: subject and issuer must be the client ID.
+= MSAL_CLIENT_CREDENTIAL: make sub and iss of the assertion the client ID.
 50049 NoSuchInstanceForDiscovery developer invalid_instance
 - Microsoft does not know the host of the authority.
 = Correct MSAL_AUTHORITY; for a private cloud set MSAL_INSTANCE_DISCOVERY to false.
-50194 . developer .
+50059 MissingTenantRealmAndNoUserInformationProvided developer .
+- Nothing in the request says which tenant is meant.
+= Put the tenant ID into MSAL_AUTHORITY.
+50128 . developer .
+- The domain is not valid, or nothing in the request says which tenant is meant.
+= Put the tenant ID, or a domain of the tenant, into MSAL_AUTHORITY.
+50146 MissingCustomSigningKey developer invalid_request
+- The app's claims are mapped, which needs a signing key of its own; it has none.
+= Add a signing key, or set acceptMappedClaims in the app's manifest.
+50194 . developer invalid_request
 - The app is of one tenant, but the authority is for all of them.
 = Put the tenant ID into MSAL_AUTHORITY, or make the app multitenant.
+501461 . developer .
+- Mapped claims are accepted for the app's own ID or domain only.
+= Change the Application ID URI to such a domain, or add a signing key for the app.
 70001 UnauthorizedClient developer unauthorized_client
 - The app is disabled, or not in this tenant.
+= MSAL_CLIENT_ID is not known or not enabled in the tenant of MSAL_AUTHORITY.
 70002 InvalidClient developer invalid_client
 - The client secret is wrong.
+= MSAL_CLIENT_CREDENTIAL is no secret of this app: set the secret's value, not its ID.
+70004 InvalidRedirectUri developer @
+- The redirect URI is not registered for this app.
+= MSAL_REDIRECT_URI: add exactly the address in use under 'Authentication', 'Web'.
+70021 . developer invalid_client
+- No federated credential of the app fits the assertion.
+= Compare issuer, subject and audience with 'Federated credentials', letter by letter.
 90002 InvalidTenantName developer invalid_request
 - There is no such tenant in this cloud.
 = Correct the tenant ID in MSAL_AUTHORITY, or the cloud's host.
 90019 MissingTenantRealm developer .
 - The authority names no tenant.
+= Put the tenant ID into MSAL_AUTHORITY.
+90027 . developer invalid_request
+- Personal accounts need version 2.0 of the endpoints.
+= MSAL_AUTHORITY: leave a version out; in the manifest set the token version to 2.
+90038 NationalCloudTenantRedirection developer .
+- The tenant is one of another, national cloud.
+= Take the host of the tenant's own cloud in MSAL_AUTHORITY.
+90124 V1ResourceV2GlobalEndpointNotSupported developer .
+- The API cannot be used with /common or /consumers.
+= Put the tenant ID, or organizations, into MSAL_AUTHORITY.
 90130 NonConvergedAppV2GlobalEndpointNotSupported developer .
 - The app cannot be used with /common or /consumers.
 = Put the tenant ID into MSAL_AUTHORITY.
 500112 . developer invalid_client
 - The code is redeemed for another redirect URI than it was asked for.
 = Set MSAL_REDIRECT_URI, so that all workers and hosts name the same.
-500113 . developer .
+500113 . developer @
 - The registration has no redirect URI.
+= MSAL_REDIRECT_URI: add the address in use under 'Authentication', 'Web'.
 650053 . developer invalid_client
 - The API does not have a scope of this name.
 = MSAL_SCOPES or scopes= name it: correct it, or publish it under 'Expose an API'.
-! ConfigurationError
+700011 UnauthorizedClientAppNotFoundInOrgIdTenant developer unauthorized_client
+- The tenant does not know this client ID.
+= MSAL_CLIENT_ID is unknown in the tenant of MSAL_AUTHORITY: correct one of them.
 700016 UnauthorizedClient_DoesNotMatchRequest developer unauthorized_client
 - The tenant does not know this client ID.
 = MSAL_CLIENT_ID is unknown in the tenant of MSAL_AUTHORITY: correct one of them.
-! ConfigurationError
 700024 . developer invalid_client
 - The client assertion is not valid yet, or not any more.
 = Set the clock of this host (NTP); an assertion of your own must be renewed.
 700025 InvalidClientPublicClientWithCredential developer invalid_client
 - The app is registered as a public client, but sends a credential.
 = Register the redirect URI under the platform 'Web'.
+700026 . developer invalid_client
+- The app proves itself by a certificate, but none is registered.
+= MSAL_CLIENT_CREDENTIAL: upload the certificate's public part.
 700027 . developer invalid_client
 - The certificate that signed the client assertion is not registered.
 = MSAL_CLIENT_CREDENTIAL: upload the certificate's public part, or set its thumbprint.
-! ConfigurationError
-700030 . developer .
+700030 . developer invalid_client
 - The subject of the certificate is not authorized.
-700054 . developer .
+= MSAL_CLIENT_CREDENTIAL: use a certificate with a subject that the app allows.
+700054 . developer unsupported_response_type
 - An ID token was asked for at the authorize endpoint, which is not enabled.
+= Let nothing change response_type: this extension asks for a code only.
+700211 . developer invalid_client
+- No federated credential of the app has the assertion's issuer.
+= Compare the issuer with 'Federated credentials', letter by letter.
+700212 . developer invalid_client
+- No federated credential of the app has the assertion's audience.
+= Ask for the assertion with the audience under 'Federated credentials'.
+700213 . developer invalid_client
+- No federated credential of the app has the assertion's subject.
+= Compare the subject with 'Federated credentials', letter by letter.
+700229 ForbiddenTokenType developer invalid_client
+- A user's token was sent as the app's federated assertion.
+= MSAL_CLIENT_CREDENTIAL: take an app-only token, as a managed identity gets it.
 7000215 . developer invalid_client
 - The client secret is wrong; often its ID was taken for its value.
 = MSAL_CLIENT_CREDENTIAL is no secret of this app: set the secret's value, not its ID.
-! ConfigurationError
 7000218 . developer invalid_client
 - The token request came without a credential.
 = MSAL_CLIENT_CREDENTIAL did not arrive: set it, and register the app for 'Web'.
-! ConfigurationError
 7000222 InvalidClientSecretExpiredKeysProvided developer invalid_client
 - The client secret has expired.
 = MSAL_CLIENT_CREDENTIAL has expired: create a new secret or certificate and set it.
-! ConfigurationError
+900382 . developer .
+- An app with a credential cannot sign in across clouds.
+= Register an app in the cloud of the tenant, and take that cloud's MSAL_AUTHORITY.
+900432 . developer .
+- An app with a credential cannot sign in across clouds.
+= Register an app in the cloud of the tenant, and take that cloud's MSAL_AUTHORITY.
+900971 . developer @
+- The request, or the registration, has no redirect URI.
+= MSAL_REDIRECT_URI: add exactly the address in use under 'Authentication', 'Web'.
+9001023 . developer .
+- This kind of token request cannot be used with /common or /consumers.
+= Put the tenant ID, or organizations, into MSAL_AUTHORITY.
+9002325 . developer invalid_request
+- The redirect URI is registered for a single-page app, not for a server.
+= Register the redirect URI under the platform 'Web', and delete the other.
+9002326 . developer invalid_request
+- The token request looks like a browser's: it has a header Origin.
+= Let no proxy or MSAL_HTTP_CLIENT add Origin; register the platform 'Web'.
 9002327 . developer invalid_request
 - The redirect URI is registered for a single-page app, not for a server.
 = Register the redirect URI under the platform 'Web', and delete the other.
 9002332 . developer .
 - The app is for Entra accounts, but the authority is the one of personal accounts.
+= Put the tenant ID, or organizations, into MSAL_AUTHORITY.
 """,
     ),
     _group(
@@ -387,31 +464,42 @@ GROUPS = (
 28002 . developer invalid_scope
 - A scope is not valid for this token request.
 = Ask for the scopes of one API at a time, by their full names.
+28003 . developer invalid_request
+- No scope was named for the code.
+= MSAL_SCOPES or scopes=: name scopes of an API by their full names.
 50001 InvalidResource developer invalid_resource
 - The API does not exist, or is disabled in the tenant.
 = Compare the scopes with 'Expose an API' of that API.
 50013 InvalidAssertion developer .
 - The assertion is not acceptable: expired, malformed, or of another issuer.
-= Get a new token for the user, and do not keep tokens for later.
+= Get a new token or assertion each time; compare its issuer and audience.
 50027 InvalidJwtToken developer .
 - A token in the request is not acceptable.
-50147 MissingCodeChallenge developer .
+= Compare issuer, audience and times of the token with what the API expects.
+50147 MissingCodeChallenge developer invalid_request
 - The PKCE challenge has a wrong size.
+= Let nothing in between change the address of the sign-in.
 54005 . user invalid_grant
 - The code was redeemed before: a page was reloaded, or something opened the link.
-500133 . developer invalid_grant
+500133 . user invalid_grant
 - The assertion is not valid at this time.
 = Set the clock of this host, and do not keep tokens for later.
 501481 . user invalid_grant
 - The PKCE verifier is not the one of this sign-in.
+501491 InvalidCodeChallengeMethodInvalidSize developer invalid_request
+- The PKCE challenge has a wrong size.
+= Let nothing in between change the address of the sign-in.
 70000 InvalidGrant user invalid_grant
 - The code or refresh token is not valid.
 70003 UnsupportedGrantType developer unsupported_grant_type
 - The token endpoint does not know this kind of request.
+= MSAL_AUTHORITY: take one whose token endpoint redeems codes and refresh tokens.
 70005 UnsupportedResponseType developer unsupported_response_type
 - The app is not enabled for what the authorize endpoint was asked for.
+= Let nothing change response_type: this extension asks for a code only.
 70007 UnsupportedResponseMode developer .
 - The response mode is not supported.
+= MSAL_RESPONSE_MODE: set the other of query and form_post.
 28000 . developer invalid_request
 - A token was asked for with scopes of several APIs.
 = Acquire a token for each API; login_required takes all their scopes together.
@@ -424,17 +512,41 @@ GROUPS = (
 700022 InvalidMultipleResourcesScope developer invalid_scope
 - Scopes of several APIs were asked for at once.
 = Ask for the scopes of one API at a time.
-90013 InvalidUserInput developer invalid_request
-- Something in the request is not valid.
-90014 MissingRequiredField developer invalid_request
+700023 InvalidResourcelessScope developer invalid_scope
+- A scope belongs to no API.
+= Write the scope with its API, such as api://<id>/<scope>.
+7000114 . developer invalid_client
+- The app may not make calls on behalf of users.
+= Let an API that is allowed to do so call the next one.
+90013 InvalidUserInput user invalid_request
+- Something that was entered or sent is not valid.
+90014 MissingRequiredField user invalid_request
 - A field of the request is missing.
+90009 TokenForItselfMissingIdenticalAppIdentifier developer invalid_request
+- The app asks for a token for itself, by another name than its client ID.
+= Write the scope as <client ID>/.default.
 90023 InvalidRequest developer invalid_request
-- The request is not valid.
+- The request is not valid; mostly the redirect URI is one of a single-page app.
+= Register the redirect URI under 'Web', and let nothing change codes on their way.
+90056 BadResourceRequest developer invalid_request
+- The code did not arrive at the token endpoint.
+= Let no proxy or MSAL_HTTP_CLIENT change token requests.
+90100 InvalidRequestParameter developer invalid_request
+- A parameter of the request is empty or not valid.
+= Compare MSAL_CLIENT_ID, MSAL_AUTHORITY, MSAL_SCOPES and MSAL_PROMPT with the docs.
+90102 InvalidUriParameter developer invalid_request
+- A parameter that has to be an address is none.
+= MSAL_REDIRECT_URI: set the whole address, https:// included.
 90015 QueryStringTooLong developer .
 - The address of the sign-in is too long; mostly the claims or scopes are.
+= Ask for fewer scopes at once, and let the API demand shorter claims.
 900144 . developer invalid_request
 - A parameter of the request is missing.
-9002313 InvalidRequest developer invalid_grant
+= Let no proxy or MSAL_HTTP_CLIENT drop a part of token requests.
+901002 . developer invalid_request
+- The parameter resource is not supported.
+= Leave resource out of the request: scopes name the API.
+9002313 InvalidRequest user invalid_grant
 - The request is malformed; mostly the code or refresh token is cut off.
 """,
     ),

@@ -136,7 +136,12 @@ DECISIONS: dict[str, tuple[object, type[MsalAuthError], str]] = {
         "invalid_grant",
     ),
     "b2c-cancel": (redirect("access_denied"), AccessDenied, ""),
-    "scope": (answer("invalid_scope", 70011), TokenError, ""),
+    "70011-scope": (answer("invalid_scope", 70011), ConfigurationError, ""),
+    "9002327-platform": (answer("invalid_request", 9002327), ConfigurationError, ""),
+    "50194-redirect": (redirect("invalid_request", 50194), ConfigurationError, ""),
+    "700005-tenant": (grant(700005), ConfigurationError, ""),
+    "9002313-cut-off": (grant(9002313), IR, "invalid_grant"),
+    "scope": (answer("invalid_scope"), TokenError, ""),
     "request": (answer("invalid_request", 90014), TokenError, ""),
     "unknown": ({"error": "brand_new", "suberror": "basic_action"}, TokenError, ""),
     "silent-none": (None, IR, "no_token"),
@@ -321,6 +326,9 @@ class TestRemedies:
             ("invalid_client", None, "MSAL_CLIENT_CREDENTIAL", "compare"),
             ("invalid_client", 123, "MSAL_CLIENT_CREDENTIAL", "compare"),
             ("unauthorized_client", None, "MSAL_CLIENT_ID", "compare"),
+            ("invalid_client", 70002, "MSAL_CLIENT_CREDENTIAL", "value, not its ID"),
+            ("unauthorized_client", 7000112, "An administrator", "enables it"),
+            ("", 50011, "MSAL_REDIRECT_URI", "add exactly"),
         ],
     )
     def test_names_key_and_remedy(
@@ -336,6 +344,18 @@ class TestRemedies:
         assert found.correlation_id == CORRELATION
         assert found.codes == ((code,) if code else ())
         assert code is None or f"AADSTS{code}" in text
+        assert "()" not in text
+
+    def test_code_in_the_description(self) -> None:
+        """A code that stands in the text only explains, and decides nothing."""
+        text = "AADSTS650053: The application asked for a scope that does not exist."
+        for error, kind in {
+            "invalid_client": ConfigurationError,
+            "invalid_request": TokenError,
+        }.items():
+            found = from_result({"error": error, "error_description": text})
+            assert type(found) is kind
+            assert ("MSAL_SCOPES" in str(found)) is (kind is ConfigurationError)
 
 
 class TestIsError:

@@ -25,22 +25,30 @@ DECISIONS: dict[str, set[type[MsalAuthError]]] = {
     "This account may not, or cannot, sign in": {AccessDenied, InteractionRequired},
     "Consent and the tenant": {ConfigurationError, TokenError},
     "Throttling and outages": {ServiceUnavailable, Throttled},
-    "Settings and the app registration": {ConfigurationError, TokenError},
-    "Tokens, codes and requests": {InteractionRequired, TokenError},
+    "Settings and the app registration": {ConfigurationError},
+    "Tokens, codes and requests": {ConfigurationError, InteractionRequired, TokenError},
 }
 
 
-def decided(code: Code) -> type[MsalAuthError]:
-    error = classify.from_result(
+#: What each code may come with, where the table says nothing else.
+ERRORS = ("", "invalid_request", "invalid_grant", "interaction_required", "new_error")
+
+
+def raised(code: Code, error: str) -> MsalAuthError:
+    found = classify.from_result(
         {
-            "error": code.error,
+            "error": error,
             "suberror": code.suberror,
             "error_codes": [code.number],
             "error_description": f"AADSTS{code.number}: words",
         }
     )
-    assert error is not None
-    return type(error)
+    assert found is not None
+    return found
+
+
+def decided(code: Code) -> type[MsalAuthError]:
+    return type(raised(code, code.error))
 
 
 class TestTable:
@@ -105,7 +113,18 @@ class TestDecision:
             (7000215, ConfigurationError),
             (7000218, ConfigurationError),
             (7000222, ConfigurationError),
+            (9002327, ConfigurationError),
+            (50194, ConfigurationError),
+            (70011, ConfigurationError),
+            (900971, ConfigurationError),
+            (9002325, ConfigurationError),
+            (9002326, ConfigurationError),
+            (90023, ConfigurationError),
+            (50146, ConfigurationError),
+            (700213, ConfigurationError),
             (500011, TokenError),
+            (90014, TokenError),
+            (9002313, InteractionRequired),
         ],
     )
     def test_of_codes(self, number: int, kind: type[MsalAuthError]) -> None:
@@ -122,6 +141,25 @@ class TestDecision:
                 assert code.who in {"developer", "administrator"}, code
             if code.who == "nobody" and kind:
                 assert kind in {Throttled, ServiceUnavailable}, code
+
+    @pytest.mark.parametrize("error", ERRORS)
+    def test_developers(self, error: str) -> None:
+        """A developer reads the remedy, and the user is not asked to try again."""
+        rows = [code for code in CODES if code.who == "developer"]
+        assert len(rows) > 60
+        for code in rows:
+            found = raised(code, error)
+            if code.decision == "Throttled":
+                continue
+            assert type(found) is ConfigurationError, code
+            assert str(found).startswith(code.remedy.rstrip(".")), code
+            assert "()" not in str(found)
+            assert found.codes == (code.number,)
+
+    def test_stays(self) -> None:
+        """Entra sends nobody back to an address that it does not know."""
+        staying = {code.number for code in CODES if code.stays}
+        assert staying == {50011, 500113, 70004, 900971}
 
     def test_like_the_emulator(self) -> None:
         """Table and emulator agree on what comes with a code at the token endpoint."""
