@@ -84,7 +84,7 @@ class MsalAuthError(Exception):
     title: t.ClassVar[str] = "Something went wrong while signing in"
     """A short sentence for the user."""
     target: str = "/"
-    """Where the user was, a path of the app, if a sign-in failed on the way back."""
+    """Path of the app that the user was at, if a sign-in failed on the way back."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What all tests share: programs from Debian, and where the example is found."""
+"""Fixtures of all tests: programs from Debian, and the example's place."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ class TestTokenError:
         assert str(error) == "x y: a CRITICAL b [31m"
 
     def test_text_names_the_reason(self) -> None:
-        """What we found missing ourselves is said, even if no server spoke."""
+        """The text names what we ourselves found missing, though no server spoke."""
         assert "[step_up]" in str(InteractionRequired(reason="step_up"))
         assert "[" not in str(InteractionRequired(error="x", reason="x"))
 
@@ -195,7 +195,7 @@ class TestTree:
             assert vars(twin) == vars(error)
 
     def test_pickle_of_a_decision(self) -> None:
-        """What from_result made survives pickle with scopes, claims and result."""
+        """An error of from_result survives pickle with scopes, claims and result."""
         error = from_result(grant(53003, "message_only", claims=CAPOLIDS), scopes=["a"])
         twin = pickle.loads(pickle.dumps(error))
         assert vars(twin) == vars(error)

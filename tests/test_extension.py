@@ -293,7 +293,7 @@ class TestDefaultAnswers:
         assert '<a href="/">Try again</a>' in answer.text
 
     def test_loop_names_the_party(self, make: Make) -> None:
-        """Who refuses is on the page of a loop."""
+        """The page of a loop names the party that refuses."""
         app = raising(make(), ReauthenticationLoop(party="API"))
         MsalAuth(app)
         page = app.test_client().get("/raise", headers=HTML).text

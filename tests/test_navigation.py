@@ -1,4 +1,4 @@
-"""What kind of request this is, and where a browser may be sent."""
+"""Kinds of requests, and the places that a browser may be sent to."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TestSafePath:
         ],
     )
     def test_keeps(self, target: str) -> None:
-        """What every browser resolves to this origin is returned untouched."""
+        """A target that every browser resolves to this origin is returned untouched."""
         assert safe_path(target) == target
 
     @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ class TestSafePath:
         ],
     )
     def test_refuses(self, target: str | None) -> None:
-        """What a browser could resolve to another origin, or repair, is nothing."""
+        """A target that a browser could resolve elsewhere or repair is nothing."""
         assert safe_path(target) is None
 
 

@@ -372,7 +372,7 @@ class TestFromMapping:
         assert SECRET not in text
 
     def test_unknown_key_like_no_other(self) -> None:
-        """Where no key is near, all are listed."""
+        """All keys are listed if none is near."""
         text = refusal(MSAL_QQQQ=1)
         assert all(key in text for key in FIELDS)
 
@@ -392,14 +392,14 @@ class TestFromMapping:
         | st.dictionaries(st.text(), st.text())
     )
     def test_any_value(self, key: str, value: object) -> None:
-        """Whatever a key holds, there are settings or a ConfigurationError."""
+        """Any value of a key yields settings or a ConfigurationError."""
         try:
             read(**{key: value})
         except ConfigurationError as error:
             assert key in str(error)
 
     def test_flask_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What Flask's from_prefixed_env decodes is understood: digits are a secret."""
+        """Values that Flask's from_prefixed_env decoded are understood: digits."""
         environment = {
             "CLIENT_ID": "00000000",
             "CLIENT_CREDENTIAL": "12345",

@@ -137,7 +137,7 @@ class TestThrottled:
             assert (again.status_code, len(heard)) == (429, 2)
 
     def test_checked(self, start: Start, entra: Emulator) -> None:
-        """What an app has checked counts, too; outside an app nobody is told."""
+        """A result that an app checks counts, too; outside an app nobody is told."""
         live, heard = start(), []
         loop = {"error": "invalid_grant", "error_codes": [50196]}
 

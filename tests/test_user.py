@@ -1,4 +1,4 @@
-"""Who is signed in, out of a session that may hold anything."""
+"""The signed-in user, out of a session that may hold anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask import session
 
-from flask_msal_errors import user as room
+from flask_msal_errors.user import KEY
 from flask_msal_errors.user import User
 from flask_msal_errors.user import remember
 from flask_msal_errors.user import renew_id
@@ -46,7 +46,7 @@ class TestSignedIn:
         assert signed_in() is None
 
     def test_renewed_id(self, tmp_path: Path) -> None:
-        """Who signs in gets a new session id: a planted one is worth nothing."""
+        """A sign-in changes the session id: a planted one is worth nothing."""
         app = session_apps.session_app(tmp_path, "memory")
 
         @app.get("/sign-in")
@@ -79,7 +79,7 @@ class TestSignedIn:
     )
     def test_malformed(self, kept: t.Any) -> None:
         """Anything malformed under our key is nobody, not an error."""
-        session[room.KEY] = kept
+        session[KEY] = kept
         assert signed_in() is None
 
 

@@ -19,7 +19,7 @@ class Refusal(t.NamedTuple):
     values: list[str]
     """Of ``WWW-Authenticate``."""
     token: str | None
-    """As :func:`refused_token` says it."""
+    """The token, of :func:`refused_token`."""
 
 
 def refusal_of(response: t.Any) -> Refusal | None:

@@ -123,7 +123,7 @@ def test_form(
 def test_open_the_form_again(
     page: Page, live: LiveApp, desk: Desk, tmp_path: Path
 ) -> None:
-    """Where it cannot be sent, one click leads to the form."""
+    """One click leads to the form where it cannot be sent."""
     send(page, tmp_path)
     live.app.extensions["flask_msal_errors"].forms._lifetime = -1000
     page.click("button[value=context]")

@@ -1,4 +1,4 @@
-"""What a real Chromium fetches ahead, and what a sibling host sets in it."""
+"""A real Chromium, which fetches pages ahead, and takes a sibling host's cookies."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from support.callers import while_thinking
 
 
 def by_azure(caller: Caller, path: str, **kwargs: t.Any) -> t.Any:
-    """What the API answers to a synchronous client built on azure-core."""
+    """Return the API's answer to a synchronous client built on azure-core."""
     credential = caller.auth.credential(**kwargs)
     policy = BearerTokenCredentialPolicy(credential, caller.scopes[0])
     made: t.Any = PipelineClient(caller.url(""), policies=[policy])
@@ -43,7 +43,7 @@ def by_azure(caller: Caller, path: str, **kwargs: t.Any) -> t.Any:
 
 
 async def by_azure_async(caller: Caller, path: str, **kwargs: t.Any) -> t.Any:
-    """What the API answers to an asynchronous client built on azure-core."""
+    """Return the API's answer to an asynchronous client built on azure-core."""
     credential = caller.auth.credential(**kwargs).aio
     policy = AsyncBearerTokenCredentialPolicy(credential, caller.scopes[0])
     client: t.Any = AsyncPipelineClient(
@@ -259,7 +259,7 @@ class TestChallenges:
     def test_claims_of_both(
         self, caller: Caller, entra: Emulator, client: Client
     ) -> None:
-        """What the token endpoint demands joins what the API demands."""
+        """The demand of the token endpoint joins that of the API."""
         entra.require_mfa()
         refusal = Response("", 401, {"WWW-Authenticate": CHALLENGE})
         entra.fail_next(lambda request: refusal, "api")
@@ -283,7 +283,7 @@ class TestChallenges:
     def test_refused_token_is_forgotten(
         self, caller: Caller, entra: Emulator, client: Client
     ) -> None:
-        """What an API refused is handed to nobody after it, though no other came."""
+        """A refused token is handed to nobody, though there is no other."""
         entra.require_mfa()
         refusal = Response("", 401, {"WWW-Authenticate": CHALLENGE})
         entra.fail_next(lambda request: refusal, "api")

@@ -104,7 +104,7 @@ class TestCall:
         ],
     )
     def test_stands(self, reply: t.Any, tokens: list[str]) -> None:
-        """What is no refusal of this token, or asks for nothing, is the view's."""
+        """An answer that refuses another token, or asks for nothing, is the view's."""
         fake = FakeTokens("old")
         assert drive(fake, reply) == tokens
         assert fake.asked == [{"scopes": SCOPES}]
@@ -215,7 +215,7 @@ class TestRenewed:
     DEMAND = Demand(claims=Claims.parse(CLAIMS), error="insufficient_claims")
 
     def test_signal(self, app: Flask) -> None:
-        """Who listens learns that a demand was met without the user."""
+        """A receiver of the signal learns that a demand was met without the user."""
         met: list[tuple[t.Any, bool]] = []
         note: t.Any = lambda app, error, silent: met.append((error, silent))  # noqa: E731
         with signals.challenge_received.connected_to(note, app):
@@ -225,7 +225,7 @@ class TestRenewed:
         assert silent and error.claims == CLAIMS and error.scopes == SCOPES
 
     def test_claims_of_both(self) -> None:
-        """What the token endpoint demands joins what the API demands."""
+        """The demand of the token endpoint joins that of the API."""
         claims = '{"access_token":{"polids":{"essential":true}}}'
         refusal = InteractionRequired("no", error="invalid_grant", claims=claims)
         with pytest.raises(InteractionRequired) as caught:

@@ -93,7 +93,7 @@ class TestBodies:
         client: Client,
         body: cabc.Callable[[], t.Any],
     ) -> None:
-        """What cannot be rewound is never sent half; the view runs again instead."""
+        """A body that cannot be rewound is not sent half; the view runs again."""
         entra.change_ip("ada")
         before = entra.counters.copy()
         answer = caller.run(lambda: client(caller, "POST", "/echo", content=body()))
@@ -204,7 +204,7 @@ class TestRedirects:
 
     @CLIENTS
     def test_same_host(self, caller: Caller, entra: Emulator, client: Client) -> None:
-        """Where a redirect of the same host led to is what is called again."""
+        """The URL that a redirect of the same host led to is called again."""
         entra.change_ip("ada")
         to = caller.url("/me")
         entra.fail_next(lambda request: Response("", 302, {"Location": to}), "api")

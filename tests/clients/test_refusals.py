@@ -109,7 +109,7 @@ class TestCheck:
         ],
     )
     def test_returns_the_rest(self, value: t.Any) -> None:
-        """What is good, or not ours to judge, comes back as the very object."""
+        """A good answer, or one not ours to judge, comes back as the very object."""
         assert check(value) is value
 
     @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ class TestSilentSecondTry:
         assert entra.counters["authorize"] - before["authorize"] == 1
 
     def test_claims_of_both(self, caller: Caller, entra: Emulator, get: Get) -> None:
-        """What the token endpoint demands joins what the API demands."""
+        """The demand of the token endpoint joins that of the API."""
         entra.require_mfa()
         entra.change_ip("ada")
         answer = caller.run(get("/me"))
@@ -424,7 +424,7 @@ HEADERS = st.one_of(
 class TestAnyHeader:
     @given(st.sampled_from([200, 401, 403, 500]), st.lists(HEADERS, max_size=3))
     def test_decision(self, status: int, values: list[str]) -> None:
-        """Whatever an API sends: its answer as it is, or a demand that says what."""
+        """Any header yields the answer as it is, or a demand that says what."""
         value = answer(status, {"WWW-Authenticate": values})
         try:
             assert check(value, ["api://a/Read"]) is value

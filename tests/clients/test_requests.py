@@ -29,7 +29,7 @@ Call = cabc.Callable[[requests.Session], t.Any]
 
 
 def run(caller: Caller, call: Call, **how: t.Any) -> requests.Response:
-    """What the person gets if the view does this with a session of the user."""
+    """Return the user's answer from a view that does this with their session."""
 
     def work() -> t.Any:
         with caller.auth.requests_session(caller.scopes) as api:
@@ -126,7 +126,7 @@ class TestBodies:
     def test_stream_is_not_sent_again(
         self, caller: Caller, entra: Emulator, body: cabc.Callable[[], t.Any]
     ) -> None:
-        """What cannot be rewound is never sent half; the view runs again instead."""
+        """A body that cannot be rewound is not sent half; the view runs again."""
         entra.change_ip("ada")
         before = entra.counters.copy()
 
@@ -290,7 +290,7 @@ class TestPool:
         monkeypatch: pytest.MonkeyPatch,
         others: cabc.Callable[[t.Any], str],
     ) -> None:
-        """What is kept open tells when the other end is gone."""
+        """A connection that is kept open notices that the other end is gone."""
         made: list[t.Any] = []
         connect = urllib3.connection.HTTPConnection.connect
 

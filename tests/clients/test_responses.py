@@ -1,4 +1,4 @@
-"""What responses and exceptions of any HTTP client say."""
+"""Responses and exceptions of any HTTP client."""
 
 from __future__ import annotations
 

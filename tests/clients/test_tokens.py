@@ -36,7 +36,7 @@ from support import session_apps
 from support import sign_ins
 
 
-class House:
+class Stage:
     """An app, its client and tokens, and one user who is signed in."""
 
     def __init__(self, entra: Emulator, app: Flask) -> None:
@@ -87,19 +87,19 @@ class _Popping:
 
 
 @pytest.fixture(params=["files", "redis"])
-def house(
+def stage(
     request: pytest.FixtureRequest, entra: Emulator, tmp_path: Path
-) -> t.Iterator[House]:
+) -> t.Iterator[Stage]:
     redis = request.param == "redis"
     client = request.getfixturevalue("redis_client") if redis else None
-    made = House(entra, session_apps.session_app(tmp_path, request.param, client))
+    made = Stage(entra, session_apps.session_app(tmp_path, request.param, client))
     yield made
     made.client._provider.connection().transport.close()
 
 
 @pytest.fixture
-def files(entra: Emulator, tmp_path: Path) -> t.Iterator[House]:
-    made = House(entra, session_apps.session_app(tmp_path, "files"))
+def files(entra: Emulator, tmp_path: Path) -> t.Iterator[Stage]:
+    made = Stage(entra, session_apps.session_app(tmp_path, "files"))
     yield made
     made.client._provider.connection().transport.close()
 
@@ -111,7 +111,7 @@ def expired(user: Caches) -> None:
 class TestAcquire:
     """A token for the signed-in user."""
 
-    def test_cached(self, files: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_cached(self, files: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         """A living token costs one read of the record, no lock and no call."""
         reads: list[str] = []
         read = Store.read
@@ -127,22 +127,22 @@ class TestAcquire:
             assert files.tokens.acquire(files.scopes) == first
         assert len(reads) == 1 and files.calls == 0
 
-    def test_lost_entry_is_written_again(self, house: House) -> None:
+    def test_lost_entry_is_written_again(self, stage: Stage) -> None:
         """An entry that the store lost costs one slower request."""
-        old = house.acquire()
-        house.records._store.delete(TOKENS + house.handle)
-        assert house.acquire() == old
-        assert [token.secret for token in house.access_tokens.load(house.handle)] == [
+        old = stage.acquire()
+        stage.records._store.delete(TOKENS + stage.handle)
+        assert stage.acquire() == old
+        assert [token.secret for token in stage.access_tokens.load(stage.handle)] == [
             old
         ]
 
-    def test_renewed(self, house: House) -> None:
+    def test_renewed(self, stage: Stage) -> None:
         """An expired one is renewed and kept for the next request."""
-        house.change(expired)
-        new = house.acquire()
-        assert house.acquire() == new and house.calls == 1
+        stage.change(expired)
+        new = stage.acquire()
+        assert stage.acquire() == new and stage.calls == 1
 
-    def test_forced(self, files: House) -> None:
+    def test_forced(self, files: Stage) -> None:
         """Claims, and force_refresh, ask the token endpoint in any case."""
         old = files.acquire()
         assert files.acquire(force_refresh=True) != old
@@ -152,13 +152,13 @@ class TestAcquire:
         assert '"nbf"' in files.entra.calls[-1].form["claims"]
 
     @pytest.mark.parametrize("claims", ["eyJhIjoxfQ", "[]", "null", "{", 5, "[" * 9999])
-    def test_trap_5_claims(self, files: House, claims: t.Any) -> None:
+    def test_trap_5_claims(self, files: Stage, claims: t.Any) -> None:
         """Claims that are no JSON object, base64 above all, are a mistake to name."""
         with pytest.raises(ConfigurationError, match="decode"):
             files.acquire(claims=checked_claims(claims))
         assert files.calls == 0
 
-    def test_learnt_from_a_refusal(self, files: House) -> None:
+    def test_learnt_from_a_refusal(self, files: Stage) -> None:
         """A 429 is kept in the record though the call raised."""
         files.change(expired)
         files.entra.throttle(30)
@@ -167,7 +167,7 @@ class TestAcquire:
                 files.acquire()
         assert files.calls == 1
 
-    def test_nobody(self, files: House) -> None:
+    def test_nobody(self, files: Stage) -> None:
         """Without a user it is the user who is needed, for these scopes."""
         with files.app.test_request_context():
             with pytest.raises(InteractionRequired) as caught:
@@ -177,17 +177,17 @@ class TestAcquire:
         assert caught.value.reason == "not_signed_in"
         assert caught.value.scopes == tuple(files.scopes)
 
-    def test_outside_a_request(self, files: House) -> None:
+    def test_outside_a_request(self, files: Stage) -> None:
         """Background work is told where to acquire the token instead."""
         with pytest.raises(ConfigurationError, match="outside a request.*view"):
             files.tokens.acquire(files.scopes)
 
-    def test_no_scopes(self, files: House) -> None:
+    def test_no_scopes(self, files: Stage) -> None:
         """No scopes would mean any API's token: a mistake to name."""
         with pytest.raises(ConfigurationError, match="scopes"), files.request():
             files.tokens.acquire([])
 
-    def test_record_gone(self, files: House) -> None:
+    def test_record_gone(self, files: Stage) -> None:
         """A user whose record is lost signs in again."""
         files.records.delete(files.handle)
         with pytest.raises(InteractionRequired) as caught:
@@ -195,7 +195,7 @@ class TestAcquire:
         assert caught.value.reason == "no_token"
 
     @pytest.mark.parametrize("due", [True, False])
-    def test_trap_4_worker_without_discovery(self, files: House, due: bool) -> None:
+    def test_trap_4_worker_without_discovery(self, files: Stage, due: bool) -> None:
         """A fresh worker that finds no provider uses what is still alive."""
         times = {"refresh_on": -60} if due else {"expires_on": 200}
         files.change(lambda user: sign_ins.aged(user, **times))
@@ -232,14 +232,14 @@ class TestDue:
             lambda entra: entra.secret_rotated(),
         ],
     )
-    def test_outlasts(self, files: House, fault: t.Any) -> None:
-        """Whatever keeps it from being renewed, it is used."""
+    def test_outlasts(self, files: Stage, fault: t.Any) -> None:
+        """A living token is used, no matter why it cannot be renewed."""
         old = files.acquire()
         files.change(self.due)
         fault(files.entra)
         assert files.acquire() == old
 
-    def test_nobody_listens(self, files: House) -> None:
+    def test_nobody_listens(self, files: Stage) -> None:
         """An endpoint that cannot be reached is asked once in half a minute."""
         old = files.acquire()
         files.change(self.due)
@@ -254,28 +254,28 @@ class TestDue:
         assert [files.acquire() for _ in range(5)] == [old] * 5
         assert sent == ["POST"]
 
-    def test_nobody_waits(self, house: House) -> None:
+    def test_nobody_waits(self, stage: Stage) -> None:
         """While another request renews it, it is used as it is."""
-        old = house.acquire()
-        house.change(self.due)
+        old = stage.acquire()
+        stage.change(self.due)
         asked, go = threading.Event(), threading.Event()
 
         def hold(_: t.Any) -> None:
             asked.set()
             assert go.wait(30)
 
-        house.entra.fail_next(hold)
+        stage.entra.fail_next(hold)
         found: list[str] = []
-        thread = threading.Thread(target=lambda: found.append(house.acquire()))
+        thread = threading.Thread(target=lambda: found.append(stage.acquire()))
         thread.start()
         assert asked.wait(30)
-        assert house.acquire() == old
+        assert stage.acquire() == old
         go.set()
         thread.join(30)
-        assert found != [old] and house.acquire() == found[0] and house.calls == 1
+        assert found != [old] and stage.acquire() == found[0] and stage.calls == 1
 
-    def test_forced(self, files: House) -> None:
-        """Who asks for another token does not get the old one."""
+    def test_forced(self, files: Stage) -> None:
+        """A caller that asks for another token does not get the old one."""
         files.change(self.due)
         files.entra.unavailable(60)
         with pytest.raises(ServiceUnavailable):
@@ -285,26 +285,26 @@ class TestDue:
 class TestSingleFlight:
     """One refresh at a time in a session."""
 
-    def test_one_time_refresh_tokens(self, house: House) -> None:
+    def test_one_time_refresh_tokens(self, stage: Stage) -> None:
         """Eight requests with an expired token: one call, no failure."""
-        house.entra.one_time_refresh_tokens = True
-        house.change(expired)
+        stage.entra.one_time_refresh_tokens = True
+        stage.change(expired)
         found: list[str] = []
-        parallel.in_threads(8, lambda _: found.append(house.acquire()))
-        assert house.calls == 1 and len(found) == 8 and len(set(found)) == 1
+        parallel.in_threads(8, lambda _: found.append(stage.acquire()))
+        assert stage.calls == 1 and len(found) == 8 and len(set(found)) == 1
 
-    def test_refused_token(self, house: House) -> None:
+    def test_refused_token(self, stage: Stage) -> None:
         """Eight requests whose token an API refused: one call with the claims."""
-        old = house.acquire()
+        old = stage.acquire()
         text = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
         claims = Claims.parse(text)
         found: list[str] = []
         parallel.in_threads(
-            8, lambda _: found.append(house.acquire(claims=claims, refused=old))
+            8, lambda _: found.append(stage.acquire(claims=claims, refused=old))
         )
-        assert house.calls == 1 and set(found) != {old} and len(set(found)) == 1
+        assert stage.calls == 1 and set(found) != {old} and len(set(found)) == 1
 
-    def test_other_sessions_go_on(self, files: House) -> None:
+    def test_other_sessions_go_on(self, files: Stage) -> None:
         """A refresh of one session does not wait for another's."""
         record = files.records.load(files.handle)
         names = [files.handle, files.records.create(record)]
@@ -313,7 +313,7 @@ class TestSingleFlight:
         with files.records.locked(names[1]):
             assert files.acquire(force_refresh=True)
 
-    def test_trap_15_slow_reader(self, files: House) -> None:
+    def test_trap_15_slow_reader(self, files: Stage) -> None:
         """A request that read the record before does not write its old tokens back."""
         files.change(expired)
         renewed, read = threading.Event(), threading.Event()
@@ -372,25 +372,25 @@ print(*set(found), flush=True)
 
 
 @pytest.mark.once
-def test_single_flight_across_processes(house: House) -> None:
+def test_single_flight_across_processes(stage: Stage) -> None:
     """Two processes of two threads, one-time refresh tokens: one call, no failure."""
     import json
 
-    house.entra.one_time_refresh_tokens = True
-    house.change(expired)
-    redis = house.app.config["SESSION_TYPE"] == "redis"
+    stage.entra.one_time_refresh_tokens = True
+    stage.change(expired)
+    redis = stage.app.config["SESSION_TYPE"] == "redis"
     url = ""
     if redis:
-        pool = house.app.config["SESSION_REDIS"].connection_pool
+        pool = stage.app.config["SESSION_REDIS"].connection_pool
         url = f"unix://{pool.connection_kwargs['path']}"
     arguments = [
-        house.app.instance_path,
+        stage.app.instance_path,
         "redis" if redis else "files",
         url,
-        house.handle,
-        json.dumps(house.claims),
-        json.dumps(house.entra.config()),
-        house.scopes[0],
+        stage.handle,
+        json.dumps(stage.claims),
+        json.dumps(stage.entra.config()),
+        stage.scopes[0],
     ]
     with (
         parallel.python(WORKER, *arguments) as one,
@@ -403,13 +403,13 @@ def test_single_flight_across_processes(house: House) -> None:
             print("go", file=process.stdin, flush=True)
         found = [process.communicate(timeout=60)[0].split() for process in (one, b)]
     assert found[0] == found[1] and len(found[0]) == 1
-    assert house.calls == 1
+    assert stage.calls == 1
 
 
 class TestDrop:
     """Forgetting what an API refused."""
 
-    def test_trap_8_dropped(self, files: House) -> None:
+    def test_trap_8_dropped(self, files: Stage) -> None:
         """The refused token is not handed out again, in this request or the next."""
         old = files.acquire()
         with files.request():
@@ -418,7 +418,7 @@ class TestDrop:
             new = files.tokens.acquire(files.scopes)["access_token"]
         assert new != old and files.calls == 1
 
-    def test_twins(self, files: House) -> None:
+    def test_twins(self, files: Stage) -> None:
         """Its twins for that resource go with it; another resource's stay."""
         entra = files.entra
         names = [entra.scope("Profile.Read"), entra.scope("Mail.Read")]
@@ -434,52 +434,52 @@ class TestDrop:
             assert files.tokens.acquire([names[1]])["access_token"] != twin
             assert files.tokens.acquire(kept)["access_token"] == other
 
-    def test_record_is_lost(self, house: House) -> None:
+    def test_record_is_lost(self, stage: Stage) -> None:
         """A store that dropped the record hands out no refused token either."""
-        old = house.acquire()
-        house.records._store.delete(f"record-{house.handle}")
-        with house.request():
-            assert house.tokens.acquire(house.scopes)["access_token"] == old
-            house.tokens.drop(old)
+        old = stage.acquire()
+        stage.records._store.delete(f"record-{stage.handle}")
+        with stage.request():
+            assert stage.tokens.acquire(stage.scopes)["access_token"] == old
+            stage.tokens.drop(old)
             with pytest.raises(InteractionRequired):
-                house.tokens.acquire(house.scopes)
+                stage.tokens.acquire(stage.scopes)
 
-    def test_store_fails(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What could not be dropped once is dropped the next time."""
-        old = house.acquire()
+    def test_store_fails(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A token that could not be dropped is dropped the next time."""
+        old = stage.acquire()
 
         def fail(store: Store, key: str) -> t.NoReturn:
             monkeypatch.undo()
             raise ServiceUnavailable("blip")
 
         monkeypatch.setattr(Store, "delete", fail)
-        with house.request(), pytest.raises(ServiceUnavailable):
-            house.tokens.drop(old)
-        with house.request():
-            house.tokens.drop(old)
-        assert house.acquire() != old
+        with stage.request(), pytest.raises(ServiceUnavailable):
+            stage.tokens.drop(old)
+        with stage.request():
+            stage.tokens.drop(old)
+        assert stage.acquire() != old
 
     def test_worker_died_before_the_record_was_saved(
-        self, house: House, monkeypatch: pytest.MonkeyPatch
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Neither the new token nor the one before it comes back from such a gap."""
-        old = house.acquire()
-        monkeypatch.setattr(house.records, "_save", lambda *_: None)
-        new = house.acquire(force_refresh=True)
+        old = stage.acquire()
+        monkeypatch.setattr(stage.records, "_save", lambda *_: None)
+        new = stage.acquire(force_refresh=True)
         monkeypatch.undo()
-        with house.request():
-            assert house.tokens.acquire(house.scopes)["access_token"] == new
-            house.tokens.drop(new)
-        assert house.acquire() not in (old, new)
+        with stage.request():
+            assert stage.tokens.acquire(stage.scopes)["access_token"] == new
+            stage.tokens.drop(new)
+        assert stage.acquire() not in (old, new)
 
-    def test_lock_is_held(self, files: House) -> None:
-        """Who drops without waiting does not wait."""
+    def test_lock_is_held(self, files: Stage) -> None:
+        """A caller that drops a token without waiting does not wait."""
         old = files.acquire()
         with files.records.locked(files.handle):
             with files.request(), pytest.raises(ServiceUnavailable):
                 files.tokens.drop(old, wait=0)
 
-    def test_unknown(self, files: House) -> None:
+    def test_unknown(self, files: Stage) -> None:
         """A token that is not ours changes nothing."""
         old = files.acquire()
         with files.request():
@@ -490,7 +490,7 @@ class TestDrop:
 class TestProofs:
     """Authentication contexts that the record says were proved."""
 
-    def test_expiry(self, files: House) -> None:
+    def test_expiry(self, files: Stage) -> None:
         """A proof counts until its ID token's expiry."""
         with files.records.locked(files.handle) as record:
             record.proofs = {"c1": 4102444800, "c2": 1}

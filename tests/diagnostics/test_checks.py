@@ -1,4 +1,4 @@
-"""What can be seen of an app's settings: redirect URI, cookies, credential."""
+"""Checks of an app's settings: redirect URI, cookies, credential."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ class TestCredential:
         ],
     )
     def test_others(self, value: t.Any) -> None:
-        """What has no end, and functions that return any of these."""
+        """Credentials without an end, and functions that return any kind."""
         assert levels(self.check(value)) == [OK]
 
     def test_function_that_fails(self) -> None:

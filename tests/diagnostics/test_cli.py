@@ -100,12 +100,12 @@ class TestCheck:
         assert (done.exit_code, "\nwarning  cookies: " in done.stdout) == (0, True)
 
     def test_fix(self, run: Run) -> None:
-        """What must be fixed does."""
+        """A fault that must be fixed stops a deployment."""
         done = run("check", SESSION_COOKIE_HTTPONLY=False)
         assert (done.exit_code, "\nfix      cookies: " in done.stdout) == (1, True)
 
     def test_json(self, run: Run) -> None:
-        """The same for programs."""
+        """Programs get the results and the exit code as JSON."""
         good = run("check", "--json")
         found = json.loads(good.stdout)
         assert (good.exit_code, found["ok"]) == (0, True)
@@ -131,7 +131,7 @@ class TestCheck:
                 assert secret not in done.output
 
     def test_colours_on_a_terminal_only(self, run: Run) -> None:
-        """What goes to a file has no control characters."""
+        """Output to a file has no control characters."""
         assert "\x1b" not in run("check").stdout
 
     def test_no_extension(self) -> None:
@@ -184,7 +184,7 @@ class TestExplain:
         assert (done.exit_code, done.stdout[:11]) == (0, "AADSTS50076")
 
     def test_nothing(self, run: Run) -> None:
-        """What is no error is a wrong use, and it is said what would be one."""
+        """Text that is no error is a wrong use, and the message shows a right one."""
         for done in (run("explain", "hello"), run("explain", input="")):
             assert done.exit_code == 2
             assert "no AADSTS code" in done.output
@@ -217,7 +217,7 @@ class TestDecode:
         assert at == [column + 2, column + 4, column + 6]
 
     def test_curl(self, run: Run) -> None:
-        """What curl -i prints: the status and each header count, the body does not."""
+        """In the output of curl -i the status and each header count, not the body."""
         answer = (
             "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\n"
             "www-authenticate: Basic realm=x\r\n"

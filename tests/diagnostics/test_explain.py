@@ -69,7 +69,7 @@ class TestRead:
         ],
     )
     def test_nothing(self, text: str) -> None:
-        """Whatever else a text holds is told, and nothing is run."""
+        """Text of any other kind has no code, and nothing of it is run."""
         with pytest.raises(ValueError, match="no AADSTS code"):
             explain.read(text)
 
@@ -130,7 +130,7 @@ class TestDecision:
         assert explain.decision(RESULT).startswith("AccessDenied, HTTP 403.")
 
     def test_message_only(self) -> None:
-        """What shows a message only is followed once."""
+        """An error that only shows a message is followed once."""
         message = {**RESULT, "suberror": "message_only"}
         assert "Once for each demand" in explain.decision(message)
         assert "Once" not in explain.decision(RESULT)
@@ -175,7 +175,7 @@ class TestChallenges:
         ],
     )
     def test_decision(self, value: str, status: int, words: str) -> None:
-        """What each dialect leads to, by the real parser and predicates."""
+        """The decision for each dialect comes from the real parser and predicates."""
         sections = explain.challenges([value], status, ["A"])
         assert row(sections, "Extension").startswith(words)
 
@@ -190,7 +190,7 @@ class TestChallenges:
         "claims", ["%%%", "e30", base64.b64encode(b"[" * 9000).decode(), "x" * 60_000]
     )
     def test_hostile_claims(self, claims: str) -> None:
-        """Whatever claims hold, they are printed or not, and never fail."""
+        """Any claims are printed or left out, and never make it fail."""
         value = f'Bearer error="insufficient_claims", claims="{claims}"'
         first: t.Any = explain.challenges([value])[0]
         assert "claims" in dict(first.rows)

@@ -1,4 +1,4 @@
-"""What is tried for real: the session store on each backend, and the provider."""
+"""Probes of the session store, on each backend, and of the provider."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Answering(requests.Session):
 
 
 def provider(entra: Emulator, **changes: t.Any) -> dict[str, tuple[str, str]]:
-    """What is found, by what it is about."""
+    """Return the results, by what they are about."""
     results = probes.of_provider(sign_ins.settings(entra, **changes))
     return {result.about: (result.level, result.text) for result in results}
 
@@ -224,7 +224,7 @@ class TestClock:
 
 class TestTls:
     def test_refused(self, entra: Emulator) -> None:
-        """Where no certificate can be had, that is said and no more."""
+        """Without a certificate the result says so, and no more."""
         made = sign_ins.settings(entra)
         found = probes.tls(f"https://localhost:{free_port()}/token", made)
         assert (found.level, "ConnectionRefusedError" in found.text) == (WARNING, True)

@@ -148,7 +148,7 @@ COLUMNS: dict[str, tuple[cabc.Callable[[Caller], t.Any], ...]] = {
 
 
 class Row(t.NamedTuple):
-    """What the API answers, and what a sign-in for it must ask for."""
+    """The API's answer, and what a sign-in for it must ask for."""
 
     status: int
     header: str = ""
@@ -213,7 +213,7 @@ CELLS = {
 
 
 def seen(answer: requests.Response, row: Row) -> str:
-    """What a person got: the API's answer, a sign-in, a pause, or the refusal."""
+    """Return what a person got: the answer, a sign-in, a pause, or the refusal."""
     if answer.status_code == 302:
         asked = unquote_plus(answer.headers["Location"])
         return "sign-in" if all(part in asked for part in row.asked) else "too little"

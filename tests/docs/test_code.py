@@ -102,7 +102,7 @@ def test_examples_are_shown() -> None:
 
 
 def test_methods_are_called_as_they_are() -> None:
-    """Whatever ``auth.name`` the pages mention is a member of ``MsalAuth``."""
+    """Each ``auth.name`` on the pages is a member of ``MsalAuth``."""
     text = "\n".join(path.read_text("utf-8") for path in PAGES)
     named = set(re.findall(r"``(?:@)?auth\.(\w+)", text))
     assert named
@@ -110,7 +110,7 @@ def test_methods_are_called_as_they_are() -> None:
 
 
 def test_errors_are_named_as_they_are() -> None:
-    """Whatever the pages say about classes of errors is about those there are."""
+    """Each error class that the pages name exists."""
     text = "\n".join(path.read_text("utf-8") for path in PAGES)
     named = set(re.findall(r"``errors\.(\w+)``", text))
     assert {name for name in named if not hasattr(errors, name)} == set()

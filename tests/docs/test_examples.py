@@ -65,7 +65,7 @@ class TestProtect:
         assert person.visit(url + "/").text == "hello Ada Lovelace"
 
     def test_script(self, examples: Examples, entra: Emulator) -> None:
-        """What is no page view gets a 401 with the address to sign in at."""
+        """A request that is no page view gets a 401 with the address to sign in at."""
         url = examples.serve(examples.load("protect").create_app())
         answer = entra.person().get(url + "/me", headers=FETCH)
         assert answer.status_code == 401
@@ -108,7 +108,7 @@ class TestClients:
         assert answer.headers.get("Retry-After") == headers.get("Retry-After")
 
     def test_httpx(self, examples: Examples, entra: Emulator) -> None:
-        """The same by httpx."""
+        """httpx gets the same answer."""
         module = examples.load("httpx_client", GRAPH=entra.graph_url)
         url = examples.serve(module.create_app())
         person = entra.person()
@@ -154,7 +154,7 @@ class TestStepUp:
         assert person.get(url + "/payroll").text == "payroll of Ada Lovelace"
 
     def test_recent(self, examples: Examples, entra: Emulator) -> None:
-        """Who signed in long ago confirms, and the form goes on by itself."""
+        """A user who signed in long ago confirms, and the form goes on by itself."""
         entra.id_token_hook = lambda claims, header: claims.update(
             auth_time=claims["auth_time"] - 3600
         )
@@ -214,7 +214,7 @@ class TestOperation:
         redis_server: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Who signed in at one worker is signed in at the other."""
+        """A user who signed in at one worker is signed in at the other."""
         monkeypatch.setenv("REDIS_URL", redis_server)
         module = examples.load("workers")
         apps = [module.create_app(), module.create_app()]
@@ -401,7 +401,7 @@ class TestOwnPages:
 
 class TestMoved:
     def test_page(self, examples: Examples, entra: Emulator) -> None:
-        """What the pages about moving promise: sign-in, profile, sign-out."""
+        """The promises of the pages about moving: sign-in, profile, sign-out."""
         module = examples.load("moved", GRAPH=entra.graph_url)
         url = examples.serve(module.create_app())
         person = entra.person()

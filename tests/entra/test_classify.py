@@ -292,7 +292,7 @@ class TestFromResult:
         st.none() | st.integers(0, 999),
     )
     def test_malformed_fields(self, result: JSON, status: int | None) -> None:
-        """Whatever the fields hold, the outcome is a well-formed error or a success."""
+        """Any fields yield a well-formed error or a success."""
         error = from_result(result, status=status)
         if error is None:
             assert "access_token" in result

@@ -68,17 +68,17 @@ class TestTable:
         assert code.url == f"https://login.microsoftonline.com/error?code={code.number}"
 
     def test_has_what_code_branches_on(self) -> None:
-        """Whatever the extension decides by its number is explained."""
+        """Each number that the extension decides by is explained."""
         assert all(codes.find(number) for number in classify.BY_CODE)
 
     def test_has_what_the_emulator_speaks(self) -> None:
-        """Whoever tests with the emulator can look its codes up."""
+        """People who test with the emulator can look its codes up."""
         missing = set(KINDS) - {code.number for code in CODES}
         assert missing == {70016}
 
 
 class TestDecision:
-    """What people read is what the extension does."""
+    """The decision that people read is that of the extension."""
 
     @pytest.mark.parametrize("group", codes.GROUPS, ids=lambda group: group.title)
     def test_of_groups(self, group: codes.Group) -> None:

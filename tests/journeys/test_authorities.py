@@ -84,7 +84,7 @@ def add_views(live: LiveApp) -> None:
 
 
 class Journey:
-    """What every signed-in user of any provider does."""
+    """A signed-in user's steps, which are the same with any provider."""
 
     def __init__(self, live: LiveApp) -> None:
         self.live = live
@@ -314,7 +314,7 @@ class TestOpenid:
         assert person.visit(live.url + "/vault").status_code == 403
 
     def test_without_sign_out(self, start: Start, entra: Emulator) -> None:
-        """Where the provider has no place for it, people are signed out here."""
+        """People are signed out here if the provider has no sign-out of its own."""
         entra.openid_sign_out = False
         Journey(start(add_views, **plain(entra))).run()
         assert entra.counters["logout"] == 0

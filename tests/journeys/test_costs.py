@@ -1,4 +1,4 @@
-"""What a request costs, counted: commands of the store, calls, connections, bytes."""
+"""The cost of a request: commands of the store, calls, connections, bytes."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class TestWholePath:
     def test_on_redis(
         self, start: Start, entra: Emulator, redis_client: redis.Redis
     ) -> None:
-        """The same day with sessions in Redis; at its end no token or user is left."""
+        """A day with sessions in Redis, which leaves no token or user behind."""
         live = start(SESSION_TYPE="redis", SESSION_REDIS=redis_client)
         walk(live, entra)
         left = [key.decode() for key in redis_client.scan_iter()]
@@ -108,7 +108,7 @@ class TestWholePath:
             assert entra.counters["token.authorization_code"] == sign_ins
 
     def test_encrypted(self, start: Start, entra: Emulator) -> None:
-        """The same day with encrypted records."""
+        """A day with encrypted records."""
         walk(start(MSAL_ENCRYPTION_KEYS=[Fernet.generate_key().decode()]), entra)
 
 
@@ -186,7 +186,7 @@ class TestRecovery:
 
 
 class TestInChromium:
-    """What only a real browser can say: its cookies, its Back button, its CSP."""
+    """A real browser's own part: its cookies, its Back button, its CSP."""
 
     @pytest.mark.parametrize("mode", ["query", "form_post"])
     @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])

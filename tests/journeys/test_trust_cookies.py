@@ -130,7 +130,7 @@ class TestSessionCookie:
         return {k: v for k, v in set_cookies(answer).items() if "msal_" not in k}
 
     def test_on_https(self, start: Start) -> None:
-        """Where the app set nothing it is ``__Host-session``, Secure and Lax."""
+        """By default it is ``__Host-session``, Secure and Lax."""
         (line,) = self.names(start(tls=True)).values()
         assert line.startswith("__Host-session=")
         assert is_prefixed(line)

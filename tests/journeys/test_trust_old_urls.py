@@ -1,4 +1,4 @@
-"""What is over: session ids that were given up, and callbacks that were answered."""
+"""Things that are over: session ids given up, and callbacks that were answered."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class TestOldCallback:
         assert "invited" not in shown
 
     def test_same_browser(self, live: LiveApp, finished: tuple[Person, str]) -> None:
-        """Who is signed in, and goes back to it, comes to the page once more."""
+        """A signed-in user who goes back to it comes to the page once more."""
         person, answer = finished
         assert person.visit(answer).url == live.url + self.PAGE
 

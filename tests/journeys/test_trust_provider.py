@@ -1,4 +1,4 @@
-"""What a provider says of itself, and who sent an answer to the redirect URI.
+"""A provider's word about itself, and the sender of an answer to the redirect URI.
 
 A discovery document is believed for the issuer that was configured, and for https.
 """

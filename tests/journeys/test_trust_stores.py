@@ -1,4 +1,4 @@
-"""What is loaded from a store runs nothing, and other accounts cannot look into it."""
+"""Nothing loaded from a store runs, and other accounts cannot look into it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PLANTED = "planted-0123456789abcdefghijklmnopqrstuvwxyz-_"
 
 
 class Trap:
-    """What makes a folder when it is unpickled."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -214,7 +214,7 @@ class TestPickle:
         assert len(list((tmp_path / "own").iterdir())) <= 22
 
     def test_nothing_is_written_as_pickle(self, start: Start, tmp_path: Path) -> None:
-        """What is kept in the app's own cachelib can be read without pickle."""
+        """Entries in the app's own cachelib can be read without pickle."""
         folder = tmp_path / "sessions"
         cache = FileSystemCache(str(folder))
         live = start(SESSION_TYPE="cachelib", SESSION_CACHELIB=cache)
@@ -226,7 +226,7 @@ class TestPickle:
         assert not [data for data in written if data.startswith(b"\x80")]
 
     def test_other_use_of_the_cache(self, start: Start) -> None:
-        """What the app itself keeps in the same cache stays as it is."""
+        """Values that the app itself keeps in the same cache stay as they are."""
         cache = SimpleCache(threshold=0)
         start(SESSION_TYPE="cachelib", SESSION_CACHELIB=cache)
         kept = {1: {2, 3}, "when": (4, b"5")}

@@ -39,7 +39,7 @@ class Site:
         assert self.person.visit(host.url + "/profile").status_code == 200
 
     def get(self, path: str, url: str = "") -> requests.Response:
-        """What the user's browser gets, without following it to another page."""
+        """Return the answer that the user's browser gets; no redirect is followed."""
         cookie = self.person.cookies.header(self.url, "GET", None, False)
         return requests.get(
             (url or self.url) + path,

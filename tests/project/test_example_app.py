@@ -55,7 +55,7 @@ def stories(reply: t.Any) -> list[list[str]]:
 
 
 def link(reply: t.Any, label: str) -> str:
-    """Where a page's link leads to."""
+    """Return where a page's link leads to."""
     found = re.search(rf'<a [^>]*href="([^"]*)"[^>]*>{label}', reply.text)
     assert found is not None
     return html.unescape(found[1])
@@ -155,7 +155,7 @@ class TestStories:
         ]
 
     def test_mail_declined(self, ada: Person, example: str) -> None:
-        """Who declines is told so, in the app's own look, and stays signed in."""
+        """A user who declines is told so in the app's own look, and stays signed in."""
         ada.decline_consent = True
         reply = ada.visit(f"{example}/mail")
         assert reply.status_code == 403
@@ -266,7 +266,7 @@ class TestStories:
         )
 
     def test_another_page(self, ada: Person, example: str, entra: Emulator) -> None:
-        """What one page met does not end well because another page works."""
+        """A page's story does not end well because another page works."""
         entra.throttle(60)
         ada.visit(f"{example}/busy")
         reply = ada.visit(f"{example}/profile")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import collections.abc as cabc
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("flask_msal_errors", "benchmarks", "docs", "example_app", ".ci")
+FOLDERS = ("flask_msal_errors", "tests", "benchmarks", "docs", "example_app", ".ci")
+#: The examples of this test are such words.
+OURSELVES = Path(__file__).resolve()
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NO_SUBJECT = re.compile(
     r"(What|Who|Whom|Whose|Whoever|Whatever|Where|Which|The same|As)\b"
@@ -17,21 +21,34 @@ _NO_SUBJECT = re.compile(
 _METAPHOR = re.compile(r"\b(rooms?|houses?)\b", re.IGNORECASE)
 
 
+def docstrings(source: str) -> cabc.Iterator[str]:
+    """Yield the docstrings of modules, classes, functions and attributes."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, _DOCUMENTED):
+            yield ast.get_docstring(node) or ""
+            for before, after in itertools.pairwise(node.body):
+                if isinstance(before, (ast.Assign, ast.AnnAssign)):
+                    yield from _strings(after)
+
+
+def _strings(statement: ast.stmt) -> list[str]:
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return [text]
+    return []
+
+
 def found(source: str) -> list[str]:
     """Docstrings and lines that a reader has to read twice."""
-    docs = (
-        ast.get_docstring(node) or ""
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, _DOCUMENTED)
-    )
-    lines = [line for line in source.splitlines() if _METAPHOR.search(line)]
-    return [doc for doc in docs if _NO_SUBJECT.match(doc)] + lines
+    docs = [doc for doc in docstrings(source) if _NO_SUBJECT.match(doc.lstrip())]
+    return docs + [line for line in source.splitlines() if _METAPHOR.search(line)]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_plain(folder: str) -> None:
     """Docstrings begin with a verb or a noun; nothing is called a room or a house."""
-    sources = {path: path.read_text("utf-8") for path in (ROOT / folder).rglob("*.py")}
+    paths = {*(ROOT / folder).rglob("*.py")} - {OURSELVES}
+    sources = {path: path.read_text("utf-8") for path in paths}
     assert sources
     assert not {
         path.relative_to(ROOT).as_posix(): wrong
@@ -42,7 +59,12 @@ def test_plain(folder: str) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ['"""What it is."""', 'def f():\n    """Where it goes."""', "#: the rooms below"],
+    [
+        '"""What it is."""',
+        'def f():\n    """Where it goes."""',
+        'class C:\n    x: int = 0\n    """As it is."""',
+        "#: the rooms below",
+    ],
 )
 def test_found(source: str) -> None:
     """Each kind of such words is found."""

@@ -99,7 +99,7 @@ class TestVersion:
         assert top[1] == config()["metadata"]["version"]
 
     def test_installed(self) -> None:
-        """What is tested is what setup.cfg says."""
+        """The tested versions are those of setup.cfg."""
         assert version("flask-msal-errors") == config()["metadata"]["version"]
 
 
@@ -125,7 +125,7 @@ class TestDependencies:
         assert not loaded & {"asgiref", "azure", "httpx", "pytest", "redis"}
 
     def test_every_import_is_declared(self) -> None:
-        """What the package imports is in setup.cfg, not there by another's grace."""
+        """Each import of the package is in setup.cfg, not there by another's grace."""
         options = config()["options"]["install_requires"]
         extras = config()["options.extras_require"].values()
         lines = "\n".join([options, *extras]).split("\n")

@@ -235,7 +235,7 @@ class TestParse:
         assert "nonce" not in bearer.params
 
     def test_limit(self) -> None:
-        """What lies behind 64 KiB is not read, in one header or in many."""
+        """Nothing past 64 KiB is read, in one header or in many."""
         assert len(parse("x" * 65536 + ", Bearer a=1")) == 1
         assert len(parse("x" * 65000 + ", Bearer a=1")) == 2
         assert len(parse(["x" * 60000, "y" * 6000, "Bearer"])) == 2
@@ -243,7 +243,7 @@ class TestParse:
 
     @given(HEADERS | st.lists(HEADERS))
     def test_any_input(self, values: t.Any) -> None:
-        """Whatever comes in: schemes are lower-case tokens, and values are texts."""
+        """For any input, schemes are lower-case tokens and values are strings."""
         for found in parse(values):
             assert found.scheme and found.scheme == found.scheme.lower()
             assert not set(found.scheme) & set(' ,="\t')

@@ -176,7 +176,7 @@ class TestClaimNames:
         assert claim_names(claims) == expected
 
     def test_values_do_not_count(self) -> None:
-        """The same demand with a newer value has the same names."""
+        """A demand with a newer value has the same names."""
         later = NBF.replace("1604106651", "1704106651")
         assert later != NBF
         assert claim_names(later) == claim_names(NBF)
@@ -243,6 +243,6 @@ class TestClaims:
 
     @pytest.mark.parametrize("text", [None, 5, b"\xff", "", "{}", '{"a":null}', ["x"]])
     def test_nothing(self, text: object) -> None:
-        """What asks for nothing is false, and has no JSON."""
+        """A request for nothing is false, and has no JSON."""
         claims = Claims.parse(text)
         assert not claims and claims.to_json() is None and claims == Claims()

@@ -1,4 +1,4 @@
-"""What is missing, and what tells one demand from another."""
+"""The value for what is missing, and what tells one demand from another."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TestDemand:
         ],
     )
     def test_key(self, one: Demand, other: Demand, same: bool) -> None:
-        """The same demand is known by resource and claim names, not by values."""
+        """A demand is known by resource and claim names, not by values."""
         assert (one.key("ada") == other.key("ada")) is same
         assert one.key("ada") != one.key("grace")
 
@@ -89,7 +89,7 @@ class TestPack:
         assert Demand().pack() == {}
 
     def test_no_words(self) -> None:
-        """What an API said of its refusal is not carried to the sign-in."""
+        """The API's own words about its refusal are not carried to the sign-in."""
         words = Demand(error="insufficient_claims", description="Long words.")
         assert words.pack() == {}
 

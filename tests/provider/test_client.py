@@ -121,7 +121,7 @@ class TestSignIn:
         sign_ins.sign_in(entra, client)
 
     def test_end_session(self, entra: Emulator, client: Client) -> None:
-        """Where to sign out comes from discovery."""
+        """The URL of the sign-out comes from discovery."""
         found = client.end_session_endpoint()
         assert found is not None and found.startswith(entra.pages_url)
 
@@ -433,7 +433,7 @@ def test_throttled_in_another_worker(
 
 
 class TestConfiguration:
-    """What only the developer can set right."""
+    """Faults that only the developer can mend."""
 
     def test_wrong_secret(self, entra: Emulator) -> None:
         """A refused secret names the key; the secret is in no text."""

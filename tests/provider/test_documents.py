@@ -124,7 +124,7 @@ class TestDocuments:
     def test_redirect(
         self, entra: Emulator, peer: t.Any, ask: str, own_client: bool
     ) -> None:
-        """What came over plain http in the end is no document, whoever sent it on."""
+        """An answer over plain http is no document, whoever redirected to it."""
         evil = peer(saying(answering(200, '{"keys": []}')))
         entra.fail_next(lambda _: redirect(evil.url), "jwks", times=9)
         url = f"{entra.authority}/discovery/v2.0/keys"

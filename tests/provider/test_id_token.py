@@ -320,7 +320,7 @@ class TestRefused:
         ],
     )
     def test_garbage(self, token: t.Any) -> None:
-        """What is no token is refused without a crash."""
+        """A string that is no token is refused without a crash."""
         refused(token)
 
     @given(st.text() | st.binary().map(part))
@@ -425,7 +425,7 @@ class TestPolicies:
         assert "B2C policy" in refused(signed(**changes), **self.B2C)
 
     def test_elsewhere(self) -> None:
-        """Where there are no policies, none is asked for."""
+        """Without policies, none is asked for."""
         assert validate(signed(acr="0"))["sub"]
 
 
@@ -524,7 +524,7 @@ class TestKeys:
 
 
 class TestOverTheWire:
-    """The same with the emulator's tokens, by the real MSAL."""
+    """The emulator's tokens, by the real MSAL."""
 
     @pytest.mark.parametrize(
         "forgery",

@@ -44,7 +44,7 @@ def test_is_no_answers_fault(
     name: str,
     kind: type[Exception],
 ) -> None:
-    """What our cache or transport raises is an error of its own, with a traceback."""
+    """An exception of our cache or transport stays what it is, with a traceback."""
     user = sign_ins.signed_in(entra, client)
     connection = client._provider.connection()
     if owner is Transport:

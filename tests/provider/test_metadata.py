@@ -210,7 +210,7 @@ class TestEndpoints:
         metadata.check(self.whole(**{name: f"http://{host}:8000/x"}), self.OWN)
 
     def test_absent(self) -> None:
-        """What is optional may be missing or null."""
+        """Optional fields may be missing or null."""
         metadata.check(self.whole(end_session_endpoint=None), self.OWN)
 
     @pytest.mark.parametrize("name", ["token_endpoint", "jwks_uri"])

@@ -104,11 +104,11 @@ class TestTimes:
 
 
 class TestRetries:
-    """What is sent again, and what never is."""
+    """Requests that are sent again, and those that never are."""
 
     @staticmethod
     def attempts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """What was connected to."""
+        """Return a list that gets each host that is connected to."""
         made: list[str] = []
         connect = urllib3.util.connection.create_connection
 
@@ -218,7 +218,7 @@ class TestPost:
         "body", ["<html>", "", "[]", "null", '"x"', "[" * 100_000, '{"a":']
     )
     def test_unreadable(self, peer: t.Any, body: str) -> None:
-        """What is no JSON object is an error that MSAL does not log, nor remember."""
+        """An answer that is no JSON object is an error, neither logged nor kept."""
         reply = self.reply(peer, 200, body)
         assert json.loads(reply.text)["error"] == "invalid_response"
         assert (reply.status_code, reply.headers) == (400, {"retry-after": "0"})
@@ -240,7 +240,7 @@ class TestPost:
 
 
 class TestTls:
-    """Which certificates are believed."""
+    """Certificates that are believed."""
 
     @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
     def test_setting_beats_environment(
@@ -360,7 +360,7 @@ class TestOwnClient:
 
     @pytest.mark.parametrize("error", [RuntimeError("secret"), OSError("secret")])
     def test_its_errors(self, error: Exception) -> None:
-        """Whatever it raises is a network failure."""
+        """Any exception of it is a network failure."""
         sender = transport(MSAL_HTTP_CLIENT=OwnClient(error))
         with pytest.raises(OSError):
             Documents(sender).fetch("https://x/keys")

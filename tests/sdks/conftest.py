@@ -20,7 +20,7 @@ _SDKS = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever is in this folder needs SDKs that are large: it carries a mark."""
+    """Mark all tests of this folder: they need SDKs that are large."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("sdks")

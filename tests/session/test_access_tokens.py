@@ -37,7 +37,7 @@ API = "api://mail"
 
 
 def response(*scopes: str, secret: str, lifetime: int) -> dict[str, t.Any]:
-    """What MSAL adds to its cache."""
+    """Return the event that MSAL adds to its cache."""
     answer = {"access_token": secret, "expires_in": lifetime}
     return {
         "client_id": "client",
@@ -111,7 +111,7 @@ class TestToken:
         assert (token.serves(scopes), token.serves(scopes, due=True)) == (serves, due)
 
     def test_result(self) -> None:
-        """As MSAL would say it."""
+        """The result is the dict that MSAL would return."""
         token = Token("AT", "pop", "a", int(time.time()) + 100, 0)
         result = token.result()
         assert 95 <= result.pop("expires_in") <= 100
@@ -148,7 +148,7 @@ class TestFollowing:
         assert "AT" in files.records.load(files.handle).tokens
 
     def test_after_an_exception(self, shelf: Shelf) -> None:
-        """What MSAL changed before it raised counts here, too."""
+        """A change that MSAL made before it raised counts here, too."""
         shelf.add(f"{API}/Read")
         with pytest.raises(LookupError):
             with shelf.access_tokens.locked(shelf.handle) as record:
@@ -184,7 +184,7 @@ class TestFollowing:
 
     @pytest.mark.parametrize("lifetime", [1, EARLY, -5])
     def test_too_old_from_the_start(self, shelf: Shelf, lifetime: int) -> None:
-        """What would not be handed out is not kept."""
+        """A token that would not be handed out is not kept."""
         shelf.add(f"{API}/Read", lifetime=lifetime)
         assert shelf.secrets() == set()
 
@@ -266,7 +266,7 @@ class TestSignOut:
 
 class TestRaces:
     def test_refused_token_never_comes_back(self, shelf: Shelf) -> None:
-        """Whoever asks after a refusal never gets the refused token."""
+        """A caller after a refusal never gets the refused token."""
         refused: set[str] = set()
         done = threading.Event()
         seen: list[tuple[str, bool]] = []
@@ -306,7 +306,7 @@ class TestReading:
     def test_foreign(
         self, files: Shelf, text: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """What is no list of tokens is none, and the log says so without it."""
+        """An entry that is no list of tokens holds none; the log says so without it."""
         files.add(f"{API}/Read")
         for plain in (text, f'["tokens-1",{text}]'):
             files.store.write(TOKENS + files.handle, {"plain": plain}, HOUR)
@@ -350,7 +350,7 @@ class OneEntry:
 
 
 def test_of_msal(entra: Emulator, tmp_path: Path) -> None:
-    """What a real sign-in brings is found again."""
+    """Tokens of a real sign-in are found again."""
     client = Client(sign_ins.settings(entra))
     result, _, caches = sign_ins.sign_in(entra, client)
     app = session_apps.session_app(tmp_path, "files")

@@ -19,10 +19,11 @@ from msal.throttled_http_client import NormalizedResponse
 
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.session import msal_caches as room
+from flask_msal_errors.session.msal_caches import MOST_ENTRIES
 from flask_msal_errors.session.msal_caches import BoundHttpCache
 from flask_msal_errors.session.msal_caches import BoundTokenCache
 from flask_msal_errors.session.msal_caches import Caches
+from flask_msal_errors.session.msal_caches import _with_account
 from flask_msal_errors.session.msal_caches import bound
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.storage.codec import Codec
@@ -33,7 +34,7 @@ from support import strategies
 
 
 class Answer:
-    """What an HTTP client returned, for MSAL's wrapper."""
+    """An HTTP client's answer, for MSAL's wrapper."""
 
     def __init__(self, status: int, text: str = "", **headers: str) -> None:
         self.status_code = status
@@ -42,7 +43,7 @@ class Answer:
 
 
 def event(**changes: t.Any) -> dict[str, t.Any]:
-    """What MSAL tells its token cache after a token request."""
+    """Return the event that MSAL gives its token cache after a token request."""
     response = {"access_token": "AT", "refresh_token": "RT", "expires_in": 3600}
     return {
         "client_id": "client",
@@ -77,7 +78,7 @@ class TestTokens:
         assert secrets(Caches.of(record), "REFRESH_TOKEN") == {"RT"}
 
     def test_unchanged(self) -> None:
-        """What did not change is not serialised again."""
+        """Caches that did not change are not serialised again."""
         record = Record()
         filled().save(record)
         text = record.tokens
@@ -105,7 +106,7 @@ class TestTokens:
         assert secrets(Caches.of(record), "REFRESH_TOKEN") == {"RT"}
 
     def test_merge_into_broken(self) -> None:
-        """What a record cannot be read as does not keep anybody out."""
+        """An unreadable record keeps nobody out."""
         record = Record(tokens="broken")
         filled().merge_into(record)
         assert secrets(Caches.of(record)) == {"AT"}
@@ -203,7 +204,7 @@ _TOKEN_CACHES = st.dictionaries(
 def test_any_record_reads_as_some_caches(
     entra_server: Emulator, tokens: str, http: t.Any
 ) -> None:
-    """Whatever lies in the store: a look-up finds nothing and asks the user, no 500."""
+    """With anything in the store, a look-up finds nothing and asks the user, no 500."""
     client = _client(entra_server)
     entry = sign_ins.packed(json.dumps(["record-1", tokens, http]))
     record = Codec().decode(Record, entry) or Record(tokens=tokens)
@@ -244,7 +245,7 @@ class TestAccount:
     def test_nobody(self) -> None:
         """Without an account an answer stays as it is."""
         with bound(Caches()):
-            assert room._with_account({"access_token": "x"}) == {"access_token": "x"}
+            assert _with_account({"access_token": "x"}) == {"access_token": "x"}
 
 
 class TestPause:
@@ -304,8 +305,8 @@ class TestHttpCache:
         with bound(caches):
             for key in self.KEYS:
                 mapping.set(key, NormalizedResponse(Answer(400)), 60)
-                assert len(caches.http) <= room.MOST_ENTRIES
-            assert len(mapping) == room.MOST_ENTRIES == 64
+                assert len(caches.http) <= MOST_ENTRIES
+            assert len(mapping) == MOST_ENTRIES == 64
 
     def test_trap_1_without_us(self) -> None:
         """The trap is still there: MSAL's own mapping corrupts itself."""
@@ -367,7 +368,7 @@ class TestHttpCache:
 
 
 class TestBound:
-    """Whose caches MSAL works on."""
+    """The caches that MSAL works on."""
 
     def test_trap_13_really_used(self, entra: Emulator) -> None:
         """MSAL's application keeps our stand-ins, though they are empty."""
@@ -446,7 +447,7 @@ class TestMsal:
         assert callable(getattr(msal.TokenCache, name))
 
     def test_stand_in_is_complete(self) -> None:
-        """Whatever of a token cache touches its contents, the stand-in passes on."""
+        """The stand-in passes on each method that touches a token cache's contents."""
         own = set(vars(BoundTokenCache))
         touching = {
             name

@@ -70,7 +70,7 @@ class TestRecords:
             assert record == FULL
 
     def test_saved_after_an_exception(self, records: Records) -> None:
-        """What was learnt before an exception counts: a 429 must not be forgotten."""
+        """Changes before an exception count: a 429 must not be forgotten."""
         handle = records.create(Record())
         with pytest.raises(KeyError, match="mine"):
             with records.locked(handle) as record:
@@ -220,7 +220,7 @@ def test_changing_by_processes(
 
 
 def test_held_for_too_long(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits too long for a record is told so, and changes nothing."""
+    """A request that waits too long for a record is told so, and changes nothing."""
     handle = records.create(FULL)
     store = records._store
     lock = store.lock

@@ -61,7 +61,7 @@ def ada(live: LiveApp, entra: Emulator) -> Person:
 
 
 def tell(live: LiveApp, **query: str) -> requests.Response:
-    """What the frame in the provider's page asks for: no cookie goes along."""
+    """The request of the frame in the provider's page: no cookie goes along."""
     url = live.url + "/auth/front-channel-logout"
     return requests.get(url, params=query, timeout=30)
 
@@ -95,7 +95,7 @@ class TestFrontChannel:
     def test_only_that_session(
         self, live: LiveApp, entra: Emulator, ada: Person
     ) -> None:
-        """The same user elsewhere, and other users, stay signed in."""
+        """Other users, and this one elsewhere, stay signed in."""
         others = [entra.person("ada"), entra.person("grace")]
         for other in others:
             other.visit(live.url + "/me")
@@ -148,14 +148,14 @@ class TestFrontChannel:
         assert ada.get(live.url + "/").text == "hello nobody"
 
     def test_with_the_cookie(self, live: LiveApp, ada: Person) -> None:
-        """Where browsers still send cookies to frames, it works as well."""
+        """It also works in browsers that still send cookies to frames."""
         sid = ada.get(live.url + "/sid").text
         answer = ada.get(f"{live.url}/auth/front-channel-logout?sid={sid}")
         assert "session=" not in answer.headers.get("Set-Cookie", "")
         assert ada.get(live.url + "/").text == "hello nobody"
 
     def test_after_sign_out(self, live: LiveApp, ada: Person) -> None:
-        """Whoever signed out here is in the index no longer."""
+        """A user who signed out here is in the index no longer."""
         sid = ada.get(live.url + "/sid").text
         sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
         assert len(sids.find(sid)) == 1
@@ -221,7 +221,7 @@ class TestIndex:
         assert len(hints) == 1
 
     def test_lives_as_long_as_the_session(self, live: LiveApp, ada: Person) -> None:
-        """Whoever stays signed in for long stays in the index."""
+        """A user who stays signed in for long stays in the index."""
         sid = ada.get(live.url + "/sid").text
         sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
         places = sids.find(sid)
@@ -239,7 +239,7 @@ class TestIndex:
         [{}, {"places": 1}, {"places": [1]}, {"places": [["a"]]}, {"places": {"a": 1}}],
     )
     def test_broken_entries(self, live: LiveApp, entry: dict[str, t.Any]) -> None:
-        """What cannot be read is no session."""
+        """An unreadable entry is no session."""
         sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
         store = sids._store
         keys = []

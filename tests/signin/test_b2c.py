@@ -46,7 +46,7 @@ def live(request: pytest.FixtureRequest, start: Start, entra: Emulator) -> LiveA
 
 
 def policies(entra: Emulator) -> list[str]:
-    """Which user flows were begun, in their order."""
+    """Return the user flows that were begun, in their order."""
     paths = [c.path for c in entra.calls if c.kind == "authorize"]
     return [path.split("/")[2].removeprefix("B2C_1_") for path in paths]
 
@@ -90,7 +90,7 @@ class TestForgotten:
         assert person.submit(page, "ada").text == "me ada@contoso.example"
 
     def test_from_an_open_page(self, live: LiveApp, entra: Emulator) -> None:
-        """Who wanted to sign in from a page that demands nothing is signed in, too."""
+        """A user who came from a page that demands nothing is signed in, too."""
         person = entra.person()
         page = person.visit(live.url + "/auth/login?next=/who", stop_at="pick")
         assert person.submit(page, "forgot").text == "I am Ada Lovelace"
@@ -171,7 +171,7 @@ class TestCancelled:
         assert policies(entra) == ["signin"]
 
     def test_reset(self, live: LiveApp, entra: Emulator) -> None:
-        """The same from the reset policy."""
+        """Cancelling the reset policy does the same."""
         person = entra.person()
         page = person.visit(live.url + "/mail", stop_at="pick")
         page = person.submit(page, "forgot", stop_at="password")
@@ -179,7 +179,7 @@ class TestCancelled:
 
     @pytest.mark.parametrize("name", ["edit", "reset"])
     def test_signed_in(self, live: LiveApp, entra: Emulator, name: str) -> None:
-        """Who is signed in is back at the page of the link."""
+        """A signed-in user is back at the page of the link."""
         person = entra.person()
         person.visit(live.url + "/me")
         link = person.get(live.url + f"/{name}").text
@@ -213,7 +213,7 @@ class TestEdited:
         assert prompts == [None, None, "none"]
 
     def test_name_stays(self, live: LiveApp, entra: Emulator) -> None:
-        """Where B2C has no session that would do, the old name stays, quietly."""
+        """The old name stays, without an error, if B2C has no session that would do."""
         person = entra.person()
         person.visit(live.url + "/me")
         # As the edit is redeemed, which is before the silent sign-in.
@@ -238,7 +238,7 @@ class TestEdited:
 
 
 class TestHostile:
-    """What stands in an answer decides between three ways, all of this site's own."""
+    """An answer's content decides between three ways, all of this site's own."""
 
     @pytest.mark.parametrize(
         "fields",
@@ -283,7 +283,7 @@ class TestHostile:
         assert "Location" not in reply.headers and reply.status_code >= 400
 
     def test_target_is_the_settings(self, start: Start, entra: Emulator) -> None:
-        """Whatever follows the code, the way leads to the policy of the settings."""
+        """The way leads to the settings' policy, no matter what follows the code."""
         live = start(**entra.config("b2c"))
         person = entra.person()
         begun = person.get(live.url + "/me")

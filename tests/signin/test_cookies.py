@@ -34,14 +34,14 @@ class TestSigner:
     """Signed and timed values, and sealed ones."""
 
     def test_round_trip(self) -> None:
-        """What was signed comes back, under its kind only."""
+        """A signed value comes back, under its kind only."""
         text = signer().dumps("kind", {"a": [1, "ä"]})
         assert signer().loads("kind", text, 60) == {"a": [1, "ä"]}
         assert signer().loads("other", text, 60) is None
 
     @pytest.mark.parametrize("text", ["", ".", "a.b.c", "é", "a" * 9000, "\udcff"])
     def test_garbage(self, text: str) -> None:
-        """What is not of our making is nothing, signed or sealed."""
+        """A value that we did not make reads as nothing, signed or sealed."""
         assert signer().loads("kind", text, 60) is None
         assert signer().unseal(text, 60) is None
 

@@ -90,7 +90,7 @@ class TestCookies:
 
 class TestFind:
     def test_comes_back_whole(self) -> None:
-        """What was kept is found by its state."""
+        """A flow that was kept is found by its state."""
         browser = Browser()
         kept = flow(demand=Demand(acrs="c1", max_age=60, reason="step_up"))
         browser.keep(kept)
@@ -223,7 +223,7 @@ class TestSize:
             browser.find(attempts[-6])
 
     def test_oldest_goes(self, clock: t.Callable[[float], None]) -> None:
-        """It is the oldest that makes room, in whatever order the cookies come."""
+        """The oldest flow is dropped, in whatever order the cookies come."""
         browser = Browser()
         attempts = [flow() for _ in range(5)]
         for attempt in attempts:
@@ -238,7 +238,7 @@ class TestSize:
     def test_expired_and_broken_go_first(
         self, clock: t.Callable[[float], None]
     ) -> None:
-        """What is of no use any more makes room before what is."""
+        """A flow of no more use is dropped before one that is."""
         browser = Browser(MSAL_FLOW_LIFETIME=600)
         browser.keep(flow())
         clock(2000)

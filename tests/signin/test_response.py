@@ -1,4 +1,4 @@
-"""What answers say, by table; the flows that they belong to are tested over sockets."""
+"""Provider answers by table; the flows that they belong to are tested over sockets."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ class TestSession:
         assert person.get(live.url + "/basket/pear").text == "apple pear"
 
     def test_planted_id_is_worth_nothing(self, live: LiveApp, entra: Emulator) -> None:
-        """Who planted a session id before the sign-in is not signed in by it."""
+        """A planted session id does not become signed in by the victim's sign-in."""
         attacker, victim = entra.person("linus"), entra.person("ada")
         attacker.get(live.url + "/basket/bait")
         planted = live.session_id(attacker)
@@ -520,7 +520,7 @@ class TestEnd:
         assert answer.headers["Location"] == live.url + "/auth/signed-out"
 
     def test_id_is_abandoned(self, start: Start, entra: Emulator) -> None:
-        """What a signal handler puts in the session goes into a new one."""
+        """A value that a signal handler puts in the session goes into a new one."""
 
         def leave_word(app: object, user: object) -> None:
             session["word"] = f"bye {getattr(user, 'username', '')}"

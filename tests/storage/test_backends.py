@@ -1,4 +1,4 @@
-"""What is particular about Redis and about files."""
+"""Particulars of Redis and of files."""
 
 from __future__ import annotations
 

@@ -32,13 +32,13 @@ def store(app: Flask) -> Store:
 
 
 def kept(app: Flask, sid: str) -> t.Any:
-    """What the backend has under a session's id."""
+    """Return the backend's entry under a session's id."""
     interface: t.Any = app.session_interface
     return interface._retrieve_session_data(interface._get_store_id(sid))
 
 
 class TestSessions:
-    """What the guard changes about sessions, and what it leaves."""
+    """The guard's changes to sessions, and all that it leaves as it is."""
 
     def test_ordinary_life(self, app: Flask) -> None:
         """Sessions are made, read, changed and deleted as without the guard."""

@@ -57,7 +57,7 @@ class TestCodec:
     @pytest.mark.parametrize("keys", [(), KEYS[:1], KEYS])
     @pytest.mark.parametrize("record", [Record(), FULL])
     def test_round_trip(self, keys: list[str], record: Record) -> None:
-        """What was encoded is decoded, and is text that any backend can keep."""
+        """A value becomes a string that any backend can keep, and comes back."""
         entry = Codec(keys).encode(record)
         assert [type(value) for value in entry.values()] == [str]
         assert Codec(keys).decode(Record, json.loads(json.dumps(entry))) == record
@@ -99,7 +99,7 @@ class TestCodec:
     @pytest.mark.parametrize("kind", KINDS)
     @given(entry=st.dictionaries(NAMES, strategies.JSON))
     def test_any_entry(self, kind: type[Stored], entry: dict[str, t.Any]) -> None:
-        """Whatever JSON lies in the store, nothing is raised."""
+        """No JSON in the store makes it raise."""
         assert isinstance(Codec().decode(kind, entry), (kind, type(None)))
         assert Codec(self.KEYS).decode(kind, entry) is None
 
@@ -107,7 +107,7 @@ class TestCodec:
     @given(value=st.lists(MEMBERS, max_size=4) | strategies.JSON)
     @example(value=[[[None, None, [None], 1, 1.5]]])
     def test_any_text(self, kind: type[Stored], value: t.Any) -> None:
-        """Whatever its JSON is, at any depth, a value has the types of its kind."""
+        """A value of any JSON, at any depth, has the types of its kind."""
         if isinstance(value, list):
             value = [kind.__struct_config__.tag, *value]
         text = json.dumps(value)
@@ -120,7 +120,7 @@ class TestCodec:
     @pytest.mark.parametrize("kind", KINDS)
     @given(data=st.binary(max_size=60))
     def test_any_bytes(self, kind: type[Stored], data: bytes) -> None:
-        """Whatever bytes an entry was made of, they are nothing of ours."""
+        """An entry made of any bytes is nothing of ours."""
         packed = base64.b64encode(data)
         sealed = Fernet(self.KEYS[0]).encrypt(packed).decode()
         assert Codec().decode(kind, {"plain": packed.decode()}) is None
@@ -167,7 +167,7 @@ class TestCodec:
         ids=["no base64", "no zlib", "cut off", "no text", "bomb"],
     )
     def test_broken_packing(self, entry: dict[str, str]) -> None:
-        """What is not packed as ours is nothing, and never takes much memory."""
+        """An entry not packed as ours reads as nothing, and never takes much memory."""
         assert Codec().decode(Record, entry) is None
 
     def test_kinds(self) -> None:

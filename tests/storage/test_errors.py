@@ -1,4 +1,4 @@
-"""What failures of a backend are called, and how users and operators are told."""
+"""Failures of a backend: their names, and what users and operators are told."""
 
 from __future__ import annotations
 

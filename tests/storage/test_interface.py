@@ -48,7 +48,7 @@ class _Bomb:
 
 
 class TestForeignData:
-    """What others put into the store."""
+    """Entries that others put into the store."""
 
     def test_trap_10_pickle_in_redis(
         self, redis_client: redis.Redis, tmp_path: Path
@@ -92,7 +92,7 @@ class TestForeignData:
         ],
     )
     def test_broken_data(self, app: Flask, data: bytes) -> None:
-        """What is no dict reads as an empty session and as no entry."""
+        """A value that is no dict reads as an empty session and as no entry."""
         session_apps.plant(app, "session:planted", data)
         session_apps.plant(app, "msal-entry:planted", data)
         browser = app.test_client()
@@ -138,7 +138,7 @@ class TestForeignData:
 
 
 class TestGuard:
-    """Where the guard goes, and where it refuses to."""
+    """Interfaces that take the guard, and those that are refused."""
 
     def test_once(self, app: Flask) -> None:
         """A second call changes nothing."""

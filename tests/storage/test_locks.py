@@ -27,7 +27,7 @@ def lock(request: pytest.FixtureRequest, tmp_path: Path) -> Lock:
 
 class TestKinds:
     def test_nested(self, lock: Lock) -> None:
-        """Whoever holds one of a kind gets any of another kind."""
+        """A holder of one of a kind gets any of another kind."""
         with contextlib.ExitStack() as held:
             for kind in KINDS[:2]:
                 held.enter_context(lock(f"{kind}x"))
@@ -51,7 +51,7 @@ class TestKinds:
         assert len(list(tmp_path.iterdir())) <= 4096
 
     def test_dashes_in_a_name(self, lock: Lock, tmp_path: Path) -> None:
-        """What follows the kind, however odd, makes no further kinds."""
+        """Odd names after the kind make no further kinds."""
         for number in MANY:
             with lock(f"{KINDS[1]}a-{number}-b"):
                 pass

@@ -34,7 +34,7 @@ def app(memcached_client: t.Any, tmp_path: Path) -> Flask:
 
 
 class TestLimits:
-    """What memcached does not take."""
+    """Values and keys that memcached does not take."""
 
     def test_large_session(self, app: Flask) -> None:
         """A session that is too large is a 503 that says so; the old one stays."""
@@ -174,7 +174,7 @@ class TestReplies:
         assert memcached_client.get("x") is None
 
     def test_taken_by_threads_at_the_same_time(self, app: Flask) -> None:
-        """Whoever deletes takes: of many at the same time, one is told that it did."""
+        """A delete takes: of many at the same time, one is told that it did."""
         backend = t.cast(t.Any, app.session_interface).msal_backend
         winners: list[t.Any] = []
         together = threading.Barrier(6)

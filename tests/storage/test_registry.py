@@ -39,7 +39,7 @@ def test_nearest() -> None:
     ],
 )
 def test_refused(interface: t.Any, backend: t.Any, words: str) -> None:
-    """What is no interface or no backend is refused at once, with what it must be."""
+    """A class of another kind is refused at once, with what it must be."""
     with pytest.raises(ConfigurationError, match=words):
         register_backend(interface, backend)
 

@@ -1,4 +1,4 @@
-"""What an app's sessions are made to be, and what is refused at start."""
+"""The kind of sessions that an app gets, and refusals at start."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ class TestFiles:
 
 
 class TestSweep:
-    """What ended leaves the folder of the embedded default."""
+    """Entries that ended leave the folder of the embedded default."""
 
     @staticmethod
     def entries(folder: Path, count: int, end: int, name: str) -> set[str]:
@@ -198,7 +198,7 @@ class TestSweep:
         assert cache.get("key") == {"a": 1}
 
     def test_unfinished_files(self, tmp_path: Path) -> None:
-        """What a killed process was writing goes too; what is being written stays."""
+        """A half-written file that was left goes too; one being written now stays."""
         old, new = (tmp_path / f"{name}.__wz_cache" for name in ("old", "new"))
         for path in (old, new):
             path.write_bytes(b"1")

@@ -32,7 +32,7 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
     return session_apps.app_on_backend(request, tmp_path)
 
 
-class House:
+class AppWithTable:
     """An app with a table of its own; on SQLite, in another file than the sessions."""
 
     def __init__(self, request: pytest.FixtureRequest, folder: Path) -> None:
@@ -56,7 +56,7 @@ class House:
             self.db.create_all()
 
     def names(self) -> list[str]:
-        """What others see in the app's table."""
+        """Return what others see in the app's table."""
         with self.app.app_context(), self.db.engine.connect() as connection:
             return [name for (name,) in connection.execute(self.people.select())]
 
@@ -68,11 +68,13 @@ class House:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> t.Iterator[House]:
+def app_with_table(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> t.Iterator[AppWithTable]:
     with warnings.catch_warnings():
         # Flask-Session gets the engine of a bind key as it was before.
         warnings.filterwarnings("ignore", "'get_engine'", DeprecationWarning)
-        made = House(request, tmp_path)
+        made = AppWithTable(request, tmp_path)
     yield made
     made.close()
 
@@ -80,67 +82,67 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> t.Iterator[House]:
 class TestTransactions:
     """The app's ``db.session`` is its own."""
 
-    def test_half_done(self, house: House) -> None:
-        """What a view has not committed is not committed by sessions and records."""
-        app, db = house.app, house.db
+    def test_half_done(self, app_with_table: AppWithTable) -> None:
+        """Sessions and records do not commit what a view has not committed."""
+        app, db = app_with_table.app, app_with_table.db
         records = Records(Store(app), Codec(), HOUR)
         seen: list[list[str]] = []
 
         @app.get("/half-done")
         def half_done() -> str:
             session["value"] = "kept"
-            db.session.execute(house.people.insert().values(name="half done"))
+            db.session.execute(app_with_table.people.insert().values(name="half done"))
             handle = records.create(Record())
             with records.locked(handle) as record:
                 record.tokens = "new"
             records.delete(handle)
-            seen.append(house.names())
-            found = db.session.execute(house.people.select()).all()
+            seen.append(app_with_table.names())
+            found = db.session.execute(app_with_table.people.select()).all()
             assert [tuple(row) for row in found] == [("half done",)]
             return "done"
 
         browser = app.test_client()
         assert browser.get("/half-done").text == "done"
         assert session_apps.session_id(browser) and seen == [[]]
-        assert house.names() == []
+        assert app_with_table.names() == []
 
-    def test_committed_after(self, house: House) -> None:
+    def test_committed_after(self, app_with_table: AppWithTable) -> None:
         """Nor is it rolled back: the view's own commit has all of it."""
-        app, db = house.app, house.db
+        app, db = app_with_table.app, app_with_table.db
         store = Store(app)
 
         @app.get("/committed")
         def committed() -> str:
-            db.session.execute(house.people.insert().values(name="first"))
+            db.session.execute(app_with_table.people.insert().values(name="first"))
             store.write("a", {"a": 1}, HOUR)
             assert store.take("a") == {"a": 1} and store.take("a") is None
-            db.session.execute(house.people.insert().values(name="second"))
+            db.session.execute(app_with_table.people.insert().values(name="second"))
             db.session.commit()
             return "done"
 
         assert app.test_client().get("/committed").text == "done"
-        assert house.names() == ["first", "second"]
+        assert app_with_table.names() == ["first", "second"]
 
-    def test_a_view_that_fails(self, house: House) -> None:
+    def test_a_view_that_fails(self, app_with_table: AppWithTable) -> None:
         """A view's rollback undoes its own work, and no record's."""
-        app, db = house.app, house.db
+        app, db = app_with_table.app, app_with_table.db
         records = Records(Store(app), Codec(), HOUR)
         handle = records.create(Record())
 
         @app.get("/failing")
         def failing() -> str:
-            db.session.execute(house.people.insert().values(name="undone"))
+            db.session.execute(app_with_table.people.insert().values(name="undone"))
             with records.locked(handle) as record:
                 record.tokens = "new"
             db.session.rollback()
             return "undone"
 
         assert app.test_client().get("/failing").text == "undone"
-        assert house.names() == [] and records.load(handle).tokens == "new"
+        assert app_with_table.names() == [] and records.load(handle).tokens == "new"
 
 
 class TestEntries:
-    """What is particular about entries in SQL."""
+    """Particulars of entries in SQL."""
 
     def test_created_at_once(self, app: Flask) -> None:
         """Threads that create the same entry at once all succeed, and it is one row."""

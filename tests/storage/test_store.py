@@ -127,7 +127,7 @@ class TestEntries:
         assert store.read("c") == {"c": 1}
 
     def test_large_values(self, store: Store) -> None:
-        """What is too large is refused by its size; anything else comes back whole."""
+        """A value too large is refused by its size; any other comes back whole."""
         small, large = {"x": "a" * 900_000}, {"x": secrets.token_hex(3_000_000)}
         store.write("a", small, HOUR)
         assert store.read("a") == small
@@ -144,7 +144,7 @@ class TestEntries:
             assert store.take("a") == large
 
     def test_replace_against_delete(self, store: Store) -> None:
-        """Whoever deletes wins over all who replace at the same time."""
+        """A delete wins over all replacements at the same time."""
         for number in range(30):
             key = f"key-{number}"
             store.write(key, {"old": 1}, HOUR)
@@ -184,7 +184,7 @@ class TestEntries:
             pass
 
     def test_lock_that_is_held(self, store: Store) -> None:
-        """Who waits too long gets an error that says why, not a store failure."""
+        """A caller that waits too long is told why; it is no failure of the store."""
         with store.lock("a", timeout=30):
             with pytest.raises(ServiceUnavailable) as caught:
                 with store.lock("a", timeout=0.05):
@@ -225,7 +225,7 @@ class TestOtherProcesses:
 
     @pytest.mark.once
     def test_excluded(self, place: tuple[Store, tuple[str, ...]]) -> None:
-        """What another process holds is free again as soon as it lets go."""
+        """A lock of another process is free again as soon as it lets go."""
         store, arguments = place
         with parallel.python(HOLDER, *arguments) as process:
             assert process.stdin and process.stdout

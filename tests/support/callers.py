@@ -57,7 +57,7 @@ class Caller:
     def run(
         self, work: Work, *, follow: bool = False, at: str = "/work"
     ) -> requests.Response:
-        """What the person gets from a view that does this."""
+        """Return the person's answer from a view that does this."""
         self.work = work
         go = self.person.visit if follow else self.person.get
         return go(self.live.url + at)
@@ -81,21 +81,21 @@ def caller(start: Start, entra: Emulator) -> Caller:
 
 
 def by_requests(caller: Caller, method: str, path: str, **kwargs: t.Any) -> t.Any:
-    """What the API answers to a call by ``requests_session``."""
+    """Return the API's answer to a call by ``requests_session``."""
     with caller.auth.requests_session(caller.scopes) as api:
         api.verify = caller.entra.ca_file
         return api.request(method, caller.url(path), **kwargs).text
 
 
 def by_requests_auth(caller: Caller, method: str, path: str, **kwargs: t.Any) -> t.Any:
-    """What the API answers to a plain requests call with ``requests_auth``."""
+    """Return the API's answer to a plain requests call with ``requests_auth``."""
     kwargs.update(auth=caller.auth.requests_auth(caller.scopes), timeout=PATIENCE)
     kwargs.update(verify=caller.entra.ca_file)
     return requests.request(method, caller.url(path), **kwargs).text
 
 
 def by_httpx(caller: Caller, method: str, path: str, **kwargs: t.Any) -> t.Any:
-    """What the API answers to httpx's ``Client``."""
+    """Return the API's answer to httpx's ``Client``."""
     auth = caller.auth.httpx_auth(caller.scopes)
     with httpx.Client(verify=caller.tls, auth=auth, follow_redirects=True) as api:
         return api.request(method, caller.url(path), **kwargs).text
@@ -104,7 +104,7 @@ def by_httpx(caller: Caller, method: str, path: str, **kwargs: t.Any) -> t.Any:
 async def by_httpx_async(
     caller: Caller, method: str, path: str, **kwargs: t.Any
 ) -> t.Any:
-    """What the API answers to httpx's ``AsyncClient``."""
+    """Return the API's answer to httpx's ``AsyncClient``."""
     options: t.Any = {"verify": caller.tls, "follow_redirects": True}
     auth = caller.auth.httpx_auth(caller.scopes)
     async with httpx.AsyncClient(auth=auth, **options) as api:

@@ -34,7 +34,7 @@ class LiveApp:
         self._add_views()
 
     def call(self, path: str, *scopes: str) -> t.Any:
-        """What the emulator's API answers to the signed-in user."""
+        """The emulator API's answer to the signed-in user."""
         with self.auth.requests_session([self.entra.scope(s) for s in scopes]) as api:
             api.verify = self.entra.ca_file
             reply = api.get(self.entra.api_url + path)

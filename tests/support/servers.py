@@ -41,7 +41,7 @@ class Server:
     config: t.ClassVar[dict[str, t.Any]] = {}
 
     def client(self) -> contextlib.AbstractContextManager[t.Any]:
-        """What an app needs to use it as its session store."""
+        """Return the client with which an app uses it as its session store."""
         raise NotImplementedError
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Server:
         return self.folder / "socket"
 
     def _create(self) -> None:
-        """Whatever has to be there before the first start."""
+        """Make all that has to be there before the first start."""
 
     def _command(self) -> list[str]:
         raise NotImplementedError

@@ -66,7 +66,7 @@ def signed_in(
 def sign_in(
     entra: Emulator, client: Client, *scopes: str, name: str = "ada"
 ) -> tuple[dict[str, t.Any], dict[str, t.Any], Caches]:
-    """What redeeming a person's code gives."""
+    """Return what redeeming a person's code gives."""
     wanted = [entra.scope(scope) for scope in scopes or ("Profile.Read",)]
     flow = client.begin(wanted, redirect_uri=REDIRECT_URI)
     answer = entra.person(name).authorize(flow["auth_uri"])

@@ -225,7 +225,7 @@ STORIES: dict[str, cabc.Callable[[Stage], Trace]] = {
 
 
 def traced(name: str, entra: Emulator) -> Trace:
-    """What a story enters at its second time, when all that is lazy is built."""
+    """Return the trace of a story's second time, when all that is lazy is built."""
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(entra, folder)
         STORIES[name](stage)

@@ -121,7 +121,7 @@ class TestTls:
         assert answer.status_code == 401
 
     def test_plain_text_on_the_tls_port(self, entra: Emulator) -> None:
-        """What is no TLS is dropped without a word."""
+        """A connection without TLS is dropped without a word."""
         port = int(entra.api_url.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port)) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\n\r\n")

@@ -31,7 +31,7 @@ def run(folder: pathlib.Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def printed(process: subprocess.Popen[str]) -> dict[str, str]:
-    """What it prints, up to the last line, by name."""
+    """Return what it prints, up to the last line, by name."""
     assert process.stdout is not None
     found = {}
     for line in process.stdout:

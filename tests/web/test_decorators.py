@@ -65,7 +65,7 @@ def requests_response(status: int = 401, header: str = CHALLENGE) -> requests.Re
 
 
 def pausing() -> requests.HTTPError:
-    """What requests raises for an API that asks for half a minute."""
+    """Return what requests raises for an API that asks for half a minute."""
     response = requests_response(429)
     response.headers["Retry-After"] = "30"
     return requests.HTTPError(response=response)
@@ -202,7 +202,7 @@ class TestRaised:
     def test_resolved(
         self, offline: Offline, name: str, kind: str, decorator: str
     ) -> None:
-        """What the user can resolve becomes a sign-in with its claims."""
+        """An error that the user can resolve becomes a sign-in with its claims."""
         decorate = getattr(offline.auth, decorator)
 
         def view() -> t.Any:
@@ -281,7 +281,7 @@ class TestRaised:
     def test_pause_that_the_app_handles(
         self, offline: Offline, kind: type[Exception]
     ) -> None:
-        """What the app has a handler for goes there, whatever the API asked for."""
+        """The app's own error handlers come first, whatever the API asked for."""
         view = mock.Mock(__name__="view", side_effect=pausing())
         offline.app.register_error_handler(kind, lambda error: "a stale copy")
         offline.route(offline.auth.catch_challenges(view))
@@ -302,7 +302,7 @@ class TestRaised:
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups are newer")
     @pytest.mark.parametrize("turn", [1, -1])
     def test_pause_beside_a_challenge(self, offline: Offline, turn: int) -> None:
-        """What the user can resolve comes first, in whichever order."""
+        """An error that the user can resolve comes first, in whichever order."""
         members = [pausing(), requests.HTTPError(response=requests_response())][::turn]
         group = builtins.ExceptionGroup("both", members)  # type: ignore[attr-defined]
         offline.route(offline.auth.catch_challenges(mock.Mock(side_effect=group)))
@@ -559,7 +559,7 @@ class TestForms:
             assert asyncio.iscoroutinefunction(decorate(async_view))
 
     def test_arguments_reach_the_view(self, offline: Offline) -> None:
-        """What the URL says reaches the view."""
+        """Values of the URL reach the view."""
 
         @offline.app.get("/item/<int:number>")
         @offline.auth.login_required
@@ -735,7 +735,7 @@ class TestPrograms:
 
 
 def offline_target(offline: Offline, client: FlaskClient, state: str) -> str:
-    """Where a sign-in that was begun would lead."""
+    """Return where a sign-in that was begun would lead."""
     flows = offline.app.extensions["flask_msal_errors"].signin.flows
     with client:
         client.get("/nothing")
@@ -844,14 +844,14 @@ class TestStepUp:
 
 class TestMaxAge:
     def test_recent_enough(self, live: LiveApp, entra: Emulator) -> None:
-        """Who authenticated a moment ago is not asked again."""
+        """A user who authenticated a moment ago is not asked again."""
         person = entra.person()
         person.visit(live.url + "/me")
         assert person.visit(live.url + "/fresh").text == "fresh"
         assert entra.counters["authorize"] == 1
 
     def test_too_long_ago(self, live: LiveApp, entra: Emulator) -> None:
-        """Who authenticated too long ago does so again, and comes back."""
+        """A user who authenticated too long ago does so again, and comes back."""
         entra.forge(auth_time=1_000_000_000)
         person = entra.person()
         person.visit(live.url + "/me")

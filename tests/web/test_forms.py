@@ -240,7 +240,7 @@ class TestWay:
         assert told == [PAGE]
 
     def test_read_by_the_app_first(self, start: Start, entra: Emulator) -> None:
-        """What the app reads before each request is the form, not the ticket."""
+        """The app's code before each request reads the form, not the ticket."""
         desk, seen = Desk(), []
 
         def add(live: LiveApp) -> None:
@@ -259,7 +259,7 @@ class TestWay:
     def test_session_ended_meanwhile(
         self, live: LiveApp, entra: Emulator, ada: Person, desk: Desk
     ) -> None:
-        """Whose session ends before the page is shown signs in and finds it."""
+        """A user whose session ends before the page is shown signs in and finds it."""
         ticket = interrupted(live, ada)
         ada.cookies = type(ada.cookies)()
         entra.reset()
@@ -290,7 +290,7 @@ class TestWay:
 
 
 class TestRefusals:
-    """What is not kept, or not posted again; each says so and runs nothing."""
+    """Forms that are not kept, or not posted again: each says so and runs nothing."""
 
     def refusal(self, page: requests.Response) -> str:
         assert page.status_code == 401
@@ -367,7 +367,7 @@ class TestRefusals:
     def test_scripts(
         self, live: LiveApp, ada: Person, desk: Desk, headers: dict[str, str]
     ) -> None:
-        """What a script sends is the script's to send again."""
+        """A script's request is the script's to send again."""
         if "Accept" in headers:
             headers = {**headers, "Sec-Fetch-Mode": ""}
         answer = ada.post(live.url + PAGE, FIELDS, headers=headers)
@@ -405,7 +405,7 @@ class TestRefusals:
     def test_of_another_origin(
         self, live: LiveApp, ada: Person, desk: Desk, headers: dict[str, str]
     ) -> None:
-        """What does not provably come from this origin is neither kept nor resumed."""
+        """A form not provably of this origin is neither kept nor resumed."""
         page = ada.post(live.url + PAGE, FIELDS, headers=headers)
         assert "did not show that it came" in self.refusal(page)
         assert written(live) == []
@@ -466,7 +466,7 @@ class TestTickets:
 
     @pytest.mark.parametrize("ticket", ["", "x", "a.b.c", "é", "x" * 9000, "\x00"])
     def test_made_up(self, live: LiveApp, ada: Person, desk: Desk, ticket: str) -> None:
-        """What we did not sign runs nothing."""
+        """A ticket that we did not sign runs nothing."""
         assert resumed(live, ada, ticket, "/open").status_code == 410
         assert desk.runs == []
 
@@ -491,7 +491,7 @@ class TestTickets:
         assert desk.runs == []
 
     def test_without_a_record(self, live: LiveApp, ada: Person, desk: Desk) -> None:
-        """Where nothing would bound them, no forms are kept."""
+        """No forms are kept where nothing would bound them."""
         state = live.app.extensions["flask_msal_errors"]
         with live.app.test_request_context("/", headers={"Cookie": live.cookie(ada)}):
             state.records.delete(session["_msal"]["handle"])
@@ -512,7 +512,7 @@ class TestTickets:
         ]
 
     def test_gone_at_sign_out(self, live: LiveApp, ada: Person) -> None:
-        """Who signs out leaves no form behind."""
+        """A user who signs out leaves no form behind."""
         ada.post(live.url + PAGE, FIELDS)
         assert kept(live) == 1
         ada.submit(ada.get(live.url + "/auth/logout"))

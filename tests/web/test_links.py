@@ -76,7 +76,7 @@ class TestLinks:
 
     @pytest.mark.parametrize("text", ["", "x", "a.b.c", "\x00", "é", "x" * 100_000])
     def test_made_up(self, app: Flask, links: Links, text: str) -> None:
-        """What we did not sign says nothing."""
+        """A link that we did not sign says nothing."""
         with app.test_request_context("/"):
             assert links.ticket(text) == Ticket()
 

@@ -31,7 +31,7 @@ NASTY = '"><script>alert(1)</script>'
 
 
 class Outline(html.parser.HTMLParser):
-    """What matters of a page for people who cannot see it."""
+    """The parts of a page that matter to people who cannot see it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -259,7 +259,7 @@ class TestLanguage:
 
 class TestWords:
     def test_signed_out_page_is_honest(self, live: LiveApp, entra: Emulator) -> None:
-        """Who opens the good-bye page while signed in is told so."""
+        """A signed-in user who opens the good-bye page is told so."""
         person = entra.person()
         assert "You are signed out" in person.get(live.url + "/auth/signed-out").text
         person.visit(live.url + "/me")

@@ -13,7 +13,7 @@ from flask_msal_errors.web.problem import problem
 
 @pytest.mark.parametrize("debug", [False, True])
 def test_configuration(debug: bool) -> None:
-    """What is wrong with the settings is told only to who debugs the app."""
+    """A fault of the settings is shown only while the app is debugged."""
     app = Flask("problem")
     app.debug = debug
     with app.app_context():

@@ -29,7 +29,7 @@ every_style = pytest.mark.parametrize("style", [NEW, OLD, NONE])
 
 
 def said(style: bool | None, text: Text | str, **values: t.Any) -> str:
-    """What a template says, with gettext of the new style, the old one, or none."""
+    """A template's words, with gettext of the new style, the old one, or none."""
     env = Environment(autoescape=True)
     if style is not None:
         env.add_extension("jinja2.ext.i18n")
@@ -64,7 +64,7 @@ class TestSay:
     @every_style
     @pytest.mark.parametrize("words", ["Unknown", "100% sure", "<i>", "a & b"])
     def test_unknown(self, style: bool | None, words: str) -> None:
-        """What the catalogue lacks is said as it is."""
+        """A text that the catalogue lacks is shown as it is."""
         escaped = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         assert said(style, words) == escaped
 

@@ -108,7 +108,7 @@ class TestErrorAtTheRedirectUri:
         status: int,
         says: str,
     ) -> None:
-        """Whatever the provider answers, the page says what happened; no redirect."""
+        """The page says what happened, whatever the provider answers; no redirect."""
         person = entra.person()
         page = answered(person, live, state=begun(person, live), **fields)
         assert page.status_code == status
@@ -133,7 +133,7 @@ class TestErrorAtTheRedirectUri:
         assert f"<dd>{identity}</dd>" in page.text
 
     def test_claims_go_along(self, live: LiveApp, entra: Emulator) -> None:
-        """What an error demands is in the link that signs in again."""
+        """An error's demand is in the link that signs in again."""
         person = entra.person()
         page = answered(
             person,
@@ -278,7 +278,7 @@ class TestUsedAlready:
         assert stranger.get(live.url + "/").text == "hello nobody"
 
     def test_unknown_answer(self, live: LiveApp, entra: Emulator) -> None:
-        """Whoever is signed in is told so, and to go on."""
+        """A signed-in user is told so, and to go on."""
         person, answer = self.paused(live, entra)
         person.visit(answer)
         page = person.visit(answer.replace("state=", "state=x"))

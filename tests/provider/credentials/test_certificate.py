@@ -145,7 +145,7 @@ class TestPrepared:
             assert len(header["x5c"]) == count
 
     def test_unreadable(self, identity: Identity, tmp_path: Path) -> None:
-        """What cannot be read names the key and the remedy, and shows nothing of it."""
+        """An unreadable file's error names key and remedy, and shows no content."""
         private, public = identity.private_pem(), identity.public_pem()
         curve = Identity(ec.generate_private_key(ec.SECP256R1()))
         text = tmp_path / "text.pfx"

@@ -1,4 +1,4 @@
-"""Where a credential comes from, and what happens when it is renewed meanwhile."""
+"""Sources of a credential, and its renewal meanwhile."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TestPrepared:
     def test_assertion_that_fails(
         self, entra: Emulator, error: type[Exception]
     ) -> None:
-        """What the app's own callable raises is its fault, not the provider's."""
+        """An error of the app's own callable is the app's, not the provider's."""
 
         def fail() -> str:
             raise error("very secret")
@@ -86,7 +86,7 @@ class TestPrepared:
 
 
 class TestHeld:
-    """What a source has, and by what another credential is known."""
+    """A source's content, and the sign of another credential."""
 
     def test_fixed(self) -> None:
         """A text or dict is what it is, with the same mark for ever."""
@@ -169,7 +169,7 @@ class TestSupplied:
         assert not supplied.has_another() and supplied.has_another()
 
     def test_each_thread(self) -> None:
-        """What another thread was given meanwhile does not count."""
+        """A credential that another thread was given meanwhile does not count."""
         text = ["one"]
         supplied = AppAssertion(lambda: text[0])
         supplied()
@@ -267,7 +267,7 @@ class TestRotation:
 
     @pytest.mark.parametrize("kind", ["secret", "pem", "assertion", "function"])
     def test_unchanged(self, entra: Emulator, identity: Identity, kind: str) -> None:
-        """What cannot have changed, or has not, is not sent again."""
+        """A credential that cannot have changed, or has not, is not sent again."""
         entra.register_certificate(identity.public_pem())
         setting: t.Any = {
             "secret": entra.client_secret,

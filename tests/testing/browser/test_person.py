@@ -81,7 +81,7 @@ class TestCookieJar:
         ],
     )
     def test_keeps(self, url: str, line: str, kept: bool) -> None:
-        """What a browser keeps on localhost, by attributes and prefix."""
+        """Cookies that a browser keeps on localhost, by attributes and prefix."""
         jar = CookieJar()
         jar.store(url, [line])
         assert bool(jar.names(url)) is kept
@@ -127,7 +127,7 @@ class TestCookieJar:
         frame: bool,
         sent: bool,
     ) -> None:
-        """What a browser sends where, by SameSite, path and who caused the request."""
+        """Cookies that a browser sends, by SameSite, path and cause of the request."""
         jar = CookieJar()
         jar.store(PLAIN, [f"a=1; {attributes}"])
         assert jar.header(PLAIN, method, initiator, frame) == ("a=1" if sent else "")

@@ -19,7 +19,7 @@ def flip(entra: Emulator, **given: t.Any) -> requests.Response:
 
 
 def state(entra: Emulator) -> t.Any:
-    """What ``GET /control`` says."""
+    """Return the answer of ``GET /control``."""
     return requests.get(entra.control_url, timeout=10).json()
 
 
@@ -127,7 +127,7 @@ class TestSwitches:
         assert entra.users["ada"].consents == set()
 
     def test_asked(self, entra: Emulator, client: MsalClient) -> None:
-        """What an app asked is told, without secrets; its own requests are not."""
+        """An app's requests are listed, without secrets; those to /control are not."""
         result = client.sign_in("Mail.Read")
         shown = state(entra)
         assert [asked["endpoint"] for asked in shown["asked"]] == ["authorize", "token"]
@@ -182,7 +182,7 @@ class TestSwitches:
         "kind", ["text/plain", "application/x-www-form-urlencoded"]
     )
     def test_forms_of_other_pages(self, entra: Emulator, kind: str) -> None:
-        """What a page of any origin could send unasked is refused."""
+        """A request that a page of any origin could send unasked is refused."""
         body = '{"do": "loop"}'
         headers = {"Content-Type": kind}
         url = entra.control_url

@@ -133,7 +133,7 @@ class TestSafety:
         ],
     )
     def test_incomplete_forms(self, entra: Emulator, form: dict[str, t.Any]) -> None:
-        """What the panel does not have is 400."""
+        """An action that is unknown, or lacks a value, is 400."""
         assert entra.person().post(entra.panel_url, form).status_code == 400
 
     def test_calls_are_listed_without_secrets(self, client: MsalClient) -> None:

@@ -277,7 +277,7 @@ class TestPromptNone:
         error: str | None,
         code: int | None,
     ) -> None:
-        """Where a page would be needed, ``prompt=none`` says so at the app."""
+        """``prompt=none`` tells the app that a page would be needed."""
         change(client)
         params = client.authorize(prompt="none").params
         assert params.get("error") == error
@@ -350,7 +350,7 @@ class TestRefusedRequests:
     def test_wrong_requests_go_back_as_errors(
         self, client: MsalClient, params: dict[str, str], error: str
     ) -> None:
-        """What the app got wrong is told at its redirect URI."""
+        """The app's mistake is told at its redirect URI."""
         assert client.authorize(**params).params["error"] == error
 
     def test_unknown_scope(self, client: MsalClient) -> None:

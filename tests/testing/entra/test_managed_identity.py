@@ -110,6 +110,6 @@ class TestAccepted:
         ],
     )
     def test_others(self, client: MsalClient, changes: dict[str, t.Any]) -> None:
-        """What is the tenant's, but not that identity's, proves nothing."""
+        """A token of the tenant, but not of that identity, proves nothing."""
         assert self.sent(client, assertion(client.entra)) == [9002313]
         assert self.sent(client, assertion(client.entra, **changes)) == [50013]

@@ -42,7 +42,7 @@ class TestReach:
         assert ("error" in client.silent("Profile.Read")) is refused
 
     def test_step_up_counts_as_mfa(self, client: MsalClient) -> None:
-        """Who proved an authentication context has done MFA."""
+        """A user who proved an authentication context has done MFA."""
         client.sign_in("Profile.Read", claims_challenge=C1)
         client.entra.require_mfa()
         assert "access_token" in client.silent("Profile.Read")
@@ -62,7 +62,7 @@ class TestReach:
         assert client.call("/me", old).status_code == 401
 
     def test_refused_refresh_spends_no_token(self, client: MsalClient) -> None:
-        """Where each works once, a refresh token that was refused is still good."""
+        """A refused one-time refresh token is still good."""
         client.entra.one_time_refresh_tokens = True
         form = {
             "grant_type": "refresh_token",
@@ -136,7 +136,7 @@ class TestOddRequests:
         assert "There is no such code." in page.text
 
     def test_revoked_while_on_a_page(self, client: MsalClient) -> None:
-        """What a person proves for a sign-in that is gone leads back to the picker."""
+        """A proof for a sign-in that is gone leads back to the picker."""
         client.entra.require_mfa()
         page = client.person.visit(client.authorize_url(), stop_at="mfa")
         client.entra.revoke("ada")
@@ -188,7 +188,7 @@ class TestSignOut:
         ]
 
     def test_without_a_sign_in(self, client: MsalClient) -> None:
-        """Who is signed out already gets no frames, and the same page."""
+        """A user who is signed out already gets the same page, without frames."""
         entra = client.entra
         entra.frontchannel_logout_uri = entra.panel_url
         page = client.person.get(f"{entra.pages_url}/common/oauth2/v2.0/logout")

@@ -60,7 +60,7 @@ class TestCodes:
     def test_refusals(
         self, client: MsalClient, form: dict[str, t.Any], status: int, code: int
     ) -> None:
-        """What does not fit the authorize request is refused with its code."""
+        """A field that does not fit the authorize request is refused with its code."""
         answer = redeem(client, client.authorize().params["code"], **form)
         assert (answer.status_code, answer.json()["error_codes"]) == (status, [code])
 
@@ -256,6 +256,6 @@ class TestClientProof:
         ("kind", "code"), [(JWT_BEARER, 50013), ("something", 90023)]
     )
     def test_garbage(self, client: MsalClient, kind: str, code: int) -> None:
-        """What is no JWT, or of no known type, is refused."""
+        """An assertion that is no JWT, or of no known type, is refused."""
         form = {"client_assertion": "garbage", "client_assertion_type": kind}
         assert client.token(**form).json()["error_codes"] == [code]

@@ -68,7 +68,7 @@ class TestInProcess:
     def test_same_answers(
         self, entra: Emulator, mode: str, request: pytest.FixtureRequest
     ) -> None:
-        """Whatever is asked, and by whatever method, both ways answer the same."""
+        """Both ways give the same answer to any request and method."""
         if mode == "in process":
             request.getfixturevalue("entra_in_process")
         url, verify = entra.api_url, entra.ca_file
@@ -89,7 +89,7 @@ class TestInProcess:
         assert (head.status_code, head.text) == (200, "")
 
     def test_other_hosts(self, entra_in_process: Emulator) -> None:
-        """What is not the emulator is asked as ever, and so is it afterwards."""
+        """Other hosts are asked as ever, and the emulator afterwards, too."""
         with entra_in_process.serve(Flask("other")) as url:
             assert requests.get(url, timeout=5).status_code == 404
 

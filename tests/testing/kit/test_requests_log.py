@@ -1,4 +1,4 @@
-"""What an app asked: read from its requests, compared, and never with a secret."""
+"""An app's requests: read, compared, and never with a secret."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TestAsked:
         assert asked.max_age is None
 
     def test_clear(self, entra: Emulator, signed_in: MsalClient) -> None:
-        """What was asked is forgotten, but the tenant stays as it is."""
+        """The requests are forgotten, but the tenant stays as it is."""
         entra.expire_password("ada")
         entra.clear_asked()
         assert (entra.asked, entra.counters) == ([], {})
@@ -149,7 +149,7 @@ class TestAssertAsked:
     def test_slips_of_the_pen(
         self, entra: Emulator, error: type[Exception], wanted: t.Any
     ) -> None:
-        """What could never hold, or always, is refused."""
+        """A condition that could never hold, or always does, is refused."""
         with pytest.raises(error):
             entra.assert_asked(times=0, **wanted)
 

@@ -91,7 +91,7 @@ class TestSignIn:
     def test_apps(
         self, entra: Emulator, make: Made, kind: str, config: dict[str, t.Any]
     ) -> None:
-        """Whatever the settings of an app are, its client is signed in afterwards."""
+        """The client is signed in afterwards, whatever the settings of its app are."""
         client = make(kind, **config)
         assert client.get("/").text == "hello nobody"
         user = entra.sign_in(client, "grace")
@@ -137,7 +137,7 @@ class TestSignIn:
         assert [query.get("max_age") for query in asked] == ["0"]
 
     def test_again(self, entra: Emulator, make: Made) -> None:
-        """Who is signed in proves more in the same session, as often as one likes."""
+        """A signed-in user proves more in the same session, as often as one likes."""
         client = make()
         entra.sign_in(client)
         with client.session_transaction() as kept:
@@ -198,7 +198,7 @@ class TestRefusals:
     def test_no_second_factor(
         self, entra: Emulator, make: Made, acrs: str | None
     ) -> None:
-        """Who has no second factor stops at the page that asks for it."""
+        """A user without a second factor stops at the page that asks for it."""
         if acrs is None:
             entra.require_mfa()
         with pytest.raises(SignInStopped, match="no second factor") as stopped:
@@ -255,7 +255,7 @@ class TestVisit:
         assert entra.visit(client, "/vault").text == "the vault"
 
     def test_reset_forgets_people(self, entra: Emulator, make: Made) -> None:
-        """Who picked their name last is remembered, but not beyond a reset."""
+        """The last person to pick their name is remembered, but not beyond a reset."""
         client, other = make(), make()
         entra.visit(client, "/", user="grace")
         entra.visit(client, "/vault")
