@@ -124,7 +124,7 @@ class TestBodies:
 
     @pytest.mark.parametrize("kind", [*KINDS.values(), "text/plain", "x", ""])
     def test_whole_for_the_app(self, serve: Serve, entra: Emulator, kind: str) -> None:
-        """What a stranger sends reaches the app as it was sent, also in pieces."""
+        """A stranger's body reaches the app as it was sent, also in pieces."""
         live, url = serve()
         for body in (b"", b"a", b"a=b&_msal_resume=1", b"_msal_", b"\0" * 9000):
             sent = entra.person().post(
