@@ -10,6 +10,7 @@ import contextlib
 import copy
 import io
 import itertools
+import logging
 import os
 import stat
 import struct
@@ -30,6 +31,8 @@ from .base import Entry
 from .base import whole_seconds
 from .codec import UNREADABLE
 from .locks import Reach
+
+logger = logging.getLogger("flask_msal_errors")
 
 #: Seconds between two sweeps of a process.
 _SWEEP = 3600
@@ -56,10 +59,10 @@ class CacheBackend(Backend):
         elif isinstance(cache, FileSystemCache):
             self.shared_by = Reach.HOST
             for folder in (cache._path, self._lock_directory):
-                _make_private(app, folder)
+                _make_private(folder)
         threshold = getattr(cache, "_threshold", 0)
         if 0 < threshold < _LOW_THRESHOLD:
-            app.logger.warning(
+            logger.warning(
                 "The cache of the sessions deletes living ones past %s entries: raise "
                 "its threshold.",
                 threshold,
@@ -200,7 +203,7 @@ def _without_pickle(cache: t.Any) -> t.Any:
     return ours
 
 
-def _make_private(app: Flask, folder: str) -> None:
+def _make_private(folder: str) -> None:
     """Keep other accounts of the host out of a folder, if it is there."""
     try:
         mode = os.stat(folder).st_mode
@@ -213,7 +216,7 @@ def _make_private(app: Flask, folder: str) -> None:
     except OSError:
         is_private = False
     if not is_private:
-        app.logger.warning(
+        logger.warning(
             "Others on this host can look into %s, which keeps sessions: choose a "
             "folder of the app's own account, with mode 0700.",
             folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from flask import Flask
@@ -14,6 +15,8 @@ from .files import PlainFileCache
 from .interface import put_guard
 from .registry import backend_of
 from .session_cookie import on_https
+
+logger = logging.getLogger("flask_msal_errors")
 
 
 def prepare(app: Flask, *, https: bool = False) -> None:
@@ -92,7 +95,7 @@ def _use_files(app: Flask) -> None:
         ) from error
     app.config["SESSION_TYPE"] = "cachelib"
     app.config["SESSION_CACHELIB"] = cache
-    app.logger.warning(
+    logger.warning(
         "Sessions are kept in files below %s, for this host only; in production set "
         "SESSION_TYPE to a shared backend such as 'redis'.",
         directory,

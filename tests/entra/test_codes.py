@@ -73,8 +73,7 @@ class TestTable:
 
     def test_has_what_the_emulator_speaks(self) -> None:
         """People who test with the emulator can look its codes up."""
-        missing = set(KINDS) - {code.number for code in CODES}
-        assert missing == {70016}
+        assert KINDS.keys() <= {code.number for code in CODES}
 
 
 class TestDecision:

@@ -110,6 +110,7 @@ class TestFiles:
         app.test_client().get("/set/1")
         warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
         assert len(warnings) == 1
+        assert warnings[0].name == "flask_msal_errors"
         assert str(tmp_path) in warnings[0].message
         assert "SESSION_TYPE" in warnings[0].message
 
@@ -129,7 +130,9 @@ class TestFiles:
         own = FileSystemCache(str(tmp_path / "own"))
         config = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": own}
         prepare(session_apps.bare_app(tmp_path, **config))
-        assert "past 500 entries" in caplog.text
+        (warning,) = caplog.records
+        assert warning.name == "flask_msal_errors"
+        assert "past 500 entries" in warning.getMessage()
 
     def test_own_sessions_stay(self, tmp_path: Path) -> None:
         """Sessions that the app has set up itself are guarded, not replaced."""

@@ -32,6 +32,7 @@ from .model import Browser
 from .model import Code
 from .model import SignIn
 from .model import User
+from .model import scope_words
 from .redirects import error_redirect
 from .redirects import given_up
 from .redirects import may_return_to
@@ -43,7 +44,6 @@ from .single_sign_on import remember
 from .tenant import Tenant
 from .tenant import current_tenant
 from .tokens import client_info
-from .words import scope_words
 
 blueprint = Blueprint("authorize", __name__)
 pages = Blueprint("page", __name__)
@@ -99,7 +99,7 @@ def check_app(tenant: Tenant, params: dict[str, str]) -> None:
 def read_ask(tenant: Tenant, params: dict[str, str], authority: Authority) -> Ask:
     """Read and check the rest of an authorize request."""
     if params.get("response_type") != "code":
-        raise Refusal(70016)
+        raise Refusal(70005)
     scopes = tuple(tenant.full_scope(s) for s in params.get("scope", "").split())
     if not scopes:
         raise Refusal(90014, detail="The required field 'scope' is missing.")

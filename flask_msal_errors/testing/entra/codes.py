@@ -41,7 +41,8 @@ def _kind(
 ) -> Kind:
     """Return a code of the table as it is sent.
 
-    :param error: where the table lacks the code, or has another ``error`` for it.
+    :param error: where the table has none, because the endpoint decides: a page of
+        Entra's own, an assertion, discovery.
     """
     row = codes.find(code)
     told, suberror = (row.error, row.suberror) if row else ("", "")
@@ -79,8 +80,6 @@ _KINDS = (
         "Your administrator has configured the application to block users"
         " unless they are specifically granted ('assigned') access to the"
         " application.",
-        error="access_denied",
-        redirect=INTERACTION,
         page=True,
     ),
     _kind(
@@ -121,6 +120,7 @@ _KINDS = (
     ),
     _kind(65004, "User declined to consent to access the app.", page=True),
     _kind(70003, "The grant type is not supported."),
+    _kind(70005, "The response type is not supported."),
     _kind(
         70008,
         "The provided authorization code or refresh token has expired due to"
@@ -128,9 +128,6 @@ _KINDS = (
         page=True,
     ),
     _kind(70011, "The provided value for scope is not valid."),
-    _kind(
-        70016, "The response type is not supported.", error="unsupported_response_type"
-    ),
     _kind(
         70043,
         "The refresh token has expired or is invalid due to sign-in frequency"
