@@ -177,8 +177,11 @@ class MsalAuth:
         return RequestsAuth(app_state().tokens, checked(scopes))
 
     def requests_session(self, scopes: cabc.Sequence[str]) -> RequestsSession:
-        """A ``requests.Session`` that acts for the user, with timeouts by default."""
-        return RequestsSession(self.requests_auth(scopes))
+        """A ``requests.Session`` that acts for the user, with timeouts by default.
+
+        Made in the view: its cookies are this user's.
+        """
+        return RequestsSession(app_state().tokens, checked(scopes))
 
     def httpx_auth(self, scopes: cabc.Sequence[str]) -> HttpxAuth:
         """The user's token for httpx, sync and async: ``httpx.get(url, auth=…)``."""
@@ -190,11 +193,12 @@ class MsalAuth:
     def credential(self, *, scopes: cabc.Sequence[str] | None = None) -> Credential:
         """The user as a credential for clients of the Azure and Microsoft Graph SDKs.
 
-        Made in the view, like its client: it serves the user of this request only.
-        Asynchronous clients, Microsoft Graph's among them, take ``credential().aio``.
+        Made in the view, like its client: it serves the user of this request only, and
+        one resource. Asynchronous clients, Microsoft Graph's among them, take
+        ``credential().aio``.
 
-        :param scopes: asked for in place of the client's own (mostly ``/.default``),
-            if they are of the same resource.
+        :param scopes: asked for in place of the client's own (mostly ``/.default``).
+            Their resource is the only one; without them, the first that is asked for.
         """
         wanted = checked(scopes or ())
         with refusals.needing("azure"):

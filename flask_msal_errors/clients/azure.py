@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc as cabc
+import threading
 import time
 import typing as t
 
@@ -23,6 +24,7 @@ from ..protocol.scopes import resource
 from ..user import signed_in
 from .flow import Refresher
 from .tokens import Tokens
+from .tokens import account
 from .tokens import checked
 
 #: Long past (epoch seconds). azure-core's policies keep a token in their client until
@@ -33,7 +35,12 @@ _ANY_TENANT = ("common", "organizations")
 
 
 class _Acting:
-    """Tokens for one user, who is the one of the request that this was made in."""
+    """Tokens for one user and one resource.
+
+    The user is the one of the request that this was made in. The resource is that of
+    the app's scopes, or else of what is asked for first: an SDK asks for whatever the
+    answer of an API names.
+    """
 
     def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
         if not has_request_context():
@@ -43,7 +50,9 @@ class _Acting:
             )
         self._tokens = tokens
         self._scopes = tuple(scopes)
-        self._account = _account()
+        self._account = account()
+        self._homes = {resource(scope) for scope in scopes}
+        self._one_at_a_time = threading.Lock()
         self._last: dict[tuple[str, ...], str] = {}
 
     def acquire(
@@ -71,11 +80,19 @@ class _Acting:
     def _wanted(self, asked: tuple[str, ...]) -> tuple[str, ...]:
         """The app's scopes of the same resource, in place of the client's."""
         homes = {resource(scope) for scope in asked}
+        with self._one_at_a_time:
+            self._homes = self._homes or homes
+        if not homes <= self._homes:
+            raise ConfigurationError(
+                f"A client asked for a token of {_named(homes)}, but its credential is "
+                f"for {_named(self._homes)}. If the app means that API, make a "
+                "credential of its own for its client."
+            )
         own = tuple(scope for scope in self._scopes if resource(scope) in homes)
         return own or tuple(checked(asked))
 
     def _check(self, tenant_id: str | None) -> None:
-        if _account() != self._account:
+        if account() != self._account:
             raise ConfigurationError(
                 "A credential was made for another user than the one of this request. "
                 "Make it and its client in the view, not once for the application."
@@ -92,9 +109,8 @@ class _Acting:
             )
 
 
-def _account() -> tuple[str, str] | None:
-    person = signed_in() if has_request_context() else None
-    return person.user.account if person else None
+def _named(homes: set[str]) -> str:
+    return ", ".join(sorted(home or "Microsoft Graph" for home in homes))
 
 
 class Credential:

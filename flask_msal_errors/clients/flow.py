@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import ipaddress
 import typing as t
 
 from .. import signals
+from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..protocol import challenge
 from ..protocol.demand import Demand
@@ -31,20 +33,30 @@ class Refresher:
     tokens: Tokens
     scopes: cabc.Sequence[str]
 
-    def token(self) -> str:
-        """Return the user's access token for the scopes."""
+    def token(self, scheme: str, host: str) -> str:
+        """Return the user's access token for the scopes, for a call to this host.
+
+        :param host: without a port; that of the URL, not of its user part.
+        :raises ConfigurationError: others could read it: the call is neither https nor
+            to this machine.
+        """
+        if scheme != "https" and not (scheme == "http" and _is_this_machine(host)):
+            raise ConfigurationError(
+                f"A user's token was not sent to {scheme}://{host}: whoever is on the "
+                "way could read it. Call the API by https (http only for localhost and "
+                "127.0.0.1)."
+            )
         return t.cast(str, self.tokens.acquire(self.scopes)["access_token"])
 
-    def call(self, sent: str | None = None) -> Flow:
+    def call(self, token: str) -> Flow:
         """Yield the token of a call, and once more another one if that may help.
 
         It ends where an answer stands. Answers to other requests stand, too: a client
         that followed a redirect to another host did not send the token there.
 
-        :param sent: the token that the call has gone out with, if it has.
+        :param token: what the call goes out with.
         :raises InteractionRequired: the user must meet what the API demands.
         """
-        token = sent or self.token()
         demand = self._demanded((yield token), token)
         if demand is None:
             return
@@ -90,6 +102,13 @@ class Refresher:
         if refusal is None or refusal.token != token:
             return None
         return challenge.demand(refusal.status, refusal.values, scopes=self.scopes)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def following(

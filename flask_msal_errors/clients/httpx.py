@@ -23,8 +23,9 @@ _Flow = cabc.Generator[httpx.Request, httpx.Response, None]
 class HttpxAuth(httpx.Auth):
     """The user's token on httpx calls, with one silent second try.
 
-    A redirect to another origin does not get the token: httpx strips it. A streamed
-    body is sent once: if the API wants another token, the user is asked at once.
+    It goes over https only, and to this machine. A redirect to another origin does not
+    get the token: httpx strips it. A streamed body is sent once: if the API wants
+    another token, the user is asked at once.
     """
 
     def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
@@ -48,7 +49,8 @@ class HttpxAuth(httpx.Auth):
             sending = await asyncio.to_thread(following, flow, response)
 
     def auth_flow(self, request: httpx.Request) -> _Flow:
-        call = self._refresher.call()
+        token = self._refresher.token(request.url.scheme, request.url.host)
+        call = self._refresher.call(token)
         response = yield _with(next(call), request)
         fresh = following(call, response)
         if fresh is None:

@@ -10,15 +10,18 @@ import functools
 import os
 import socket
 import typing as t
+from urllib.parse import urlsplit
 
 import requests
 import requests.adapters
 import requests.auth
 from urllib3.connection import HTTPConnection
 
+from ..errors import ConfigurationError
 from .flow import Refresher
 from .flow import following
 from .tokens import Tokens
+from .tokens import account
 
 #: Seconds to wait for an API to connect, and for each read.
 _TIMEOUT = (10.0, 60.0)
@@ -35,16 +38,17 @@ if hasattr(socket, "TCP_KEEPIDLE"):
 class RequestsAuth(requests.auth.AuthBase):
     """The user's token on a requests call, with one silent second try.
 
-    A redirect to another host does not get the token: requests strips it.
+    It goes over https only, and to this machine. A redirect to another host does not
+    get the token: requests strips it.
     """
 
     def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
         self._refresher = Refresher(tokens, scopes)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        token = self._refresher.token()
+        parts = urlsplit(request.url or "")
+        token = self._refresher.token(parts.scheme, parts.hostname or "")
         request.headers["Authorization"] = f"Bearer {token}"
-        place = _place(request)
 
         def answer(response: requests.Response, **kwargs: t.Any) -> requests.Response:
             if response.status_code in (401, 403):
@@ -54,7 +58,7 @@ class RequestsAuth(requests.auth.AuthBase):
             fresh = following(call, response)
             if fresh is None:
                 return response
-            repeated = _repeated(response, fresh, place, kwargs)
+            repeated = _repeated(response, fresh, kwargs)
             following(call, repeated)
             return response if repeated is None else repeated
 
@@ -63,11 +67,11 @@ class RequestsAuth(requests.auth.AuthBase):
 
 
 def _repeated(
-    response: requests.Response, token: str, place: int | None, kwargs: dict[str, t.Any]
+    response: requests.Response, token: str, kwargs: dict[str, t.Any]
 ) -> requests.Response | None:
     """Return the answer to the same request with another token, if it can be sent."""
     again = response.request.copy()
-    if not _rewound(again, place):
+    if not _rewound(again):
         return None
     # The copy shares its hooks with the original, which a redirect goes on with.
     again.hooks = requests.hooks.default_hooks()
@@ -78,25 +82,13 @@ def _repeated(
     return repeated
 
 
-def _place(request: requests.PreparedRequest) -> int | None:
-    """Return the position where a file's body starts, or ``None`` without a file."""
-    body: t.Any = request.body
-    try:
-        return int(body.tell())
-    except (AttributeError, OSError):
-        return None
-
-
-def _rewound(request: requests.PreparedRequest, place: int | None) -> bool:
+def _rewound(request: requests.PreparedRequest) -> bool:
     """Whether the body can be sent once more."""
-    body: t.Any = request.body
-    if body is None or isinstance(body, (str, bytes)):
+    if request.body is None or isinstance(request.body, (str, bytes)):
         return True
-    if place is None:
-        return False
     try:
-        body.seek(place)
-    except (AttributeError, OSError):
+        requests.utils.rewind_body(request)
+    except requests.exceptions.UnrewindableBodyError:
         return False
     return True
 
@@ -121,12 +113,13 @@ class RequestsSession(requests.Session):
     """A session that acts for the signed-in user, with timeouts by default.
 
     Its connections are those of all sessions of the process; its cookies, headers and
-    its token are its own.
+    its token are its own, and of the user it was made for.
     """
 
-    def __init__(self, auth: RequestsAuth) -> None:
+    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
         super().__init__()
-        self.auth = auth
+        self.auth = RequestsAuth(tokens, scopes)
+        self._account = account()
         for scheme in ("https://", "http://"):
             self.mount(scheme, _shared_adapter(os.getpid()))
 
@@ -136,3 +129,16 @@ class RequestsSession(requests.Session):
             # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
             kwargs.setdefault("verify", self.verify)
         return super().request(*args, **kwargs)
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Prepare a call of the user whose cookies these are.
+
+        :raises ConfigurationError: somebody else is signed in.
+        """
+        if account() != self._account:
+            raise ConfigurationError(
+                "A requests_session was made for another user than the one of this "
+                "request, whose calls would have the other's cookies. Make it in the "
+                "view, not once for the application."
+            )
+        return super().prepare_request(request)

@@ -264,6 +264,12 @@ def checked_claims(claims: str) -> Claims:
     return Claims.parse(claims)
 
 
+def account() -> tuple[str, str] | None:
+    """Return the account of this request's user; ``None`` also outside a request."""
+    person = signed_in() if has_request_context() else None
+    return person.user.account if person else None
+
+
 def _person(scopes: cabc.Sequence[str]) -> SignedIn:
     if not has_request_context():
         raise ConfigurationError(

@@ -118,7 +118,6 @@ class TestProtocols:
             ("{api}/.default", [], "{api}/.default"),
             ("{api}/.default", ["{api}/Mail.Read"], "{api}/Mail.Read"),
             ("{api}/.default", ["User.Read", "{api}/Mail.Read"], "{api}/Mail.Read"),
-            ("{api}/Mail.Read", ["User.Read"], "{api}/Mail.Read"),
             (
                 "https://graph.microsoft.com/.default",
                 ["{api}/Mail.Read", "User.Read"],

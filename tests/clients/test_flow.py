@@ -62,7 +62,9 @@ GONE = None
 
 def drive(fake: FakeTokens, *replies: t.Any) -> list[str]:
     """The tokens that an adapter sends if an API answers so."""
-    flow, sent, left = fake.refresher().call(), [], list(replies)
+    refresher = fake.refresher()
+    flow = refresher.call(refresher.token("https", "api.example"))
+    sent, left = [], list(replies)
     token: str | None = next(flow)
     while token is not None:
         sent.append(token)

@@ -14,6 +14,7 @@ _SDKS = (
     "aiohttp",
     "azure.keyvault.secrets",
     "azure.mgmt.resource.resources",
+    "azure.storage.blob",
     "msgraph",
 )
 
