@@ -52,7 +52,8 @@ throttled = _signals.signal("throttled")
 #: ``error``: why a sign-in was not completed.
 sign_in_failed = _signals.signal("sign_in_failed")
 
-_LINES = {
+#: Event → level and words of its line.
+LINES = {
     "sign_in_begun": (logging.INFO, "A sign-in begins"),
     "signed_in": (logging.INFO, "A sign-in was completed"),
     "reauthenticated": (logging.INFO, "A sign-in was completed"),
@@ -70,7 +71,7 @@ _FAILURES = frozenset({"sign_in_failed", "session_store_failed"})
 def emit(signal: NamedSignal, **data: t.Any) -> None:
     """Send a signal of the current app, and log it."""
     signal.send(current_app._get_current_object(), **data)  # type: ignore[attr-defined]
-    if signal.name in _LINES:
+    if signal.name in LINES:
         log(signal.name, **data)
 
 
@@ -83,7 +84,7 @@ def announce(error: MsalAuthError) -> None:
 
 def log(event: str, **data: t.Any) -> None:
     """Log the line of an event."""
-    level, line = _LINES[event]
+    level, line = LINES[event]
     fields = _fields(event, **data)
     codes = [f"AADSTS{code}" for code in fields["msal_codes"]]
     id_ = fields["msal_correlation_id"]

@@ -58,22 +58,22 @@ def check(context: click.Context, as_json: bool) -> None:
 
 
 @cli.command("explain")
-@click.argument("errors", nargs=-1, metavar="[CODE|JSON]...")
+@click.argument("errors", nargs=-1, metavar="[CODE|WORD|JSON]...")
 def explain_(errors: tuple[str, ...]) -> None:
-    """Explain AADSTS codes, or an error as MSAL or Entra returns it.
+    """Explain AADSTS codes, words of the log, or an error as MSAL or Entra returns it.
 
-    CODE is such as AADSTS50076 or 50076. Without arguments, an error as JSON, or a
-    text with codes, is read from standard input.
+    CODE is such as AADSTS50076 or 50076. WORD is an error, reason, event or class of a
+    log line, such as invalid_grant or StateMismatch, or a key. Without arguments, an
+    error as JSON, or a line of the log, is read from standard input.
     """
     from . import explain
 
     for text in errors or (sys.stdin.read(),):
         try:
-            results = explain.read(text)
+            sections = explain.explained(text)
         except ValueError as error:
             raise click.UsageError(f"Nothing to explain: {error}.") from None
-        for result in results:
-            _print(explain.error(result))
+        _print(sections)
 
 
 @cli.command("decode")

@@ -27,6 +27,7 @@ from ..protocol.claims import Claims
 from ..protocol.claims import decoded
 from ..protocol.demand import Demand
 from ..protocol.demand import printable
+from . import words
 
 _DOES: dict[type[MsalAuthError], str] = {
     InteractionRequired: "The user is sent to sign in, with the claims and scopes that"
@@ -42,6 +43,11 @@ _DOES: dict[type[MsalAuthError], str] = {
     TokenError: "The user sees a page with codes and correlation id; nobody is sent to"
     " sign in.",
 }
+#: In place of what the extension does.
+_STAYS = (
+    "Nothing: Entra shows a page of its own with this code, and sends nobody back. The"
+    " application answers nothing, and its log has no line."
+)
 #: An API or Entra tells that nothing but a message would be shown.
 _ONCE = " Once for each demand; if it comes back, they see a page that says so."
 _WHO = {
@@ -60,16 +66,40 @@ class Section:
     rows: tuple[tuple[str, str], ...]
 
 
+def explained(text: str) -> list[Section]:
+    """Explain what :func:`read` finds in a text, and the words of our log lines.
+
+    :raises ValueError: nothing that is known is in it.
+    """
+    found = words.found_in(text)
+    said = [dict(word.error) for word in found if word.error]
+    try:
+        results = read(text)
+    except ValueError as unknown:
+        if not found:
+            text = "no AADSTS code, and no error, event or key that is known, is in it"
+            raise ValueError(text) from unknown
+        results = said
+        told = found
+    else:
+        results = [r if r.get("error") else {**r, **dict(*said[:1])} for r in results]
+        told = [word for word in found if not word.error]
+    sections = [_of_word(word) for word in told]
+    return sections + [part for result in results for part in error(result)]
+
+
 def read(text: str) -> list[dict[str, t.Any]]:
-    """The errors that a text holds: codes, a log line, or an error dict.
+    """Return the errors that a text holds: codes, a log line, or an error dict.
 
     :param text: ``50076``, ``AADSTS50076``, a text with such codes, the JSON of an
         answer, or what Python prints of MSAL's dict.
     :raises ValueError: none of these is in it.
     """
     found = _mapping(text)
-    if found is not None:
+    if found is not None and "msal_event" not in found:
         return [found]
+    if found is not None:
+        text = " ".join(f"AADSTS{code}" for code in found.get("msal_codes") or ())
     numbers = re.findall(r"AADSTS([0-9]{4,9})\b", text, re.IGNORECASE)
     if re.fullmatch(r"\s*[0-9]{4,9}\s*", text):
         numbers = [text.strip()]
@@ -103,6 +133,9 @@ def decision(result: cabc.Mapping[str, t.Any]) -> str:
             "It depends on the error that comes with the code: explain the whole"
             " answer, as JSON, to know."
         )
+    rows = map(codes.find, found.codes)
+    if not result.get("error") and any(row and row.stays for row in rows):
+        return _STAYS
     text = _DOES[type(found)]
     if isinstance(found, ConfigurationError):
         text += f" {printable(str(found), 900)}"
@@ -144,6 +177,10 @@ def _of_code(number: int) -> dict[str, t.Any]:
     known = codes.find(number)
     error, suberror = (known.error, known.suberror) if known else ("", "")
     return {"error_codes": [number], "error": error, "suberror": suberror}
+
+
+def _of_word(word: words.Word) -> Section:
+    return Section(word.name, (("Meaning", word.meaning), ("To do", word.to_do)))
 
 
 def _of_number(number: int) -> Section:

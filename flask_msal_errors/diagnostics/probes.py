@@ -142,7 +142,7 @@ def _sharing(backend: Backend) -> Result:
 def _keys_and_clock(connection: ProviderConnection) -> cabc.Iterator[Result]:
     uri, asked = connection.metadata["jwks_uri"], time.time()
     try:
-        reply = connection.documents.get(uri)
+        reply = connection.transport.send("GET", uri, {})
         found = keys_in(json_object(reply.text) or {})
     except OSError as error:
         text = f"{uri} gives no keys ({type(error).__name__}): nobody can sign in."

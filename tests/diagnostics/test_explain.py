@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import dataclasses
 import json
+import logging
+import re
 import typing as t
+from pathlib import Path
 
 import pytest
 
+import flask_msal_errors
 from flask_msal_errors import AccessDenied
+from flask_msal_errors import Settings
+from flask_msal_errors import errors
+from flask_msal_errors import signals
 from flask_msal_errors.diagnostics import explain
 from flask_msal_errors.diagnostics.explain import Section
 from flask_msal_errors.entra import classify
 from flask_msal_errors.entra import codes
+from flask_msal_errors.settings import key_of
+from flask_msal_errors.signin import b2c
+from flask_msal_errors.signin import response
 
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
 PACKED = base64.b64encode(CLAIMS.encode()).decode()
@@ -108,6 +120,159 @@ class TestError:
         sections = explain.error({"access_token": "secret-token"})
         assert row(sections, "Extension").startswith("Nothing:")
         assert "secret-token" not in repr(sections)
+
+
+def row_of(number: int) -> codes.Code:
+    found = codes.find(number)
+    assert found is not None
+    return found
+
+
+class TestCodes:
+    """All codes of the table, as ``flask msal explain`` prints them."""
+
+    @pytest.mark.parametrize(
+        "number", [c.number for g in codes.GROUPS for c in g.codes]
+    )
+    def test_printed(self, number: int) -> None:
+        """Nothing is empty, and class and status are those of the real error."""
+        known = row_of(number)
+        sections = explain.explained(f"AADSTS{number}")
+        assert all(text for section in sections for _, text in section.rows)
+        assert "()" not in repr(sections)
+        (result,) = explain.read(str(number))
+        error = classify.from_result(result)
+        assert error is not None
+        told = row(sections, "Extension")
+        if known.stays:
+            assert "HTTP" not in told
+            assert "sends nobody back" in told
+        elif known.error or known.decision:
+            assert told.startswith(f"{type(error).__name__}, HTTP {error.status}. ")
+        else:
+            assert told.startswith("It depends on")
+
+    def test_came_back(self) -> None:
+        """A code that mostly stays at Entra is decided if it comes."""
+        sections = explain.error({"error": "invalid_request", "error_codes": [50011]})
+        assert row(sections, "Extension").startswith("ConfigurationError, HTTP 500.")
+
+
+def literals() -> set[str]:
+    """The values of ``error=`` and ``reason=`` in the package, and of "error" keys."""
+    found = set()
+    for path in Path(flask_msal_errors.__file__).parent.rglob("*.py"):
+        if "testing" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            values = []
+            if isinstance(node, ast.keyword) and node.arg in ("error", "reason"):
+                values = [node.value]
+            elif isinstance(node, ast.Dict):
+                pairs = zip(node.keys, node.values, strict=True)
+                values = [
+                    value
+                    for key, value in pairs
+                    if isinstance(key, ast.Constant) and key.value == "error"
+                ]
+            found |= {
+                v.value
+                for v in values
+                if isinstance(v, ast.Constant) and isinstance(v.value, str)
+            }
+    return found - {""}
+
+
+ROWS = [code for group in codes.GROUPS for code in group.codes]
+#: Where log lines get their words from.
+SOURCES: dict[str, set[str]] = {
+    "errors": {row.error for row in ROWS} | {row.suberror for row in ROWS},
+    "reasons": set(errors.REASONS) | {b2c.RESET_PASSWORD, b2c.EDIT_PROFILE},
+    "decided": set(classify._BY_ERROR) | set(classify._BY_SUBERROR),
+    "literals": literals() | {response.UNMET, b2c.PROFILE_EDITED},
+    "events": set(signals.LINES),
+    "classes": set(re.findall(r"[A-Z]\w+", errors.__doc__ or "")) & set(dir(errors)),
+    "keys": {key_of(field.name) for field in dataclasses.fields(Settings)},
+}
+
+
+class TestWords:
+    @pytest.mark.parametrize("source", SOURCES)
+    def test_each(self, source: str) -> None:
+        """Each word that a line may hold has its meaning and what to do."""
+        names = SOURCES[source] - {""}
+        assert len(names) > 5
+        for name in names:
+            first = explain.explained(name)[0]
+            assert first.heading == name
+            assert [label for label, _ in first.rows] == ["Meaning", "To do"]
+            assert all(len(text) > 20 for _, text in first.rows), first
+
+    def test_decided(self) -> None:
+        """An error of a provider is decided as the extension does it."""
+        for name, words in {
+            "invalid_grant": "InteractionRequired, HTTP 401.",
+            "access_denied": "AccessDenied, HTTP 403.",
+            "message_only": "InteractionRequired, HTTP 401.",
+            "protection_policy_required": "AccessDenied, HTTP 403.",
+            "temporarily_unavailable": "ServiceUnavailable, HTTP 503.",
+            "invalid_client": "ConfigurationError, HTTP 500.",
+            "invalid_scope": "TokenError, HTTP 502.",
+        }.items():
+            assert row(explain.explained(name), "Extension").startswith(words), name
+
+    def test_ours(self) -> None:
+        """No provider says ours, so nothing is decided of them."""
+        for name in ("api_throttled", "StateMismatch", "sign_in_failed", "max_age"):
+            assert [section.heading for section in explain.explained(name)] == [name]
+
+    @pytest.mark.parametrize("text", ["INVALID_GRANT", "statemismatch", " throttled\n"])
+    def test_any_case(self, text: str) -> None:
+        """One word alone may be written in any case."""
+        assert explain.explained(text)[0].heading.casefold() == text.strip().casefold()
+
+    @pytest.mark.parametrize("event", signals.LINES)
+    @pytest.mark.parametrize(
+        "error",
+        [
+            errors.StateMismatch(),
+            errors.FlowExpired(),
+            errors.TokenError(result=RESULT),
+            errors.ServiceUnavailable(error="session_store_unavailable"),
+        ],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_lines(
+        self,
+        event: str,
+        error: errors.MsalAuthError,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """A whole line tells its event and its error, as text and as JSON."""
+        caplog.set_level(logging.INFO)
+        signals.log(event, error=error)
+        (record,) = caplog.records
+        fields = {k: v for k, v in vars(record).items() if k.startswith("msal_")}
+        for line in (f"WARNING:x:{record.getMessage()}", json.dumps(fields)):
+            told = [section.heading for section in explain.explained(line)]
+            assert event in told
+            expected = {
+                "StateMismatch": "StateMismatch",
+                "FlowExpired": "FlowExpired",
+                "TokenError": "AADSTS50076 UserStrongAuthClientAuthNRequired",
+                "ServiceUnavailable": "session_store_unavailable",
+            }
+            assert expected[type(error).__name__] in told
+
+    def test_error_of_the_line(self) -> None:
+        """The error in a line decides where the table does not know it."""
+        line = "A token was refused (invalid_grant, AADSTS50034)."
+        assert row(explain.explained(line), "Error") == "invalid_grant"
+
+    def test_plain_english(self) -> None:
+        """In a sentence, a word that is English is not taken for a name."""
+        with pytest.raises(ValueError, match="no AADSTS code"):
+            explain.explained("we cancel the challenge of a throttled host")
 
 
 class TestDecision:

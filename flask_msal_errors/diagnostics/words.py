@@ -1,0 +1,294 @@
+"""Words of log lines other than AADSTS codes: errors, reasons, events, classes, keys.
+
+Knows a sentence for each word of a protocol; what this package's own modules describe
+(events, classes, settings) is read from them.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import inspect
+import json
+import logging
+import re
+import typing as t
+
+from .. import errors
+from .. import signals
+from ..errors import MsalAuthError
+from ..settings import Settings
+from ..settings import key_of
+
+#: What a class of :mod:`flask_msal_errors.errors` asks of the developer.
+TO_DO = {
+    "MsalAuthError": "Look at the name of the class that was raised.",
+    "ConfigurationError": "Correct what the text names; flask msal check looks at all.",
+    "TokenError": "Look up its codes, and the correlation id in the sign-in log.",
+    "InteractionRequired": "Nothing, inside login_required and catch_challenges.",
+    "AccessDenied": "Assign the user to the app, or tell them whom to ask.",
+    "Throttled": "Nothing: wait. Look for code that asks for tokens in a loop.",
+    "ServiceUnavailable": "Nothing if it passes; else check network, proxy and store.",
+    "SignInError": "Look at the name of the class that was raised.",
+    "StateMismatch": "Seldom: Back, or another browser. Often: look at cookies, at"
+    " SECRET_KEY of all workers, and at the address that the sign-in starts at.",
+    "FlowExpired": "Nothing. MSAL_FLOW_LIFETIME says how long a sign-in may take.",
+    "InvalidIdToken": "The text names the check: look at the clock, MSAL_CLIENT_ID,"
+    " MSAL_AUTHORITY and MSAL_ALLOWED_TENANTS.",
+    "OtherAccount": "Nothing: the user chooses which account goes on.",
+    "ReauthenticationLoop": "The text says who still refuses; see MSAL_REAUTH_LIMIT.",
+    "NotResumed": "Nothing: the user fills in the form again.",
+}
+
+_PROTOCOL = """
+access_denied
+- The user cancelled or declined, or may not use the app.
+= Look at the code beside it; without any, the user cancelled.
+account_selection_required
+- The provider has to ask which account is meant.
+additional_action
+- The user has to do something outside of the sign-in, such as enrol a device.
+= Nothing in the code: the sign-in page says what it is.
+api_throttled
+- An API answered 429 and said when to come back.
+= Ask less often, or for more at a time.
+api_unavailable
+- An API answered 503 and said when to come back.
+= Nothing, if it passes; else ask who runs the API.
+bad_token
+- The refresh token has expired or was revoked.
+basic_action
+- The user has to do something simple, such as multifactor authentication.
+cancel
+- The user left the sign-in page by its own button.
+challenge
+- An API refused the token, and said what it lacks.
+= Nothing. flask msal decode explains the header of the API.
+client_mismatch
+- The token belongs to another app, so that this one may not redeem it.
+= Keep the store of one app out of another's reach.
+consent_required
+- Nobody has consented to these scopes yet.
+= Nothing, if users may consent; else an administrator consents for the tenant.
+device_authentication_failed
+- The device could not prove which one it is.
+insufficient_claims
+- An API demands claims that the token lacks, by Conditional Access mostly.
+insufficient_scope
+- An API demands scopes that the token lacks.
+= Let login_required(scopes=…) name them, so that users are asked once.
+insufficient_user_authentication
+- An API demands another or a fresher authentication (RFC 9470).
+interaction_required
+- The provider needs the user, for a reason that the code beside it tells.
+invalid_client
+- The provider does not accept who the app says it is, or how it proves it.
+= Compare MSAL_CLIENT_ID and MSAL_CLIENT_CREDENTIAL with the app registration.
+invalid_grant
+- A code or refresh token is expired, revoked, used or refused by a policy.
+= Nothing, mostly: the user signs in again. The code beside it tells the reason.
+invalid_instance
+- Microsoft does not know the host of the authority.
+= Correct MSAL_AUTHORITY; for a private cloud set MSAL_INSTANCE_DISCOVERY to false.
+invalid_request
+- The request lacks something, or is malformed.
+= Look at the code beside it, and at what sits between app and provider.
+invalid_resource
+- The API does not exist, or is not known in the tenant.
+= Compare the scopes with 'Expose an API' of that API.
+invalid_response
+- The answer was no JSON object, or had fields of a wrong kind.
+= Look at what sits in between: a proxy, or another server at this address.
+invalid_scope
+- A scope is misspelt, unknown, or of another API than the others.
+= Ask for the scopes of one API at a time, by their full names.
+invalid_tenant
+- There is no such tenant in this cloud.
+= Correct the tenant ID in MSAL_AUTHORITY, or the cloud's host.
+invalid_token
+- An API refused the token as expired, revoked or malformed.
+login_required
+- The provider has no session of the user in this browser.
+max_age
+- A page or API demands that the user authenticated more recently.
+message_only
+- The sign-in page can only show a message, such as that a policy blocks.
+= Look the correlation id up in the sign-in log: it names the policy.
+no_token
+- No token is kept that could be used or refreshed for these scopes.
+not_signed_in
+- A page needs a user, and nobody is signed in.
+profile_edited
+- The user changed their profile, and the new name is fetched.
+protection_policy_required
+- An app protection policy of Intune is demanded, which a browser cannot have.
+= An administrator exempts this app from the policy.
+redirect_uri_mismatch
+- The redirect URI is not registered for this app.
+= MSAL_REDIRECT_URI: add exactly the address in use under 'Authentication', 'Web'.
+reset_password
+- The user forgot the password, and goes to the user flow that resets it.
+edit_profile
+- The user goes to the user flow that edits the profile.
+server_error
+- The provider failed while it answered.
+= Nothing: wait, and try again.
+session_busy
+- Other requests of the same session kept its lock for too long.
+= Look at how long token requests take; see MSAL_HTTP_TIMEOUT.
+session_entry_too_large
+- The session store refused an entry for its size.
+= Raise the store's limit; SESSION_TYPE says which store it is.
+session_store_unavailable
+- The session store did not answer, or lost an entry.
+= Look at the server that SESSION_TYPE names, and at its limits.
+sign_in_busy
+- Another request of this browser completes the same sign-in.
+= Nothing: the page goes on by itself.
+step_up
+- A page demands an authentication context that the session has not proved.
+temporarily_unavailable
+- The provider, or the way to it, does not answer.
+= Nothing if it passes; else check network and proxy of this host.
+token_expired
+- A policy limits how long a sign-in lasts, and this one is older.
+unauthorized_client
+- The app may not use this kind of sign-in, or is unknown in the tenant.
+= Compare MSAL_CLIENT_ID, MSAL_AUTHORITY and the account types with the registration.
+unmet_authentication_requirements
+- The user signed in, but not in the way that was demanded.
+= Look at what the page or API demands, and whether the user can meet it.
+unsupported_grant_type
+- The token endpoint does not know this kind of request.
+= MSAL_AUTHORITY: take one whose token endpoint redeems codes and refresh tokens.
+unsupported_response_type
+- The app is not enabled for what the authorize endpoint was asked for.
+= Let nothing change response_type: this extension asks for a code only.
+user_password_expired
+- The password has expired; the sign-in page lets the user choose a new one.
+"""
+_NOTHING = "Nothing: login_required and catch_challenges send the user to sign in."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a log line, its meaning and what to do.
+
+    ``error``: what comes with it at the provider, for the extension's decision; empty
+    where the word is no error of a provider.
+    """
+
+    name: str
+    meaning: str
+    to_do: str
+    error: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def found_in(text: str) -> list[Word]:
+    """Return the words that a text holds: one alone, a line of a log, or its JSON.
+
+    In a line, words that may be plain English do not count.
+    """
+    fields = _of_json(text)
+    line = fields or text
+    names = re.findall(r"\w+", line)
+    words = [word for sentence, word in _SENTENCES if sentence in line]
+    alone = bool(fields) or len(names) == 1
+    for name in names:
+        word = _WORDS.get(name) or (_FOLDED.get(name.casefold()) if alone else None)
+        if word is not None and (alone or "_" in name or name != name.lower()):
+            words.append(word)
+    return list({word.name: word for word in words}.values())
+
+
+def _of_json(text: str) -> str:
+    """Return what a JSON logger wrote of our fields, as a line."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(fields, dict) or "msal_event" not in fields:
+        return ""
+    return " ".join(str(fields.get(f"msal_{name}", "")) for name in _FIELDS)
+
+
+#: Fields of a log record that hold our words.
+_FIELDS = ("event", "error", "reason")
+#: Where a provider says it: beside another error.
+_SUBERRORS = {
+    **dict.fromkeys(
+        "additional_action bad_token basic_action client_mismatch message_only"
+        " device_authentication_failed token_expired".split(),
+        "invalid_grant",
+    ),
+    "cancel": "access_denied",
+    "protection_policy_required": "unauthorized_client",
+}
+#: Words of ours, or of an API: no token endpoint says them.
+_NO_ERRORS = frozenset(
+    "api_throttled api_unavailable challenge edit_profile insufficient_claims"
+    " insufficient_scope insufficient_user_authentication invalid_token max_age"
+    " no_token not_signed_in profile_edited reset_password session_busy"
+    " session_entry_too_large session_store_unavailable sign_in_busy step_up"
+    " unmet_authentication_requirements".split()
+)
+
+
+def _protocol() -> cabc.Iterator[Word]:
+    for block in re.split(r"\n(?=[a-z])", _PROTOCOL.strip()):
+        name, meaning, *rest = block.splitlines()
+        error = {"error": name}
+        if name in _SUBERRORS:
+            error = {"error": _SUBERRORS[name], "suberror": name}
+        to_do = rest[0][2:] if rest else _NOTHING
+        yield Word(name, meaning[2:], to_do, {} if name in _NO_ERRORS else error)
+
+
+def _events() -> cabc.Iterator[tuple[str, Word]]:
+    for name, (level, line) in signals.LINES.items():
+        text = f"The line begins with “{line}”, at level {logging.getLevelName(level)}."
+        yield line, Word(name, f"An event of the log. {text}", _EVENTS.get(name, _LOOK))
+
+
+_LOOK = "Look at the error and the reason in the line."
+_EVENTS = dict.fromkeys(
+    ("sign_in_begun", "signed_in", "reauthenticated", "signed_out", "request_resumed"),
+    "Nothing: it says what a user did, and why they were asked.",
+)
+
+
+def _classes() -> cabc.Iterator[type[MsalAuthError]]:
+    for value in vars(errors).values():
+        if inspect.isclass(value) and issubclass(value, MsalAuthError):
+            yield value
+
+
+def _of_class(kind: type[MsalAuthError]) -> Word:
+    meaning = " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split())
+    answer = f"{meaning} Users see “{kind.title}”, HTTP {kind.status}."
+    return Word(kind.__name__, answer, TO_DO.get(kind.__name__, _LOOK))
+
+
+def _keys() -> cabc.Iterator[Word]:
+    for field in dataclasses.fields(Settings):
+        name = key_of(field.name)
+        meaning = f"A key of the configuration. {field.metadata['doc']}"
+        yield Word(name, meaning, f"Correct {name}; flask msal check looks at it.")
+
+
+#: What a line begins with or goes on with, and its event or class.
+_SENTENCES = [
+    *_events(),
+    *((kind.title, _of_class(kind)) for kind in _classes()),
+]
+_WORDS = {
+    word.name: word
+    for words in (
+        (word for _, word in _events()),
+        map(_of_class, _classes()),
+        _keys(),
+        _protocol(),
+    )
+    for word in words
+}
+_FOLDED = {name.casefold(): word for name, word in reversed(_WORDS.items())}
