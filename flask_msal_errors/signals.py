@@ -43,8 +43,8 @@ session_id_changed = _signals.signal("session_id_changed")
 #: ``error``: an :exc:`InteractionRequired`, of an API or the token endpoint;
 #: ``silent``: whether a new token met it, or the user has to.
 challenge_received = _signals.signal("challenge_received")
-#: ``url``: an interrupted form is posted again, to this path, in place of the view's
-#: first attempt.
+#: ``url``: the view at this path begins, with a form that was kept; a request that is
+#: stopped before its view sends nothing.
 request_resumed = _signals.signal("request_resumed")
 #: ``error``: a :exc:`Throttled` that is raised, with its ``retry_after`` in seconds;
 #: once, whoever answers it.

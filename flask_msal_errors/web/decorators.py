@@ -35,10 +35,13 @@ from ..navigation import is_navigation
 from ..navigation import is_speculative
 from ..protocol.demand import Demand
 from ..provider.id_token import LEEWAY
+from ..request_state import of_request
 from ..signin.loops import LOOPS
 from ..user import signed_in
 from . import pages
+from .forms import SPENDS
 from .forms import NotKept
+from .forms import Received
 from .state import app_state
 
 #: Types that Flask takes as a response, and no HTTP client returns.
@@ -134,7 +137,8 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
     except NotKept as reason:
         return pages.interaction(demand, error, lost=reason.words)
     way = begin(request, demand, back, page=here, refused=error)
-    return pages.onward("kept", way, InteractionRequired.status)
+    again = of_request(Received).is_resumed
+    return pages.onward("kept", way, InteractionRequired.status, again=again)
 
 
 def _raise_pause(pause: Throttled | ServiceUnavailable | None) -> None:
@@ -166,12 +170,16 @@ def guarded(
     :param scopes: asked for if a refusal names none.
     :param check: runs first; what it returns, unless ``None``, is the response.
     """
+    # Of several guards the innermost one knows that the view begins.
+    spends = not hasattr(view, SPENDS)
 
     @functools.wraps(view)
     def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
         answer = check() if check else None
         if answer is not None:
             return answer
+        if spends and request.method == "POST":
+            app_state().forms.spend()
         try:
             value = view(*args, **kwargs)
             if not isinstance(value, _FLASK_RESPONSES) and inspect.isawaitable(value):
@@ -185,13 +193,16 @@ def guarded(
         answer = check() if check else None
         if answer is not None:
             return answer
+        if spends and request.method == "POST":
+            app_state().forms.spend()
         try:
             value = await view(*args, **kwargs)
         except Exception as error:
             return after_error(error, scopes)
         return after_value(value, scopes)
 
-    chosen = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
+    chosen: t.Any = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
+    setattr(chosen, SPENDS, True)
     return t.cast(View, chosen)
 
 

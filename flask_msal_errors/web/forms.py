@@ -1,21 +1,25 @@
-"""Interrupted forms: kept beside the session, and posted again exactly once.
+"""Interrupted forms: kept beside the session, and carried out exactly once.
 
 Owns capturing a signed-in user's form before anything reads it, and putting it back in
 the place of the one-time ticket that the browser posts to the same URL after signing in
-again. A stranger's body is left to the app.
+again. The ticket is spent when the view begins; a request that is stopped before leaves
+the form waiting. A stranger's body is left to the app.
 """
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
+import functools
 import io
 import logging
 import secrets
 import typing as t
 from datetime import timedelta
 
+from flask import Request
+from flask import current_app
 from werkzeug.http import parse_options_header
-from werkzeug.wrappers import Request
 from werkzeug.wsgi import LimitedStream
 from werkzeug.wsgi import get_content_length
 from werkzeug.wsgi import get_input_stream
@@ -50,6 +54,9 @@ _MARK = f"{FIELD}=".encode()
 _LONGEST_MARK = 16 * 1024
 #: gunicorn takes request lines of 4,094 bytes, and a ticket holds a URL in base64.
 _LONGEST_URL = 2000
+#: Name of the attribute of views, whose function spends the ticket when it begins.
+SPENDS = "_msal_spends"
+
 #: What werkzeug remembers of the headers of a body.
 _REMEMBERED = ("content_length", "_parsed_content_type")
 _GONE = (
@@ -76,10 +83,16 @@ class _Body(Stored, tag="form-1"):
 
 
 @dataclasses.dataclass
-class _Received:
+class Received:
     """The form of this request, which may be kept."""
 
     body: _Body | None = None
+    is_resumed: bool = False
+    """Whether it was kept before, and the browser posted its ticket."""
+    key: str = ""
+    """Key of its entry in the store, until the view begins."""
+    url: str = ""
+    """Path and query that it goes to."""
 
 
 class Forms:
@@ -112,17 +125,49 @@ class Forms:
             if data.startswith(_MARK):
                 self._put_back(request, data[len(_MARK) :].decode("latin-1"))
             elif len(data) == get_content_length(environ):
-                of_request(_Received).body = _Body(environ["CONTENT_TYPE"], data)
+                of_request(Received).body = _Body(environ["CONTENT_TYPE"], data)
 
     def _put_back(self, request: Request, ticket: str) -> None:
         """Let all that read this request from now on read the kept form."""
-        body, environ = self._taken(request, ticket), request.environ
+        received, environ = of_request(Received), request.environ
+        received.key, body = self._found(request, ticket)
+        received.body, received.is_resumed = body, True
+        received.url = current_target(request)
         environ["CONTENT_TYPE"] = body.content_type
         environ["CONTENT_LENGTH"] = str(len(body.data))
         environ["wsgi.input"] = io.BytesIO(body.data)
         for name in _REMEMBERED:
             vars(request).pop(name, None)
-        of_request(_Received).body = body
+        self._watch(request.endpoint)
+
+    def _watch(self, endpoint: str | None) -> None:
+        """Have a view that spends no ticket itself spend it when it is called."""
+        views = current_app.view_functions
+        view: t.Any = views.get(endpoint or "")
+        post = getattr(getattr(view, "view_class", None), "post", None)
+        if view is not None and not (hasattr(view, SPENDS) or hasattr(post, SPENDS)):
+            views[endpoint or ""] = self._spending(view)
+
+    def _spending(self, view: cabc.Callable[..., t.Any]) -> cabc.Callable[..., t.Any]:
+        @functools.wraps(view)
+        def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            self.spend()
+            return current_app.ensure_sync(view)(*args, **kwargs)
+
+        setattr(wrapper, SPENDS, True)
+        return wrapper
+
+    def spend(self) -> None:
+        """Spend the ticket of this request's form, if any: its view begins.
+
+        :raises NotResumed: another request spent it meanwhile.
+        """
+        received = of_request(Received)
+        if received.key:
+            if self._store.take(received.key) is None:
+                raise _not_resumed(_GONE, received.url)
+            received.key = ""
+            signals.emit(signals.request_resumed, url=received.url)
 
     def keep(self, request: Request) -> str:
         """Keep the form of a refused request.
@@ -140,7 +185,7 @@ class Forms:
                     " from a page of this site."
                 )
             )
-        body = of_request(_Received).body
+        body = of_request(Received).body
         limit = min(self._limit, request.max_content_length or self._limit)
         if (request.content_length or 0) > limit:
             raise NotKept(
@@ -164,18 +209,13 @@ class Forms:
         return t.cast(str, form["url"])
 
     def _kept(self, request: Request, person: SignedIn, body: _Body) -> str:
-        key, url = f"form-{secrets.token_urlsafe(24)}", current_target(request)
+        url = current_target(request)
         if len(url) > _LONGEST_URL:
             raise NotKept(
                 N_("It was not kept, because the address of its page is too long.")
             )
         try:
-            if not self._records.attach(person.handle, key, MOST_FORMS):
-                raise NotKept(
-                    N_("It could not be kept, because your session is incomplete.")
-                )
-            entry = self._codec.encode(body)
-            self._store.write(key, entry, timedelta(seconds=self._lifetime))
+            key = self._written(person, body, url)
         except ServiceUnavailable as error:
             logger.warning("A form was not kept: %s", error)
             raise NotKept(
@@ -184,19 +224,41 @@ class Forms:
         form = {"key": key, "url": url, "for": person.user.digest}
         return self._signer.dumps(_TICKET, form)
 
-    def _taken(self, request: Request, ticket: str) -> _Body:
-        """The kept form, whose user, URL and origin are checked before it is spent."""
+    def _written(self, person: SignedIn, body: _Body, url: str) -> str:
+        """Return the key of the form's entry.
+
+        It is still the same one if the form was refused before its view began: two
+        tickets of one form must not be good for two runs.
+        """
+        key, lifetime = of_request(Received).key, timedelta(seconds=self._lifetime)
+        entry = self._codec.encode(body)
+        if key:
+            if not self._store.replace(key, entry, lifetime):
+                raise _not_resumed(_GONE, url)
+            return key
+        key = f"form-{secrets.token_urlsafe(24)}"
+        if not self._records.attach(person.handle, key, MOST_FORMS):
+            raise NotKept(
+                N_("It could not be kept, because your session is incomplete.")
+            )
+        self._store.write(key, entry, lifetime)
+        return key
+
+    def _found(self, request: Request, ticket: str) -> tuple[str, _Body]:
+        """Return the key of the kept form, and the form.
+
+        Its user, URL and origin are checked.
+        """
         form, here = self._form(ticket), current_target(request)
         if not is_same_origin(request) or form["url"] != here:
             raise _not_resumed("It belongs to another page.", here)
-        entry = self._store.take(form["key"])
+        entry = self._store.read(form["key"])
         if entry is None:
             raise _not_resumed(_GONE, here)
         body = self._codec.decode(_Body, entry)
         if body is None:
             raise _not_resumed("What was kept cannot be read.", here)
-        signals.emit(signals.request_resumed, url=here)
-        return body
+        return form["key"], body
 
     def _form(self, ticket: str) -> dict[str, t.Any]:
         person = signed_in()

@@ -242,20 +242,24 @@ def _finished(response: Response, retry_after: int | None) -> Response:
     return response
 
 
-def onward(name: str, response: Response, status: int) -> Response:
+def onward(
+    name: str, response: Response, status: int, *, again: bool = False
+) -> Response:
     """Return a page that goes on at once, in place of a redirect after a form.
 
     :param name: of the template: ``"kept"`` or ``"leaving"``.
+    :param again: it did so before, and nothing came of it: it waits for the person.
 
     The Content-Security-Policy of an app's page may forbid that its forms are
     redirected to another origin (``form-action``, as Chromium reads it).
     """
     link = response.headers.pop("Location")
-    response.set_data(_template(name, link=link))
+    response.set_data(_template(name, link=link, again=again))
     response.mimetype = "text/html"
     response.status_code = status
     # Not a part of the page, whose frame may be the app's own template.
-    response.headers["Refresh"] = f"0; url={link}"
+    if not again:
+        response.headers["Refresh"] = f"0; url={link}"
     return _finished(response, None)
 
 
