@@ -20,13 +20,13 @@ from .errors import ConfigurationError
 from .settings import Settings
 from .signin.cookies import Signer
 from .storage.setup import prepare
+from .user import EXTENSION
 from .user import User
 from .user import signed_in
 from .web import setup
 from .web.decorators import View
 from .web.decorators import before
 from .web.decorators import guarded
-from .web.state import KEY
 from .web.state import AppState
 from .web.state import app_state
 
@@ -57,14 +57,14 @@ class MsalAuth:
         :raises ConfigurationError: a key is missing, wrong or contradicts another; the
             sessions are client-side; or the app is initialised already.
         """
-        if KEY in app.extensions:
+        if EXTENSION in app.extensions:
             raise ConfigurationError(
                 "MsalAuth.init_app was called twice for this app. Call it once."
             )
         settings = Settings.from_mapping(app.config)
-        signer = Signer(app)
+        signer = Signer(app, settings.registration.name)
         prepare(app, https=settings.is_https)
-        app.extensions[KEY] = AppState.build(app, settings, signer)
+        app.extensions[EXTENSION] = AppState.build(app, settings, signer)
         setup.register(app, settings.url_prefix)
         app.context_processor(lambda: {"auth": self})
         app.cli.add_command(cli)

@@ -13,6 +13,7 @@ import urllib.parse
 
 from . import parsers
 from .errors import ConfigurationError
+from .registration import Registration
 
 PREFIX = "MSAL_"
 
@@ -159,6 +160,12 @@ class Settings:
     flow_lifetime: int = _key(
         parsers.as_whole_seconds, "Seconds that a user has to finish a sign-in.", 3600
     )
+    session_max_age: int | None = _key(
+        parsers.as_whole_seconds,
+        "Seconds from the sign-in to the end of the session, used or not (OWASP ASVS"
+        " 5.0, 7.3.2). By default, it lives as long as it is used.",
+        None,
+    )
     reauth_limit: int = _key(
         parsers.as_limit,
         "How often the same demand may come back before it counts as a loop.",
@@ -207,6 +214,17 @@ class Settings:
     def is_https(self) -> bool:
         """The redirect URI says that browsers come by https."""
         return (self.redirect_uri or "").startswith("https:")
+
+    @property
+    def registration(self) -> Registration:
+        """The app registration, and whose sign-ins it accepts."""
+        return Registration(
+            self.client_id,
+            self.authority,
+            self.oidc_authority,
+            self.allowed_tenants,
+            self.session_max_age,
+        )
 
     @property
     def acrs_claim(self) -> str:

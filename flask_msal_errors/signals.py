@@ -32,7 +32,9 @@ logger = logging.getLogger("flask_msal_errors")
 
 _signals = Namespace()
 
-#: ``user``, ``reason``: somebody signed in, in a session where nobody was.
+#: ``user``, ``reason``: somebody signed in, in a session where nobody was. It still
+#: holds what the visitor put there. Flask-WTF's secret is renewed; a receiver can renew
+#: what else must not be known from before.
 signed_in = _signals.signal("signed_in")
 #: ``user``, ``reason``: the signed-in user signed in again for what was missing.
 reauthenticated = _signals.signal("reauthenticated")

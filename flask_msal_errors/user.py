@@ -1,22 +1,30 @@
 """The signed-in user, as the Flask session holds them.
 
-Owns one key of the Flask session: the record's handle and validated claims, no token.
+Owns one key of the Flask session for each app registration: the record's handle and
+validated claims, no token. Apps whose browsers have one session each see their own.
 """
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import hashlib
 import time
 import typing as t
 
+from flask import Flask
 from flask import current_app
 from flask import session
 
+from .registration import Registration
 from .request_state import of_request
 
-#: The one key of the session that is ours.
-KEY = "_msal"
+#: The name of this package in ``app.extensions``.
+EXTENSION = "flask_msal_errors"
+#: Before the registration's name, in the keys of a session.
+_KEYS = "_msal_"
+#: The key of earlier versions, for whatever registration.
+_BEFORE = "_msal"
 
 #: Claims of the protocol, of no use to an app and of new value at every sign-in.
 _NOISE = frozenset({"nonce", "aio", "rh", "uti", "at_hash", "c_hash", "nbf", "xms_cc"})
@@ -98,6 +106,19 @@ class SignedIn(t.NamedTuple):
     user: User
     handle: str
     renew_at: float
+    since: float
+    """When they signed in, which no renewal changes (epoch seconds)."""
+
+
+class Host(t.Protocol):
+    """An app's word on its sessions: the state under :data:`EXTENSION`."""
+
+    @property
+    def registration(self) -> Registration:
+        """The one whose sessions the app takes."""
+
+    def keeps(self, handle: str) -> bool:
+        """Return whether there is a record under this handle."""
 
 
 @dataclasses.dataclass
@@ -108,46 +129,125 @@ class _Seen:
     person: SignedIn | None = None
 
 
-def is_due(current: dict[str, t.Any]) -> bool:
+def is_due(app: Flask, current: dict[str, t.Any]) -> bool:
     """Return whether a session's record wants its lifetime renewed."""
+    host: Host = app.extensions[EXTENSION]
     # Not by the session's own methods: they note an access, and Flask would answer
     # every page with "Vary: Cookie".
-    kept = dict.get(current, KEY)
+    kept = dict.get(current, host.registration.session_key)
     at = kept.get("renew_at") if isinstance(kept, dict) else None
     return isinstance(at, (int, float)) and time.time() > at
 
 
 def signed_in() -> SignedIn | None:
-    """Return whose session this request's is; ``None`` for anything malformed."""
+    """Return whose session this request's is.
+
+    ``None`` for anything malformed, and for a user that the app does not take any more.
+    """
     current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
+    host: Host | None = current_app.extensions.get(EXTENSION)
+    if host is None:
+        return None
+    key = host.registration.session_key
     # Every guarded view asks several times.
     seen = of_request(_Seen)
-    if seen.kept is None or seen.kept is not dict.get(current, KEY):
-        seen.kept = current.get(KEY)
-        seen.person = _read(seen.kept)
+    if seen.kept is None or seen.kept is not dict.get(current, key):
+        seen.kept = current.get(key)
+        seen.person = _read(host, current)
     return seen.person
 
 
-def _read(kept: t.Any) -> SignedIn | None:
+def _read(host: Host, current: dict[str, t.Any]) -> SignedIn | None:
+    """Return the user of a session, if the app takes them now.
+
+    A neighbour writes its session as a whole, with our key as it was when it loaded it.
+    So in a session that apps share, who is signed out has no record, whatever it holds.
+    """
+    ours = host.registration
+    kept = current.get(ours.session_key)
     if not isinstance(kept, dict):
         return None
     handle, claims = kept.get("handle"), kept.get("claims")
-    renew_at = kept.get("renew_at")
+    renew_at, since = kept.get("renew_at"), kept.get("since")
     if not isinstance(handle, str) or not isinstance(renew_at, (int, float)):
         return None
     if not isinstance(claims, dict) or "iss" not in claims or "sub" not in claims:
         return None
-    return SignedIn(User(claims), handle, renew_at)
+    if not isinstance(since, (int, float)):
+        return None
+    if ours.has_rules and ours.misfit(claims, since):
+        return None
+    is_shared = False
+    for key in current:
+        is_shared |= key != ours.session_key and str(key).startswith(_KEYS)
+    if is_shared and not host.keeps(handle):
+        return None
+    return SignedIn(User(claims), handle, renew_at, since)
 
 
-def remember(handle: str, claims: dict[str, t.Any], lifetime: float) -> None:
+def remember(
+    handle: str,
+    claims: dict[str, t.Any],
+    lifetime: float,
+    since: float | None = None,
+) -> None:
     """Make this request's session the user's.
 
     :param lifetime: of the record, in seconds; past half of it the record is renewed.
+    :param since: when they signed in (epoch seconds); now by default.
     """
     kept = {name: value for name, value in claims.items() if name not in _NOISE}
-    renew_at = int(time.time() + lifetime / 2)
-    session[KEY] = {"handle": handle, "claims": kept, "renew_at": renew_at}
+    now = time.time()
+    host: Host = current_app.extensions[EXTENSION]
+    session[host.registration.session_key] = {
+        "handle": handle,
+        "claims": kept,
+        "renew_at": int(now + lifetime / 2),
+        "since": int(now) if since is None else since,
+    }
+
+
+def forget() -> None:
+    """Drop what this request's session holds, but for the keys of neighbours.
+
+    Ours stays there, empty, so that the session still counts as shared.
+    """
+    host: Host = current_app.extensions[EXTENSION]
+    ours = host.registration.session_key
+    left = neighbours(session, ours)
+    session.clear()
+    if left:
+        session.update({**left, ours: None})
+
+
+def admit(claims: dict[str, t.Any]) -> None:
+    """Make the session of a visitor ready for the account that signs in.
+
+    What an anonymous visitor put there stays, but for Flask-WTF's secret: whoever
+    planted the session knows it. If another account was signed in, though it has ended,
+    all goes.
+    """
+    host: Host = current_app.extensions[EXTENSION]
+    kept = session.get(host.registration.session_key)
+    known = kept.get("claims") if isinstance(kept, dict) else None
+    is_same = isinstance(known, dict) and all(
+        known.get(name) == claims[name] for name in ("iss", "sub")
+    )
+    # An earlier version kept its user under the bare name, whoever it was.
+    if is_same and _BEFORE not in session:
+        return
+    if kept or _BEFORE in session:
+        forget()
+    session.pop(current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"), None)
+
+
+def neighbours(current: cabc.Mapping[str, t.Any], ours: str) -> dict[str, t.Any]:
+    """Return what other app registrations keep in a session, by their keys."""
+    return {
+        key: kept
+        for key, kept in current.items()
+        if key != ours and kept and str(key).startswith(_KEYS)
+    }
 
 
 def renew_id() -> None:

@@ -35,6 +35,7 @@ from flask_msal_errors import TokenError
 from flask_msal_errors.errors import NotResumed
 from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.testing import Emulator
+from support import session_apps
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
 JSON = {"Accept": "application/json"}
@@ -330,9 +331,10 @@ class TestDefaultAnswers:
         assert page.status_code == 401
         link = re.findall('href="(/auth/login[^"]+)">Continue<', page.text)[0]
         links = app.extensions["flask_msal_errors"].links
-        visitor = client.get_cookie("msal_visitor")
+        owner = app.extensions["flask_msal_errors"].registration.name
+        visitor = client.get_cookie(f"msal_{owner[:6]}_visitor")
         assert visitor is not None
-        headers = {"Cookie": f"msal_visitor={visitor.value}"}
+        headers = {"Cookie": f"{visitor.key}={visitor.value}"}
         with app.test_request_context("/", headers=headers):
             ticket = links.ticket(link.partition("ticket=")[2])
         assert ticket.target == "/raise?a=b"
@@ -494,16 +496,16 @@ class TestUser:
 
         records.renew = renew
         claims = {"iss": "i", "sub": "s", "name": "Ada"}
-        kept = {"handle": "handle", "claims": claims, "renew_at": 1}
+        kept = {"handle": "handle", "claims": claims, "renew_at": 1, "since": 1}
 
         @app.get("/in")
         def sign_in() -> str:
-            session["_msal"] = kept
+            session[session_apps.own_key()] = kept
             return "in"
 
         @app.get("/plain")
         def plain() -> str:
-            return str(session["_msal"]["renew_at"] > 1)
+            return str(session[session_apps.own_key()]["renew_at"] > 1)
 
         client = app.test_client()
         client.get("/in")

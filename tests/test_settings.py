@@ -144,6 +144,7 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("FLOW_LIFETIME", "600", 600),
     ("REAUTH_LIMIT", "1", 1),
     ("REAUTH_WINDOW", 1, 1),
+    ("SESSION_MAX_AGE", "28800", 28_800),
     ("REPLAY_LIMIT", "1e6", 1_000_000),
     ("ENCRYPTION_KEYS", FERNET, (FERNET.decode(),)),
     ("ENCRYPTION_KEYS", [FERNET, FERNET_2], (FERNET.decode(), FERNET_2)),
@@ -227,7 +228,7 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     ("POST_LOGOUT", "bye", "absolute"),
     *(
         (key, value, "above 0")
-        for key in ("HTTP_TIMEOUT", "FLOW_LIFETIME", "REAUTH_WINDOW")
+        for key in ("HTTP_TIMEOUT", "FLOW_LIFETIME", "REAUTH_WINDOW", "SESSION_MAX_AGE")
         for value in NUMBERS
     ),
     ("HTTP_TIMEOUT", [5], "above 0"),
@@ -286,6 +287,7 @@ class TestFromMapping:
             "verify": True,
             "instance_discovery": None,
             "flow_lifetime": 3600,
+            "session_max_age": None,
             "reauth_limit": 3,
             "reauth_window": 300,
             "replay_limit": 1_048_576,

@@ -10,7 +10,6 @@ import pytest
 from flask import Flask
 from flask import session
 
-from flask_msal_errors.user import KEY
 from flask_msal_errors.user import User
 from flask_msal_errors.user import remember
 from flask_msal_errors.user import renew_id
@@ -22,7 +21,7 @@ CLAIMS = {"iss": "https://issuer", "sub": "subject"}
 
 @pytest.fixture
 def request_context() -> t.Iterator[None]:
-    app = Flask("user")
+    app = session_apps.registered(Flask("user"))
     app.secret_key = "secret"
     with app.test_request_context():
         yield
@@ -39,7 +38,7 @@ class TestSignedIn:
         assert person is not None and person.handle == "handle"
         assert person.user.claims == {**CLAIMS, "name": "Ada"}
         assert person.renew_at == pytest.approx(time.time() + 50, abs=5)
-        assert set(session) == {"_msal"}
+        assert set(session) == {session_apps.own_key()}
 
     def test_nobody(self) -> None:
         """An empty session is nobody's."""
@@ -48,6 +47,7 @@ class TestSignedIn:
     def test_renewed_id(self, tmp_path: Path) -> None:
         """A sign-in changes the session id: a planted one is worth nothing."""
         app = session_apps.session_app(tmp_path, "memory")
+        session_apps.registered(app)
 
         @app.get("/sign-in")
         def sign_in() -> str:
@@ -69,17 +69,19 @@ class TestSignedIn:
         "kept",
         [
             *(None, 1, "text", [], {}, {"handle": "h"}),
-            {"handle": 1, "claims": CLAIMS, "renew_at": 1},
+            {"handle": 1, "claims": CLAIMS, "renew_at": 1, "since": 1},
             {"handle": "h", "claims": CLAIMS},
-            {"handle": "h", "claims": CLAIMS, "renew_at": "soon"},
-            {"handle": "h", "claims": [], "renew_at": 1},
-            {"handle": "h", "claims": {"sub": "s"}, "renew_at": 1},
-            {"handle": "h", "claims": {"iss": "i"}, "renew_at": 1},
+            {"handle": "h", "claims": CLAIMS, "renew_at": "soon", "since": 1},
+            {"handle": "h", "claims": CLAIMS, "renew_at": 1},
+            {"handle": "h", "claims": CLAIMS, "renew_at": 1, "since": "then"},
+            {"handle": "h", "claims": [], "renew_at": 1, "since": 1},
+            {"handle": "h", "claims": {"sub": "s"}, "renew_at": 1, "since": 1},
+            {"handle": "h", "claims": {"iss": "i"}, "renew_at": 1, "since": 1},
         ],
     )
     def test_malformed(self, kept: t.Any) -> None:
         """Anything malformed under our key is nobody, not an error."""
-        session[KEY] = kept
+        session[session_apps.own_key()] = kept
         assert signed_in() is None
 
 

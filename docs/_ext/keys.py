@@ -46,6 +46,7 @@ EXAMPLES: dict[str, str | None] = {
     "verify": "false",
     "instance_discovery": "false",
     "flow_lifetime": "3600",
+    "session_max_age": "43200",
     "reauth_limit": "3",
     "reauth_window": "300",
     "replay_limit": "1048576",

@@ -52,7 +52,8 @@ _SOON = timedelta(days=7)
 
 def session_store(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     """Whether entries come back from the sessions' backend, and how far it reaches."""
-    store, codec = Store(app), Codec(settings.encryption_keys)
+    store = Store(app, settings.registration.name)
+    codec = Codec(settings.encryption_keys)
     try:
         _round_trip(store, codec, "x" * 1000)
     except ServiceUnavailable as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import typing as t
-from urllib.parse import urlsplit
 
 import jwt
 
@@ -28,8 +27,7 @@ class Validator:
 
     def __init__(self, settings: Settings, keys: SigningKeys) -> None:
         self._client_id = settings.client_id
-        self._policy = _policy(settings.authority or "")
-        self._tenants = settings.allowed_tenants
+        self._registration = settings.registration
         self._keys = keys
 
     def validate(
@@ -54,6 +52,8 @@ class Validator:
             ) from None
         self._check_recipient(claims)
         self._check_issuer(claims, key, metadata)
+        if self._registration.has_rules and self._registration.misfit(claims):
+            raise InvalidIdToken(self._registration.misfit(claims))
         if claims.get("nonce") != hashlib.sha256(nonce.encode()).hexdigest():
             raise InvalidIdToken("The ID token's nonce is not this sign-in's.")
         return claims
@@ -69,18 +69,14 @@ class Validator:
         )
 
     def _check_recipient(self, claims: dict[str, t.Any]) -> None:
-        """See that a token was issued to this app, by this policy.
+        """See that a token was issued to this app.
 
-        With several audiences the token must name the app. B2C signs the tokens of all
-        its policies with the same keys.
+        With several audiences the token must name the app.
         """
         one = isinstance(claims["aud"], str) or len(claims["aud"]) == 1
         party = claims.get("azp", self._client_id if one else None)
         if party != self._client_id:
             raise InvalidIdToken("The ID token was issued to another app (azp).")
-        found = {str(claims.get(name, "")).lower() for name in ("tfp", "acr")}
-        if self._policy and self._policy not in found:
-            raise InvalidIdToken("The ID token is of another B2C policy (tfp).")
 
     def _check_issuer(
         self,
@@ -97,13 +93,3 @@ class Validator:
             expected = [name.replace(_TENANT, tenant) for name in expected]
         if expected != [issuer, issuer]:
             raise InvalidIdToken("The ID token's issuer is not the one of its key.")
-        if self._tenants and "*" not in self._tenants and tenant not in self._tenants:
-            raise InvalidIdToken(
-                "The account's tenant is none of MSAL_ALLOWED_TENANTS."
-            )
-
-
-def _policy(authority: str) -> str:
-    """Return the policy of a B2C authority, ``https://host/[tfp/]tenant/b2c_1_name``."""
-    parts = urlsplit(authority).path.strip("/").lower().removeprefix("tfp/").split("/")
-    return parts[1] if len(parts) == 2 and parts[1].startswith("b2c_1") else ""

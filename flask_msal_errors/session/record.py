@@ -66,6 +66,10 @@ class Records:
             self._codec.decode(Record, self._store.read(_RECORD + handle)) or Record()
         )
 
+    def exists(self, handle: str) -> bool:
+        """Return whether the record is still there: sign-out deletes it first."""
+        return self._store.read(_RECORD + handle) is not None
+
     @contextlib.contextmanager
     def locked(self, handle: str, wait: float | None = None) -> cabc.Iterator[Record]:
         """Hold the record alone; save it at the end if it changed and still exists.

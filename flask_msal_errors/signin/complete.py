@@ -34,6 +34,8 @@ from ..settings import Settings
 from ..storage.interface import is_stored
 from ..user import SignedIn
 from ..user import User
+from ..user import admit
+from ..user import forget
 from ..user import remember
 from ..user import renew_id
 from ..user import signed_in
@@ -109,11 +111,10 @@ class SignInCompletion:
             # Until then the flow's cookie may still be needed to come here again.
             after_this_request(lambda r: self._flows.forget(request, r, name))
             claims, caches = self._redeem(request, client, flow, answer)
-            if is_sign_in:
-                self._accept(flow, claims, caches)
+            is_first = is_sign_in and self._accept(flow, claims, caches)
             mark.account = User(claims).digest
         if is_sign_in:
-            return self._back(request, flow, User(claims))
+            return self._back(request, flow, User(claims), is_first)
         way = b2c.after_success(flow, is_signed_in=signed_in() is not None)
         return self._go_on(request, flow, way)
 
@@ -147,19 +148,23 @@ class SignInCompletion:
             pause = error.retry_after, error.status
             after_this_request(lambda r: self._pauses.keep(request, r, *pause))
 
-    def _accept(self, flow: Flow, claims: dict[str, t.Any], caches: Caches) -> None:
-        """Make the session the user's, under a new id."""
+    def _accept(self, flow: Flow, claims: dict[str, t.Any], caches: Caches) -> bool:
+        """Make the session the user's, under a new id; tell if it was nobody's."""
         person = signed_in()
         if person is not None and not is_stored(current_app, session):
             # It ended meanwhile, and leaves nothing behind.
-            session.clear()
+            forget()
             person = None
         proofs = response.proofs_of(flow, claims, self._acrs_claim)
         handle = self._keep(person, caches, proofs)
         if person and person.user.claims.get("sid") != claims.get("sid"):
             self._sid_index.forget(person)
-        remember(handle, claims, self._records.lifetime.total_seconds())
+        lifetime = self._records.lifetime.total_seconds()
+        if person is None and session:
+            admit(claims)
+        remember(handle, claims, lifetime, person.since if person else None)
         renew_id()
+        return person is None
 
     def _keep(
         self, person: SignedIn | None, caches: Caches, proofs: dict[str, int]
@@ -176,13 +181,14 @@ class SignInCompletion:
         caches.merge_into(record)
         return self._access_tokens.create(record)
 
-    def _back(self, request: Request, flow: Flow, user: User) -> Response:
-        is_first = flow.account is None
+    def _back(
+        self, request: Request, flow: Flow, user: User, is_first: bool
+    ) -> Response:
         happened = signals.signed_in if is_first else signals.reauthenticated
         signals.emit(happened, user=user, reason=flow.demand.reason)
         way = no_store(redirect(flow.target))
         # Whoever is signed in and signs in again without need does so on purpose.
-        if is_first or flow.demand.reason not in b2c.VOLUNTARY:
+        if flow.account is None or flow.demand.reason not in b2c.VOLUNTARY:
             self._loops.count_round(request, way, flow.demand_key, flow.page)
         return way
 

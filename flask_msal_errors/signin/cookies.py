@@ -25,7 +25,6 @@ from ..navigation import HOST_PREFIX
 from ..navigation import is_https
 from ..navigation import sent_cookies
 
-_PREFIX = "msal_"
 _SALT = "flask_msal_errors."
 #: Hosts that share the secret may differ in their clocks by this much (seconds).
 _SKEW = 120
@@ -51,18 +50,24 @@ def _secrets(app: Flask) -> list[bytes]:
 
 
 class Signer:
-    """Signed and timed values, each kind under its own salt."""
+    """Signed and timed values, each kind under its own salt.
 
-    def __init__(self, app: Flask) -> None:
+    :param owner: name of the app registration: apps that share ``SECRET_KEY`` take none
+        of each other's values.
+    """
+
+    def __init__(self, app: Flask, owner: str = "") -> None:
         keys = _secrets(app)
+        self.owner = owner
+        self._salt = f"{_SALT}{owner}."
         self._serializer = URLSafeTimedSerializer(keys)
-        self.encryption_keys = [_fernet_key(key) for key in reversed(keys)]
+        self.encryption_keys = [_fernet_key(key, owner) for key in reversed(keys)]
         """Fernet keys made of the secrets, newest first."""
         self._fernet = MultiFernet([Fernet(key) for key in self.encryption_keys])
 
     def dumps(self, kind: str, value: t.Any) -> str:
         """Return a URL-safe string that :meth:`loads` takes back."""
-        return self._serializer.dumps(value, salt=_SALT + kind)
+        return self._serializer.dumps(value, salt=self._salt + kind)
 
     def loads(self, kind: str, signed: str, lifetime: float) -> t.Any:
         """Return the value, or ``None`` if it is not of our making or of another kind.
@@ -71,7 +76,7 @@ class Signer:
         """
         try:
             value, made = self._serializer.loads(
-                signed, salt=_SALT + kind, return_timestamp=True
+                signed, salt=self._salt + kind, return_timestamp=True
             )
         except (BadData, UnicodeError):
             return None
@@ -93,8 +98,9 @@ class Signer:
             return None
 
 
-def _fernet_key(secret: bytes) -> str:
-    digest = hashlib.sha256(b"flask_msal_errors" + secret).digest()
+def _fernet_key(secret: bytes, owner: str) -> str:
+    salt = f"flask_msal_errors{owner}".encode()
+    digest = hashlib.sha256(salt + secret).digest()
     return base64.urlsafe_b64encode(digest).decode()
 
 
@@ -102,12 +108,14 @@ class Cookies:
     """Cookies named ``msal_…``, on https with the ``__Host-`` prefix.
 
     The prefix keeps a sibling subdomain from planting one
-    (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis).
+    (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis). Cookies know
+    no port, and ours no path: the name holds the first digits of the registration's.
     """
 
     def __init__(self, signer: Signer) -> None:
         self.signer = signer
-        self._prefixes = (_PREFIX, HOST_PREFIX + _PREFIX)
+        own = f"msal_{signer.owner[:6]}_" if signer.owner else "msal_"
+        self._prefixes = (own, HOST_PREFIX + own)
         """Of names on http, and on https."""
 
     def get(self, request: Request, name: str, lifetime: float) -> t.Any:

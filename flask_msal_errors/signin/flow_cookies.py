@@ -35,8 +35,9 @@ MOST_FLOWS = 5
 #: Five cookies of this length, names included, stay below 4 KB.
 _LONGEST = 740
 _MOST_BYTES = 4000
-#: Of ``__Host-msal_`` before a cookie's name, and what separates it from the next.
-_EXTRA = 15
+#: Of ``__Host-msal_123456_`` before a cookie's name, and what separates it from the
+#: next.
+_EXTRA = 22
 
 
 @dataclasses.dataclass(frozen=True)

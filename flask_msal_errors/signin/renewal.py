@@ -20,5 +20,5 @@ class Renewal:
         person = signed_in()
         if person is not None and self._records.renew(person.handle):
             lifetime = self._records.lifetime.total_seconds()
-            remember(person.handle, person.user.claims, lifetime)
+            remember(person.handle, person.user.claims, lifetime, person.since)
             self._sid_index.note()

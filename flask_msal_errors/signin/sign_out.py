@@ -9,7 +9,6 @@ import logging
 from urllib.parse import urlencode
 
 from flask import redirect
-from flask import session
 from flask import url_for
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
@@ -27,6 +26,7 @@ from ..session.sid_index import SidIndex
 from ..settings import Settings
 from ..storage.store import Store
 from ..user import SignedIn
+from ..user import forget
 from ..user import renew_id
 from ..user import signed_in
 from .loops import Loops
@@ -47,6 +47,7 @@ class SignOut:
         store: Store,
     ) -> None:
         self._settings = settings
+        self._session_key = settings.registration.session_key
         self._client = client
         self._records = records
         self._loops = loops
@@ -68,7 +69,7 @@ class SignOut:
         if person is not None:
             self._records.delete(person.handle)
         renew_id()
-        session.clear()
+        forget()
         if person is not None:
             self._sid_index.forget(person)
 
@@ -82,7 +83,7 @@ class SignOut:
         for place in self._sid_index.find(sid):
             if issuer in (None, place.issuer):
                 self._records.delete(place.handle)
-                self._store.end_session(place.session_id)
+                self._store.end_session(place.session_id, self._session_key)
                 logger.info("The identity provider signs a user out.")
                 signals.emit(signals.signed_out, user=None)
 

@@ -22,6 +22,7 @@ from .. import signals
 from ..navigation import Outside
 from ..navigation import sent_cookies
 from ..request_state import of_request
+from ..user import neighbours
 from .base import GONE
 from .base import Backend
 from .base import Entry
@@ -157,9 +158,16 @@ class GuardedInterface(ServerSideSessionInterface):
         super().regenerate(session)
         signals.emit(signals.session_id_changed, session=session)
 
-    def end_session(self, session_id: str) -> None:
-        """Delete a session; a request that still runs in it cannot bring it back."""
-        self._delete_session(self._get_store_id(session_id))
+    def end_session(self, session_id: str, ours: str = "") -> None:
+        """Delete a session; a request that still runs in it cannot bring it back.
+
+        :param ours: key of an app registration in the session. One that others have
+            theirs in, too, stays.
+        """
+        store_id = self._get_store_id(session_id)
+        if ours and neighbours(self._retrieve_session_data(store_id) or {}, ours):
+            return
+        self._delete_session(store_id)
 
     def _retrieve_session_data(self, store_id: str) -> Entry | None:
         # Its end is whatever a browser sent as its cookie.

@@ -24,18 +24,22 @@ class Store:
 
     Values are dicts of plain JSON types. Every failure of the backend is a
     :exc:`~flask_msal_errors.errors.ServiceUnavailable`.
+
+    :param owner: name of the app registration: apps that share a backend see none of
+        each other's entries.
     """
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, owner: str = "") -> None:
         self._app = app
+        # Outside SESSION_KEY_PREFIX: Flask-Session loads as a session whatever entry
+        # a cookie's value names behind that prefix.
+        self._prefix = f"msal-entry:{owner}:" if owner else "msal-entry:"
 
     def _at(self, key: str) -> tuple[Backend, str]:
         """Return the backend, and the key that an entry has there."""
         # An app may replace its session interface at any time.
         interface: t.Any = self._app.session_interface
-        # Outside SESSION_KEY_PREFIX: Flask-Session loads as a session whatever entry
-        # a cookie's value names behind that prefix.
-        return interface.msal_backend, f"msal-entry:{key}"
+        return interface.msal_backend, self._prefix + key
 
     def read(self, key: str) -> Entry | None:
         """Return the living entry under ``key``."""
@@ -89,11 +93,15 @@ class Store:
         except backend.errors as error:
             raise store_unavailable("an entry was taken", error) from error
 
-    def end_session(self, session_id: str) -> None:
-        """Delete a whole session; what still runs in it cannot bring it back."""
+    def end_session(self, session_id: str, ours: str = "") -> None:
+        """Delete a whole session; what still runs in it cannot bring it back.
+
+        :param ours: key of an app registration in it. If others have theirs there, too,
+            it stays: without its record, nobody is signed in by that key.
+        """
         interface: t.Any = self._app.session_interface
         try:
-            interface.end_session(session_id)
+            interface.end_session(session_id, ours)
         except interface.msal_backend.errors as error:
             raise store_unavailable("a session was ended", error) from error
 

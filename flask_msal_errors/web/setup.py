@@ -49,7 +49,7 @@ def _begin_request(app: Flask, **_: t.Any) -> None:
     if received.blueprint == "msal":
         _begin_own(app, received)
     # The callback of form_post comes without the session's cookie.
-    elif is_due(current):
+    elif is_due(app, current):
         app_state().signin.renewal.renew()
     else:
         # Flask notes that this looked at the session, and would tell every cache of

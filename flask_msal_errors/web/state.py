@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
+from datetime import timedelta
 
 from flask import Flask
 from flask import current_app
@@ -14,6 +15,7 @@ from flask import current_app
 from ..clients.tokens import Tokens
 from ..errors import ConfigurationError
 from ..provider.client import Client
+from ..registration import Registration
 from ..session.access_tokens import AccessTokens
 from ..session.record import Records
 from ..session.sid_index import SidIndex
@@ -23,11 +25,9 @@ from ..signin.cookies import Signer
 from ..signin.signin import SignIn
 from ..storage.codec import Codec
 from ..storage.store import Store
+from ..user import EXTENSION
 from .forms import Forms
 from .links import Links
-
-#: The key of ``app.extensions``.
-KEY = "flask_msal_errors"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,7 @@ class AppState:
     """All that the extension keeps for one app."""
 
     settings: Settings
+    registration: Registration
     store: Store
     records: Records
     access_tokens: AccessTokens
@@ -48,11 +49,15 @@ class AppState:
     @classmethod
     def build(cls, app: Flask, settings: Settings, signer: Signer) -> AppState:
         """Return the state for an app whose sessions are set up."""
-        store = Store(app)
+        registration = settings.registration
+        store = Store(app, registration.name)
         codec = Codec(settings.encryption_keys)
         # Longer than a silent acquisition takes: its holder never loses its lock.
         patience = settings.http_timeout + 5
-        records = Records(store, codec, app.permanent_session_lifetime, patience)
+        lifetime = app.permanent_session_lifetime
+        if settings.session_max_age is not None:
+            lifetime = min(lifetime, timedelta(seconds=settings.session_max_age))
+        records = Records(store, codec, lifetime, patience)
         access_tokens = AccessTokens(records, store, codec, settings.client_id)
         client = Client(settings)
         cookies = Cookies(signer)
@@ -68,6 +73,7 @@ class AppState:
         )
         return cls(
             settings=settings,
+            registration=registration,
             store=store,
             records=records,
             access_tokens=access_tokens,
@@ -79,6 +85,10 @@ class AppState:
             forms=Forms(settings, signer, store, records),
         )
 
+    def keeps(self, handle: str) -> bool:
+        """Return whether there is a record under this handle."""
+        return self.records.exists(handle)
+
 
 def app_state() -> AppState:
     """Return the state of the current app.
@@ -86,7 +96,7 @@ def app_state() -> AppState:
     :raises ConfigurationError: the app was not initialised.
     """
     try:
-        return t.cast(AppState, current_app.extensions[KEY])
+        return t.cast(AppState, current_app.extensions[EXTENSION])
     except KeyError:
         raise ConfigurationError(
             f"MsalAuth is not set up for the app {current_app.name!r}. Call "

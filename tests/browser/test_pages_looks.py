@@ -22,6 +22,7 @@ from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.web import pages
 from flask_msal_errors.web.texts import N_
+from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
@@ -95,10 +96,11 @@ def add_views(live: LiveApp) -> None:
     def show(who: str, what: str) -> t.Any:
         claims = {"iss": "i", "sub": "s", "preferred_username": "ada@contoso.example"}
         if who == "ada":
-            session["_msal"] = {
+            session[session_apps.own_key()] = {
                 "handle": "handle",
                 "claims": claims,
                 "renew_at": 1 << 40,
+                "since": 1,
             }
         if what in ERRORS:
             raise ERRORS[what]

@@ -92,14 +92,16 @@ def stage(
 ) -> t.Iterator[Stage]:
     redis = request.param == "redis"
     client = request.getfixturevalue("redis_client") if redis else None
-    made = Stage(entra, session_apps.session_app(tmp_path, request.param, client))
+    app = session_apps.session_app(tmp_path, request.param, client)
+    made = Stage(entra, session_apps.registered(app))
     yield made
     made.client._provider.connection().transport.close()
 
 
 @pytest.fixture
 def files(entra: Emulator, tmp_path: Path) -> t.Iterator[Stage]:
-    made = Stage(entra, session_apps.session_app(tmp_path, "files"))
+    app = session_apps.session_app(tmp_path, "files")
+    made = Stage(entra, session_apps.registered(app))
     yield made
     made.client._provider.connection().transport.close()
 
@@ -354,6 +356,7 @@ folder, kind, url, handle, claims, config, scope = sys.argv[1:]
 settings = Settings.from_mapping(json.loads(config))
 connection = redis.Redis.from_url(url) if url else None
 app = session_apps.session_app(pathlib.Path(folder), kind, connection)
+session_apps.registered(app)
 client = Client(settings)
 records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
 access_tokens = AccessTokens(records, Store(app), Codec(), settings.client_id)

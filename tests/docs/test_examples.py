@@ -281,7 +281,7 @@ class TestOperation:
         assert entra.person().visit(url + "/").text == "hello Ada Lovelace"
         with contextlib.closing(sqlite3.connect(tmp_path / "sessions.sqlite3")) as sql:
             keys = [key for (key,) in sql.execute("SELECT key FROM entries")]
-        assert any(key.startswith("msal-entry:record-") for key in keys)
+        assert any(":record-" in key for key in keys)
 
     def test_encryption(
         self, examples: Examples, entra: Emulator, tmp_path: Path
@@ -421,7 +421,7 @@ class TestMoved:
         examples.configure(**keys)
         kept = moved(examples, entra, before)
         assert "basket" not in kept
-        assert "_msal" in kept
+        assert any(key.startswith("_msal_") for key in kept)
 
     def test_cookie_session(
         self, examples: Examples, entra: Emulator, tmp_path: Path
@@ -430,7 +430,8 @@ class TestMoved:
         before = Flask("before", instance_path=str(tmp_path))
         before.config.update(SECRET_KEY="examples " * 8)
         kept = moved(examples, entra, before)
-        assert "basket" not in kept and "_msal" in kept
+        assert "basket" not in kept
+        assert any(key.startswith("_msal_") for key in kept)
 
 
 def moved(examples: Examples, entra: Emulator, before: Flask) -> dict[str, t.Any]:

@@ -191,7 +191,8 @@ def watch(live: LiveApp, seen: dict[str, t.Any]) -> None:
 def note(header: str, seen: dict[str, t.Any]) -> None:
     for name, morsel in SimpleCookie(header).items():
         if morsel["max-age"] != "0":
-            seen[re.sub(r"(_flow_)\w+", r"\1…", name)] = morsel
+            shown = re.sub("msal_[0-9a-f]{6}_", "msal_<app>_", name)
+            seen[re.sub(r"(_flow_)\w+", r"\1…", shown)] = morsel
 
 
 def flags(name: str, morsel: t.Any) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from flask import request
 from flask import session
 
 from flask_msal_errors.testing import Emulator
+from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
@@ -234,13 +235,14 @@ class TestBusyRecord:
         def add(live: LiveApp) -> None:
             @live.app.get("/old")
             def old() -> str:
-                session["_msal"] = {**session["_msal"], "renew_at": 1}
+                kept = session[session_apps.own_key()]
+                session[session_apps.own_key()] = {**kept, "renew_at": 1}
                 return "old"
 
             @live.app.get("/held")
             def held() -> str:
                 state = live.app.extensions["flask_msal_errors"]
-                handle = session["_msal"]["handle"]
+                handle = session[session_apps.own_key()]["handle"]
                 with state.records.locked(handle):
                     url = live.url + "/"
                     cookies = {"Cookie": request.headers["Cookie"]}

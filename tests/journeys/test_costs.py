@@ -96,7 +96,7 @@ def signed_in_with(desk: Desk, tokens: int) -> None:
     """Let the session have this many access tokens, of one API and of others."""
     app = desk.live.app
     state = app.extensions["flask_msal_errors"]
-    handle = json.loads(session_of(desk))["_msal"]["handle"]
+    handle = json.loads(session_of(desk))[state.registration.session_key]["handle"]
     with app.app_context(), state.access_tokens.locked(handle) as record:
         cache = json.loads(record.tokens)
         name, entry = next(iter(cache["AccessToken"].items()))

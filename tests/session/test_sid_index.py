@@ -21,6 +21,7 @@ from flask_msal_errors.session.sid_index import SidIndex
 from flask_msal_errors.session.sid_index import _key
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
 
@@ -69,7 +70,7 @@ def tell(live: LiveApp, **query: str) -> requests.Response:
 def handle(live: LiveApp, person: Person) -> str:
     """The handle of a person's record."""
     with live.app.test_request_context("/", headers={"Cookie": live.cookie(person)}):
-        return str(session["_msal"]["handle"])
+        return str(session[session_apps.own_key()]["handle"])
 
 
 class TestFrontChannel:
@@ -255,10 +256,11 @@ class TestIndex:
         claims = {"iss": "i", "sub": "s", "sid": "sid"}
         for number in range(12):
             with live.app.test_request_context("/"):
-                session["_msal"] = {
+                session[session_apps.own_key()] = {
                     "handle": f"handle{number}",
                     "claims": claims,
                     "renew_at": 1 << 40,
+                    "since": 1,
                 }
                 sids.note()
                 sids.note()

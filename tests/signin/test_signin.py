@@ -15,6 +15,7 @@ from flask import session
 from flask_msal_errors import signals
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
 
@@ -224,7 +225,7 @@ class TestSession:
         person = entra.person()
         person.visit(live.url + "/profile")
         with live.app.test_request_context(headers={"Cookie": live.cookie(person)}):
-            handle = session["_msal"]["handle"]
+            handle = session[session_apps.own_key()]["handle"]
             live.app.extensions["flask_msal_errors"].records.delete(handle)
         sign_ins = entra.counters["authorize"]
         for _ in range(3):

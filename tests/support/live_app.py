@@ -27,7 +27,7 @@ class LiveApp:
     ) -> None:
         self.entra = entra
         self.app = Flask("live", instance_path=str(folder))
-        self.app.config.update(SECRET_KEY="live " * 8, **{**entra.config(), **config})
+        self.app.config.update({"SECRET_KEY": "live " * 8, **entra.config(), **config})
         self.auth = MsalAuth(self.app)
         self._https = tls
         self.url = ""

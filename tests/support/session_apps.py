@@ -15,11 +15,14 @@ import pytest
 import sqlalchemy
 from cachelib import SimpleCache
 from flask import Flask
+from flask import current_app
 from flask import session
 from flask_session.base import ServerSideSessionInterface
 from flask_sqlalchemy import SQLAlchemy
 
+from flask_msal_errors.registration import Registration
 from flask_msal_errors.storage.setup import prepare
+from flask_msal_errors.user import EXTENSION
 
 #: Each way of the guard: by themselves, with file locks, with tombstones.
 BACKENDS = (
@@ -199,3 +202,19 @@ def session_id(client: t.Any) -> str:
     """The id in a test client's session cookie."""
     cookie = client.get_cookie("session")
     return cookie.value if cookie else ""
+
+
+def own_key() -> str:
+    """The key of the session that is the current app's."""
+    key: str = current_app.extensions[EXTENSION].registration.session_key
+    return key
+
+
+def registered(app: Flask) -> Flask:
+    """The app, as one that takes sessions, without the rest of the extension."""
+    host = types.SimpleNamespace(
+        registration=Registration("app", "https://login.example/tenant"),
+        keeps=lambda handle: True,
+    )
+    app.extensions[EXTENSION] = host
+    return app

@@ -39,6 +39,7 @@ from flask_msal_errors.clients import tokens
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.user import remember
+from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
 
@@ -1055,4 +1056,5 @@ def test_session_is_plain(offline: Offline) -> None:
     client = offline.client()
     with client:
         client.get("/sign-in")
-        assert set(session["_msal"]) == {"handle", "claims", "renew_at"}
+        kept = session[session_apps.own_key()]
+        assert set(kept) == {"handle", "claims", "renew_at", "since"}

@@ -24,6 +24,7 @@ from flask_msal_errors.testing import Person
 from flask_msal_errors.web.forms import FIELD
 from flask_msal_errors.web.forms import MOST_FORMS
 from support import parallel
+from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
 
@@ -497,7 +498,7 @@ class TestTickets:
         """No forms are kept where nothing would bound them."""
         state = live.app.extensions["flask_msal_errors"]
         with live.app.test_request_context("/", headers={"Cookie": live.cookie(ada)}):
-            state.records.delete(session["_msal"]["handle"])
+            state.records.delete(session[session_apps.own_key()]["handle"])
         for _ in range(8):
             page = ada.post(live.url + PAGE, FIELDS)
             assert "your session is incomplete" in page.text

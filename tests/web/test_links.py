@@ -15,6 +15,7 @@ from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.user import remember
 from flask_msal_errors.web.links import Links
 from flask_msal_errors.web.links import Ticket
+from support import session_apps
 
 
 @pytest.fixture
@@ -38,7 +39,8 @@ def links(app: Flask) -> Links:
 
 def sign_in(handle: str = "handle") -> None:
     claims = {"iss": "i", "sub": "s", "preferred_username": "ada@contoso.example"}
-    session["_msal"] = {"handle": handle, "claims": claims, "renew_at": 1 << 40}
+    kept = {"handle": handle, "claims": claims, "renew_at": 1 << 40, "since": 1}
+    session[session_apps.own_key()] = kept
 
 
 class TestLinks:

@@ -23,6 +23,7 @@ from flask_msal_errors import Throttled
 from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.web import pages
+from support import session_apps
 from support.live_app import LiveApp
 
 PACKAGE = Path(flask_msal_errors.__file__).parent
@@ -60,7 +61,8 @@ def app(tmp_path: Path) -> Flask:
 
 def sign_in(handle: str = "handle", name: str = "ada@contoso.example") -> None:
     claims = {"iss": "i", "sub": "s", "preferred_username": name}
-    session["_msal"] = {"handle": handle, "claims": claims, "renew_at": 1 << 40}
+    kept = {"handle": handle, "claims": claims, "renew_at": 1 << 40, "since": 1}
+    session[session_apps.own_key()] = kept
 
 
 def shown(app: Flask, what: str) -> str:
