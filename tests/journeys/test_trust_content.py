@@ -108,7 +108,7 @@ class TestUser:
 
     @pytest.mark.parametrize("path", ["/vault", "/auth/login?next=/vault"])
     def test_again(self, start: Start, entra: Emulator, path: str) -> None:
-        """Whoever stays signed in keeps all, a form's token too."""
+        """All stays for a user who is still signed in, a form's token too."""
         live, ada = start(add_views), entra.person()
         ada.visit(live.url + "/me")
         ada.get(live.url + "/basket/pear")
