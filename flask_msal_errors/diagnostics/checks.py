@@ -26,6 +26,8 @@ from ..provider.credentials.loading import load
 from ..settings import Settings
 from ..storage.session_cookie import may_be_prefixed
 from ..storage.session_cookie import on_https
+from .reached import Reached
+from .reached import reached
 
 OK, WARNING, FIX = "ok", "warning", "fix"
 
@@ -56,28 +58,36 @@ def of_app(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
 
 
 def redirect_uri(app: Flask, settings: Settings) -> Result:
-    """Whether the redirect URI leads to the callback, and what to register."""
-    about, path = "redirect URI", f"{settings.url_prefix}/callback"
-    uri = settings.redirect_uri
+    """Tell whether the redirect URI leads to the callback, and what to register."""
+    path = f"{settings.url_prefix}/callback"
+    way, uri = reached(app, path), settings.redirect_uri
     if uri is None:
-        root = str(app.config.get("APPLICATION_ROOT") or "").rstrip("/")
-        return Result(
-            about,
-            WARNING,
-            "MSAL_REDIRECT_URI is not set: it is taken from each request, so behind a"
-            " proxy the app needs werkzeug's ProxyFix. Register"
-            f" https://<host>{root}{path}, or set MSAL_REDIRECT_URI.",
-        )
-    if not urlsplit(uri).path.endswith(path):
-        return Result(
-            about,
-            FIX,
-            f"MSAL_REDIRECT_URI is {uri}, but the callback is at {path}: nobody would"
-            " come back. Correct it, or MSAL_URL_PREFIX.",
-        )
+        return _from_requests(way, path)
+    about, outside = "redirect URI", urlsplit(uri).path
+    if not outside.endswith(path):
+        text = f"MSAL_REDIRECT_URI is {uri}, but the callback is at {way.prefix}{path}:"
+        remedy = "nobody would come back. Correct it, or MSAL_URL_PREFIX."
+        return Result(about, FIX, f"{text} {remedy}")
+    if not outside.endswith(way.prefix + path):
+        text = f"MSAL_REDIRECT_URI is {uri}, but the app is mounted at {way.prefix}."
+        remedy = f"The callback is at {way.prefix}{path}, unless a proxy changes paths."
+        return Result(about, WARNING, f"{text} {remedy}")
     return Result(
         about, OK, f"Exactly {uri} must be registered, under the platform 'Web'."
     )
+
+
+def _from_requests(way: Reached, path: str) -> Result:
+    """Return the result for a redirect URI that is taken from each request."""
+    prefix = "<prefix>" if way.forwarded else ""
+    register = f"Register https://<host>{prefix}{way.prefix}{path}"
+    taken = "MSAL_REDIRECT_URI is not set: it is taken from each request"
+    if way.https:
+        text = f"{taken}, as the proxy forwards it. {register}."
+        return Result("redirect URI", OK, text)
+    text = f"{taken}, so behind a proxy the app needs werkzeug's ProxyFix (x_proto=1)."
+    text = f"{text} {register}, or set MSAL_REDIRECT_URI."
+    return Result("redirect URI", WARNING, text)
 
 
 def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:

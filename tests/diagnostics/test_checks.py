@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 from flask import Flask
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_msal_errors.diagnostics import checks
 from flask_msal_errors.diagnostics.checks import FIX
@@ -105,6 +108,136 @@ class TestRedirectUri:
         """The path that the app is mounted at belongs to what is registered."""
         found = checks.redirect_uri(app(APPLICATION_ROOT="/shop"), settings())
         assert "https://<host>/shop/auth/callback" in found.text
+
+    @pytest.mark.parametrize(
+        ("uri", "level", "words"),
+        [
+            ("https://a.example/shop/auth/callback", OK, "Exactly https://a."),
+            ("https://a.example/x/shop/auth/callback", OK, "Exactly https://a."),
+            ("https://a.example/auth/callback", WARNING, "at /shop/auth/callback"),
+            ("https://a.example/shop/callback", FIX, "is at /shop/auth/callback"),
+        ],
+    )
+    def test_mounted_with_uri(self, uri: str, level: str, words: str) -> None:
+        """A redirect URI that is set has the path of the app, too."""
+        made = settings(MSAL_REDIRECT_URI=uri)
+        found = checks.redirect_uri(app(APPLICATION_ROOT="/shop"), made)
+        assert (found.level, words in found.text) == (level, True), found
+
+
+def behind(wrap: t.Callable[[t.Any], t.Any], **config: t.Any) -> Flask:
+    """An app in a middleware."""
+    made = app(**config)
+    made.wsgi_app = wrap(made.wsgi_app)  # type: ignore[method-assign]
+    return made
+
+
+class Below:
+    """A middleware as people write it: the app is below a path, and nothing else is."""
+
+    def __init__(self, inner: t.Any, prefix: str) -> None:
+        self.inner, self.prefix = inner, prefix
+
+    def __call__(self, environ: dict[str, t.Any], start_response: t.Any) -> t.Any:
+        path = environ["PATH_INFO"]
+        if not path.startswith(self.prefix):
+            return NotFound()(environ, start_response)
+        environ["SCRIPT_NAME"] = self.prefix
+        environ["PATH_INFO"] = path.removeprefix(self.prefix)
+        return self.inner(environ, start_response)
+
+
+def renamed(inner: t.Any, scheme: str) -> t.Any:
+    """A middleware that is a function, for a proxy that says nothing."""
+
+    def middleware(environ: dict[str, t.Any], start_response: t.Any) -> t.Any:
+        return inner({**environ, "wsgi.url_scheme": scheme}, start_response)
+
+    return middleware
+
+
+def broken(environ: t.Any, start_response: t.Any) -> t.Any:
+    raise KeyError("of a middleware")
+
+
+#: Middlewares, the level, and the address to register.
+MIDDLEWARES: dict[str, tuple[t.Callable[[t.Any], t.Any], str, str]] = {
+    "none": (lambda inner: inner, WARNING, ""),
+    "proto": (lambda inner: ProxyFix(inner, x_host=1), OK, ""),
+    "two": (lambda inner: ProxyFix(inner, x_for=2, x_proto=2, x_host=2), OK, ""),
+    "inside": (lambda inner: renamed(ProxyFix(inner), "http"), OK, ""),
+    "no-proto": (lambda inner: ProxyFix(inner, x_proto=0, x_host=1), WARNING, ""),
+    "own": (lambda inner: renamed(inner, "https"), OK, ""),
+    "prefix": (lambda inner: ProxyFix(inner, x_prefix=1), OK, "<prefix>"),
+    "below": (lambda inner: Below(inner, "/portal"), WARNING, "/portal"),
+    "below-proxy": (lambda inner: ProxyFix(Below(inner, "/portal")), OK, "/portal"),
+    "mounted": (
+        lambda inner: DispatcherMiddleware(NotFound(), {"/portal": inner}),
+        WARNING,
+        "/portal",
+    ),
+    "mounted-proxy": (
+        lambda inner: DispatcherMiddleware(
+            NotFound(), {"/other": NotFound(), "/a/b": ProxyFix(inner)}
+        ),
+        OK,
+        "/a/b",
+    ),
+    "prefix-mounted": (
+        lambda inner: ProxyFix(
+            DispatcherMiddleware(NotFound(), {"/portal": inner}), x_prefix=1
+        ),
+        OK,
+        "<prefix>/portal",
+    ),
+    "broken": (lambda _: broken, WARNING, ""),
+}
+
+
+class TestMiddlewares:
+    """Requests are seen as they reach the app, through all that it is wrapped in."""
+
+    @pytest.mark.parametrize(
+        ("wrap", "level", "prefix"), MIDDLEWARES.values(), ids=MIDDLEWARES
+    )
+    def test_seen(
+        self, wrap: t.Callable[[t.Any], t.Any], level: str, prefix: str
+    ) -> None:
+        """ProxyFix is asked for only where nobody does its work."""
+        found = checks.redirect_uri(behind(wrap), settings())
+        assert found.level == level, found
+        assert ("ProxyFix" in found.text) is (level == WARNING)
+        assert f" https://<host>{prefix}/auth/callback" in found.text
+
+    def test_prefix_of_a_proxy(self) -> None:
+        """A prefix that a proxy sends is known if the app is told it, too."""
+        made = behind(lambda i: ProxyFix(i, x_prefix=1), APPLICATION_ROOT="/shop")
+        text = checks.redirect_uri(made, settings()).text
+        assert " https://<host>/shop/auth/callback" in text
+
+    def test_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A prefix that gunicorn is told stands in the environment."""
+        monkeypatch.setenv("SCRIPT_NAME", "/shop/")
+        text = checks.redirect_uri(app(), settings()).text
+        assert " https://<host>/shop/auth/callback" in text
+
+    def test_uri_of_a_mounted_app(self) -> None:
+        """A redirect URI that leaves the mount out is warned of."""
+        made = behind(lambda inner: Below(inner, "/portal"))
+        uri = "https://a.example/auth/callback"
+        found = checks.redirect_uri(made, settings(MSAL_REDIRECT_URI=uri))
+        assert (found.level, "mounted at /portal" in found.text) == (WARNING, True)
+
+    def test_nothing_of_the_app_runs(self) -> None:
+        """Neither hooks nor views see the request, and the app is as before."""
+        made = behind(ProxyFix)
+        ran: list[str] = []
+        made.before_request(lambda: ran.append("hook"))
+        made.add_url_rule("/auth/callback", view_func=lambda: "view")
+        checks.redirect_uri(made, settings())
+        assert ran == []
+        assert made.test_client().get("/auth/callback").text == "view"
+        assert ran == ["hook"]
 
 
 class TestCookies:
