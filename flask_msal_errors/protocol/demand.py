@@ -63,10 +63,10 @@ class Demand:
         claims = self.claims
         if self.acr_values:
             levels = id_token_claims("acr", values=list(self.acr_values))
-            claims = claims.merge(levels) if claims else levels
+            claims = claims.merge(levels) if claims.members else levels
         if self.acrs:
             shown = id_token_claims(context, value=self.acrs)
-            claims = claims.merge(shown) if claims else shown
+            claims = claims.merge(shown) if claims.members else shown
         return claims
 
     def key(self, user: str) -> str:

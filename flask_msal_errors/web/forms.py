@@ -66,7 +66,19 @@ _GONE = (
 _URLENCODED = "application/x-www-form-urlencoded"
 _NOT_YOURS = "It is not a form of who is signed in here."
 _KINDS = (_URLENCODED, "multipart/form-data")
-_TICKET = "form"
+#: A ticket is signed as one of its user's, so that it is of no use to anybody else.
+_TICKET_OF = "form."
+
+_OF_NOBODY = N_("It could not be kept, because nobody was signed in.")
+_FROM_ELSEWHERE = N_(
+    "It was not kept, because your browser did not show that it came from a page of"
+    " this site."
+)
+_TOO_LARGE = N_("It was not kept, because it is larger than %(limit)s bytes.")
+_NO_FORM = N_("It was not kept, because it is not an ordinary form.")
+_LONG_ADDRESS = N_("It was not kept, because the address of its page is too long.")
+_INCOMPLETE = N_("It could not be kept, because your session is incomplete.")
+_STORE_REFUSED = N_("It could not be kept, because the session store refused it.")
 
 
 class NotKept(Exception):
@@ -174,73 +186,53 @@ class Forms:
 
         :return: its ticket, which is good for this user and URL, once.
         :raises NotKept: no form was captured that may be posted again.
+        :raises NotResumed: it was a kept form, which another request spent meanwhile.
         """
-        person = signed_in()
-        if person is None:
-            raise NotKept(N_("It could not be kept, because nobody was signed in."))
-        if not is_same_origin(request):
-            raise NotKept(
-                N_(
-                    "It was not kept, because your browser did not show that it came"
-                    " from a page of this site."
-                )
-            )
-        body = of_request(Received).body
+        person, received = signed_in(), of_request(Received)
         limit = min(self._limit, request.max_content_length or self._limit)
+        url = current_target(request)
+        if person is None:
+            raise NotKept(_OF_NOBODY)
+        if not is_same_origin(request):
+            raise NotKept(_FROM_ELSEWHERE)
         if (request.content_length or 0) > limit:
-            raise NotKept(
-                N_(
-                    "It was not kept, because it is larger than %(limit)s bytes.",
-                    limit=limit,
-                )
-            )
-        if body is None:
-            raise NotKept(N_("It was not kept, because it is not an ordinary form."))
-        return self._kept(request, person, body)
+            raise NotKept(_TOO_LARGE._replace(values={"limit": limit}))
+        if received.body is None:
+            raise NotKept(_NO_FORM)
+        if len(url) > _LONGEST_URL:
+            raise NotKept(_LONG_ADDRESS)
+        try:
+            key = self._written(person, received, received.body)
+        except ServiceUnavailable as error:
+            logger.warning("A form was not kept: %s", error)
+            raise NotKept(_STORE_REFUSED) from error
+        # It travels within a flow, whose cookie has little room.
+        return self._signer.dumps(_TICKET_OF + person.user.digest, [key, url])
 
     def url_of(self, ticket: str) -> str:
         """The URL that the kept form of a ticket goes to.
 
         :raises NotResumed: it was posted already or has expired, or is not this user's.
         """
-        form = self._form(ticket)
-        if self._store.read(form["key"]) is None:
-            raise _not_resumed(_GONE, form["url"])
-        return t.cast(str, form["url"])
+        key, url = self._read(ticket)
+        if self._store.read(key) is None:
+            raise _not_resumed(_GONE, url)
+        return url
 
-    def _kept(self, request: Request, person: SignedIn, body: _Body) -> str:
-        url = current_target(request)
-        if len(url) > _LONGEST_URL:
-            raise NotKept(
-                N_("It was not kept, because the address of its page is too long.")
-            )
-        try:
-            key = self._written(person, body, url)
-        except ServiceUnavailable as error:
-            logger.warning("A form was not kept: %s", error)
-            raise NotKept(
-                N_("It could not be kept, because the session store refused it.")
-            ) from error
-        form = {"key": key, "url": url, "for": person.user.digest}
-        return self._signer.dumps(_TICKET, form)
-
-    def _written(self, person: SignedIn, body: _Body, url: str) -> str:
+    def _written(self, person: SignedIn, received: Received, body: _Body) -> str:
         """Return the key of the form's entry.
 
         It is still the same one if the form was refused before its view began: two
         tickets of one form must not be good for two runs.
         """
-        key, lifetime = of_request(Received).key, timedelta(seconds=self._lifetime)
-        entry = self._codec.encode(body)
-        if key:
-            if not self._store.replace(key, entry, lifetime):
-                raise _not_resumed(_GONE, url)
-            return key
-        key = f"form-{secrets.token_urlsafe(24)}"
+        lifetime, entry = timedelta(seconds=self._lifetime), self._codec.encode(body)
+        if received.key:
+            if not self._store.replace(received.key, entry, lifetime):
+                raise _not_resumed(_GONE, received.url)
+            return received.key
+        key = f"form-{secrets.token_urlsafe(16)}"
         if not self._records.attach(person.handle, key, MOST_FORMS):
-            raise NotKept(
-                N_("It could not be kept, because your session is incomplete.")
-            )
+            raise NotKept(_INCOMPLETE)
         self._store.write(key, entry, lifetime)
         return key
 
@@ -249,29 +241,31 @@ class Forms:
 
         Its user, URL and origin are checked.
         """
-        form, here = self._form(ticket), current_target(request)
-        if not is_same_origin(request) or form["url"] != here:
+        (key, url), here = self._read(ticket), current_target(request)
+        if not is_same_origin(request) or url != here:
             raise _not_resumed("It belongs to another page.", here)
-        entry = self._store.read(form["key"])
+        entry = self._store.read(key)
         if entry is None:
             raise _not_resumed(_GONE, here)
         body = self._codec.decode(_Body, entry)
         if body is None:
             raise _not_resumed("What was kept cannot be read.", here)
-        return form["key"], body
+        return key, body
 
-    def _form(self, ticket: str) -> dict[str, t.Any]:
+    def _read(self, ticket: str) -> tuple[str, str]:
+        """Return the key and the URL of a ticket of the signed-in user."""
         person = signed_in()
-        try:
-            form = self._signer.loads(_TICKET, ticket, self._lifetime)
-            expired = False
-        except Expired as error:
-            form, expired = error.value, True
-        if person is None or not form or form["for"] != person.user.digest:
+        if person is None:
             raise NotResumed(_NOT_YOURS)
-        if expired:
-            raise _not_resumed("It was kept for too long.", form["url"])
-        return t.cast("dict[str, t.Any]", form)
+        kind = _TICKET_OF + person.user.digest
+        try:
+            found = self._signer.loads(kind, ticket, self._lifetime)
+        except Expired as error:
+            raise _not_resumed("It was kept for too long.", error.value[1]) from None
+        if not found:
+            raise NotResumed(_NOT_YOURS)
+        key, url = found
+        return key, url
 
 
 def _not_resumed(message: str, url: str) -> NotResumed:
