@@ -25,7 +25,7 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..provider.application import Provider
 from ..provider.application import ProviderConnection
-from ..provider.id_token import LEEWAY
+from ..provider.clocks import LEEWAY
 from ..provider.keys import keys_in
 from ..provider.transport import Reply
 from ..provider.transport import json_object

@@ -13,11 +13,13 @@ import jwt
 
 from ..errors import InvalidIdToken
 from ..settings import Settings
+from .clocks import LEEWAY
+from .clocks import note
 from .keys import ALGORITHMS
 from .keys import SigningKeys
 
-#: Clocks differ: ``exp``, ``nbf`` and ``iat`` are taken this leniently (seconds).
-LEEWAY = 120
+#: Raised after the signature was found to be good.
+_TIMES = (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError)
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TENANT = "{tenantid}"
 
@@ -47,9 +49,9 @@ class Validator:
             key = self._keys.find(kid, metadata["jwks_uri"])
             claims = self._decoded(token, jwt.PyJWK.from_dict(key))
         except (jwt.PyJWTError, ValueError, TypeError) as error:
-            raise InvalidIdToken(
-                f"The ID token was refused ({type(error).__name__})."
-            ) from None
+            name = type(error).__name__
+            about = note(_unchecked(token)) if isinstance(error, _TIMES) else ""
+            raise InvalidIdToken(f"The ID token was refused ({name}).{about}") from None
         self._check_recipient(claims)
         self._check_issuer(claims, key, metadata)
         if self._registration.has_rules and self._registration.misfit(claims):
@@ -93,3 +95,8 @@ class Validator:
             expected = [name.replace(_TENANT, tenant) for name in expected]
         if expected != [issuer, issuer]:
             raise InvalidIdToken("The ID token's issuer is not the one of its key.")
+
+
+def _unchecked(token: str) -> dict[str, t.Any]:
+    """Return the claims of a token whose signature is good, and whose times are not."""
+    return jwt.decode(token, options={"verify_signature": False})

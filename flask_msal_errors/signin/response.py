@@ -13,7 +13,8 @@ from ..errors import ConfigurationError
 from ..errors import MsalAuthError
 from ..errors import OtherAccount
 from ..errors import TokenError
-from ..provider.id_token import LEEWAY
+from ..provider.clocks import LEEWAY
+from ..provider.clocks import note
 from ..user import User
 from ..user import signed_in
 from .flow_cookies import Flow
@@ -62,7 +63,7 @@ def check_demands(flow: Flow, claims: dict[str, t.Any], name: str) -> None:
     if unmet or not User(claims).authenticated_within(flow.demand.max_age, LEEWAY):
         raise AccessDenied(
             "The identity provider let the user in without the authentication that "
-            "was demanded.",
+            f"was demanded.{note(claims)}",
             error=UNMET,
         )
 

@@ -34,7 +34,7 @@ from ..navigation import current_target
 from ..navigation import is_navigation
 from ..navigation import is_speculative
 from ..protocol.demand import Demand
-from ..provider.id_token import LEEWAY
+from ..provider.clocks import LEEWAY
 from ..request_state import of_request
 from ..signin.loops import LOOPS
 from ..user import signed_in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import typing as t
 
 import pytest
@@ -102,3 +103,23 @@ class TestDifficultBrowsers:
         assert person.visit(live.url + "/mail").status_code == 200
         assert person.visit(live.url + "/vault").text == "the vault"
         assert person.visit(live.url + "/fresh").text == "fresh"
+
+    def test_clock_of_this_host(
+        self, live: LiveApp, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A clock that is further off is told in the log, with the seconds."""
+        entra.clock_skew = 300
+        page = entra.person().visit(live.url + "/me")
+        assert page.status_code == 400
+        (line,) = [text for text in caplog.messages if "A sign-in failed" in text]
+        assert re.search(r"clock is (2[6-9]\d|300) seconds behind", line)
+
+    def test_clock_and_age(
+        self, live: LiveApp, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A fresh sign-in that looks old is the clock's fault, and the log says so."""
+        entra.clock_skew = -3000
+        page = entra.person().visit(live.url + "/fresh")
+        assert page.status_code == 403
+        (line,) = [text for text in caplog.messages if "A sign-in failed" in text]
+        assert re.search(r"clock is 30\d\d seconds ahead of", line)

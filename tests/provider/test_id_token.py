@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 import typing as t
 
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from flask_msal_errors.errors import InvalidIdToken
 from flask_msal_errors.errors import TokenError
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.provider.id_token import LEEWAY
+from flask_msal_errors.provider.clocks import LEEWAY
 from flask_msal_errors.provider.id_token import Validator
 from flask_msal_errors.provider.keys import SigningKeys
 from flask_msal_errors.settings import Settings
@@ -287,6 +288,34 @@ class TestRefused:
             {"exp": "soon"},
         ):
             refused(signed(**changes))
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"iat": 200}, "seconds behind the identity"),
+            ({"nbf": 200}, "seconds behind the identity"),
+            (
+                {"iat": -7200, "nbf": -7200, "exp": -3600},
+                "seconds ahead of the identity",
+            ),
+            ({"iat": 0, "exp": -200}, ""),
+        ],
+    )
+    def test_clock(self, changes: dict[str, int], words: str) -> None:
+        """A clock that is off is told with the seconds."""
+        now = int(time.time())
+        times: t.Any = {name: now + seconds for name, seconds in changes.items()}
+        text = refused(signed(**times))
+        assert words in text
+        assert ("clock" in text) is bool(words)
+        if words:
+            off = int(re.findall(r"clock is (\d+) seconds", text)[0])
+            assert abs(off - max(map(abs, changes.values()))) <= 30
+
+    def test_clock_of_a_forged_token(self) -> None:
+        """A token of somebody else's says nothing about clocks."""
+        other = rsa.generate_private_key(65537, 2048)
+        assert "clock" not in refused(signed(other, iat=int(time.time()) + 900))
 
     @pytest.mark.parametrize("value", [5, ["x"], {}])
     def test_odd_subject(self, value: t.Any) -> None:
