@@ -25,6 +25,7 @@ from ..user import signed_in
 from .flow import Refresher
 from .tokens import Tokens
 from .tokens import account
+from .tokens import check_owner
 from .tokens import checked
 
 #: Long past (epoch seconds). azure-core's policies keep a token in their client until
@@ -79,7 +80,8 @@ class _Acting:
 
     def _wanted(self, asked: tuple[str, ...]) -> tuple[str, ...]:
         """The app's scopes of the same resource, in place of the client's."""
-        homes = {resource(scope) for scope in asked}
+        # Each string may name several, for the token endpoint takes words.
+        homes = {resource(word) for scope in asked for word in scope.split()}
         with self._one_at_a_time:
             self._homes = self._homes or homes
         if not homes <= self._homes:
@@ -92,11 +94,7 @@ class _Acting:
         return own or tuple(checked(asked))
 
     def _check(self, tenant_id: str | None) -> None:
-        if account() != self._account:
-            raise ConfigurationError(
-                "A credential was made for another user than the one of this request. "
-                "Make it and its client in the view, not once for the application."
-            )
+        check_owner(self._account, "A credential")
         person = signed_in()
         if person is None or not tenant_id:
             return

@@ -19,6 +19,8 @@ from ..protocol.demand import Demand
 from .refusals import required
 from .responses import refusal_of
 from .tokens import Tokens
+from .tokens import account
+from .tokens import check_owner
 
 #: Yields a token to send; is sent the response, or ``None`` if the body is gone.
 Flow: t.TypeAlias = cabc.Generator[str, t.Any, None]
@@ -32,14 +34,18 @@ class Refresher:
 
     tokens: Tokens
     scopes: cabc.Sequence[str]
+    owner: tuple[str, str] | None = dataclasses.field(default_factory=account)
+    """The account of the request that this was made in."""
 
     def token(self, scheme: str, host: str) -> str:
         """Return the user's access token for the scopes, for a call to this host.
 
         :param host: without a port; that of the URL, not of its user part.
         :raises ConfigurationError: others could read it: the call is neither https nor
-            to this machine.
+            to this machine. Or somebody else is signed in, while the client that this
+            was made for may have cookies of the owner.
         """
+        check_owner(self.owner, "The auth object of an HTTP client")
         if scheme != "https" and not (scheme == "http" and _is_this_machine(host)):
             raise ConfigurationError(
                 f"A user's token was not sent to {scheme}://{host}: whoever is on the "

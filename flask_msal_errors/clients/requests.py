@@ -17,11 +17,11 @@ import requests.adapters
 import requests.auth
 from urllib3.connection import HTTPConnection
 
-from ..errors import ConfigurationError
 from .flow import Refresher
 from .flow import following
 from .tokens import Tokens
 from .tokens import account
+from .tokens import check_owner
 
 #: Seconds to wait for an API to connect, and for each read.
 _TIMEOUT = (10.0, 60.0)
@@ -124,21 +124,13 @@ class RequestsSession(requests.Session):
             self.mount(scheme, _shared_adapter(os.getpid()))
 
     def request(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
+        """Call an API, which may have set cookies for this user.
+
+        :raises ConfigurationError: somebody else is signed in.
+        """
+        check_owner(self._account, "A requests_session")
         kwargs.setdefault("timeout", _TIMEOUT)
         if self.verify is not True:
             # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
             kwargs.setdefault("verify", self.verify)
         return super().request(*args, **kwargs)
-
-    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        """Prepare a call of the user whose cookies these are.
-
-        :raises ConfigurationError: somebody else is signed in.
-        """
-        if account() != self._account:
-            raise ConfigurationError(
-                "A requests_session was made for another user than the one of this "
-                "request, whose calls would have the other's cookies. Make it in the "
-                "view, not once for the application."
-            )
-        return super().prepare_request(request)

@@ -270,6 +270,19 @@ def account() -> tuple[str, str] | None:
     return person.user.account if person else None
 
 
+def check_owner(owner: tuple[str, str] | None, what: str) -> None:
+    """See that the user of this request is the one that an object was made for.
+
+    :param owner: what :func:`account` returned when it was made.
+    :raises ConfigurationError: somebody else is signed in.
+    """
+    if has_request_context() and account() != owner:
+        raise ConfigurationError(
+            f"{what} was made for another user than the one of this request. Make it "
+            "and its client in the view, not once for the application."
+        )
+
+
 def _person(scopes: cabc.Sequence[str]) -> SignedIn:
     if not has_request_context():
         raise ConfigurationError(

@@ -79,6 +79,7 @@ class TestCredential:
             "https://vault.example/.default",
             "00000003-0000-0000-c000-000000000000/.default",
             "https://graph.microsoft.com.evil.example/.default",
+            "api://x/.default https://graph.microsoft.com/.default",
         ],
     )
     def test_with_scopes(
@@ -98,6 +99,14 @@ class TestCredential:
         assert answers[1] == "ConfigurationError"
         assert answers[0] == answers[2]
         assert len(answers[0]) > 100
+
+    def test_several_words(self, caller: Caller, entra: Emulator) -> None:
+        """A scope with a blank names two, of which none may be another resource's."""
+        home = entra.api_resource
+        asked = f"{home}/Profile.Read", f"{home}/Profile.Read User.Read"
+        answers = self.tried(caller, by_token, None, *asked)
+        assert len(answers[0]) > 100
+        assert answers[1] == "ConfigurationError"
 
     @pytest.mark.parametrize("ask", [by_token, by_info, by_aio])
     @pytest.mark.parametrize("own", [True, False])
@@ -260,6 +269,38 @@ class TestCookies:
         own = first.headers["Authorization"]
         foreign = [one for one in others if one.headers["Authorization"] != own]
         assert [one.headers.get("Cookie") for one in foreign] == [None] * len(foreign)
+
+    @pytest.mark.parametrize("kind", ["requests_auth", "httpx_auth", "own auth"])
+    def test_kept_client(
+        self, caller: Caller, entra: Emulator, stranger: Stranger, kind: str
+    ) -> None:
+        """So does the auth object of a client, and so does a session without it."""
+        cookie = {"Set-Cookie": "api=of-ada; Path=/"}
+        stranger.answer = lambda request: Response("{}", 200, cookie)
+        kept: list[t.Any] = []
+
+        def make() -> t.Any:
+            if kind == "httpx_auth":
+                return httpx.Client(auth=caller.auth.httpx_auth(caller.scopes))
+            if kind == "own auth":
+                return caller.auth.requests_session(caller.scopes)
+            session = requests.Session()
+            session.auth = caller.auth.requests_auth(caller.scopes)
+            return session
+
+        def work() -> str:
+            if not kept:
+                kept.append(make())
+            more = {"auth": ("a", "b")} if kind == "own auth" else {}
+            return str(kept[0].get(stranger.url, **more).text)
+
+        assert caller.run(work).text == "{}"
+        caller.person = entra.person("grace")
+        caller.work = lambda: "nothing"
+        caller.person.visit(caller.live.url + "/work")
+        assert caller.run(work).status_code == 500
+        kept[0].close()
+        assert len(stranger.asked) == 1
 
     def test_of_one_user(self, caller: Caller, stranger: Stranger) -> None:
         """Sessions of later requests begin without cookies."""
