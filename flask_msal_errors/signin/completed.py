@@ -71,7 +71,7 @@ class CompletedFlows:
         :raises FlowExpired: another request tried, and failed.
         """
         mark = _Completed(target)
-        key = f"done-{hashlib.sha256(state.encode()).hexdigest()}"
+        key = _key(state)
         if not self._store.add(key, self._codec.encode(mark), self._patience):
             raise self._used(key, target)
         try:
@@ -90,7 +90,7 @@ class CompletedFlows:
 
         :raises FlowDone: the account that is signed in completed the flow.
         """
-        used = self._used(f"done-{hashlib.sha256(state.encode()).hexdigest()}", "/")
+        used = self._used(_key(state), "/")
         person = signed_in() if isinstance(used, FlowDone) else None
         if person and getattr(used, "account", "") == person.user.digest:
             raise used
@@ -104,3 +104,8 @@ class CompletedFlows:
         error = FlowExpired("The answer of this sign-in was used already.")
         error.target = target
         return error
+
+
+def _key(state: str) -> str:
+    """Return the key of a mark: of fixed length, and without the state itself."""
+    return f"done-{hashlib.sha256(state.encode()).hexdigest()}"

@@ -206,7 +206,7 @@ class Forms:
         except ServiceUnavailable as error:
             logger.warning("A form was not kept: %s", error)
             raise NotKept(_STORE_REFUSED) from error
-        # It travels within a flow, whose cookie has little room.
+        # Short: it travels in the cookie of a flow.
         return self._signer.dumps(_TICKET_OF + person.user.digest, [key, url])
 
     def url_of(self, ticket: str) -> str:
