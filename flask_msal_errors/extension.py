@@ -208,7 +208,8 @@ class MsalAuth:
     def login_url(self, next: str | None = None, *, policy: str | None = None) -> str:
         """Return the URL of the sign-in, which comes back to ``next`` (or to here).
 
-        :param next: a path of this app; needed in a view that only redirects there.
+        :param next: a path of this app, or its URL such as ``request.url``; needed in a
+            view that only redirects there.
         :param policy: ``"edit_profile"`` or ``"reset_password"``: the user flow of B2C
             that ``MSAL_EDIT_PROFILE_AUTHORITY`` or ``MSAL_RESET_PASSWORD_AUTHORITY``
             names, in place of a sign-in. It never signs anybody in. After an edit the

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from urllib.parse import SplitResult
 from urllib.parse import quote
 from urllib.parse import urlsplit
 
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
@@ -21,6 +23,8 @@ from .request_state import of_request
 HOST_PREFIX = "__Host-"
 #: What stays as it is in a path and a query (RFC 3986 §3.3).
 _SAFE = "/!$&'()*+,:;=@~"
+#: Characters of a URL that browsers leave out or replace.
+_REPAIRED = re.compile(r"[\x00-\x20\\\x7f]")
 _PURPOSES = ("Sec-Purpose", "X-Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 _SPECULATIVE = re.compile("prefetch|prerender|preview")
 
@@ -71,8 +75,7 @@ def safe_path(target: str | None) -> str | None:
     """
     if not target or not target.startswith("/") or target.startswith("//"):
         return None
-    unsafe = any(char <= " " or char in "\\\x7f" for char in target)
-    return None if unsafe else target
+    return None if _REPAIRED.search(target) else target
 
 
 def same_origin_path(url: str | None, request: Request) -> str | None:
@@ -84,6 +87,33 @@ def same_origin_path(url: str | None, request: Request) -> str | None:
     if f"{parts.scheme}://{parts.netloc}" != origin(request):
         return None
     return safe_path(parts.path + (f"?{parts.query}" if parts.query else ""))
+
+
+def own_path(url: str | None, request: Request) -> str | None:
+    """Return the path and query of a URL of this app, absolute or not; else ``None``.
+
+    An absolute one has the request's host and port, and the scheme that the request
+    came by, or browsers do.
+    """
+    if url == request.url:
+        # An IRI, in which %25 and %2F would have become other URLs.
+        return current_target(request)
+    try:
+        parts = urlsplit(iri_to_uri(url or ""))
+        ours = (f"{request.scheme}://{request.host}", origin(request))
+        is_ours = _place(parts) in [_place(urlsplit(one)) for one in ours]
+    except ValueError:
+        return None
+    if not is_ours or _REPAIRED.search(url or ""):
+        return safe_path(url)
+    query = f"?{parts.query}" if parts.query else ""
+    return safe_path(f"{parts.path or '/'}{query}")
+
+
+def _place(parts: SplitResult) -> tuple[object, ...]:
+    """Return what makes an origin, and who is named there: nobody, in ours."""
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, parts.username, parts.password
 
 
 def home(request: Request) -> str:

@@ -13,6 +13,7 @@ import pytest
 from flask import Blueprint
 from flask import Flask
 from flask import render_template_string
+from flask import request
 from flask import session
 from flask_session import Session
 from flask_wtf import CSRFProtect
@@ -89,6 +90,9 @@ class TestInit:
             assert auth.user is None
             assert auth.login_url() == "/auth/login?next=/mail"
             assert auth.login_url("/a?b=c") == "/auth/login?next=/a?b%3Dc"
+            assert auth.login_url(request.url) == "/auth/login?next=/mail"
+            own = "http://localhost/a?b=c"
+            assert auth.login_url(own) == "/auth/login?next=/a?b%3Dc"
 
     def test_late(self, make: Make) -> None:
         """``init_app`` can come last, after views were decorated."""

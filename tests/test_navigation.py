@@ -7,13 +7,16 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
+from flask_msal_errors.navigation import Outside
 from flask_msal_errors.navigation import current_target
 from flask_msal_errors.navigation import home
 from flask_msal_errors.navigation import is_navigation
 from flask_msal_errors.navigation import is_same_origin
+from flask_msal_errors.navigation import own_path
 from flask_msal_errors.navigation import safe_path
 from flask_msal_errors.navigation import same_origin_path
 from flask_msal_errors.navigation import wants_html
+from flask_msal_errors.request_state import of_request
 
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
@@ -140,6 +143,69 @@ class TestSameOriginPath:
         here = request(base="http://localhost:5000")
         assert same_origin_path("http://localhost:5000/a", here) == "/a"
         assert same_origin_path("http://localhost:5001/a", here) is None
+
+
+class TestOwnPath:
+    @pytest.mark.parametrize(
+        ("url", "path"),
+        [
+            ("/mail?a=b", "/mail?a=b"),
+            ("https://app.example/mail?a=b%26c", "/mail?a=b%26c"),
+            ("https://app.example/mail#part", "/mail"),
+            ("https://app.example", "/"),
+            ("https://app.example?a=b", "/?a=b"),
+            ("https://app.example:443/mail", "/mail"),
+            ("HTTPS://App.Example/mail", "/mail"),
+            ("https://app.example/caf\u00e9", "/caf%C3%A9"),
+            ("https://app.example//evil.example", None),
+            ("https://app.example/a\\b", None),
+            ("https://app.example\\@evil.example/", None),
+            ("https://app.example@evil.example/", None),
+            ("https://app.example:444/mail", None),
+            ("https://app.example:x/mail", None),
+            ("https://app.example.evil.example/", None),
+            ("https://user@app.example/", None),
+            ("https://:x@app.example/", None),
+            ("https://evil.example/mail", None),
+            ("http://app.example/mail", None),
+            ("//app.example/mail", None),
+            ("//evil.example/", None),
+            ("https:app.example/mail", None),
+            ("https:///mail", None),
+            ("javascript://app.example/%0aalert(1)", None),
+            ("https://[::1/mail", None),
+            ("https://app.example\u2100/", None),
+            ("ht\ntps://app.example/\t/evil.example", None),
+            ("mail", None),
+            ("", None),
+            (None, None),
+        ],
+    )
+    def test_table(self, url: str | None, path: str | None) -> None:
+        """A path, or an absolute URL of the request's own origin, and nothing else."""
+        assert own_path(url, request("/elsewhere")) == path
+
+    @pytest.mark.parametrize(
+        "path", ["/a?b=c", "/a%25b?c=%2F", "/caf%C3%A9", "/a%2Fb", "/", "/?next=//evil"]
+    )
+    def test_this_very_url(self, path: str) -> None:
+        """``request.url``, though an IRI, leads to the very URL."""
+        for host in ("app.example", "xn--bcher-kva.example", "app.example:8443"):
+            here = request(path, base=f"https://{host}")
+            assert own_path(here.url, here) == current_target(here)
+
+    def test_host_in_letters(self) -> None:
+        """A host that is not ASCII may be written as people do."""
+        here = request(base="https://xn--bcher-kva.example")
+        assert own_path("https://b\u00fccher.example/a", here) == "/a"
+
+    def test_hidden_https(self) -> None:
+        """Both schemes are the app's own behind a proxy that keeps https to itself."""
+        here = request(base="http://app.example")
+        of_request(Outside, here).is_https = True
+        for scheme in ("http", "https"):
+            assert own_path(f"{scheme}://app.example/a", here) == "/a"
+        assert own_path("https://app.example:8443/a", here) is None
 
 
 class TestCurrentTarget:

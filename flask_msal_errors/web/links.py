@@ -18,6 +18,7 @@ from flask import url_for
 
 from ..errors import ConfigurationError
 from ..navigation import current_target
+from ..navigation import own_path
 from ..protocol.demand import Demand
 from ..request_state import of_request
 from ..signin.cookies import Cookies
@@ -63,7 +64,8 @@ class Links:
     def login_page(self, next: str | None, policy: str | None) -> str:
         """Return the URL of a sign-in, or of B2C's user flow ``policy``.
 
-        :param next: a path of this app to come back to; the current URL by default.
+        :param next: a path or URL of this app to come back to; the current URL by
+            default.
         :raises ConfigurationError: there is no such user flow.
         """
         if policy and policy not in self._user_flows:
@@ -72,7 +74,7 @@ class Links:
                 "edit_profile or reset_password, and MSAL_EDIT_PROFILE_AUTHORITY or "
                 "MSAL_RESET_PASSWORD_AUTHORITY must be set."
             )
-        target = next or current_target(request)
+        target = own_path(next, request) or next or current_target(request)
         return url_for("msal.login", next=target, policy=policy or None)
 
     def logout(self) -> str:

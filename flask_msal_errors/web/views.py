@@ -17,7 +17,7 @@ from ..navigation import current_target
 from ..navigation import home
 from ..navigation import is_same_origin
 from ..navigation import no_store
-from ..navigation import safe_path
+from ..navigation import own_path
 from ..protocol.demand import Demand
 from ..signin.completed import FlowBusy
 from ..signin.completed import FlowDone
@@ -68,7 +68,9 @@ def login() -> Response:
     if ticket.switch:
         signin.sign_out.forget()
         return begin(request, Demand(), home(request), hint=ticket.switch)
-    target = ticket.target or safe_path(request.args.get("next")) or home(request)
+    target = (
+        ticket.target or own_path(request.args.get("next"), request) or home(request)
+    )
     if "again" in request.args:
         return signin.loops.forget(request, no_store(redirect(target)))
     policy = request.args.get("policy", "")

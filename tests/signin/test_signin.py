@@ -84,6 +84,12 @@ class TestReturn:
         login = f"{live.url}/auth/login?{urllib.parse.urlencode({'next': next_})}"
         assert person.visit(login).url == live.url + lands
 
+    def test_next_in_full(self, live: LiveApp, entra: Emulator) -> None:
+        """A login link with the app's own URL, host included, leads to its path."""
+        full = f"{live.url}/basket/apple?a=b%26c"
+        login = f"{live.url}/auth/login?{urllib.parse.urlencode({'next': full})}"
+        assert entra.person().visit(login).url == full
+
     def test_unsigned_login_takes_only_next(
         self, live: LiveApp, entra: Emulator
     ) -> None:
