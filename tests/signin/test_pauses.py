@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import typing as t
 
+import pytest
+
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import Throttled
+from flask_msal_errors.testing import Emulator
+from support.browsing import paused_at_callback
 from support.jar import Browser
 from support.jar import clock as clock
+from support.live_app import LiveApp
 
 
 def pause(browser: Browser) -> tuple[int | None, int]:
@@ -45,3 +50,50 @@ class TestPause:
         browser = Browser()
         browser.kept["__Host-msal_not_before"] = "9999999999"
         assert pause(browser) == (0, 0)
+
+
+class TestJourneys:
+    def test_redemption_throttled(
+        self, live: LiveApp, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A 429 at sign-in is one token call, however often the person reloads."""
+        entra.throttle(30)
+        person = entra.person()
+        page = person.visit(live.url + "/me")
+        assert page.status_code == 429
+        assert 28 <= int(page.headers["Retry-After"]) <= 30
+        for _ in range(10):
+            again = person.visit(live.url + "/me")
+            assert again.status_code == 429
+        assert 1 <= int(again.headers["Retry-After"]) <= 30
+        assert entra.counters["token"] == 1
+        assert entra.counters["authorize"] == 1
+
+    def test_second_tab(self, live: LiveApp, entra: Emulator) -> None:
+        """A sign-in that was under way waits, too."""
+        person = entra.person()
+        waiting = paused_at_callback(person, live.url + "/me")
+        entra.throttle(30)
+        assert person.visit(live.url + "/me").status_code == 429
+        assert person.visit(waiting).status_code == 429
+        assert entra.counters["token"] == 1
+
+    def test_other_people_sign_in(self, live: LiveApp, entra: Emulator) -> None:
+        """One browser's 429 locks nobody else out."""
+        entra.fail_next({"error": "x"}, status=429, headers={"Retry-After": "30"})
+        assert entra.person("ada").visit(live.url + "/me").status_code == 429
+        assert entra.person("grace").visit(live.url + "/me").status_code == 200
+
+    def test_service_unavailable(self, live: LiveApp, entra: Emulator) -> None:
+        """A 503 is a pause too: as long as it says, or MSAL's five seconds."""
+        person, other = entra.person("ada"), entra.person("grace")
+        entra.unavailable(30)
+        page = person.visit(live.url + "/me")
+        assert page.status_code == 503
+        assert int(page.headers["Retry-After"]) <= 5
+        entra.unavailable(30, retry_after="seconds")
+        assert other.visit(live.url + "/me").status_code == 503
+        entra.clear_faults()
+        again = other.visit(live.url + "/me")
+        assert again.status_code == 503
+        assert int(again.headers["Retry-After"]) > 5
