@@ -21,6 +21,7 @@ from support.callers import CLAIMS
 from support.callers import STALE
 from support.callers import Caller
 from support.callers import caller as caller
+from support.waiting import PATIENCE
 
 Plain = cabc.Callable[[Caller, dict[str, str]], t.Any]
 
@@ -61,7 +62,7 @@ def checking(client: Plain) -> Plain:
 
 def by_urllib(caller: Caller, headers: dict[str, str]) -> t.Any:
     request = urllib.request.Request(caller.url("/me"), headers=headers)
-    with urllib.request.urlopen(request, context=caller.tls, timeout=20) as reply:
+    with urllib.request.urlopen(request, context=caller.tls, timeout=PATIENCE) as reply:
         return reply.read()
 
 

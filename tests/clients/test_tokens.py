@@ -34,6 +34,7 @@ from flask_msal_errors.user import remember
 from support import parallel
 from support import session_apps
 from support import sign_ins
+from support.waiting import PATIENCE
 
 
 class Stage:
@@ -264,16 +265,16 @@ class TestDue:
 
         def hold(_: t.Any) -> None:
             asked.set()
-            assert go.wait(30)
+            assert go.wait(PATIENCE)
 
         stage.entra.fail_next(hold)
         found: list[str] = []
         thread = threading.Thread(target=lambda: found.append(stage.acquire()))
         thread.start()
-        assert asked.wait(30)
+        assert asked.wait(PATIENCE)
         assert stage.acquire() == old
         go.set()
-        thread.join(30)
+        thread.join(PATIENCE)
         assert found != [old] and stage.acquire() == found[0] and stage.calls == 1
 
     def test_forced(self, files: Stage) -> None:
@@ -327,16 +328,16 @@ class TestSingleFlight:
                 kept = of_request(_TokensOfRequest).record
                 assert kept is not None and kept[1].tokens
                 read.set()
-                assert renewed.wait(30)
+                assert renewed.wait(PATIENCE)
                 found = files.tokens.acquire(files.scopes)
                 seen.append(found["access_token"])
 
         thread = threading.Thread(target=slow_view)
         thread.start()
-        assert read.wait(30)
+        assert read.wait(PATIENCE)
         new = files.acquire()
         renewed.set()
-        thread.join(30)
+        thread.join(PATIENCE)
         assert seen == [new] and files.acquire() == new and files.calls == 1
 
 
@@ -404,7 +405,9 @@ def test_single_flight_across_processes(stage: Stage) -> None:
         for process in (one, b):
             assert process.stdin
             print("go", file=process.stdin, flush=True)
-        found = [process.communicate(timeout=60)[0].split() for process in (one, b)]
+        found = [
+            process.communicate(timeout=PATIENCE)[0].split() for process in (one, b)
+        ]
     assert found[0] == found[1] and len(found[0]) == 1
     assert stage.calls == 1
 

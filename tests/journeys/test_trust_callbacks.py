@@ -13,13 +13,16 @@ import requests
 from flask_msal_errors.testing import Emulator
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
 
 def asking(url: str, cookie: str) -> requests.Response:
     headers = {"Cookie": cookie, "Accept": "text/html"}
-    return requests.get(url, headers=headers, allow_redirects=False, timeout=40)
+    return requests.get(
+        url, headers=headers, allow_redirects=False, timeout=3 * PATIENCE
+    )
 
 
 class TestOneState:
@@ -28,7 +31,7 @@ class TestOneState:
     @pytest.fixture
     def waiting(self, start: Start, entra: Emulator) -> tuple[LiveApp, str, str]:
         """An app, a callback's URL, and the cookies it comes with."""
-        live = start(MSAL_HTTP_TIMEOUT=6)
+        live = start(MSAL_HTTP_TIMEOUT=2 * PATIENCE)
         person = entra.person()
         away = person.get(live.url + "/me?x=1").headers["Location"]
         return live, person.authorize(away).url, live.cookie(person)
@@ -45,7 +48,7 @@ class TestOneState:
         held: list[bool] = []
 
         def hold(request: t.Any) -> None:
-            held.append(all(answered.acquire(timeout=5) for _ in range(19)))
+            held.append(all(answered.acquire(timeout=PATIENCE) for _ in range(19)))
 
         entra.fail_next(hold, "token")
 

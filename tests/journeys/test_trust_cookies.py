@@ -16,6 +16,7 @@ from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -101,7 +102,7 @@ class TestHttpsOutside:
                 headers={"Cookie": planted},
                 allow_redirects=False,
                 verify=entra.ca_file,
-                timeout=20,
+                timeout=PATIENCE,
             )
             assert victim.status_code == 400
             assert "session" not in " ".join(set_cookies(victim))
@@ -207,7 +208,7 @@ def sent(live: LiveApp, path: str, cookie: bytes | str, **headers: str) -> t.Any
         headers={"Cookie": value, "Accept": "text/html", **headers},
         allow_redirects=False,
         verify=live.entra.ca_file,
-        timeout=20,
+        timeout=PATIENCE,
     )
 
 

@@ -12,6 +12,7 @@ from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 
 def sent(live: LiveApp, path: str, cookie: bytes | str, **headers: str) -> t.Any:
@@ -22,7 +23,7 @@ def sent(live: LiveApp, path: str, cookie: bytes | str, **headers: str) -> t.Any
         headers={"Cookie": value, "Accept": "text/html", **headers},
         allow_redirects=False,
         verify=live.entra.ca_file,
-        timeout=20,
+        timeout=PATIENCE,
     )
 
 

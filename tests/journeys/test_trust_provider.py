@@ -18,6 +18,7 @@ from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 FOREIGN = "11111111-2222-3333-4444-555555555555"
 Document = dict[str, t.Any]
@@ -35,7 +36,7 @@ def changed(entra: Emulator, kind: str, change: Change) -> dict[str, t.Any]:
     home = settings.get("MSAL_OIDC_AUTHORITY") or settings["MSAL_AUTHORITY"]
     version = "" if kind == "openid" else "/v2.0"
     url = f"{home}{version}/.well-known/openid-configuration"
-    document = requests.get(url, verify=entra.ca_file, timeout=20).json()
+    document = requests.get(url, verify=entra.ca_file, timeout=PATIENCE).json()
     change(document)
     body = json.dumps(document)
 

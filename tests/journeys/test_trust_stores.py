@@ -32,6 +32,7 @@ from flask_msal_errors.storage.setup import prepare
 from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -65,7 +66,7 @@ class TestPickle:
         for path in ("/", "/me", "/basket/apple"):
             cookie = {"Cookie": f"session={PLANTED}"}
             requests.get(
-                live.url + path, headers=cookie, allow_redirects=False, timeout=20
+                live.url + path, headers=cookie, allow_redirects=False, timeout=PATIENCE
             )
         assert not place.exists()
         person = live.entra.person()

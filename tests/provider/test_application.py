@@ -124,7 +124,7 @@ class TestDiscovery:
             with pytest.raises(ServiceUnavailable):
                 made.ready()
             listener.shutdown(socket.SHUT_RDWR)
-        thread.join(30)
+        thread.join(PATIENCE)
 
     @pytest.mark.parametrize("key", ["MSAL_AUTHORITY", "MSAL_OIDC_AUTHORITY"])
     def test_wrong_tenant(self, entra: Emulator, key: str) -> None:

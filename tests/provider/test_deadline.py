@@ -19,6 +19,7 @@ from flask_msal_errors.provider.transport import Transport
 from flask_msal_errors.testing import Emulator
 from support import sign_ins
 from support import waiting
+from support.waiting import PATIENCE
 
 
 class TestWithin:
@@ -39,7 +40,7 @@ class TestWithin:
         with within(0):
             thread = threading.Thread(target=lambda: found.append(left(5)))
             thread.start()
-            thread.join(30)
+            thread.join(PATIENCE)
         assert found == [5]
 
     def test_several_calls(self, entra: Emulator) -> None:

@@ -29,6 +29,7 @@ from support.sockets import dripping
 from support.sockets import peer as peer
 from support.sockets import saying
 from support.sockets import transport
+from support.waiting import PATIENCE
 
 
 class TestTimes:
@@ -37,7 +38,7 @@ class TestTimes:
     def test_silent(self, peer: t.Any) -> None:
         """A server that says nothing is given up on."""
         release = threading.Event()
-        server = peer(lambda _: release.wait(30))
+        server = peer(lambda _: release.wait(PATIENCE))
         with pytest.raises(requests.ReadTimeout):
             transport(MSAL_HTTP_TIMEOUT=0.2).post(server.url, data={})
         release.set()

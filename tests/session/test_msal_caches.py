@@ -31,6 +31,7 @@ from flask_msal_errors.testing import Emulator
 from support import parallel
 from support import sign_ins
 from support import strategies
+from support.waiting import PATIENCE
 
 
 class Answer:
@@ -388,7 +389,7 @@ class TestBound:
             answer = {"access_token": f"AT{number}", "expires_in": 3600}
             with bound(Caches()):
                 stand_in.add(event(response=answer))
-                together.wait(30)
+                together.wait(PATIENCE)
                 found[number] = [e["secret"] for e in stand_in.search(kind)]
 
         parallel.in_threads(4, work)

@@ -18,6 +18,7 @@ from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from support import parallel
 from support import session_apps
+from support.waiting import PATIENCE
 
 HOUR = timedelta(hours=1)
 FULL = Record(
@@ -132,7 +133,7 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
     def slow() -> str:
         assert session["handle"] == handle
         before = records.load(handle)
-        together.wait(60)
+        together.wait(PATIENCE)
         assert before.tokens in records.load(handle).tokens
         return str(session["handle"])
 
@@ -150,7 +151,7 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
         client.set_cookie("session", sid)
         for round in range(50):
             if number == 4:
-                together.wait(60)
+                together.wait(PATIENCE)
                 continue
             with records.locked(handle) as record:
                 name = f"{number}-{round}"

@@ -24,6 +24,7 @@ from flask_msal_errors.testing import Person
 from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 
 def add_views(live: LiveApp) -> None:
@@ -43,7 +44,7 @@ def add_views(live: LiveApp) -> None:
         entered, go_on = live.app.config["EVENTS"]
         session["x"] = "written late"
         entered.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE)
         return "slow"
 
 
@@ -64,7 +65,7 @@ def ada(live: LiveApp, entra: Emulator) -> Person:
 def tell(live: LiveApp, **query: str) -> requests.Response:
     """The request of the frame in the provider's page: no cookie goes along."""
     url = live.url + "/auth/front-channel-logout"
-    return requests.get(url, params=query, timeout=30)
+    return requests.get(url, params=query, timeout=PATIENCE)
 
 
 def handle(live: LiveApp, person: Person) -> str:
@@ -141,10 +142,10 @@ class TestFrontChannel:
             )
         )
         request.start()
-        assert entered.wait(30)
+        assert entered.wait(PATIENCE)
         tell(live, sid=sid)
         go_on.set()
-        request.join(30)
+        request.join(PATIENCE)
         assert "Set-Cookie" not in answers[0].headers
         assert ada.get(live.url + "/").text == "hello nobody"
 

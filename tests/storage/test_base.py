@@ -16,6 +16,7 @@ from flask_msal_errors.storage.interface import is_stored
 from flask_msal_errors.storage.store import Store
 from support import parallel
 from support import session_apps
+from support.waiting import PATIENCE
 
 HOUR = timedelta(hours=1)
 
@@ -111,7 +112,7 @@ class TestSessions:
         def wait(write: bool) -> str:
             assert session["value"] == "1"
             loaded.set()
-            assert ended.wait(30)
+            assert ended.wait(PATIENCE)
             if write:
                 session["value"] = "stale"
             return "done"
@@ -124,10 +125,10 @@ class TestSessions:
         answers: list[t.Any] = []
         thread = threading.Thread(target=lambda: answers.append(slow.get(path)))
         thread.start()
-        assert loaded.wait(30)
+        assert loaded.wait(PATIENCE)
         browser.get("/out")
         ended.set()
-        thread.join(30)
+        thread.join(PATIENCE)
         assert answers[0].text == "done"
         assert "Set-Cookie" not in answers[0].headers
         assert kept(app, sid) is None
@@ -140,12 +141,12 @@ class TestSessions:
         @app.get("/slow")
         def slow() -> str:
             session["value"] = "stale"
-            together.wait(30)
+            together.wait(PATIENCE)
             return "slow"
 
         @app.get("/out-now")
         def out_now() -> str:
-            together.wait(30)
+            together.wait(PATIENCE)
             session.clear()
             return "out"
 

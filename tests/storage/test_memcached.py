@@ -24,6 +24,7 @@ from support import parallel
 from support import servers
 from support import session_apps
 from support import waiting
+from support.waiting import PATIENCE
 
 HOUR = timedelta(hours=1)
 
@@ -183,7 +184,7 @@ class TestReplies:
 
         def read_together(key: str) -> t.Any:
             value = read(key)
-            together.wait(30)
+            together.wait(PATIENCE)
             return value
 
         backend.read = read_together

@@ -23,6 +23,7 @@ from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
 from support import parallel
 from support import session_apps
+from support.waiting import PATIENCE
 
 HOUR = timedelta(hours=1)
 
@@ -163,7 +164,7 @@ class TestEntries:
         store = Store(app)
         thread = threading.Thread(target=lambda: store.write("a", {"a": 1}, HOUR))
         thread.start()
-        thread.join(30)
+        thread.join(PATIENCE)
         assert store.read("a") == {"a": 1}
 
     def test_errors_show_no_data(

@@ -18,6 +18,7 @@ from flask_msal_errors.storage.store import Store
 from support import parallel
 from support import session_apps
 from support import waiting
+from support.waiting import PATIENCE
 
 HOUR = timedelta(hours=1)
 
@@ -104,7 +105,7 @@ class TestEntries:
 
         def take(_: int) -> None:
             for key in wins:
-                together.wait(30)
+                together.wait(PATIENCE)
                 if (value := store.take(key)) is not None:
                     assert value == {"key": key}
                     wins[key] += 1
@@ -246,7 +247,7 @@ class TestOtherProcesses:
             print("1", file=process.stdin, flush=True)
             assert process.stdout.readline() == "held\n"
             os.kill(process.pid, signal.SIGKILL)
-            process.wait(30)
+            process.wait(PATIENCE)
             with store.lock("a", timeout=20):
                 pass
 

@@ -24,8 +24,10 @@ from support import provision
 from support.waiting import PATIENCE
 from support.waiting import until
 
-#: Whom PostgreSQL and memcached run as, which refuse to be root.
+#: Account of PostgreSQL and memcached, which refuse to run as root.
 NOBODY = "nobody"
+#: Seconds that a client waits: more than a living server takes on a busy machine.
+_SHORT = 3
 
 
 class Server:
@@ -33,7 +35,7 @@ class Server:
 
     :cvar program: a key of :data:`provision.NAMES`.
     :cvar kind: one of ``session_apps.BACKENDS``.
-    :cvar config: what an app has to set beside the client, to wait a second only.
+    :cvar config: what an app has to set beside the client, to wait a little only.
     """
 
     program = ""
@@ -155,10 +157,10 @@ class Redis(Server):
 
     @contextlib.contextmanager
     def client(self) -> cabc.Iterator[t.Any]:
-        """A client that waits a second, and does not try again by itself."""
+        """A client that waits a little, and does not try again by itself."""
         again = Retry(NoBackoff(), 0)
-        options = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": again}
-        with redis.Redis.from_url(self.url, **options) as client:
+        waits = {"socket_timeout": _SHORT, "socket_connect_timeout": _SHORT}
+        with redis.Redis.from_url(self.url, retry=again, **waits) as client:
             yield client
 
     @property
@@ -184,8 +186,9 @@ class Memcached(Server):
 
     @contextlib.contextmanager
     def client(self) -> cabc.Iterator[t.Any]:
-        """A client for threads that waits a second."""
-        client = PooledClient(str(self.socket_path), timeout=1, connect_timeout=1)
+        """A client for threads that waits a little."""
+        waits = {"timeout": _SHORT, "connect_timeout": _SHORT}
+        client = PooledClient(str(self.socket_path), **waits)
         yield client
         client.close()
 
@@ -202,11 +205,13 @@ class Postgres(Server):
 
     program = "postgres"
     kind = "postgres"
-    config: t.ClassVar = {"SQLALCHEMY_ENGINE_OPTIONS": {"connect_args": {"timeout": 1}}}
+    config: t.ClassVar = {
+        "SQLALCHEMY_ENGINE_OPTIONS": {"connect_args": {"timeout": _SHORT}}
+    }
 
     @contextlib.contextmanager
     def client(self) -> cabc.Iterator[str]:
-        """URL for a driver that can wait a second only; psycopg waits for ever."""
+        """URL for a driver that can wait a little only; psycopg waits for ever."""
         yield self.url("pg8000")
 
     def url(self, driver: str = "psycopg") -> str:

@@ -19,7 +19,9 @@ import requests
 
 import flask_msal_errors.testing
 from flask_msal_errors.testing import Emulator
+from support import waiting
 from support.msal_client import MsalClient
+from support.waiting import PATIENCE
 
 
 class TestLife:
@@ -48,8 +50,19 @@ class TestLife:
             busy = taken.getsockname()[1]
             with pytest.raises(OSError, match="in use"):
                 Emulator(port=busy).start()
-        with Emulator(port=busy) as entra:
-            assert entra.authority.startswith(f"https://localhost:{busy}/")
+        waiting.until(self.starts_where_it_is_told)
+
+    @staticmethod
+    def starts_where_it_is_told() -> bool:
+        """Start at a free port; ``False`` if another process took it first."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        try:
+            with Emulator(port=port) as entra:
+                assert entra.authority.startswith(f"https://localhost:{port}/")
+        except OSError:
+            return False
+        return True
 
     def test_given_host(self) -> None:
         """Another name is in the URLs and in the certificate, beside localhost."""
@@ -60,12 +73,12 @@ class TestLife:
             context = ssl.create_default_context(cafile=entra.ca_file)
             for name in ("entra.test", "localhost"):
                 with (
-                    socket.create_connection(("127.0.0.1", port), 5) as plain,
+                    socket.create_connection(("127.0.0.1", port), PATIENCE) as plain,
                     context.wrap_socket(plain, server_hostname=name) as tls,
                 ):
                     assert tls.version()
             with (
-                socket.create_connection(("127.0.0.1", port), 5) as plain,
+                socket.create_connection(("127.0.0.1", port), PATIENCE) as plain,
                 pytest.raises(ssl.SSLCertVerificationError),
             ):
                 context.wrap_socket(plain, server_hostname="other.test")
@@ -116,7 +129,7 @@ class TestTls:
         port = int(entra.api_url.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port)):
             answer = requests.get(
-                f"{entra.api_url}/me", verify=entra.ca_file, timeout=5
+                f"{entra.api_url}/me", verify=entra.ca_file, timeout=PATIENCE
             )
         assert answer.status_code == 401
 
@@ -213,7 +226,7 @@ def test_command_line() -> None:
         assert requests.get(panel[1]).ok
         assert "MSAL_CLIENT_CREDENTIAL" in text
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 class TestPackage:

@@ -17,6 +17,7 @@ import requests
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import __main__ as program
 from flask_msal_errors.testing.declaration import SWITCHES
+from support.waiting import PATIENCE
 
 
 def run(folder: pathlib.Path, *arguments: str) -> subprocess.Popen[str]:
@@ -56,7 +57,7 @@ class TestProgram:
             assert pathlib.Path(ca_file).is_relative_to(tmp_path)
             assert list(tmp_path.iterdir())
             process.send_signal(number)
-            assert process.communicate(timeout=10) == ("", "")
+            assert process.communicate(timeout=PATIENCE) == ("", "")
         assert process.returncode == 0
         assert list(tmp_path.iterdir()) == []
 
@@ -68,13 +69,17 @@ class TestProgram:
             try:
                 found = printed(process)
                 panel = requests.get(
-                    found["Control panel"], verify=found["MSAL_VERIFY"], timeout=10
+                    found["Control panel"],
+                    verify=found["MSAL_VERIFY"],
+                    timeout=PATIENCE,
                 )
                 api = requests.get(
-                    found["API"], verify=found["MSAL_VERIFY"], timeout=10
+                    found["API"], verify=found["MSAL_VERIFY"], timeout=PATIENCE
                 )
                 graph = requests.get(
-                    found["Graph"] + "/me", verify=found["MSAL_VERIFY"], timeout=10
+                    found["Graph"] + "/me",
+                    verify=found["MSAL_VERIFY"],
+                    timeout=PATIENCE,
                 )
             finally:
                 process.terminate()
@@ -91,12 +96,12 @@ class TestProgram:
         with run(tmp_path, "--json", *people, *secret) as process:
             try:
                 found = json.loads(first_line(process))
-                health = requests.get(found["health_url"], timeout=10)
+                health = requests.get(found["health_url"], timeout=PATIENCE)
                 api = requests.get(
-                    f"{found['api_url']}/me", verify=found["ca_file"], timeout=10
+                    f"{found['api_url']}/me", verify=found["ca_file"], timeout=PATIENCE
                 )
                 asked = {"do": "revoke", "user": "bob"}
-                done = requests.post(found["control_url"], json=asked, timeout=10)
+                done = requests.post(found["control_url"], json=asked, timeout=PATIENCE)
             finally:
                 process.terminate()
         assert (health.status_code, api.status_code, done.status_code) == (
@@ -118,7 +123,9 @@ class TestProgram:
         assert example
         kind, body = example.groups()
         headers = dict([kind.split(": ")])
-        reply = requests.post(entra.control_url, body, headers=headers, timeout=10)
+        reply = requests.post(
+            entra.control_url, body, headers=headers, timeout=PATIENCE
+        )
         assert reply.json() == {"done": "revoke", "result": None}
         assert text.count("http://localhost:8080/control\n") == 2
 
@@ -176,7 +183,7 @@ class TestFolder:
                 entra.start()
         assert list(tmp_path.iterdir()) == []
         with entra:
-            assert requests.get(entra.panel_url, timeout=10).ok
+            assert requests.get(entra.panel_url, timeout=PATIENCE).ok
 
     def test_after_stop(self) -> None:
         """The CA is gone with the emulator, and asking for it says so."""

@@ -42,6 +42,7 @@ from flask_msal_errors.user import remember
 from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
@@ -336,7 +337,7 @@ class TestRaised:
                     entra.api_url + "/me",
                     headers={"Authorization": f"Bearer {used[-1]}"},
                     verify=entra.ca_file,
-                    timeout=10,
+                    timeout=PATIENCE,
                 )
                 reply.raise_for_status()
                 return reply.json()

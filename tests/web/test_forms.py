@@ -27,6 +27,7 @@ from support import parallel
 from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
     import requests
@@ -353,7 +354,7 @@ class TestRefusals:
                 "Sec-Fetch-Site": "same-origin",
                 "Cookie": live.cookie(ada),
             },
-            timeout=30,
+            timeout=PATIENCE,
         )
         self.refusal(answer)
         assert written(live) == []

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from flask_msal_errors.web.texts import N_
 from flask_msal_errors.web.texts import Text
 from flask_msal_errors.web.texts import say
+from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 HELLO = N_("Hello, %(user)s!", user="<Ada>")
@@ -91,4 +92,4 @@ class TestCatalogue:
     def test_complete(self) -> None:
         """It has exactly the words that templates say and modules mark."""
         script = ROOT / ".ci" / "messages.py"
-        subprocess.run([sys.executable, script, "check"], check=True, timeout=60)
+        subprocess.run([sys.executable, script, "check"], check=True, timeout=PATIENCE)

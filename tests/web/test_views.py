@@ -16,6 +16,7 @@ from flask_msal_errors.testing import Person
 from support import parallel
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 SCRIPT = "<script>alert(1)</script>"
@@ -252,7 +253,7 @@ class TestUsedAlready:
         def open_callback(_: int) -> None:
             replies.append(
                 requests.get(
-                    answer.url, headers=headers, allow_redirects=False, timeout=30
+                    answer.url, headers=headers, allow_redirects=False, timeout=PATIENCE
                 )
             )
 

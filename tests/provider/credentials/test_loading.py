@@ -21,6 +21,7 @@ from support import parallel
 from support import sign_ins
 from support.identity import PASSPHRASE
 from support.identity import Identity
+from support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +177,7 @@ class TestSupplied:
         text[0] = "two"
         thread = threading.Thread(target=supplied)
         thread.start()
-        thread.join(30)
+        thread.join(PATIENCE)
         assert supplied.has_another()
 
     def test_context(self) -> None:

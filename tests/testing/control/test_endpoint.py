@@ -11,22 +11,23 @@ import requests
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.declaration import SWITCHES
 from support.msal_client import MsalClient
+from support.waiting import PATIENCE
 
 
 def flip(entra: Emulator, **given: t.Any) -> requests.Response:
     """Flip a switch."""
-    return requests.post(entra.control_url, json=given, timeout=10)
+    return requests.post(entra.control_url, json=given, timeout=PATIENCE)
 
 
 def state(entra: Emulator) -> t.Any:
     """Return the answer of ``GET /control``."""
-    return requests.get(entra.control_url, timeout=10).json()
+    return requests.get(entra.control_url, timeout=PATIENCE).json()
 
 
 class TestHealth:
     def test_both_ports(self, entra: Emulator) -> None:
         """It answers where the pages are, and leaves no trace."""
-        reply = requests.get(entra.health_url, timeout=10)
+        reply = requests.get(entra.health_url, timeout=PATIENCE)
         assert (reply.status_code, reply.json()) == (200, {"status": "ok"})
         assert entra.counters == {} and entra.calls == []
 
@@ -89,7 +90,7 @@ class TestSwitches:
         """Without more, it throttles as ``entra.throttle()`` does."""
         flip(entra, do="throttle", target="api", **more)
         url = f"{entra.api_url}/me"
-        reply = requests.get(url, verify=entra.ca_file, timeout=10)
+        reply = requests.get(url, verify=entra.ca_file, timeout=PATIENCE)
         assert reply.status_code == 429 and body in reply.text
         found = reply.headers.get("Retry-After")
         assert found is None if after is None else str(found).endswith(after)
@@ -176,7 +177,8 @@ class TestSwitches:
         """Anything but a JSON object is refused."""
         headers = {"Content-Type": "application/json"}
         url = entra.control_url
-        assert requests.post(url, body, headers=headers, timeout=10).status_code == 400
+        answer = requests.post(url, body, headers=headers, timeout=PATIENCE)
+        assert answer.status_code == 400
 
     @pytest.mark.parametrize(
         "kind", ["text/plain", "application/x-www-form-urlencoded"]
@@ -186,7 +188,8 @@ class TestSwitches:
         body = '{"do": "loop"}'
         headers = {"Content-Type": kind}
         url = entra.control_url
-        assert requests.post(url, body, headers=headers, timeout=10).status_code == 415
+        answer = requests.post(url, body, headers=headers, timeout=PATIENCE)
+        assert answer.status_code == 415
         asked = requests.options(url, headers={"Origin": "http://evil.example"})
         assert not re.search("access-control", str(asked.headers), re.I)
         assert state(entra)["faults"] == []

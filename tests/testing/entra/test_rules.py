@@ -17,6 +17,7 @@ from flask_msal_errors.testing import plugin
 from flask_msal_errors.testing.browser.cookies import CookieJar
 from flask_msal_errors.testing.browser.fetch import is_local
 from support.msal_client import MsalClient
+from support.waiting import PATIENCE
 
 REDIRECT_URI = "http://localhost:5000/auth/callback"
 C1 = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
@@ -298,7 +299,8 @@ class TestPlugin:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
         entra = request.getfixturevalue("entra")
         url = f"{entra.api_url}/me"
-        assert requests.get(url, verify=entra.ca_file, timeout=10).status_code == 401
+        answer = requests.get(url, verify=entra.ca_file, timeout=PATIENCE)
+        assert answer.status_code == 401
         assert os.environ["no_proxy"] == "example.com,localhost"
         assert "REQUESTS_CA_BUNDLE" not in os.environ
 

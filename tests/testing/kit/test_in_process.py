@@ -15,6 +15,7 @@ from werkzeug.test import Client
 from flask_msal_errors import MsalAuth
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.kit.in_process import InProcess
+from support.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -76,30 +77,30 @@ class TestInProcess:
         token = f"{entra.authority}/oauth2/v2.0/token"
         bodies: list[t.Any] = ["täxt", b"bytes", io.BytesIO(b"file"), {"a": "b c"}]
         texts = [
-            requests.post(token, body, verify=verify, timeout=5).json()["said"]
+            requests.post(token, body, verify=verify, timeout=PATIENCE).json()["said"]
             for body in bodies
         ]
         assert texts == ["täxt", "bytes", "file", "a=b+c"]
-        reply = requests.get(f"{url}/me?x=%20", verify=verify, timeout=5)
+        reply = requests.get(f"{url}/me?x=%20", verify=verify, timeout=PATIENCE)
         assert (reply.status_code, reply.reason) == (401, "UNAUTHORIZED")
         assert reply.url == f"{url}/me?x=%20"
         assert "Bearer" in reply.headers["www-authenticate"]
         assert [c.path for c in entra.calls if c.kind == "api"] == ["/api/me"]
-        head = requests.head(entra.panel_url, timeout=5)
+        head = requests.head(entra.panel_url, timeout=PATIENCE)
         assert (head.status_code, head.text) == (200, "")
 
     def test_other_hosts(self, entra_in_process: Emulator) -> None:
         """Other hosts are asked as ever, and the emulator afterwards, too."""
         with entra_in_process.serve(Flask("other")) as url:
-            assert requests.get(url, timeout=5).status_code == 404
+            assert requests.get(url, timeout=PATIENCE).status_code == 404
 
     def test_ends(self, entra: Emulator) -> None:
         """Out of the with statement a certificate is checked again."""
         url = f"{entra.api_url}/me"
         with entra.in_process():
-            assert requests.get(url, timeout=5).status_code == 401
+            assert requests.get(url, timeout=PATIENCE).status_code == 401
         with pytest.raises(requests.exceptions.SSLError):
-            requests.get(url, timeout=5)
+            requests.get(url, timeout=PATIENCE)
 
     @pytest.mark.parametrize("timeout", [0.05, (9, 0.05)])
     def test_timeouts(self, entra_in_process: Emulator, timeout: t.Any) -> None:
