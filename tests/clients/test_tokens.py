@@ -408,6 +408,7 @@ def test_single_flight_across_processes(stage: Stage) -> None:
         found = [
             process.communicate(timeout=PATIENCE)[0].split() for process in (one, b)
         ]
+    assert [one.poll(), b.poll()] == [0, 0]
     assert found[0] == found[1] and len(found[0]) == 1
     assert stage.calls == 1
 
