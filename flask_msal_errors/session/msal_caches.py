@@ -79,6 +79,13 @@ class _Schema(msgspec.Struct, kw_only=True):
     AppMetadata: dict[str, _Entry] = {}
 
 
+# Made here, because msgspec crashes where two threads meet a new nested type at once.
+_SCHEMAS: tuple[msgspec.json.Decoder[t.Any], ...] = (
+    msgspec.json.Decoder(_Entries),
+    msgspec.json.Decoder(_Schema),
+)
+
+
 @dataclasses.dataclass
 class Caches:
     """One user's caches, out of their record, for the length of one call."""
@@ -95,8 +102,8 @@ class Caches:
         if not record.tokens:
             return caches
         try:
-            for kind in (_Entries, _Schema):
-                msgspec.json.decode(record.tokens, type=kind)
+            for schema in _SCHEMAS:
+                schema.decode(record.tokens)
             caches.tokens.deserialize(record.tokens)
         except UNREADABLE:
             logger.warning("A token cache was unreadable: empty.")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import collections.abc as cabc
+import functools
 import logging
+import threading
 import typing as t
 import zlib
 
@@ -84,11 +86,21 @@ class Codec:
                 else self._fernet.decrypt(entry["encrypted"])
             )
             data = _decompressed(data) if kind.compressed else data
-            return msgspec.json.decode(data, type=kind)
+            return t.cast(_Kind, _decoder(kind).decode(data))
         except (*UNREADABLE, InvalidToken) as error:
             name = f"{kind.__name__} ({type(error).__name__})"
             logger.warning("An entry of the session store was unreadable: %s.", name)
             return None
+
+
+_making = threading.Lock()
+
+
+@functools.cache
+def _decoder(kind: type[Stored]) -> msgspec.json.Decoder[t.Any]:
+    # msgspec crashes where two threads meet a new nested type at once.
+    with _making:
+        return msgspec.json.Decoder(kind)
 
 
 def _decompressed(text: bytes) -> bytes:

@@ -25,8 +25,10 @@ from flask_msal_errors.signin.form_post import _LongAnswer
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.codec import Stored
 from flask_msal_errors.web.forms import _Body
+from support import parallel
 from support import sign_ins
 from support import strategies
+from support.waiting import PATIENCE
 
 FULL = Record(
     tokens='{"AccessToken": {}}',
@@ -182,3 +184,37 @@ class TestCodec:
         for kind in KINDS:
             values = dict.fromkeys(kind.__struct_fields__, "very-secret")
             assert "very-secret" not in repr(kind(**values))
+
+
+#: Kinds that are new to the process, each read first by four threads at once.
+FIRST_READS = """
+from __future__ import annotations
+import msgspec, sys, threading
+from flask_msal_errors.storage.codec import Codec, Stored
+sys.setswitchinterval(1e-6)
+codec = Codec()
+def read(kind, entry, start):
+    start.wait()
+    assert codec.decode(kind, entry).places
+for number in range(300):
+    class Place(msgspec.Struct, array_like=True, frozen=True):
+        handle: str
+        session_id: str
+        issuer: str | None
+    class Places(Stored, tag="places-1"):
+        places: list[Place]
+    entry = codec.encode(Places([Place("handle", "id", "issuer")]))
+    given = Places, entry, threading.Barrier(4)
+    threads = [threading.Thread(target=read, args=given) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+print("read")
+"""
+
+
+@pytest.mark.once
+def test_first_reads() -> None:
+    """Threads that read values of a new kind at once do not crash the process."""
+    with parallel.python(FIRST_READS) as process:
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert (said, process.returncode) == ("read\n", 0)
