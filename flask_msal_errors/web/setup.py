@@ -10,6 +10,7 @@ from flask import abort
 from flask import request
 from flask import request_started
 from flask import session
+from werkzeug.wsgi import LimitedStream
 
 from .. import signals
 from ..errors import MsalAuthError
@@ -23,6 +24,9 @@ from .views import blueprint
 
 #: Our endpoints without effects, or whose caller is no person.
 _HARMLESS = {"msal.static", "msal.signed_out", "msal.front_channel_logout"}
+
+#: More bytes than any answer of a provider or token of a sign-out takes.
+_LONGEST_POST = 64 * 1024
 
 
 def register(app: Flask, url_prefix: str) -> None:
@@ -73,8 +77,16 @@ def _begin_own(app: Flask, received: Request) -> None:
 
     They are exempt from Flask-WTF, because a state or a signed token protects our
     posts; the app may set up its ``CSRFProtect`` after this extension. What nobody
-    asked for yet is answered here, before it has an effect.
+    asked for yet is answered here, before it has an effect. Anybody may post to them:
+    long bodies are refused unread.
     """
+    environ = received.environ
+    if (received.content_length or 0) > _LONGEST_POST:
+        abort(413)
+    if "wsgi.input_terminated" in environ:
+        # The server takes bodies of unknown length.
+        body = LimitedStream(environ["wsgi.input"], _LONGEST_POST, is_max=True)
+        environ["wsgi.input"] = body
     if received.endpoint not in _HARMLESS and is_speculative(received):
         abort(pages.ahead())
     csrf = app.extensions.get("csrf")

@@ -180,3 +180,45 @@ class TestTickets:
         )
         assert answer.status_code == 410
         assert "not a form of who is signed in" in answer.text
+
+
+class Endless(io.RawIOBase):
+    """A body without an end, and how much of it was read."""
+
+    taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int:
+        buffer[:] = b"x" * len(buffer)
+        self.taken += len(buffer)
+        return len(buffer)
+
+
+class TestOwnRoutes:
+    """Routes of ours that anybody may post to."""
+
+    @pytest.mark.parametrize("path", ["/auth/callback", "/auth/logout", "/auth/x"])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_long(self, serve: Serve, path: str, kind: str) -> None:
+        """A long body is refused before it comes."""
+        _, url = serve(MSAL_RESPONSE_MODE="form_post")
+        status = answer_to(url, path, 10_000_000, Content_Type=KINDS[kind])
+        assert status == (404 if path == "/auth/x" else 413)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_without_length(self, serve: Serve, kind: str) -> None:
+        """Of a body of unknown length so much is read as an answer can have."""
+        live, _ = serve(MSAL_RESPONSE_MODE="form_post")
+        body = Endless()
+        environ = {
+            "wsgi.input": body,
+            "wsgi.input_terminated": True,
+            "HTTP_TRANSFER_ENCODING": "chunked",
+        }
+        answer = live.app.test_client().post(
+            "/auth/callback", content_type=KINDS[kind], environ_overrides=environ
+        )
+        assert answer.status_code in (400, 413)
+        assert body.taken <= 128 * 1024
