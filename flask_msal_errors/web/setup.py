@@ -26,7 +26,7 @@ from .views import blueprint
 _HARMLESS = {"msal.static", "msal.signed_out", "msal.front_channel_logout"}
 
 #: More bytes than any answer of a provider or token of a sign-out takes.
-_LONGEST_POST = 64 * 1024
+_LONGEST_POST = 128 * 1024
 
 
 def register(app: Flask, url_prefix: str) -> None:

@@ -221,4 +221,4 @@ class TestOwnRoutes:
             "/auth/callback", content_type=KINDS[kind], environ_overrides=environ
         )
         assert answer.status_code in (400, 413)
-        assert body.taken <= 128 * 1024
+        assert body.taken <= 256 * 1024
