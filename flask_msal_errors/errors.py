@@ -25,11 +25,11 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import copyreg
-import json
 import re
 import typing as t
 
 from .protocol.claims import Claims
+from .protocol.claims import json_object
 from .protocol.demand import Demand
 from .protocol.demand import printable
 from .protocol.retry_after import DEFAULT_RETRY_AFTER
@@ -157,8 +157,13 @@ class TokenError(MsalAuthError):
 
     @property
     def claims(self) -> str | None:
-        """JSON text of an object, as MSAL's ``claims_challenge`` takes it."""
-        return _json_object_text(self.result.get("claims"))
+        """JSON text of an object, as MSAL's ``claims_challenge`` takes it.
+
+        Of what came it has the member ``access_token``; the rest speaks for nobody.
+        """
+        text = self.result.get("claims")
+        claims = Claims.of_error(text)
+        return text if claims.members == json_object(text) else claims.to_json()
 
     def _summary(self) -> str:
         names = [printable(name) for name in (self.error, self.suberror) if name]
@@ -192,7 +197,7 @@ class InteractionRequired(TokenError):
     ) -> None:
         self.demand = demand or Demand(
             scopes=tuple(scopes),
-            claims=Claims.parse((result or {}).get("claims", claims)),
+            claims=Claims.of_error((result or {}).get("claims", claims)),
             reason=reason,
             max_age=max_age,
         )
@@ -377,13 +382,3 @@ def _told(description: str) -> str:
     """The correlation id, which an error at the redirect URI has in its text only."""
     found = re.search(r"Correlation ID: ([0-9a-fA-F-]{36})", description)
     return found[1] if found else ""
-
-
-def _json_object_text(value: object) -> str | None:
-    try:
-        if isinstance(value, str) and isinstance(json.loads(value), dict):
-            value.encode()
-            return value
-    except (ValueError, RecursionError):
-        pass
-    return None

@@ -125,9 +125,11 @@ class MsalAuth:
     ) -> View | cabc.Callable[[View], View]:
         """Turn what the view raises or returns into a sign-in, if that resolves it.
 
-        Every other value and error passes through untouched.
+        Every other value and error passes through untouched. An API's refusal counts if
+        the call carried a token of this user, a dict if it is the ``result`` of an
+        error that MSAL made in this request.
 
-        :param scopes: asked for if the error itself names none.
+        :param scopes: asked for if neither the refusal nor the refused token names any.
         """
         wanted = checked(() if scopes is None else scopes)
         decorate = functools.partial(guarded, scopes=wanted)
@@ -149,7 +151,8 @@ class MsalAuth:
     ) -> dict[str, t.Any]:
         """MSAL's success dict for the signed-in user; never an error dict.
 
-        :param claims: a claims challenge as JSON text.
+        :param claims: a claims challenge as JSON text; what it says of the access token
+            counts.
         :param force_refresh: ask the token endpoint though a token is cached.
         :raises InteractionRequired: the user is needed; :meth:`catch_challenges` and
             :meth:`login_required` send them.
@@ -159,6 +162,7 @@ class MsalAuth:
             checked(scopes),
             claims=checked_claims(claims) if claims else None,
             force_refresh=force_refresh or bool(claims),
+            handed=True,
         )
 
     def check(
@@ -166,8 +170,11 @@ class MsalAuth:
     ) -> t.Any:
         """Return what MSAL or an HTTP client returned, unless it is a refusal.
 
+        :param scopes: of the call. With them you say that it carried the user's token,
+            where its response does not show that.
         :raises MsalAuthError: an MSAL error dict, or a response whose challenge the
-            user can meet. A 404, or a 401 without such a challenge, is returned.
+            user can meet. A 404, or a 401 without such a challenge, is returned, and so
+            is the refusal of a call without a token.
         """
         tokens = app_state().tokens if has_request_context() else None
         return refusals.check(result_or_response, tuple(scopes or ()), tokens)

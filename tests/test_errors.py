@@ -94,6 +94,13 @@ class TestTokenError:
         text = '{"access_token": {"acrs": {"essential": true,  "Values": ["c1"]}}}'
         assert TokenError(result={"claims": text}).claims == text
 
+    def test_claims_of_the_access_token(self) -> None:
+        """Of claims that speak of other tokens, too, those of the access token stay."""
+        asked = '{"access_token":{"acrs":{"essential":true,"Values":["c1"]}}}'
+        text = asked.replace(":", ": ")[:-1] + ', "id_token": {"email": null}}'
+        assert TokenError(result={"claims": text}).claims == asked
+        assert InteractionRequired(result={"claims": text}).claims == asked
+
     @pytest.mark.parametrize("name", sorted(errors._SECRETS))
     def test_no_secrets_in_the_result(self, name: str) -> None:
         """Tokens and secrets beside an error are dropped from every view of it."""

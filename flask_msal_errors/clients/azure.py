@@ -70,10 +70,11 @@ class _Acting:
             demand = Demand(
                 claims=demanded, reason="challenge", error="insufficient_claims"
             )
-            refresher = Refresher(self._tokens, scopes)
-            result = refresher.renewed(demand, self._last.get(scopes))
+            refresher, last = Refresher(self._tokens, scopes), self._last.get(scopes)
+            result = refresher.renewed(demand, last)
+            self._tokens.hand_out(result["access_token"], instead_of=last)
         else:
-            result = self._tokens.acquire(scopes)
+            result = self._tokens.acquire(scopes, handed=True)
         token = self._last[scopes] = result["access_token"]
         expires_on = int(time.time()) + int(result["expires_in"])
         return AccessTokenInfo(token, expires_on, refresh_on=_AT_ONCE)

@@ -49,23 +49,34 @@ def required(demand: Demand, scopes: cabc.Sequence[str] = ()) -> InteractionRequ
 
 
 def demanded(
-    response: t.Any, scopes: cabc.Sequence[str] = (), tokens: Tokens | None = None
+    response: t.Any,
+    scopes: cabc.Sequence[str] = (),
+    tokens: Tokens | None = None,
+    *,
+    vouched: bool = False,
 ) -> InteractionRequired | None:
     """The error for a response that only the user can resolve, or ``None``.
 
-    :param scopes: of the call, if its token was not got in this request.
-    :param tokens: forgets the refused token, and knows what it was got for.
+    It counts if it refused a token of the user. A response that does not know its
+    request cannot ask for further scopes.
+
+    :param scopes: of the call, if nothing else tells them.
+    :param tokens: of the user, if there is a request: it forgets the refused one.
+    :param vouched: the app says that the call carried the user's token.
     """
     refusal = responses.refusal_of(response)
-    if refusal is None:
+    if refusal is None or not refusal.values or refusal.token == "":
         return None
-    token, called = tokens.lent(refusal.token) if tokens else (None, ())
+    lent = tokens.lent(refusal.token, scopes if vouched else ()) if tokens else None
+    if lent is None and not vouched:
+        return None
+    token, called = lent or (None, ())
     scopes = called or scopes
     demand = challenge.demand(refusal.status, refusal.values, scopes=scopes)
-    if demand is None:
+    if demand is None or (demand.scopes and refusal.token is None and not vouched):
         return None
     if demand.is_only_stale:
-        if tokens is not None and token and called:
+        if tokens is not None and token:
             _forget_stale(tokens, token)
         return None
     if tokens is not None and token:
@@ -79,14 +90,21 @@ def _forget_stale(tokens: Tokens, token: str) -> None:
         tokens.drop(token, wait=0)
 
 
-def paused(response: t.Any) -> Throttled | ServiceUnavailable | None:
-    """The error for a response that names a time to come back (RFC 9110 §10.2.3)."""
+def paused(
+    response: t.Any, tokens: Tokens | None = None
+) -> Throttled | ServiceUnavailable | None:
+    """The error for a response that names a time to come back (RFC 9110 §10.2.3).
+
+    :param tokens: of the user, if the call has to have carried one of them.
+    """
     status = responses.status_of(response)
     if status not in (Throttled.status, ServiceUnavailable.status):
         return None
     values = responses.values_of(response, "Retry-After")
     seconds = parse_retry_after(values[0]) if values else None
-    if seconds is None:
+    if seconds is None or (
+        tokens and tokens.lent(responses.refused_token(response)) is None
+    ):
         return None
     if status == Throttled.status:
         message = "The API has too many requests."
@@ -114,15 +132,17 @@ def demanded_in(
     return None
 
 
-def paused_in(error: BaseException) -> Throttled | ServiceUnavailable | None:
+def paused_in(
+    error: BaseException, tokens: Tokens
+) -> Throttled | ServiceUnavailable | None:
     """Apply :func:`paused` to an exception and to the members of its group.
 
     Not of what it was raised from: an app that wraps an error says what it means.
     """
     if isinstance(error, (MsalAuthError, HTTPException)):
         return None
-    own = [paused(response) for response in responses.responses_in(error)]
-    members = [paused_in(member) for member in responses.members_of(error)]
+    own = [paused(response, tokens) for response in responses.responses_in(error)]
+    members = [paused_in(member, tokens) for member in responses.members_of(error)]
     return next((found for found in own + members if found is not None), None)
 
 
@@ -131,10 +151,13 @@ def check(
 ) -> t.Any:
     """``value``, unless it is an MSAL error or a response with a challenge.
 
+    :param scopes: of the call: with them the app says that it carried the user's token.
+    :param tokens: none outside a request, where nobody knows the user's tokens.
     :raises MsalAuthError: what it stands for.
     """
     error = from_result(value, scopes=scopes) if is_error(value) else None
-    error = error or demanded(value, scopes, tokens)
+    vouched = bool(scopes) or tokens is None
+    error = error or demanded(value, scopes, tokens, vouched=vouched)
     if error is not None:
         signals.announce(error)
         try:

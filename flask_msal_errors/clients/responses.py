@@ -74,17 +74,19 @@ def refused_token(response: t.Any) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     if isinstance(value, str) and value.lower().startswith(_BEARER):
-        return value[len(_BEARER) :]
+        return value[len(_BEARER) :].strip()
     return ""
 
 
 def responses_in(error: BaseException) -> tuple[t.Any, ...]:
-    """Return the responses that an HTTP client's exception carries.
+    """Return the response that an HTTP client's exception carries, if it carries one.
 
     requests, httpx and azure-core carry the response; aiohttp's exception has status
-    and headers itself; Kiota's has them under names of its own.
+    and headers itself; Kiota's has them under names of its own. An exception may copy
+    status and headers of its response, which alone knows the request: it comes first.
     """
-    return getattr(error, "response", None), error, _KiotaResponse(error)
+    found = getattr(error, "response", None), error, _KiotaResponse(error)
+    return tuple(each for each in found if status_of(each) is not None)[:1]
 
 
 def causes_of(error: BaseException) -> cabc.Iterator[BaseException]:

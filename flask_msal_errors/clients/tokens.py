@@ -18,6 +18,8 @@ from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..errors import ServiceUnavailable
 from ..protocol.claims import Claims
+from ..protocol.demand import Demand
+from ..protocol.scopes import RESERVED
 from ..protocol.scopes import problem_of
 from ..provider.client import Client
 from ..request_state import of_request
@@ -47,6 +49,7 @@ class Tokens:
         claims: Claims | None = None,
         force_refresh: bool = False,
         refused: str | None = None,
+        handed: bool = False,
     ) -> dict[str, t.Any]:
         """MSAL's success dict for the signed-in user.
 
@@ -54,6 +57,8 @@ class Tokens:
         :param claims: of a challenge; they force a token request.
         :param refused: the access token that an API refused. A different one, that
             another request got meanwhile, is taken instead of asking again.
+        :param handed: the app's code, or a client that does not show its requests, gets
+            the token; adapters keep it for themselves.
         :raises InteractionRequired: only the user can help, or nobody is signed in.
         :raises TokenError: any other refusal.
         """
@@ -63,9 +68,10 @@ class Tokens:
         if found is None:
             self._check_api(wanted.scopes)
             found = self._renew(wanted)
-        lent, token = of_request(_TokensOfRequest).lent, found["access_token"]
-        lent.pop(token, None)
-        lent[token] = wanted.scopes
+        kept, token = of_request(_TokensOfRequest), found["access_token"]
+        kept.lent[token] = wanted.scopes
+        if handed:
+            kept.handed.add(token)
         return found
 
     def require(self, scopes: cabc.Sequence[str]) -> None:
@@ -82,17 +88,44 @@ class Tokens:
                 error.demand = dataclasses.replace(error.demand, scopes=wanted)
                 raise
 
-    def lent(self, token: str | None) -> tuple[str | None, tuple[str, ...]]:
-        """A token that was handed out in this request, and the scopes it was got for.
+    def hand_out(self, token: str, instead_of: str | None) -> None:
+        """Note that a client which does not show its requests has another token now."""
+        handed = of_request(_TokensOfRequest).handed
+        handed.discard(instead_of or "")
+        handed.add(token)
 
-        :param token: ``None`` for the last one: not every response of an HTTP client
-            knows the request that it answers.
-        :return: the token itself; no scopes if it is not of this request.
+    def lent(
+        self, token: str | None, scopes: cabc.Sequence[str] = ()
+    ) -> tuple[str, tuple[str, ...]] | None:
+        """The token of the user that a call carried, and the scopes it was got for.
+
+        :param token: as :func:`.refused_token` says it. If the call is not known, it is
+            the token that was handed out, provided that there was one alone.
+        :param scopes: one of those that an unknown call's token was got for.
+        :return: ``None`` if the call carried none of this user's, as far as is known.
         """
-        lent = of_request(_TokensOfRequest).lent
+        kept = of_request(_TokensOfRequest)
         if token is None:
-            token = next(reversed(lent), None)
-        return token, lent.get(token or "", ())
+            wanted = set(scopes)
+            fitting = [
+                each
+                for each in list(kept.handed)
+                if not wanted or wanted.intersection(kept.lent[each])
+            ]
+            token = fitting[0] if len(fitting) == 1 else ""
+        if token in kept.lent:
+            return token, kept.lent[token]
+        return self._living(token) if token else None
+
+    def refusal_of(self, value: dict[str, t.Any]) -> InteractionRequired | None:
+        """Return the error whose ``result`` is this very dict, if MSAL refused here.
+
+        Another of the same content may be anybody's: a vendor's answer, a document.
+        """
+        for result, demand in of_request(_TokensOfRequest).results:
+            if result is value:
+                return InteractionRequired(result=result, demand=demand)
+        return None
 
     def drop(self, refused: str, wait: float | None = None) -> None:
         """Forget a refused access token and its twins, or MSAL hands them out again.
@@ -104,7 +137,7 @@ class Tokens:
         person = signed_in()
         if person is None or refused in of_request(_TokensOfRequest).dropped:
             return
-        scopes = self.lent(refused)[1]
+        scopes = of_request(_TokensOfRequest).lent.get(refused, ())
         alive = any(
             x.secret == refused for x in self._access_tokens.load(person.handle)
         )
@@ -132,6 +165,20 @@ class Tokens:
         for token in kept[handle]:
             if token.serves(wanted.scopes):
                 return token.result()
+        return None
+
+    def _living(self, token: str) -> tuple[str, tuple[str, ...]] | None:
+        """A token of the user that another request was given, while it is kept."""
+        person = signed_in()
+        if person is None:
+            return None
+        # Whose call it was is not known then: it is the app's.
+        with contextlib.suppress(ServiceUnavailable):
+            for each in self._access_tokens.load(person.handle):
+                if each.secret == token:
+                    return token, _of(each.scopes)
+            target = Caches.of(self._record(person)).target_of(token)
+            return None if target is None else (token, _of(target))
         return None
 
     def _check_api(self, scopes: tuple[str, ...]) -> None:
@@ -191,10 +238,12 @@ class Tokens:
             return self._client.silent(
                 user, wanted.scopes, claims=wanted.claims, force_refresh=forced
             )
-        except InteractionRequired:
+        except InteractionRequired as error:
+            kept = of_request(_TokensOfRequest)
+            kept.results.append((error.result, error.demand))
             if refused is not None:
                 user.drop(refused, wanted.scopes)
-                of_request(_TokensOfRequest).dropped.add(refused)
+                kept.dropped.add(refused)
             raise
         finally:
             user.save(record)
@@ -217,7 +266,13 @@ class _TokensOfRequest:
     record: tuple[str, Record] | None = None
     """The record, with its handle."""
     lent: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """Tokens that were handed out, with the scopes they were got for."""
+    """Tokens that were acquired, with the scopes they were got for."""
+    handed: set[str] = dataclasses.field(default_factory=set)
+    """Those of them that our adapters do not keep for themselves."""
+    results: list[tuple[dict[str, t.Any], Demand]] = dataclasses.field(
+        default_factory=list
+    )
+    """MSAL's refusals, as errors show them, and what they demand."""
     dropped: set[str] = dataclasses.field(default_factory=set)
 
 
@@ -261,7 +316,12 @@ def checked_claims(claims: str) -> Claims:
             "claims must be the JSON text of an object. Those of a WWW-Authenticate "
             "header are base64: decode them first."
         )
-    return Claims.parse(claims)
+    return Claims.of_error(claims)
+
+
+def _of(target: str) -> tuple[str, ...]:
+    """Return the scopes of an API that a token is good for."""
+    return tuple(scope for scope in target.split() if scope not in RESERVED)
 
 
 def account() -> tuple[str, str] | None:

@@ -60,6 +60,14 @@ class Claims:
             )
         return [cls(found[value]) for value in values]
 
+    @classmethod
+    def of_error(cls, value: object) -> Claims:
+        """Read the claims of an error's or a developer's; only an API's token counts.
+
+        :param value: JSON; anything else reads as a request for nothing.
+        """
+        return cls(_of_token(value) if isinstance(value, str) else {})
+
     def __bool__(self) -> bool:
         return bool(self.members)
 

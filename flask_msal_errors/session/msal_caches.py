@@ -150,6 +150,11 @@ class Caches:
             if entry in found or resources & _resources(entry["target"]):
                 self.tokens.remove_at(entry)
 
+    def target_of(self, token: str) -> str | None:
+        """Return the scopes of an access token, if it is here and alive."""
+        entries = self.tokens.search(_Kind.ACCESS_TOKEN)
+        return next((e["target"] for e in entries if e["secret"] == token), None)
+
     def pause(self) -> tuple[int, int]:
         """For how many seconds the token endpoint is to be left alone, and why.
 

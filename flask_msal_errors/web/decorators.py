@@ -24,10 +24,7 @@ from ..clients.refusals import demanded
 from ..clients.refusals import demanded_in
 from ..clients.refusals import paused
 from ..clients.refusals import paused_in
-from ..entra.classify import from_result
-from ..entra.classify import is_error
 from ..errors import InteractionRequired
-from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
 from ..navigation import current_target
@@ -93,9 +90,10 @@ def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
     """
     if isinstance(error, InteractionRequired):
         return _answer(error.demand, error)
-    found = demanded_in(error, scopes, app_state().tokens)
+    tokens = app_state().tokens
+    found = demanded_in(error, scopes, tokens)
     if found is None and not _has_handler(error):
-        _raise_pause(paused_in(error))
+        _raise_pause(paused_in(error, tokens))
     if found is None:
         raise
     return _answer(found.demand, found)
@@ -103,15 +101,16 @@ def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
 
 def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
     """Return the response in place of a returned error, or the value itself."""
-    found: MsalAuthError | None = None
+    found: InteractionRequired | None = None
     if isinstance(value, _FLASK_RESPONSES):
-        if type(value) is dict and is_error(value):
-            found = from_result(value, scopes=scopes)
+        if type(value) is dict and "error" in value:
+            found = app_state().tokens.refusal_of(value)
     # Flask takes any WSGI application, too.
     elif not callable(value):
-        found = demanded(value, scopes, app_state().tokens)
-        _raise_pause(None if found else paused(value))
-    if isinstance(found, InteractionRequired):
+        tokens = app_state().tokens
+        found = demanded(value, scopes, tokens)
+        _raise_pause(None if found else paused(value, tokens))
+    if found is not None:
         return _answer(found.demand, found)
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]
     if LOOPS in asked.environ.get("HTTP_COOKIE", ""):

@@ -26,6 +26,11 @@ class TestRefusedToken:
             ("Basic abc", ""),
             (None, ""),
             (42, ""),
+            ("BEARER  abc ", "abc"),
+            ("Bearer", ""),
+            ("Bearer ", ""),
+            ("Bearer a, Bearer b", "a, Bearer b"),
+            ("PoP abc", ""),
         ],
     )
     def test_table(self, value: t.Any, token: str | None) -> None:
@@ -73,6 +78,14 @@ class TestResponsesIn:
         found = [each for each in responses_in(Kiota(headers)) if status_of(each)]
         assert [status_of(each) for each in found] == [401]
         assert values_of(found[0], "WWW-Authenticate") == ["Bearer"]
+
+    def test_copied(self) -> None:
+        """An exception's own status says nothing beside its response, which knows."""
+        error = Kiota({"WWW-Authenticate": "Bearer"})
+        vars(error).update(status_code=401, headers={})
+        assert responses_in(error) == (error,)
+        vars(error)["response"] = httpx.Response(404)
+        assert [status_of(each) for each in responses_in(error)] == [404]
 
     def test_nothing(self) -> None:
         """No other exception has a response."""

@@ -531,3 +531,62 @@ class TestChecked:
         """A scope that MSAL adds itself, and refuses to be given, is named."""
         with pytest.raises(ConfigurationError, match=scope):
             checked(["Mail.Read", scope])
+
+
+class TestLent:
+    """Tokens that are known as the user's, wherever a call had them from."""
+
+    def test_of_this_request(self, files: Stage) -> None:
+        """A token that was got here is known, with its scopes, also once dropped."""
+        with files.request():
+            token = files.tokens.acquire(files.scopes)["access_token"]
+            assert files.tokens.lent(token) == (token, tuple(files.scopes))
+            files.tokens.drop(token)
+            assert files.tokens.lent(token) == (token, tuple(files.scopes))
+
+    @pytest.mark.parametrize("age", [0, 3400], ids=["young", "in its last minutes"])
+    def test_of_another_request(self, files: Stage, age: int) -> None:
+        """A token that the session keeps is known, without the reserved scopes."""
+        token = files.acquire()
+        files.change(lambda user: sign_ins.aged(user, expires_on=3600 - age))
+        with files.request():
+            found = files.tokens.lent(token)
+        assert found is not None and found[0] == token
+        assert set(files.scopes) <= set(found[1])
+        assert not {"openid", "profile", "email", "offline_access"} & set(found[1])
+
+    def test_of_nobody(self, files: Stage) -> None:
+        """Another token, none and a stranger's request are not the user's."""
+        with files.request():
+            files.tokens.acquire(files.scopes)
+            assert files.tokens.lent("another") is None
+            assert files.tokens.lent("") is None
+        with files.app.test_request_context():
+            assert files.tokens.lent("another") is None
+
+    def test_of_a_session_that_cannot_be_read(
+        self, files: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While the store is down a foreign token stays the app's own business."""
+
+        def fail(*args: object) -> t.NoReturn:
+            raise ServiceUnavailable
+
+        with files.request():
+            monkeypatch.setattr(Store, "read", fail)
+            assert files.tokens.lent("another") is None
+
+    def test_unknown_call(self, files: Stage) -> None:
+        """A call that is not known is that of the one token handed out, if any."""
+        with files.request():
+            files.tokens.acquire(files.scopes)
+            assert files.tokens.lent(None) is None
+            handed = files.tokens.acquire(files.scopes, handed=True)["access_token"]
+            assert files.tokens.lent(None) == (handed, tuple(files.scopes))
+            assert files.tokens.lent(None, files.scopes) is not None
+            assert files.tokens.lent(None, ["User.Read"]) is None
+            fresh = files.tokens.acquire(files.scopes, force_refresh=True, handed=True)
+            assert files.tokens.lent(None) is None
+            files.tokens.hand_out(fresh["access_token"], instead_of=handed)
+            found = files.tokens.lent(None)
+            assert found is not None and found[0] == fresh["access_token"]

@@ -52,3 +52,26 @@ class TestAiohttp:
         assert "Profile.Read" in asked
         assert "Mail.Read" not in asked
         assert "nbf" in asked
+
+    @pytest.mark.parametrize("way", ["raised", "checked", "returned"])
+    @pytest.mark.parametrize("carried", ["", "Bearer of-somebody", "Basic YTpi"])
+    def test_strangers(self, caller: Caller, api: str, way: str, carried: str) -> None:
+        """A refusal of a call without the user's token is the app's own business."""
+
+        async def work() -> t.Any:
+            import aiohttp
+
+            caller.token()
+            headers = {"Authorization": carried} if carried else {}
+            async with aiohttp.ClientSession() as session:
+                async with session.get(api, headers=headers) as reply:
+                    if way == "raised":
+                        reply.raise_for_status()
+                    if way == "checked":
+                        assert caller.auth.check(reply) is reply
+                        return "passed"
+                    return reply
+
+        answer = caller.run(work, at="/caught")
+        assert answer.status_code == (200 if way == "checked" else 500)
+        assert "Location" not in answer.headers
