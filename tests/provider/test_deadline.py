@@ -17,6 +17,7 @@ from flask_msal_errors.provider.deadline import left
 from flask_msal_errors.provider.deadline import within
 from flask_msal_errors.provider.transport import Transport
 from flask_msal_errors.testing import Emulator
+from support import clock
 from support import sign_ins
 from support import waiting
 from support.waiting import PATIENCE
@@ -25,14 +26,14 @@ from support.waiting import PATIENCE
 class TestWithin:
     def test_least_counts(self) -> None:
         """Of two deadlines the earlier one counts; after it the other is back."""
-        assert left(5) == 5
-        with within(3):
-            with within(60):
-                assert 2 < left(5) <= 3
-            with within(1):
-                assert left(5) <= 1
-            assert 2 < left(5) <= 3
-        assert left(5) == 5
+        assert left(5000) == 5000
+        with within(3000):
+            with within(60_000):
+                assert 2000 < left(5000) <= 3000
+            with within(1000):
+                assert left(5000) <= 1000
+            assert 2000 < left(5000) <= 3000
+        assert left(5000) == 5000
 
     def test_of_its_thread(self) -> None:
         """Other requests have their own time."""
@@ -78,16 +79,16 @@ class TestAnswers:
                 timed.read(1)
             timed.close()
 
-    def test_deadline_with_data_waiting(self) -> None:
+    def test_deadline_with_data_waiting(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Bytes that are there already do not count after the deadline either."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            ours.settimeout(0.5)
+            ours.settimeout(PATIENCE)
             plain: t.Any = ours.makefile("rb", buffering=0)
             timed = io.BufferedReader(_Timed(plain, ours), 1)
             theirs.sendall(b"xx")
             assert timed.read(1) == b"x"
-            time.sleep(0.55)
+            clock.put_forward(monkeypatch, PATIENCE)
             with pytest.raises(TimeoutError):
                 timed.read(1)
             timed.close()
