@@ -8,7 +8,7 @@ from . import apps
 from .harness import Harness
 from .measure import Figure
 
-#: What an app asks of the identity provider, as the emulator counts it.
+#: Kinds of requests to the identity provider, as the emulator counts them.
 _KINDS = ("discovery", "jwks", "token")
 
 

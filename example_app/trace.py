@@ -24,7 +24,7 @@ MOST_STORIES = 3
 MOST_STEPS = 8
 LONGEST_TEXT = 200
 
-#: What an API's claims challenge says of the token that it refuses.
+#: A claims challenge's words about the token that an API refuses.
 _API_CLAIMS = {
     "xms_rp_ipaddr": "it was issued to another IP address",
     "acrs": "it does not prove the authentication context {}",

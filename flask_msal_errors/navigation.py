@@ -21,7 +21,7 @@ from .request_state import of_request
 #: Browsers take a cookie of such a name from this very host only, on https
 #: (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis).
 HOST_PREFIX = "__Host-"
-#: What stays as it is in a path and a query (RFC 3986 §3.3).
+#: Characters that stay as they are in a path and a query (RFC 3986 §3.3).
 _SAFE = "/!$&'()*+,:;=@~"
 #: Characters of a URL that browsers leave out or replace.
 _REPAIRED = re.compile(r"[\x00-\x20\\\x7f]")

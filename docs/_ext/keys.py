@@ -20,7 +20,7 @@ from flask_msal_errors.settings import key_of
 Field: t.TypeAlias = "dataclasses.Field[t.Any]"
 
 _GUID = "11111111-2222-3333-4444-555555555555"
-#: As the environment has them, by field; ``None`` for what has no such form.
+#: Values in the environment, by field; ``None`` for those without such a form.
 EXAMPLES: dict[str, str | None] = {
     "client_id": _GUID,
     "client_credential": '{"private_key_pfx_path": "app.pfx", "passphrase": "…"}',

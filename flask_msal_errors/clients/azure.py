@@ -31,7 +31,7 @@ from .tokens import checked
 #: Long past (epoch seconds). azure-core's policies keep a token in their client until
 #: its ``refresh_on``; with this one they ask at each call whose it is.
 _AT_ONCE = 1
-#: What stands for a tenant where none is meant.
+#: Names that stand for a tenant where none is meant.
 _ANY_TENANT = ("common", "organizations")
 
 

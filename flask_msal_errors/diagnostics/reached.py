@@ -18,7 +18,7 @@ from flask import request
 from werkzeug.test import EnvironBuilder
 from werkzeug.test import run_wsgi_app
 
-#: As a proxy of each count sends it: ProxyFix counts from the right.
+#: Values in each header, for as many proxies: ProxyFix counts from the right.
 _PROXIES = 8
 _HOST, _PREFIX = "outside.invalid", "/outside"
 #: Objects that are looked at in search of a prefix.

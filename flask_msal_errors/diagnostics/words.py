@@ -20,7 +20,7 @@ from ..errors import MsalAuthError
 from ..settings import Settings
 from ..settings import key_of
 
-#: What a class of :mod:`flask_msal_errors.errors` asks of the developer.
+#: The developer's task, by class of :mod:`flask_msal_errors.errors`.
 TO_DO = {
     "MsalAuthError": "Look at the name of the class that was raised.",
     "ConfigurationError": "Correct what the text names; flask msal check looks at all.",
@@ -214,7 +214,7 @@ def _of_json(text: str) -> str:
 
 #: Fields of a log record that hold our words.
 _FIELDS = ("event", "error", "reason")
-#: Where a provider says it: beside another error.
+#: Words that a provider says beside another error.
 _SUBERRORS = {
     **dict.fromkeys(
         "additional_action bad_token basic_action client_mismatch message_only"
@@ -276,7 +276,7 @@ def _keys() -> cabc.Iterator[Word]:
         yield Word(name, meaning, f"Correct {name}; flask msal check looks at it.")
 
 
-#: What a line begins with or goes on with, and its event or class.
+#: Beginnings and ends of log lines, each with its event or class.
 _SENTENCES = [
     *_events(),
     *((kind.title, _of_class(kind)) for kind in _classes()),

@@ -15,7 +15,7 @@ import re
 #: Microsoft's own page about a code; :data:`LOOKUP` + ``"50076"``.
 LOOKUP = "https://login.microsoftonline.com/error?code="
 
-#: Who can resolve it, as :attr:`Code.who` says it.
+#: Parties that can resolve it: values of :attr:`Code.who`.
 WHO = ("user", "administrator", "developer", "nobody")
 
 
@@ -84,7 +84,7 @@ def _code(block: str, remedy: str) -> Code:
     return Code(int(number), name, who, error, suberror, cause, own, decision, stays)
 
 
-#: What is decided by who resolves it, whatever comes with it.
+#: Decisions by the party that resolves it, whatever comes with it.
 _DECISIONS = {"developer": "ConfigurationError"}
 
 
@@ -554,7 +554,7 @@ GROUPS = (
 
 _BY_NUMBER = {code.number: code for group in GROUPS for code in group.codes}
 
-#: What to do where a provider says no code, or one without a row that decides.
+#: Remedies by ``error``: for no code, or one without a row that decides.
 REMEDIES = {
     "redirect_uri_mismatch": _BY_NUMBER[50011].remedy,
     "invalid_client": "MSAL_CLIENT_CREDENTIAL is refused by the identity provider:"

@@ -23,7 +23,7 @@ EDIT_PROFILE = "edit_profile"
 PROFILE_EDITED = "profile_edited"
 #: Reasons of sign-ins that no page demanded.
 VOLUNTARY = ("not_signed_in", PROFILE_EDITED)
-#: What authorization requests hold for a reason.
+#: Parameters of authorization requests, by their reason.
 PARAMETERS: dict[str, dict[str, str]] = {PROFILE_EDITED: {"prompt": "none"}}
 
 #: https://learn.microsoft.com/azure/active-directory-b2c/error-codes

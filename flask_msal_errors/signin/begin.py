@@ -27,7 +27,7 @@ from .loops import Loops
 from .loops import page_name
 from .pauses import Pauses
 
-#: Who refuses in a loop, by the reason that came back; else the identity provider.
+#: The party that refuses in a loop, by reason; else the identity provider.
 _PARTIES = {"challenge": "API", "not_signed_in": "session"}
 
 

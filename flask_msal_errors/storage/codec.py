@@ -23,7 +23,7 @@ from .base import Entry
 
 logger = logging.getLogger("flask_msal_errors")
 
-#: What decoding foreign data raises, at whatever depth it breaks. Which of them,
+#: Exceptions of decoding foreign data, at whatever depth it breaks. Which of them,
 #: differs by msgspec's version, too.
 UNREADABLE = (
     *(ValueError, LookupError, TypeError, AttributeError, OverflowError),

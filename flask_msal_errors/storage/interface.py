@@ -35,7 +35,7 @@ logger = logging.getLogger("flask_msal_errors")
 #: Flask-Session's column in SQL has 255 characters, memcached's keys have 250 bytes;
 #: a prefix of ours has to fit, too.
 _LONGEST_KEY = 230
-#: What only describes the page that a failed save replaces.
+#: Headers that only describe the page that a failed save replaces.
 _PAGE_HEADERS = (
     *("Content-Encoding", "Content-Range", "ETag", "Last-Modified", "Location"),
 )

@@ -57,7 +57,7 @@ _LONGEST_URL = 2000
 #: Name of the attribute of views, whose function spends the ticket when it begins.
 SPENDS = "_msal_spends"
 
-#: What werkzeug remembers of the headers of a body.
+#: Attributes in which werkzeug remembers the headers of a body.
 _REMEMBERED = ("content_length", "_parsed_content_type")
 _GONE = (
     "It was sent before, or is no longer kept. Check whether it arrived before you send"

@@ -64,7 +64,7 @@ def _filled(words: str, values: dict[str, object]) -> Markup:
     return escape(words) % values if values else escape(words)
 
 
-#: What an error means for the user, by the name of its class.
+#: Advice to the user, by the name of the error's class.
 ADVICE: dict[str, Text] = {
     "ConfigurationError": N_(
         "This is not your fault. The people who run this application find the cause"
@@ -129,7 +129,7 @@ STRANGER = (
     N_("You need to sign in"),
     N_("This page is only for people who are signed in."),
 )
-#: Who still refuses after a loop, by the error's ``party``.
+#: The party that still refuses after a loop, by the error's ``party``.
 PARTIES = {
     "API": N_("The API behind this page still refuses."),
     "identity provider": N_("The sign-in service still refuses."),

@@ -27,7 +27,7 @@ from ..user import signed_in
 from . import pages
 from .state import app_state
 
-#: What an authorization response may hold (RFC 6749 §4.1.2, RFC 9207, and Entra's own),
+#: Fields of an authorization response (RFC 6749 §4.1.2, RFC 9207, and Entra's own),
 #: with the most characters taken: an answer must fit a cookie at ``form_post``.
 _ANSWER = {
     "code": 8192,

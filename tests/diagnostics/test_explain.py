@@ -28,7 +28,7 @@ from flask_msal_errors.signin import response
 
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
 PACKED = base64.b64encode(CLAIMS.encode()).decode()
-#: What MSAL returns, and the token endpoint answers.
+#: An answer of the token endpoint, as MSAL returns it.
 RESULT: dict[str, t.Any] = {
     "error": "invalid_grant",
     "suberror": "basic_action",
@@ -184,7 +184,7 @@ def literals() -> set[str]:
 
 
 ROWS = [code for group in codes.GROUPS for code in group.codes]
-#: Where log lines get their words from.
+#: Sources of the words in log lines.
 SOURCES: dict[str, set[str]] = {
     "errors": {row.error for row in ROWS} | {row.suberror for row in ROWS},
     "reasons": set(errors.REASONS) | {b2c.RESET_PASSWORD, b2c.EDIT_PROFILE},

@@ -210,7 +210,7 @@ def refuse(entra: Emulator, row: Row, every_token: bool) -> None:
     entra.fail_next(answer, "api", times=99)
 
 
-#: What it is called on the page when one token is refused, and when any is.
+#: Words of the page, by the outcome if one token is refused, and if any is.
 CELLS = {
     ("answer", "sign-in"): "new token, else sign-in",
     ("answer", "stands"): "new token, else stands",

@@ -34,7 +34,7 @@ def test_every_example_is_driven() -> None:
     assert loaded == {path.stem for path in EXAMPLES.glob("*.py")}
 
 
-#: What a browser says of a request of a script.
+#: Headers that a browser adds to a request of a script.
 FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
 
 

@@ -30,7 +30,7 @@ DECISIONS: dict[str, set[type[MsalAuthError]]] = {
 }
 
 
-#: What each code may come with, where the table says nothing else.
+#: Errors that each code may come with, if the table says nothing else.
 ERRORS = ("", "invalid_request", "invalid_grant", "interaction_required", "new_error")
 
 

@@ -23,7 +23,7 @@ from support.waiting import PATIENCE
 pytestmark = pytest.mark.once
 TENANT = "{tenant}"
 FOREIGN = "11111111-2222-3333-4444-555555555555"
-#: What an app's settings say, with the emulator's tenant filled in.
+#: Settings of an app, with the emulator's tenant filled in.
 SINGLE = {
     "by id": {"MSAL_AUTHORITY": "{url}/{tenant}"},
     "by domain": {"MSAL_AUTHORITY": "{url}/contoso.example"},

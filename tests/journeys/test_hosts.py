@@ -29,7 +29,7 @@ PEOPLE = 20
 #: Of them, those who are at Entra's page while a host dies.
 LATE = 7
 pytestmark = [pytest.mark.once, LINUX]
-#: What a browser shows as "the connection was reset"; a person reloads.
+#: Errors that a browser shows as "the connection was reset"; a person reloads.
 BROKEN_OFF = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
 

@@ -109,7 +109,7 @@ KNOWN: dict[str, Call] = {
     "httpx-async-raised": raising_async,
     "httpx-async-returned": by_httpx_async,
 }
-#: What a call to somebody else carries in place of our user's token.
+#: Headers of calls to others, in place of our user's token.
 FOREIGN: dict[str, Headers] = {
     "nothing": {},
     "another token": {"Authorization": "Bearer the-customer's-own"},
@@ -398,7 +398,7 @@ class TestOwnToken:
             assert caller.run(work).status_code == 302
 
 
-#: What vendors answer, and what databases hold (RFC 6749 §5.2 is everybody's).
+#: Answers of vendors, and content of databases (RFC 6749 §5.2 is everybody's).
 DOCUMENTS: dict[str, dict[str, t.Any]] = {
     "grant": {"error": "invalid_grant", "error_description": "Bad code."},
     "interaction": {"error": "interaction_required", "error_description": "Sign in."},

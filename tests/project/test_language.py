@@ -18,11 +18,17 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NO_SUBJECT = re.compile(
     r"(What|Who|Whom|Whose|Whoever|Whatever|Where|Which|The same|As)\b"
 )
+#: The first line of a comment that documents the name below it.
+_COMMENT = re.compile(r"^ *#: (.+)(?:\n *#: .*)*", re.MULTILINE)
 _METAPHOR = re.compile(r"\b(rooms?|houses?)\b", re.IGNORECASE)
 
 
 def docstrings(source: str) -> cabc.Iterator[str]:
-    """Yield the docstrings of modules, classes, functions and attributes."""
+    """Yield the docstrings of modules, classes, functions and attributes.
+
+    Comments that document a name are docstrings, too.
+    """
+    yield from (comment[1] for comment in _COMMENT.finditer(source))
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, _DOCUMENTED):
             yield ast.get_docstring(node) or ""
@@ -63,6 +69,7 @@ def test_plain(folder: str) -> None:
         '"""What it is."""',
         'def f():\n    """Where it goes."""',
         'class C:\n    x: int = 0\n    """As it is."""',
+        "#: Who it is.\nX = 1",
         "#: the rooms below",
     ],
 )

@@ -25,7 +25,7 @@ CHALLENGE = (
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
 STALE = 'Bearer error="invalid_token"'
 
-#: What a view does for a test; a coroutine is awaited.
+#: The work of a view in a test; a coroutine is awaited.
 Work = cabc.Callable[[], t.Any]
 
 

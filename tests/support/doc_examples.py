@@ -21,7 +21,7 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 BLOCK = re.compile(
     r"^( *)\.\. code-block:: python\n(?:\1 +:.*\n)*\n((?:(?:\1 +.*)?\n)+)", re.M
 )
-#: What the environment tells HTTP clients about certificates.
+#: Variables that tell HTTP clients about certificates.
 _CA = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 

@@ -21,7 +21,7 @@ from flask_msal_errors import MsalAuth
 from flask_msal_errors.testing import Emulator
 
 _PACKAGE = f"{Path(flask_msal_errors.__file__).parent}/"
-#: What a browser sends with the form of a page.
+#: Headers that a browser sends with the form of a page.
 _FORM = {"Origin": "http://localhost", "Sec-Fetch-Mode": "navigate"}
 
 

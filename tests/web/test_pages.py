@@ -195,7 +195,7 @@ BLOCKS = [
     for block in BLOCK.findall(path.read_text("utf-8").rpartition("-#}")[2])
     if (path.stem, block) not in {("base", "title"), ("base", "content")}
 ]
-#: What each template's page is called above.
+#: The name above of each template's page.
 SHOWN = {
     "base": "logout",
     "error": "throttled",

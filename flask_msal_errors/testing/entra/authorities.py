@@ -30,7 +30,7 @@ _B2C_TEXTS = {
     90118: "The user has forgotten their password.",
     90129: "The provided grant has been revoked. Please reauthenticate and try again.",
 }
-#: Which of them stands for a code of Entra's.
+#: B2C's code for a code of Entra's.
 _AS_B2C = {50058: 90077, 50173: 90129}
 _PLAIN_CLAIMS = ("aud", "iss", "iat", "exp", "auth_time", "nonce", "sub", "acr")
 

@@ -21,7 +21,7 @@ from .tenant import stable_id
 
 #: The value of ``X-IDENTITY-HEADER`` that App Service wants to see again.
 HEADER = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a"
-#: What a managed identity's token for an app's federated credential is issued to.
+#: Audiences of a managed identity's token for an app's federated credential.
 AUDIENCES = tuple(
     f"api://AzureADTokenExchange{cloud}" for cloud in ("", "USGov", "China")
 )
