@@ -129,6 +129,10 @@ class Story:
         self.press("Accept")
         self.press("Send")
         self.page.get_by_role("button", name="Approve").click()
+        for _ in range(2):
+            self.page.get_by_text("refused again").wait_for()
+            with self.page.expect_navigation():
+                self.page.get_by_role("link", name="Continue").click()
         self.take("loop", "Signing in again did not help")
 
 
