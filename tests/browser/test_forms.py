@@ -10,6 +10,7 @@ from flask import request
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 
+from flask_msal_errors.errors import InteractionRequired
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
@@ -35,12 +36,22 @@ READ_ONLY = {"SESSION_REFRESH_EACH_REQUEST": False}
 class Desk:
     def __init__(self) -> None:
         self.runs: list[tuple[str, bytes]] = []
+        self.is_closed = False
+        self.refusals = 0
 
     def add_views(self, live: LiveApp) -> None:
         CSRFProtect(live.app)
 
+        @live.app.before_request
+        def gate() -> tuple[str, int] | None:
+            closed = self.is_closed and request.method == "POST"
+            return ("closed for the night", 503) if closed else None
+
         @live.auth.login_required(acrs="c1")
         def receive() -> str:
+            if self.refusals:
+                self.refusals -= 1
+                raise InteractionRequired(reason="challenge")
             receipt = request.files["receipt"].read()
             self.runs.append((request.form["reason"], receipt))
             return f"received {len(receipt)}"
@@ -131,3 +142,43 @@ def test_open_the_form_again(
     page.wait_for_url(live.url + "/desk?trip=1")
     assert page.locator("[name=reason]").is_visible()
     assert desk.runs == []
+
+
+def test_stopped(
+    page: Page, script: bool, live: LiveApp, desk: Desk, tmp_path: Path
+) -> None:
+    """A form that was stopped before its view is sent by a reload, once."""
+    send(page, tmp_path)
+    desk.is_closed = True
+    page.click("button[value=context]")
+    if not script:
+        page.click("text=Continue")
+    page.wait_for_selector("text=closed for the night")
+    page.reload()
+    assert page.inner_text("body") == "closed for the night"
+    assert desk.runs == []
+    desk.is_closed = False
+    page.reload()
+    assert page.inner_text("body") == f"received {len(BLOB)}"
+    page.reload()
+    assert page.locator("h1").inner_text() == "This form was not sent again"
+    assert desk.runs == [("a & b = ü", BLOB)]
+
+
+def test_refused_again(
+    page: Page, script: bool, live: LiveApp, desk: Desk, tmp_path: Path
+) -> None:
+    """A form that is refused once more waits for a click, with all that was sent."""
+    send(page, tmp_path)
+    desk.refusals = 1
+    page.click("button[value=context]")
+    if not script:
+        page.click("text=Continue")
+    page.wait_for_selector("text=it was refused again")
+    assert page.url == live.url + "/desk?trip=1"
+    page.click(".actions a")
+    if not script:
+        page.wait_for_selector("text=You are signed in again")
+        page.click("text=Continue")
+    page.wait_for_selector(f"text=received {len(BLOB)}")
+    assert desk.runs == [("a & b = ü", BLOB)]
