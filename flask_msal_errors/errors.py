@@ -85,6 +85,8 @@ class MsalAuthError(Exception):
     """A short sentence for the user."""
     target: str = "/"
     """Path of the app that the user was at, if a sign-in failed on the way back."""
+    #: Whether the signal ``sign_in_failed`` was sent for it.
+    failed: bool = False
 
     def __init__(
         self,
@@ -291,8 +293,13 @@ class SignInError(MsalAuthError):
 
 
 class StateMismatch(SignInError):
-    """No sign-in with this ``state`` was started in this browser (RFC 6749 §10.12)."""
+    """No sign-in with this ``state`` was started in this browser (RFC 6749 §10.12).
 
+    ``reason``: as far as the state tells, ``"other_key"``, ``"other_origin"``,
+    ``"expired"`` or ``"unknown"``; else ``""``.
+    """
+
+    reason: str = ""
     title = "This sign-in was not started in this browser"
 
 

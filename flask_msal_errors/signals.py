@@ -9,7 +9,9 @@ Each also has a line in the log ``flask_msal_errors``, with fields for JSON logg
 * ``msal_event``: the name of the signal, ``sign_in_begun`` or
   ``session_store_failed``;
 * ``msal_error``: Entra's ``error``, or the name of our class;
-* ``msal_codes``, ``msal_correlation_id``, ``msal_reason``: as the error has them;
+* ``msal_codes``, ``msal_correlation_id``, ``msal_reason``: as the error has them; the
+  reason of a ``StateMismatch`` is ``other_key``, ``other_origin``, ``expired`` or
+  ``unknown``;
 * ``msal_user``: a digest of the account, which names nobody.
 """
 
@@ -82,6 +84,13 @@ def announce(error: MsalAuthError) -> None:
     if isinstance(error, Throttled) and not error.announced and has_app_context():
         error.announced = True
         emit(throttled, error=error)
+
+
+def fail(error: MsalAuthError) -> None:
+    """Emit :data:`sign_in_failed` for an error, once."""
+    if not error.failed:
+        error.failed = True
+        emit(sign_in_failed, error=error)
 
 
 def log(event: str, **data: t.Any) -> None:

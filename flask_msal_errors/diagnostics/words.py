@@ -118,6 +118,18 @@ no_token
 - No token is kept that could be used or refreshed for these scopes.
 not_signed_in
 - A page needs a user, and nobody is signed in.
+expired
+- A sign-in was begun too long ago; its flow cookie is gone.
+= Nothing. MSAL_FLOW_LIFETIME says how long a sign-in may take.
+other_key
+- A sign-in was begun with another SECRET_KEY, or for another registration.
+= Give all workers the same key; put older ones into SECRET_KEY_FALLBACKS.
+other_origin
+- A sign-in was begun at another origin than its answer came back to.
+= Let people use the origin of the redirect URI; see MSAL_REDIRECT_URI.
+unknown
+- An answer came back whose sign-in this browser does not know.
+= Seldom: another browser, or Back. Often: look at what blocks cookies.
 profile_edited
 - The user changed their profile, and the new name is fetched.
 protection_policy_required
@@ -228,7 +240,8 @@ _SUBERRORS = {
 _NO_ERRORS = frozenset(
     "api_throttled api_unavailable challenge edit_profile insufficient_claims"
     " insufficient_scope insufficient_user_authentication invalid_token max_age"
-    " no_token not_signed_in profile_edited reset_password session_busy"
+    " no_token not_signed_in other_key other_origin expired unknown"
+    " profile_edited reset_password session_busy"
     " session_entry_too_large session_store_unavailable sign_in_busy step_up"
     " unmet_authentication_requirements".split()
 )

@@ -15,6 +15,7 @@ from ..errors import MsalAuthError
 from ..errors import ReauthenticationLoop
 from ..errors import TokenError
 from ..navigation import no_store
+from ..navigation import origin
 from ..protocol.demand import Demand
 from ..provider.client import Client
 from ..settings import Settings
@@ -79,6 +80,7 @@ class SignInStart:
             self._pauses.check(request, person)
             self._check_dead_ends(request, flow, refused)
             parameters = self._parameters(demand, person, hint)
+            parameters["state"] = self._flows.signer.stamp(origin(request))
             client = self._user_flows.get(demand.reason, self._client)
             scopes = demand.scopes or self._settings.scopes
             claims = demand.request(self._acrs_claim)

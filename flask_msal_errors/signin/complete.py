@@ -143,7 +143,7 @@ class SignInCompletion:
         self, request: Request, flow: Flow, error: MsalAuthError
     ) -> None:
         error.target = flow.target
-        signals.emit(signals.sign_in_failed, error=error)
+        signals.fail(error)
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
             pause = error.retry_after, error.status
             after_this_request(lambda r: self._pauses.keep(request, r, *pause))

@@ -17,10 +17,10 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from ..errors import FlowExpired
-from ..errors import StateMismatch
 from ..navigation import home
 from ..protocol.demand import Demand
 from ..protocol.scopes import RESERVED
+from ..provider.clocks import LEEWAY
 from ..session.record import Records
 from ..settings import Settings
 from ..storage.codec import Codec
@@ -29,6 +29,7 @@ from ..storage.store import Store
 from .completed import CompletedFlows
 from .cookies import Cookies
 from .cookies import Expired
+from .states import mismatch
 
 #: Parallel sign-ins of one browser; the oldest is dropped for one more.
 MOST_FLOWS = 5
@@ -88,7 +89,7 @@ class FlowCookies:
         self._lifetime = settings.flow_lifetime
         self._cross_site = settings.response_mode == "form_post"
         self._cookies = cookies
-        self._signer = cookies.signer
+        self.signer = cookies.signer
         self._codec = Codec(cookies.signer.encryption_keys)
         self._store = store
         self._records = records
@@ -127,14 +128,12 @@ class FlowCookies:
         kept, is_expired = self._read(request, cookie_name(state))
         flow = self._flow(kept)
         if is_expired:
-            error = FlowExpired("The sign-in took too long.")
+            error = FlowExpired(_late(kept))
             error.target = flow.target if flow else home(request)
             raise error
         if flow is None or not secrets.compare_digest(flow.msal["state"], state):
             self._completed.check(state)
-            raise StateMismatch(
-                "No sign-in of this browser is waiting for this answer."
-            )
+            raise mismatch(state, request, self.signer, self._lifetime)
         return flow
 
     def forget(self, request: Request, response: Response, name: str) -> Response:
@@ -181,7 +180,7 @@ class FlowCookies:
             return None
 
     def _size(self, name: str, kept: dict[str, t.Any]) -> int:
-        return len(name) + len(self._signer.dumps(name, kept))
+        return len(name) + len(self.signer.dumps(name, kept))
 
     def _make_room(self, request: Request, response: Response, taken: int) -> None:
         """Drop the oldest flows until one more of ``taken`` bytes fits."""
@@ -193,6 +192,18 @@ class FlowCookies:
             taken += size + 2 * _EXTRA
             if place >= MOST_FLOWS or taken > _MOST_BYTES:
                 self.forget(request, response, name)
+
+
+def _late(kept: dict[str, t.Any]) -> str:
+    """Return why a flow is not taken any more, or not yet: hosts' clocks differ."""
+    at = kept.get("at")
+    ahead = int(at - time.time()) if isinstance(at, (int, float)) else 0
+    if ahead <= LEEWAY:
+        return "The sign-in took too long."
+    return (
+        f"The sign-in began {ahead} seconds in the future: clocks of the app's hosts"
+        " differ. Set them by NTP."
+    )
 
 
 def cookie_name(state: str) -> str:

@@ -12,6 +12,8 @@ from flask import url_for
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
+from .. import signals
+from ..errors import SignInError
 from ..errors import StateMismatch
 from ..navigation import current_target
 from ..navigation import home
@@ -96,6 +98,9 @@ def callback() -> Response:
         return pages.busy(url_for("msal.callback", state=answer["state"]))
     except FlowDone as done:
         return no_store(redirect(done.target, 303))
+    except SignInError as error:
+        signals.fail(error)
+        raise
 
 
 def logout() -> Response:

@@ -36,7 +36,7 @@ LIMITS = {
     "refresh": Most(85),
     "refusal": Most(173, modules=36, packages=8, claims=1),
     "callback": Most(117),
-    "form": Most(100),
+    "form": Most(101),
 }
 
 

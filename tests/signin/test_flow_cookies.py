@@ -196,6 +196,16 @@ class TestFind:
             browser.find(kept)
         assert caught.value.target == "/mail?a=b"
 
+    def test_from_the_future(self, clock: t.Callable[[float], None]) -> None:
+        """A host whose clock is behind says by how much."""
+        browser = Browser()
+        kept = flow()
+        clock(1000)
+        browser.keep(kept)
+        clock(-1000)
+        with pytest.raises(FlowExpired, match=r"began (999|1000) seconds in the fut"):
+            browser.find(kept)
+
     def test_expired_and_lost(self, clock: t.Callable[[float], None]) -> None:
         """Of an expired flow that the store lost, the start page is left."""
         browser = Browser(MSAL_FLOW_LIFETIME=600)
