@@ -13,6 +13,7 @@ from flask_wtf.csrf import generate_csrf
 from flask_msal_errors.testing import Emulator
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -51,6 +52,7 @@ def test_whole(
         SESSION_REFRESH_EACH_REQUEST=False,
     )
     context = chromium.new_context(ignore_https_errors=True, java_script_enabled=script)
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     urls: list[str] = []
     page.on("request", lambda sent: urls.append(sent.url))

@@ -10,6 +10,7 @@ from cryptography.fernet import Fernet
 from flask_msal_errors.testing import Emulator
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
     import playwright.sync_api
@@ -203,6 +204,7 @@ class TestInChromium:
         read_only = {"SESSION_REFRESH_EACH_REQUEST": False}
         live = start(tls=tls, MSAL_RESPONSE_MODE=mode, **read_only)
         page = chromium.new_context(ignore_https_errors=True).new_page()
+        page.set_default_timeout(1000 * PATIENCE)
         page.goto(live.url + "/basket/apple")
         page.goto(live.url + "/me?a=b")
         page.click("button[value=ada]")
@@ -235,6 +237,7 @@ class TestInChromium:
         context = chromium.new_context(
             viewport={"width": 375, "height": 700}, color_scheme=scheme
         )
+        context.set_default_timeout(1000 * PATIENCE)
         page = context.new_page()
         errors: list[str] = []
         page.on("console", lambda m: errors.append(f"{m.text} {m.location['url']}"))

@@ -27,6 +27,7 @@ from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.live_app import LiveApp
 from support.strangers import packed
+from support.waiting import PATIENCE
 from support.waiting import until
 
 pytestmark = pytest.mark.once
@@ -305,7 +306,7 @@ class TestSideBySide:
         requests.get(
             f"{pair.one.url}/auth/front-channel-logout",
             params={"sid": sids.pop()},
-            timeout=20,
+            timeout=PATIENCE,
         )
         assert ada.get(pair.one.url + "/").text == "hello nobody"
         assert ada.get(pair.other.url + "/").text == "hello ada@contoso.example"

@@ -32,6 +32,7 @@ from support.strangers import Stranger
 from support.strangers import packed
 from support.strangers import refusing
 from support.strangers import stranger as stranger
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -49,13 +50,13 @@ class Group(Exception):
 
 
 def by_requests(url: str, headers: Headers) -> t.Any:
-    return requests.post(url, headers=headers, data=b"event=order", timeout=20)
+    return requests.post(url, headers=headers, data=b"event=order", timeout=PATIENCE)
 
 
 def by_requests_session(url: str, headers: Headers) -> t.Any:
     with requests.Session() as session:
         session.headers.update(headers)
-        return session.post(url, timeout=20)
+        return session.post(url, timeout=PATIENCE)
 
 
 def by_httpx(url: str, headers: Headers) -> t.Any:
@@ -204,7 +205,7 @@ class TestStrangers:
             @live.auth.login_required(scopes=[entra.scope("Profile.Read")])
             def order() -> str:
                 orders.append("order")
-                requests.post(stranger.url, timeout=20).raise_for_status()
+                requests.post(stranger.url, timeout=PATIENCE).raise_for_status()
                 return "told"
 
         live = start(add)
@@ -339,7 +340,7 @@ class TestUnknownRequests:
         def by_urllib() -> t.Any:
             asked = urllib.request.Request(stranger.url, headers=caller.bearer())
             try:
-                urllib.request.urlopen(asked, timeout=20)
+                urllib.request.urlopen(asked, timeout=PATIENCE)
             except urllib.request.HTTPError as error:
                 error.close()
                 raise

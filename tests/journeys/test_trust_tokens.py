@@ -22,6 +22,7 @@ from support.callers import Caller
 from support.callers import caller as caller
 from support.strangers import Stranger
 from support.strangers import stranger as stranger
+from support.waiting import PATIENCE
 
 GRAPH = "https://graph.microsoft.com"
 
@@ -157,7 +158,7 @@ def by_session(caller: Caller, url: str) -> t.Any:
 
 def by_auth(caller: Caller, url: str) -> t.Any:
     auth = caller.auth.requests_auth(caller.scopes)
-    return requests.post(url, data=b"x", auth=auth, timeout=20).text
+    return requests.post(url, data=b"x", auth=auth, timeout=PATIENCE).text
 
 
 def by_httpx(caller: Caller, url: str) -> t.Any:

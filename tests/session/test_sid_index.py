@@ -138,7 +138,7 @@ class TestFrontChannel:
         cookie = {"Cookie": live.cookie(ada)}
         request = threading.Thread(
             target=lambda: answers.append(
-                requests.get(live.url + "/slow", headers=cookie, timeout=40)
+                requests.get(live.url + "/slow", headers=cookie, timeout=PATIENCE)
             )
         )
         request.start()

@@ -8,6 +8,7 @@ import typing as t
 import pytest
 
 from support.msal_client import MsalClient
+from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -26,6 +27,7 @@ def page(request: pytest.FixtureRequest, chromium: Browser) -> cabc.Iterator[Pag
     context = chromium.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme
     )
+    context.set_default_timeout(1000 * PATIENCE)
     yield context.new_page()
     context.close()
 

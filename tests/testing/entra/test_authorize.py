@@ -353,6 +353,11 @@ class TestRefusedRequests:
         """The app's mistake is told at its redirect URI."""
         assert client.authorize(**params).params["error"] == error
 
+    def test_response_type(self, client: MsalClient) -> None:
+        """Another response type than a code is AADSTS70005."""
+        params = client.authorize(response_type="token").params
+        assert params["error_description"].startswith("AADSTS70005:")
+
     def test_unknown_scope(self, client: MsalClient) -> None:
         """A scope that the resource does not have is refused."""
         params = client.authorize(scope=client.entra.scope("Nothing.Write")).params
