@@ -207,6 +207,16 @@ def remember(
     }
 
 
+def record_handle() -> str | None:
+    """Return the handle in this request's session, also of a user whom the app does not
+    take any more.
+    """
+    host: Host = current_app.extensions[EXTENSION]
+    kept = session.get(host.registration.session_key)
+    handle = kept.get("handle") if isinstance(kept, dict) else None
+    return handle if isinstance(handle, str) else None
+
+
 def forget() -> None:
     """Drop what this request's session holds, but for the keys of neighbours.
 

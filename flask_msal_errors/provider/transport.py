@@ -109,7 +109,7 @@ class Transport:
             **kwargs,
         ) as response:
             if method == "GET":
-                _stay_on_https(url, *(r.url for r in (*response.history, response)))
+                _stay_on_https(url, response)
             text = _read(response).decode("utf-8", "replace")
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Reply(response.status_code, text, headers)
@@ -125,13 +125,15 @@ def _sent_by(
 ) -> Reply:
     """Send by the app's own client (MSAL_HTTP_CLIENT), whose errors may be any.
 
-    :param timeout: seconds, for a session of requests, which has none of its own.
+    :param timeout: seconds, for a session of requests, which has none of its own, and
+        posts secrets on to where an answer points.
     """
     if isinstance(client, requests.Session):
-        kwargs = {"timeout": timeout, **kwargs}
+        follows = {"allow_redirects": method == "GET"}
+        kwargs = {"timeout": timeout, **follows, **kwargs}
     try:
         reply = getattr(client, method.lower())(url, **kwargs)
-        _stay_on_https(url, str(getattr(reply, "url", url)))
+        _stay_on_https(url, reply)
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return Reply(reply.status_code, reply.text, headers)
     except OSError:
@@ -160,11 +162,13 @@ def _session(settings: Settings) -> requests.Session:
     return session
 
 
-def _stay_on_https(url: str, *places: str) -> None:
+def _stay_on_https(url: str, reply: t.Any) -> None:
     """See that redirects led from https to nothing else: a document is to be trusted.
 
-    :param places: where they led.
+    :param reply: of any client; it may say where they led.
     """
+    steps = (*(getattr(reply, "history", None) or ()), reply)
+    places = [str(getattr(step, "url", url)) for step in steps]
     if url.startswith("https:") and not all(p.startswith("https:") for p in places):
         raise requests.exceptions.InvalidSchema("a redirect left https")
 

@@ -36,6 +36,7 @@ from ..user import SignedIn
 from ..user import User
 from ..user import admit
 from ..user import forget
+from ..user import record_handle
 from ..user import remember
 from ..user import renew_id
 from ..user import signed_in
@@ -161,6 +162,9 @@ class SignInCompletion:
             self._sid_index.forget(person)
         lifetime = self._records.lifetime.total_seconds()
         if person is None and session:
+            ended = record_handle()
+            if ended is not None:
+                self._records.delete(ended)
             admit(claims)
         remember(handle, claims, lifetime, person.since if person else None)
         renew_id()

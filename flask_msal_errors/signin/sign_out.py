@@ -27,6 +27,7 @@ from ..settings import Settings
 from ..storage.store import Store
 from ..user import SignedIn
 from ..user import forget
+from ..user import record_handle
 from ..user import renew_id
 from ..user import signed_in
 from .loops import Loops
@@ -65,9 +66,9 @@ class SignOut:
 
     def forget(self) -> None:
         """Drop the session and its record, and abandon the session's id."""
-        person = signed_in()
-        if person is not None:
-            self._records.delete(person.handle)
+        person, handle = signed_in(), record_handle()
+        if handle is not None:
+            self._records.delete(handle)
         renew_id()
         forget()
         if person is not None:

@@ -10,6 +10,8 @@ import collections.abc as cabc
 import contextlib
 import re
 import secrets
+import time
+import types
 import typing as t
 import urllib.parse
 from pathlib import Path
@@ -22,6 +24,7 @@ from flask import Response
 from flask import request
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from flask_msal_errors import registration
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
@@ -500,6 +503,34 @@ class TestLongestLife:
                 grace.cookies.clear(live.url, name)
         answer = grace.visit(f"{live.url}/auth/login?next=/basket/mine")
         assert answer.text == "mine"
+
+
+@pytest.mark.parametrize("way", ["/auth/logout", "/me"])
+def test_ended(
+    places: Places, entra: Emulator, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A sign-out, or a new sign-in, ends the record of a session that is too old."""
+    live = places.running(MSAL_SESSION_MAX_AGE=3600)
+    records, handles = live.app.extensions["flask_msal_errors"].records, list[str]()
+    create = records.create
+
+    def noted(record: t.Any) -> str:
+        handles.append(create(record))
+        return handles[-1]
+
+    monkeypatch.setattr(records, "create", noted)
+    ada = entra.person()
+    ada.visit(live.url + "/me")
+    later = types.SimpleNamespace(time=lambda: time.time() + 3601)
+    monkeypatch.setattr(registration, "time", later)
+    assert ada.get(live.url + "/").text == "hello nobody"
+    if way == "/me":
+        away = ada.get(live.url + way).headers["Location"]
+        assert ada.get(ada.authorize(away).url).headers["Location"] == way
+    else:
+        assert ada.post(live.url + way).status_code == 200
+    assert not records.exists(handles[0])
+    assert all(records.exists(handle) for handle in handles[1:])
 
 
 def test_refusal_is_the_apps(places: Places, entra: Emulator) -> None:

@@ -138,6 +138,22 @@ class TestDocuments:
             assert sender.fetch(url)["keys"]
             sender.close()
 
+    @pytest.mark.parametrize("own_client", [False, True])
+    def test_redirect_by_http(
+        self, entra: Emulator, peer: t.Any, own_client: bool
+    ) -> None:
+        """Nor is one on https that an answer over plain http led to."""
+        url = f"{entra.authority}/discovery/v2.0/keys"
+        hop = peer(saying(answering(302, "", Location=url)))
+        entra.fail_next(lambda _: redirect(hop.url), "jwks")
+        with requests.Session() as session:
+            session.verify = entra.ca_file
+            own = {"MSAL_HTTP_CLIENT": session} if own_client else {}
+            sender = documents(MSAL_VERIFY=entra.ca_file, **own)
+            with pytest.raises(requests.RequestException, match="left https"):
+                sender.fetch(url)
+            sender.close()
+
     def test_redirect_on_https(self, entra: Emulator) -> None:
         """Elsewhere on https is fine."""
         url = f"{entra.authority}/discovery/v2.0/keys"

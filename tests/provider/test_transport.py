@@ -158,11 +158,14 @@ class TestRetries:
             Documents(transport()).fetch(entra.authority)
         assert entra.counters["tls"] == 0
 
-    def test_redirect(self, peer: t.Any) -> None:
+    @pytest.mark.parametrize("own_client", [False, True])
+    def test_redirect(self, peer: t.Any, own_client: bool) -> None:
         """Secrets are not posted on to where an answer points."""
         target = peer(saying(answering(200, "{}")))
         server = peer(saying(answering(307, "", Location=target.url)))
-        reply = transport().post(server.url, data={"code": "secret"})
+        with requests.Session() as session:
+            own = {"MSAL_HTTP_CLIENT": session} if own_client else {}
+            reply = transport(**own).post(server.url, data={"code": "secret"})
         assert json.loads(reply.text)["error"] == "invalid_response"
         assert target.connections == 0
 
