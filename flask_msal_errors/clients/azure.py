@@ -20,6 +20,7 @@ from flask import has_request_context
 from ..errors import ConfigurationError
 from ..protocol.claims import Claims
 from ..protocol.demand import Demand
+from ..protocol.scopes import by_resource
 from ..protocol.scopes import resource
 from ..user import signed_in
 from .flow import Refresher
@@ -52,7 +53,7 @@ class _Acting:
         self._tokens = tokens
         self._scopes = tuple(scopes)
         self._account = account()
-        self._homes = {resource(scope) for scope in scopes}
+        self._homes = _homes(scopes)
         self._one_at_a_time = threading.Lock()
         self._last: dict[tuple[str, ...], str] = {}
 
@@ -82,7 +83,7 @@ class _Acting:
     def _wanted(self, asked: tuple[str, ...]) -> tuple[str, ...]:
         """The app's scopes of the same resource, in place of the client's."""
         # Each string may name several, for the token endpoint takes words.
-        homes = {resource(word) for scope in asked for word in scope.split()}
+        homes = _homes(word for scope in asked for word in scope.split())
         with self._one_at_a_time:
             self._homes = self._homes or homes
         if not homes <= self._homes:
@@ -106,6 +107,11 @@ class _Acting:
                 f"signed in to {home}: set its tenant, or sign in there "
                 "(MSAL_AUTHORITY)."
             )
+
+
+def _homes(scopes: cabc.Iterable[str]) -> set[str]:
+    """Return the resources of scopes; those of OpenID Connect have none."""
+    return {resource(group[0]) for group in by_resource(scopes)}
 
 
 def _named(homes: set[str]) -> str:

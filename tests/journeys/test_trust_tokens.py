@@ -24,6 +24,8 @@ from support.strangers import Stranger
 from support.strangers import stranger as stranger
 from support.waiting import PATIENCE
 
+pytestmark = pytest.mark.once
+
 GRAPH = "https://graph.microsoft.com"
 
 
@@ -100,6 +102,14 @@ class TestCredential:
         assert answers[1] == "ConfigurationError"
         assert answers[0] == answers[2]
         assert len(answers[0]) > 100
+
+    def test_scopes_of_no_resource(self, caller: Caller) -> None:
+        """A scope of OpenID Connect, which is no API's, does not stand for Graph."""
+        scopes = ["email", *caller.scopes]
+        asked = f"{GRAPH}/.default", "email", "openid"
+        answers = self.tried(caller, by_token, scopes, *asked)
+        assert answers == ["ConfigurationError"] * 3
+        assert self.tried(caller, by_token, ["email"], *asked)[1:] == answers[1:]
 
     def test_several_words(self, caller: Caller, entra: Emulator) -> None:
         """A scope with a blank names two, of which none may be another resource's."""
