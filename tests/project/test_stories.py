@@ -31,9 +31,9 @@ class Most(t.NamedTuple):
 #: refresh, 217 in 32 modules for a refusal (claims parsed 8 times), 165 for a callback,
 #: 128 for a form.
 LIMITS = {
-    "page": Most(22),
+    "page": Most(21),
     "cached_token": Most(34),
-    "refresh": Most(85),
+    "refresh": Most(82),
     "refusal": Most(173, modules=36, packages=8, claims=1),
     "callback": Most(117),
     "form": Most(101),
