@@ -158,12 +158,13 @@ class MsalAuth:
             :meth:`login_required` send them.
         :raises TokenError: any other refusal.
         """
-        return app_state().tokens.acquire(
+        result = app_state().tokens.acquire(
             checked(scopes),
             claims=checked_claims(claims) if claims else None,
             force_refresh=force_refresh or bool(claims),
             handed=True,
         )
+        return {**result, "access_token": str(result["access_token"])}
 
     def check(
         self, result_or_response: t.Any, *, scopes: cabc.Sequence[str] | None = None

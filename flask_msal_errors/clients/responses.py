@@ -9,6 +9,8 @@ from __future__ import annotations
 import collections.abc as cabc
 import typing as t
 
+from ..protocol.secret import Secret
+
 _BEARER = "bearer "
 
 
@@ -74,7 +76,7 @@ def refused_token(response: t.Any) -> str | None:
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     if isinstance(value, str) and value.lower().startswith(_BEARER):
-        return value[len(_BEARER) :].strip()
+        return Secret(value[len(_BEARER) :].strip())
     return ""
 
 

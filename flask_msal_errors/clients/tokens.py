@@ -257,7 +257,7 @@ class Tokens:
         return kept[1]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class _TokensOfRequest:
     """Tokens of the user that this request read, and those that it handed out."""
 

@@ -26,6 +26,8 @@ from ..protocol.claims import NO_CLAIMS
 from ..protocol.claims import Claims
 from ..protocol.scopes import RESERVED
 from ..protocol.scopes import by_resource
+from ..protocol.secret import Hidden
+from ..protocol.secret import Secret
 from ..session import msal_caches
 from ..session.access_tokens import Token
 from ..session.msal_caches import Caches
@@ -89,7 +91,9 @@ class Client:
         :raises InvalidIdToken: it is missing or not acceptable.
         """
         connection, scratch = self._provider.connection(), Caches()
-        sent = flow if connection.takes_claims else {**flow, "claims_challenge": None}
+        sent = Hidden(flow)
+        if not connection.takes_claims:
+            sent["claims_challenge"] = None
         first, *others = self.tokens_for(flow["scope"]) or [[]]
         result = self._asked(
             scratch,
@@ -153,6 +157,7 @@ class Client:
         with deadline.within(self._settings.http_timeout):
             result = self._asked(user, ask)
         _raise_for(result, user, scopes)
+        result["access_token"] = Secret(result["access_token"])
         return t.cast("dict[str, t.Any]", result)
 
     def tokens_for(self, scopes: cabc.Sequence[str]) -> list[list[str]]:
@@ -198,7 +203,7 @@ class Client:
             if failed and self._provider.has_another_credential(connection):
                 logger.info("The credential was renewed.")
                 result = ask(self._provider.connection().app)
-        return result
+        return Hidden(result) if isinstance(result, dict) else result
 
     @contextlib.contextmanager
     def _translated(self, user: Caches) -> cabc.Iterator[None]:

@@ -12,6 +12,7 @@ import typing as t
 import jwt
 
 from ..errors import InvalidIdToken
+from ..protocol.secret import Secret
 from ..settings import Settings
 from .clocks import LEEWAY
 from .clocks import note
@@ -44,6 +45,7 @@ class Validator:
         """
         if not token:
             raise InvalidIdToken("The token response held no ID token.")
+        token = Secret(token)
         try:
             kid = str(jwt.get_unverified_header(token).get("kid", ""))
             key = self._keys.find(kid, metadata["jwks_uri"])

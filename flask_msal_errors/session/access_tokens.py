@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import copy
 import time
 import typing as t
 from datetime import timedelta
 
 import msgspec
 
+from ..protocol.secret import Secret
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
@@ -55,7 +57,7 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
     def result(self) -> dict[str, t.Any]:
         """Return MSAL's success dict."""
         return {
-            "access_token": self.secret,
+            "access_token": Secret(self.secret),
             "token_type": self.kind,
             "expires_in": int(self.expires - time.time()),
             "token_source": "cache",
@@ -103,11 +105,11 @@ class AccessTokens:
         :param always: write the entry though the record's tokens did not change.
         """
         with self._records.locked(handle, wait) as record:
-            before = record.tokens
+            before = copy.copy(record)
             try:
                 yield record
             finally:
-                if always or record.tokens != before:
+                if always or record.tokens != before.tokens:
                     self._update(handle, record)
 
     def _update(self, handle: str, record: Record) -> None:

@@ -83,11 +83,12 @@ class Records:
         wait = self._patience + 1 if wait is None else wait
         with self._store.lock(_RECORD + handle, self._patience, wait):
             record = self.load(handle)
-            before = msgspec.json.encode(record)
+            # Not the text itself, which tracebacks would show.
+            before = hash(msgspec.json.encode(record))
             try:
                 yield record
             finally:
-                if msgspec.json.encode(record) != before:
+                if hash(msgspec.json.encode(record)) != before:
                     self._save(handle, record)
 
     def _save(self, handle: str, record: Record) -> None:

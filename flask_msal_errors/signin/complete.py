@@ -24,6 +24,8 @@ from ..errors import Throttled
 from ..navigation import home
 from ..navigation import no_store
 from ..protocol.demand import Demand
+from ..protocol.secret import Hidden
+from ..protocol.secret import Secret
 from ..provider.client import Client
 from ..session.access_tokens import AccessTokens
 from ..session.msal_caches import Caches
@@ -93,7 +95,7 @@ class SignInCompletion:
         :raises TokenError: the identity provider refused. Never redirects by itself.
         """
         flow = self._flows.find(request, answer.get("state", ""))
-        state = flow.msal["state"]
+        state = Secret(flow.msal["state"])
         name = cookie_name(state)
         client = self._user_flows.get(flow.demand.reason, self._client)
         try:
@@ -127,7 +129,7 @@ class SignInCompletion:
             if "error" in answer:
                 raise response.refusal(answer, flow)
             self._pauses.check(request, signed_in())
-            _, claims, caches = client.redeem(flow.msal, answer)
+            _, claims, caches = client.redeem(Hidden(flow.msal), answer)
             # Of a shared authority any tenant may answer, but it has to be the token's.
             if answer.get("iss", claims["iss"]) != claims["iss"]:
                 raise StateMismatch(

@@ -20,6 +20,7 @@ from ..errors import FlowExpired
 from ..navigation import home
 from ..protocol.demand import Demand
 from ..protocol.scopes import RESERVED
+from ..protocol.secret import Hidden
 from ..provider.clocks import LEEWAY
 from ..session.record import Records
 from ..settings import Settings
@@ -164,7 +165,7 @@ class FlowCookies:
             kept, is_expired = self._cookies.get(request, name, self._lifetime), False
         except Expired as error:
             kept, is_expired = error.value, True
-        return (kept if isinstance(kept, dict) else {}), is_expired
+        return Hidden(kept if isinstance(kept, dict) else {}), is_expired
 
     def _flow(self, kept: dict[str, t.Any]) -> Flow | None:
         packed = kept.get("flow")

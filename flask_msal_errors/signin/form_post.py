@@ -16,6 +16,7 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from ..navigation import no_store
+from ..protocol.secret import Hidden
 from ..settings import Settings
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -78,9 +79,9 @@ class FormPost:
             return {}
         if isinstance(value, list):
             found = self._codec.decode(_LongAnswer, self._store.take(value[0]))
-            return found.answer if found else {}
+            return Hidden(found.answer if found else {})
         answer = self._signer.unseal(str(value), _LIFETIME)
-        return t.cast("dict[str, str]", answer or {})
+        return Hidden(answer or {})
 
     def forget(self, request: Request, response: Response) -> Response:
         """Drop the answer that was handed over."""

@@ -19,6 +19,7 @@ from cryptography.fernet import Fernet
 from cryptography.fernet import InvalidToken
 from cryptography.fernet import MultiFernet
 
+from ..protocol.secret import Hidden
 from .base import Entry
 
 logger = logging.getLogger("flask_msal_errors")
@@ -67,8 +68,8 @@ class Codec:
         if value.compressed:
             data = base64.b64encode(zlib.compress(data))
         if self._fernet is None:
-            return {"plain": data.decode()}
-        return {"encrypted": self._fernet.encrypt(data).decode()}
+            return Hidden(plain=data.decode())
+        return Hidden(encrypted=self._fernet.encrypt(data).decode())
 
     def decode(self, kind: type[_Kind], entry: Entry | None) -> _Kind | None:
         """Return the value of an entry.

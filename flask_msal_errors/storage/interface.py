@@ -23,6 +23,7 @@ from ..navigation import Outside
 from ..navigation import sent_cookies
 from ..request_state import of_request
 from ..user import neighbours
+from . import watchers
 from .base import GONE
 from .base import Backend
 from .base import Entry
@@ -80,11 +81,17 @@ class GuardedInterface(ServerSideSessionInterface):
             request = self._doubtful(request, name, came, len(values))
         try:
             session = super().open_session(app, request)
-            if not session:
-                self._mark_given_up(app, request, session, came)
+            if not session and self._is_given_up(app, session, came):
+                of_request(_Opened, request).given_up = session.sid
         except self.msal_backend.errors as error:
             store_unavailable("a session was loaded", error)
             return None
+        except Exception:
+            # Its repr has the URL, and so the code of a callback, as Sentry's event.
+            if {"state", "code"} <= request.args.keys():
+                watchers.hide(request, request.script_root + request.path)
+            del request
+            raise
         if session:
             of_request(_Opened, request).loaded = session.sid
         return session
@@ -104,10 +111,8 @@ class GuardedInterface(ServerSideSessionInterface):
         request.cookies = {name: came}
         return request
 
-    def _mark_given_up(
-        self, app: Flask, request: t.Any, session: t.Any, came: str
-    ) -> None:
-        """Note a session that only stands in for one whose id was given up.
+    def _is_given_up(self, app: Flask, session: t.Any, came: str) -> bool:
+        """Tell whether a session only stands in for one whose id was given up.
 
         The browser has, or is just being given, a newer id: a cookie for this session,
         from a request that was on its way meanwhile, would take its place.
@@ -115,10 +120,10 @@ class GuardedInterface(ServerSideSessionInterface):
         if came and self.use_signer:
             with contextlib.suppress(BadSignature):
                 came = self._unsign(app, came)
-        if came and session.sid != came:
-            gone = GONE + self._get_store_id(came)
-            if self._retrieve_session_data(gone) is not None:
-                of_request(_Opened, request).given_up = session.sid
+        if not came or session.sid == came:
+            return False
+        gone = GONE + self._get_store_id(came)
+        return self._retrieve_session_data(gone) is not None
 
     def should_set_cookie(self, app: Flask, session: t.Any) -> bool:
         opened = of_request(_Opened)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from flask import Flask
 
 from ..errors import ServiceUnavailable
+from ..protocol.secret import Hidden
 from .base import Backend
 from .base import Entry
 from .errors import store_unavailable
@@ -45,9 +46,10 @@ class Store:
         """Return the living entry under ``key``."""
         backend, place = self._at(key)
         try:
-            return backend.read(place)
+            entry = backend.read(place)
         except backend.errors as error:
             raise store_unavailable("an entry was read", error) from error
+        return entry if entry is None else Hidden(entry)
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         """Create or overwrite the entry."""
@@ -87,11 +89,12 @@ class Store:
         """Remove the entry and return it, to one caller only however many ask."""
         backend, place = self._at(key)
         try:
-            return backend.take(place)
+            entry = backend.take(place)
         except Busy:
             raise _busy() from None
         except backend.errors as error:
             raise store_unavailable("an entry was taken", error) from error
+        return entry if entry is None else Hidden(entry)
 
     def end_session(self, session_id: str, ours: str = "") -> None:
         """Delete a whole session; what still runs in it cannot bring it back.

@@ -21,9 +21,11 @@ from ..navigation import is_same_origin
 from ..navigation import no_store
 from ..navigation import own_path
 from ..protocol.demand import Demand
+from ..protocol.secret import Hidden
 from ..signin.completed import FlowBusy
 from ..signin.completed import FlowDone
 from ..signin.form_post import FormPost
+from ..storage import watchers
 from ..storage.interface import set_no_cookie
 from ..user import signed_in
 from . import pages
@@ -52,6 +54,13 @@ def blueprint(url_prefix: str) -> Blueprint:
         url_prefix=url_prefix,
         template_folder="templates",
         static_folder="static",
+    )
+    bp.before_request(
+        lambda: watchers.hide(
+            request,
+            f"{request.script_root}{request.url_rule}".partition("<")[0],
+            *map(str, (request.view_args or {}).values()),
+        )
     )
     bp.add_url_rule("/login", view_func=login)
     bp.add_url_rule("/callback", view_func=callback, methods=["GET", "POST"])
@@ -143,9 +152,9 @@ def _answer(fields: MultiDict[str, str]) -> dict[str, str]:
     """
     if any(len(fields.getlist(name)) > 1 for name in _ANSWER):
         raise StateMismatch("The callback was opened with a parameter that came twice.")
-    return {
-        name: fields[name][:most] for name, most in _ANSWER.items() if name in fields
-    }
+    return Hidden(
+        {name: fields[name][:most] for name, most in _ANSWER.items() if name in fields}
+    )
 
 
 def _hand_over(form_post: FormPost) -> Response:
