@@ -179,6 +179,54 @@ unsupported_response_type
 user_password_expired
 - The password has expired; the sign-in page lets the user choose a new one.
 """
+#: Lines that are no event: what they begin with.
+_OTHER_LINES = """
+A claims challenge was ignored
+- An API sent claims that cannot be asked for, so its answer goes on to the view.
+= flask msal decode explains the header; ask who runs the API.
+A form was not kept
+- The session store refused an interrupted form, and its page says so.
+= Look at the limits of the store, and at MSAL_REPLAY_LIMIT.
+A token cache was unreadable
+- A record of the session store is no token cache, so its user signs in again.
+= Often: nobody but this app should write there. See MSAL_ENCRYPTION_KEYS.
+An entry of the session store was unreadable
+- It was written by another version, with another key, or by somebody else.
+= Once after a deployment: nothing. Often: see MSAL_ENCRYPTION_KEYS and who writes.
+Front-channel logout may not find a session
+- The session store refused to note the session under its sid.
+= Look at the store; the session ends by its lifetime or here.
+MSAL could not read an answer
+- The token endpoint's answer has fields of a wrong kind.
+= Look at what sits in between: a proxy, or another server at this address.
+Old signing keys are used
+- The provider's keys cannot be fetched, so those of before go on.
+= Nothing if it passes; else check network and proxy of this host.
+Others on this host can look into
+- The folder of the sessions is open to other accounts of this host.
+= Choose a folder of the app's own account, with mode 0700.
+Sessions are kept in files
+- No SESSION_TYPE is set: other hosts do not know this host's sessions.
+= Set SESSION_TYPE to a shared store, such as redis.
+Signed out here only
+- The provider cannot be asked to sign the user out; the session here has ended.
+= The text tells why; see the kind of error in it.
+The ID token has no claim sid
+- A sign-out elsewhere cannot end sessions here.
+= Add sid to the optional claims of the ID token, under 'Token configuration'.
+The cache of the sessions deletes
+- A cache with a threshold drops sessions that are in use.
+= Raise its threshold, or set it to 0.
+The credential was renewed
+- The provider refused the credential, and a newer one of its source was taken.
+= Nothing: it says that a rotation worked.
+The identity provider signs a user out
+- A front-channel logout came, and ended the sessions of its sid.
+= Nothing: it says what a user did.
+The session cookie
+- It came twice: another app on this domain sets a cookie of the same name.
+= Set SESSION_COOKIE_NAME to '__Host-session'.
+"""
 _NOTHING = "Nothing: login_required and catch_challenges send the user to sign in."
 
 
@@ -247,14 +295,22 @@ _NO_ERRORS = frozenset(
 )
 
 
-def _protocol() -> cabc.Iterator[Word]:
-    for block in re.split(r"\n(?=[a-z])", _PROTOCOL.strip()):
+def _told(table: str) -> cabc.Iterator[Word]:
+    """Yield words with meaning and remedy, from lines ``name``, ``- …``, ``= …``."""
+    for block in re.split(r"\n(?=\w)", table.strip()):
         name, meaning, *rest = block.splitlines()
+        yield Word(name, meaning[2:], rest[0][2:] if rest else _NOTHING)
+
+
+def _protocol() -> cabc.Iterator[Word]:
+    for word in _told(_PROTOCOL):
+        name = word.name
         error = {"error": name}
         if name in _SUBERRORS:
             error = {"error": _SUBERRORS[name], "suberror": name}
-        to_do = rest[0][2:] if rest else _NOTHING
-        yield Word(name, meaning[2:], to_do, {} if name in _NO_ERRORS else error)
+        if name in _NO_ERRORS:
+            error = {}
+        yield dataclasses.replace(word, error=error)
 
 
 def _events() -> cabc.Iterator[tuple[str, Word]]:
@@ -293,6 +349,7 @@ def _keys() -> cabc.Iterator[Word]:
 _SENTENCES = [
     *_events(),
     *((kind.title, _of_class(kind)) for kind in _classes()),
+    *((word.name, word) for word in _told(_OTHER_LINES)),
 ]
 _WORDS = {
     word.name: word

@@ -19,6 +19,7 @@ from flask_msal_errors import Settings
 from flask_msal_errors import errors
 from flask_msal_errors import signals
 from flask_msal_errors.diagnostics import explain
+from flask_msal_errors.diagnostics import words
 from flask_msal_errors.diagnostics.explain import Section
 from flask_msal_errors.entra import classify
 from flask_msal_errors.entra import codes
@@ -210,7 +211,7 @@ class TestWords:
 
     def test_decided(self) -> None:
         """An error of a provider is decided as the extension does it."""
-        for name, words in {
+        for name, told in {
             "invalid_grant": "InteractionRequired, HTTP 401.",
             "access_denied": "AccessDenied, HTTP 403.",
             "message_only": "InteractionRequired, HTTP 401.",
@@ -219,7 +220,7 @@ class TestWords:
             "invalid_client": "ConfigurationError, HTTP 500.",
             "invalid_scope": "TokenError, HTTP 502.",
         }.items():
-            assert row(explain.explained(name), "Extension").startswith(words), name
+            assert row(explain.explained(name), "Extension").startswith(told), name
 
     def test_ours(self) -> None:
         """No provider says ours, so nothing is decided of them."""
@@ -263,6 +264,18 @@ class TestWords:
                 "ServiceUnavailable": "session_store_unavailable",
             }
             assert expected[type(error).__name__] in told
+
+    def test_other_lines(self) -> None:
+        """Lines that are no event are explained as they stand in the package."""
+        folder = Path(flask_msal_errors.__file__).parent
+        sources = [path.read_text("utf-8") for path in folder.rglob("*.py")]
+        begins = re.findall(r"^(?=[A-Z])[^\n]+$", words._OTHER_LINES, re.MULTILINE)
+        assert len(begins) > 10
+        for text in begins:
+            told = [source for source in sources if f'"{text}' in source]
+            assert told, text
+            (section,) = explain.explained(f"WARNING in x: {text} … and so on.")
+            assert section.heading == text
 
     def test_error_of_the_line(self) -> None:
         """The error in a line decides where the table does not know it."""
