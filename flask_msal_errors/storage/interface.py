@@ -30,6 +30,7 @@ from .base import Entry
 from .codec import UNREADABLE
 from .errors import store_unavailable
 from .session_cookie import Secured
+from .session_cookie import may_be_prefixed
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -78,7 +79,7 @@ class GuardedInterface(ServerSideSessionInterface):
         values = sent_cookies(request).get(name, [])
         came = values[0] if len(values) == 1 else ""
         if request.cookies.get(name, "") != came:
-            request = self._doubtful(request, name, came, len(values))
+            request = self._doubtful(app, request, came, len(values))
         try:
             session = super().open_session(app, request)
             if not session and self._is_given_up(app, session, came):
@@ -97,15 +98,18 @@ class GuardedInterface(ServerSideSessionInterface):
         return session
 
     @staticmethod
-    def _doubtful(request: t.Any, name: str, came: str, times: int) -> t.Any:
+    def _doubtful(app: Flask, request: t.Any, came: str, times: int) -> t.Any:
         """Return a request whose session cookie only is what a browser guards."""
+        name = app.config["SESSION_COOKIE_NAME"]
         if times > 1:
             # A browser sends both, and does not say which of them a sibling host set.
+            guarded = may_be_prefixed(app.config) and isinstance(app, Secured)
             logger.warning(
                 "The session cookie %s came %s times, so it is not used: another app "
-                "on this domain sets it. Set SESSION_COOKIE_NAME to '__Host-session'.",
+                "on this domain sets it. Set SESSION_COOKIE_NAME to %s.",
                 name,
                 times,
+                "'__Host-session'" if guarded else "a name that no other app has",
             )
         request = copy.copy(request)
         request.cookies = {name: came}

@@ -257,6 +257,27 @@ class TestPlanted:
         assert sent(live, "/", cookie).text == "hello nobody"
         assert sent(live, "/profile", cookie).status_code == 302
 
+    @pytest.mark.parametrize(
+        ("config", "remedy"),
+        [
+            ({"APPLICATION_ROOT": "/shop"}, "a name that no other app has."),
+            ({"SESSION_COOKIE_NAME": "own"}, "'__Host-session'."),
+        ],
+    )
+    def test_remedy(
+        self,
+        start: Start,
+        caplog: pytest.LogCaptureFixture,
+        config: dict[str, str],
+        remedy: str,
+    ) -> None:
+        """The log names a cookie that browsers take: the prefix needs the path /."""
+        live = start(tls=True, **config)
+        name = config.get("SESSION_COOKIE_NAME", "session")
+        sent(live, "/", f"{name}=a; {name}=b")
+        told = [m for m in caplog.messages if "came 2 times" in m]
+        assert [message.endswith(remedy) for message in told] == [True]
+
     def test_once(self, live: LiveApp, people: tuple[str, str, str]) -> None:
         """Once it is a session, whatever else comes."""
         name, _, own = people
