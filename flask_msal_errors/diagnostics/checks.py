@@ -12,12 +12,14 @@ import datetime
 import re
 import typing as t
 from datetime import timedelta
+from urllib.parse import SplitResult
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from flask import Flask
 from msal import SystemAssignedManagedIdentity
+from werkzeug.sansio.utils import host_is_trusted
 
 from ..errors import ConfigurationError
 from ..navigation import HOST_PREFIX
@@ -53,6 +55,7 @@ class Result:
 def of_app(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     """All checks of this module, one after the other."""
     yield redirect_uri(app, settings)
+    yield from origins(app, settings)
     yield from cookies(app, settings)
     yield from credential(settings)
 
@@ -88,6 +91,26 @@ def _from_requests(way: Reached, path: str) -> Result:
     text = f"{taken}, so behind a proxy the app needs werkzeug's ProxyFix (x_proto=1)."
     text = f"{text} {register}, or set MSAL_REDIRECT_URI."
     return Result("redirect URI", WARNING, text)
+
+
+def origins(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
+    """Tell whether the redirect URI's host is one that the app is opened at."""
+    if settings.redirect_uri is None:
+        return
+    uri = urlsplit(settings.redirect_uri)
+    trusted, name = app.config.get("TRUSTED_HOSTS"), app.config.get("SERVER_NAME")
+    if trusted and not host_is_trusted(uri.netloc, trusted):
+        text = f"{uri.netloc}, the host of MSAL_REDIRECT_URI, is not in TRUSTED_HOSTS:"
+        yield Result("origin", FIX, f"{text} nobody could come back. Add it.")
+    own = urlsplit(f"{uri.scheme}://{name}") if name else uri
+    if (own.hostname, _port(own)) != (uri.hostname, _port(uri)):
+        text = f"SERVER_NAME is {name}, but MSAL_REDIRECT_URI leads to {uri.netloc}."
+        remedy = "A sign-in has to begin where it comes back to: make them the same."
+        yield Result("origin", WARNING, f"{text} {remedy}")
+
+
+def _port(parts: SplitResult) -> int | None:
+    return parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:

@@ -240,6 +240,51 @@ class TestMiddlewares:
         assert ran == ["hook"]
 
 
+class TestOrigins:
+    @pytest.mark.parametrize(
+        ("config", "uri", "found"),
+        [
+            ({}, "https://a.example/auth/callback", []),
+            ({"SERVER_NAME": "a.example"}, None, []),
+            ({"SERVER_NAME": "a.example"}, "https://a.example/auth/callback", []),
+            ({"SERVER_NAME": "a.example:443"}, "https://a.example/auth/callback", []),
+            ({"SERVER_NAME": "A.Example"}, "https://a.example/auth/callback", []),
+            (
+                {"SERVER_NAME": "localhost:5000"},
+                "http://localhost:5000/auth/callback",
+                [],
+            ),
+            (
+                {"SERVER_NAME": "www.a.example"},
+                "https://a.example/auth/callback",
+                [WARNING],
+            ),
+            (
+                {"SERVER_NAME": "127.0.0.1:5000"},
+                "http://localhost:5000/auth/callback",
+                [WARNING],
+            ),
+            ({"TRUSTED_HOSTS": ["a.example"]}, "https://a.example/auth/callback", []),
+            ({"TRUSTED_HOSTS": [".example"]}, "https://a.example/auth/callback", []),
+            (
+                {"TRUSTED_HOSTS": ["b.example"], "SERVER_NAME": "b.example"},
+                "https://a.example/auth/callback",
+                [FIX, WARNING],
+            ),
+        ],
+    )
+    def test(self, config: dict[str, t.Any], uri: str | None, found: list[str]) -> None:
+        """A sign-in comes back to where it began; the line has both addresses."""
+        made = settings(MSAL_REDIRECT_URI=uri)
+        results = list(checks.origins(app(**config), made))
+        assert levels(results) == found
+        for result in results:
+            host = (uri or "").split("/")[2]
+            assert host in result.text
+            warned = result.level == WARNING
+            assert (str(config.get("SERVER_NAME")) in result.text) is warned
+
+
 class TestCookies:
     @pytest.mark.parametrize(
         ("config", "found"),
