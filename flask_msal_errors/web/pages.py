@@ -15,6 +15,7 @@ from flask import url_for
 from werkzeug.wrappers import Response
 
 from .. import signals
+from ..entra import codes
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
@@ -26,6 +27,7 @@ from ..errors import ServiceUnavailable
 from ..errors import SignInError
 from ..errors import StateMismatch
 from ..errors import Throttled
+from ..errors import TokenError
 from ..navigation import current_target
 from ..navigation import home
 from ..navigation import is_navigation
@@ -40,6 +42,7 @@ from .problem import problem
 from .state import app_state
 from .texts import ADVICE
 from .texts import BUSY
+from .texts import FOR_ADMINISTRATOR
 from .texts import N_
 from .texts import PARTIES
 from .texts import STRANGER
@@ -226,6 +229,9 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
         return special
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
         return STRANGER
+    rows = map(codes.find, error.codes) if type(error) is TokenError else ()
+    if any(row and row.who == "administrator" for row in rows):
+        return Text(error.title, {}), FOR_ADMINISTRATOR
     return Text(error.title, {}), ADVICE.get(type(error).__name__)
 
 

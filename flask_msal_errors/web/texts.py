@@ -112,6 +112,11 @@ ADVICE: dict[str, Text] = {
         "You were asked to confirm one account, but you came back with another one."
     ),
 }
+#: Advice of a TokenError with a code that an administrator resolves.
+FOR_ADMINISTRATOR = N_(
+    "An administrator of your organisation has to set something up before you can use"
+    " this. Please send them the codes and the correlation id."
+)
 #: Heading and advice when the sign-in did not prove what the page demands.
 UNPROVEN = (
     N_("More proof is needed"),

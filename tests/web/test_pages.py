@@ -20,6 +20,7 @@ from flask_msal_errors import ReauthenticationLoop
 from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
+from flask_msal_errors import TokenError
 from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.web import pages
@@ -93,6 +94,28 @@ PAGES = (
     *("other", "loop", "throttled", "mismatch", "interaction", "logout"),
     *("signed out", "still signed in"),
 )
+
+
+class TestAdministrator:
+    @pytest.mark.parametrize(
+        ("error", "code", "told"),
+        [
+            ("invalid_resource", 500011, True),
+            ("new_error", 650052, True),
+            ("new_error", 99999, False),
+            ("invalid_request", 90014, False),
+        ],
+    )
+    def test_told(self, app: Flask, error: str, code: int, told: bool) -> None:
+        """An error that an administrator resolves says so, and never that time may."""
+        result = {"error": error, "error_codes": [code], "correlation_id": "c0de"}
+        headers = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+        with app.test_request_context("/mail", headers=headers):
+            page = pages.error(TokenError(result=result)).get_data(as_text=True)
+        assert ("An administrator of your organisation" in page) is told
+        assert ("again later may help" in page) is not told
+        assert f"AADSTS{code}" in page
+        assert "c0de" in page
 
 
 class TestEveryPage:
