@@ -62,7 +62,9 @@ def is_of(issuer: str, published: str) -> bool:
 
 
 def _is_issuer(issuer: str, settings: Settings) -> bool:
-    own = settings.authority or settings.oidc_authority or ""
+    set_to = urlsplit(settings.authority or settings.oidc_authority or "")
+    # Host names have no case, and issuers have them in lower case.
+    own = set_to._replace(netloc=set_to.netloc.lower()).geturl()
     if issuer in (own, own.removesuffix("/")):
         return True
     parts = urlsplit(own.lower())

@@ -105,6 +105,10 @@ ENTRA = {
         ["https://adfs.contoso.com/adfs"],
         ["https://adfs.contoso.com/adfs/", "http://adfs.contoso.com/adfs"],
     ),
+    "https://ADFS.Contoso.com/adfs": (
+        ["https://adfs.contoso.com/adfs"],
+        ["https://adfs.contoso.com/ADFS"],
+    ),
 }
 PLAIN = {
     "https://idp.example/realms/one": (
@@ -122,6 +126,10 @@ PLAIN = {
     "https://contoso.auth0.com/": (
         ["https://contoso.auth0.com/", "https://contoso.auth0.com"],
         ["https://contoso.auth0.com//", "https://contoso.auth0.com/x"],
+    ),
+    "https://IDP.example/Realms/one": (
+        ["https://idp.example/Realms/one"],
+        ["https://idp.example/realms/one", "https://idp.example/realms/One"],
     ),
     "https://accounts.example": (
         ["https://accounts.example"],
