@@ -12,6 +12,14 @@ import typing as t
 from ..protocol.secret import Secret
 
 _BEARER = "bearer "
+#: Methods that read all values of a header, and what else they are given: of httpx,
+#: werkzeug, aiohttp and the standard library.
+_READERS: tuple[tuple[str, tuple[t.Any, ...]], ...] = (
+    ("get_list", ()),
+    ("getlist", ()),
+    ("getall", ((),)),
+    ("get_all", ((),)),
+)
 
 
 class Refusal(t.NamedTuple):
@@ -41,20 +49,19 @@ def status_of(response: t.Any) -> int | None:
 
 
 def values_of(response: t.Any, wanted: str) -> list[str]:
-    """The values of a header of a response; none if it has no headers."""
+    """The values of a header of a response or a request; none if it has no headers."""
     headers = getattr(response, "headers", None)
-    for method in ("get_list", "getlist"):
+    found: list[t.Any] = []
+    for method, default in _READERS:
         if callable(getattr(headers, method, None)):
-            return [str(value) for value in getattr(headers, method)(wanted)]
-    for method in ("getall", "get_all"):
-        if callable(getattr(headers, method, None)):
-            return [str(value) for value in getattr(headers, method)(wanted, ())]
-    if not isinstance(headers, cabc.Mapping):
-        return []
-    # A plain dict knows names in one spelling only.
-    found = [value for name, value in headers.items() if name.lower() == wanted.lower()]
-    lists = [v if isinstance(v, (list, tuple, set)) else [v] for v in found]
-    return [str(value) for values in lists for value in values]
+            found = [*getattr(headers, method)(wanted, *default)]
+            break
+    else:
+        # A plain dict knows names in one spelling only.
+        items = headers.items() if isinstance(headers, cabc.Mapping) else ()
+        for value in (value for name, value in items if name.lower() == wanted.lower()):
+            found += value if isinstance(value, (list, tuple, set)) else [value]
+    return [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in found]
 
 
 def refused_token(response: t.Any) -> str | None:
@@ -69,15 +76,18 @@ def refused_token(response: t.Any) -> str | None:
         request = None
     # aiohttp's name for it.
     request = getattr(response, "request_info", None) if request is None else request
-    headers: t.Any = getattr(request, "headers", None)
-    if not hasattr(headers, "get"):
-        return None
-    value = headers.get("Authorization")
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    if isinstance(value, str) and value.lower().startswith(_BEARER):
-        return Secret(value[len(_BEARER) :].strip())
-    return ""
+    if not hasattr(getattr(request, "headers", None), "get"):
+        return "" if _was_redirected(response) else None
+    sent = values_of(request, "Authorization")
+    tokens = [v[len(_BEARER) :].strip() for v in sent if v.lower().startswith(_BEARER)]
+    return Secret(tokens[0]) if len(tokens) == 1 else ""
+
+
+def _was_redirected(response: t.Any) -> bool:
+    """Whether urllib3 followed a redirect; to another host it takes no token along."""
+    history = getattr(getattr(response, "retries", None), "history", ())
+    steps = history if isinstance(history, tuple) else ()
+    return any(getattr(step, "redirect_location", None) for step in steps)
 
 
 def responses_in(error: BaseException) -> tuple[t.Any, ...]:

@@ -316,7 +316,7 @@ def checked_claims(claims: str) -> Claims:
             "claims must be the JSON text of an object. Those of a WWW-Authenticate "
             "header are base64: decode them first."
         )
-    return Claims.of_error(claims)
+    return Claims.of_api(claims)
 
 
 def _of(target: str) -> tuple[str, ...]:

@@ -8,12 +8,25 @@ import typing as t
 import httpx
 import pytest
 import urllib3
+from urllib3.util.retry import RequestHistory
+from urllib3.util.retry import Retry
 
 from flask_msal_errors.clients.responses import causes_of
 from flask_msal_errors.clients.responses import refused_token
 from flask_msal_errors.clients.responses import responses_in
 from flask_msal_errors.clients.responses import status_of
 from flask_msal_errors.clients.responses import values_of
+
+
+class Multi(dict[str, t.Any]):
+    """Headers of a request as aiohttp's, with several values of each name."""
+
+    def __init__(self, *values: t.Any) -> None:
+        super().__init__()
+        self._values = values
+
+    def getall(self, name: str, default: t.Any) -> t.Any:
+        return self._values if name == "Authorization" else default
 
 
 class TestRefusedToken:
@@ -52,6 +65,32 @@ class TestRefusedToken:
     def test_unknown_request(self, response: t.Any) -> None:
         """Of a response that does not know its request, no token is known."""
         assert refused_token(response) is None
+
+    @pytest.mark.parametrize(
+        ("headers", "token"),
+        [
+            ({"authorization": "Bearer abc"}, "abc"),
+            (Multi("Basic abc", "Bearer abc"), "abc"),
+            (Multi("Bearer abc", "Bearer other"), ""),
+            (Multi(b"Bearer abc"), "abc"),
+            (httpx.Headers([("Authorization", "Bearer abc"), ("X-Y", "z")]), "abc"),
+            (
+                httpx.Headers([("authorization", "a"), ("Authorization", "Bearer b")]),
+                "b",
+            ),
+        ],
+    )
+    def test_headers(self, headers: t.Any, token: str) -> None:
+        """Headers of any kind are read; of two tokens neither is believed."""
+        request = types.SimpleNamespace(headers=headers)
+        assert refused_token(types.SimpleNamespace(request=request)) == token
+
+    @pytest.mark.parametrize(("place", "token"), [(None, None), ("https://b/", "")])
+    def test_redirects(self, place: str | None, token: str | None) -> None:
+        """urllib3 follows redirects, and takes no token to another host."""
+        step = RequestHistory("GET", "https://a/", None, 302, place)
+        response = urllib3.HTTPResponse(status=401, retries=Retry(history=(step,)))
+        assert refused_token(response) == token
 
     def test_aiohttps_name(self) -> None:
         """``request_info`` is a request, too."""

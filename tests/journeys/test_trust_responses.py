@@ -290,6 +290,18 @@ class TestRedirected:
             assert len(stranger.asked) == 1
             assert "Authorization" not in stranger.asked[0].headers
 
+    def test_urllib3(self, caller: Caller, entra: Emulator, stranger: Stranger) -> None:
+        """urllib3 shows no request, but that it was sent on."""
+        away = Response("", 302, {"Location": stranger.url})
+        entra.fail_next(lambda request: away, "api")
+
+        def work() -> t.Any:
+            with urllib3.PoolManager(ca_certs=entra.ca_file) as pool:
+                return pool.request("GET", caller.url("/me"), headers=caller.bearer())
+
+        assert passed(caller.run(work, at="/caught"))
+        assert "Authorization" not in stranger.asked[0].headers
+
 
 class TestUnknownRequests:
     """T1: responses that do not know the request that they answer."""
