@@ -230,6 +230,24 @@ def forget() -> None:
         session.update({**left, ours: None})
 
 
+def leave() -> None:
+    """Give this request's session a new id, with nothing of the user left in it."""
+    host: Host = current_app.extensions[EXTENSION]
+    # Nobody's from here on: the index of sessions need not follow it.
+    session[host.registration.session_key] = None
+    renew_id()
+    forget()
+
+
+def vanish() -> None:
+    """Drop the user of this request's session, which another request ended.
+
+    Nothing is saved, and the browser keeps the cookie that it may have got since.
+    """
+    forget()
+    session.modified = bool(session)
+
+
 def admit(claims: dict[str, t.Any]) -> None:
     """Make the session of a visitor ready for the account that signs in.
 

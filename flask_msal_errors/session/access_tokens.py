@@ -88,9 +88,12 @@ class AccessTokens:
         found = self._codec.decode(_Tokens, self._store.read(TOKENS + handle))
         return found.tokens if found else []
 
-    def create(self, record: Record) -> str:
-        """Keep a new record and its tokens; return its handle."""
-        handle = self._records.create(record)
+    def create(self, record: Record, handle: str = "") -> str:
+        """Keep a new record and its tokens; return its handle.
+
+        :param handle: of a record that the store lost; a new one by default.
+        """
+        handle = self._records.create(record, handle)
         self._update(handle, record)
         return handle
 
@@ -111,6 +114,13 @@ class AccessTokens:
             finally:
                 if always or record.tokens != before.tokens:
                     self._update(handle, record)
+                if always and record == before:
+                    # Nothing tells that the record is gone: it is not written.
+                    self._drop_if_ended(handle)
+
+    def _drop_if_ended(self, handle: str) -> None:
+        if not self._records.exists(handle):
+            self._store.delete(TOKENS + handle)
 
     def _update(self, handle: str, record: Record) -> None:
         entries = Caches.of(record).access_tokens(self._client_id)

@@ -14,6 +14,7 @@ from datetime import timedelta
 import msgspec
 
 from ..errors import ServiceUnavailable
+from ..storage.base import Entry
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
@@ -54,9 +55,12 @@ class Records:
         self.lifetime = lifetime
         self._patience = patience
 
-    def create(self, record: Record) -> str:
-        """Store a new record, and return its handle, a secret of 256 bits."""
-        handle = secrets.token_urlsafe(32)
+    def create(self, record: Record, handle: str = "") -> str:
+        """Store a new record, and return its handle, a secret of 256 bits.
+
+        :param handle: of a record that the store lost; a new one by default.
+        """
+        handle = handle or secrets.token_urlsafe(32)
         self._store.write(_RECORD + handle, self._codec.encode(record), self.lifetime)
         return handle
 
@@ -112,8 +116,10 @@ class Records:
             return False
         return True
 
-    def attach(self, handle: str, key: str, most: int) -> bool:
-        """Register an entry to be deleted with the session. Call before writing it.
+    def keep(
+        self, handle: str, key: str, entry: Entry, lifetime: timedelta, most: int
+    ) -> bool:
+        """Store an entry that is deleted with the session.
 
         :param key: a kind, a dash, and more.
         :param most: entries of this kind; the oldest is dropped for a new one.
@@ -123,9 +129,11 @@ class Records:
         with self.locked(handle) as record:
             if not record.tokens:
                 return False
+            self._store.write(key, entry, lifetime)
             alike = [other for other in record.entries if other.startswith(kind)]
             dropped = [*alike, key][:-most]
             kept = [other for other in record.entries if other not in dropped]
+            # If it is signed out before it is saved, this one is deleted with the rest.
             record.entries = [*kept, key]
         for other in dropped:
             self._store.delete(other)
@@ -133,10 +141,10 @@ class Records:
 
     def delete(self, handle: str) -> None:
         """Delete the record for good, and the entries registered with it."""
-        self._delete_entries(handle, self.load(handle))
+        record = self.load(handle)
         self._store.delete(_RECORD + handle)
-        # A change that came in between wrote it before its record failed.
-        self._store.delete(TOKENS + handle)
+        # After the record: a change that came in between wrote them before it failed.
+        self._delete_entries(handle, record)
 
     def _delete_entries(self, handle: str, record: Record) -> None:
         for key in (TOKENS + handle, *record.entries):

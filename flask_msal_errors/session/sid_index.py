@@ -51,39 +51,41 @@ class SidIndex:
         self._told = False
 
     def note(self) -> None:
-        """Add the session of this request, under its user's ``sid``."""
+        """Add the session of this request, under its user's ``sid``.
+
+        Without this claim, the session's own sign-out still finds a new id.
+        """
         person = signed_in()
         if person is None:
             return
-        sid = _sid(person)
-        if sid is None:
+        if _sid(person) == person.handle:
             self._tell()
-            return
         # Flask-Session's sessions have an id, which Flask's type does not know.
         ours: t.Any = session
         place = Place(person.handle, ours.sid, str(person.user.claims["iss"]))
-        self._replace(sid, person, [place])
+        self._replace(person, [place])
 
     def find(self, sid: str) -> list[Place]:
         """Return the sessions of a ``sid``, oldest first."""
         found = self._codec.decode(_Places, self._store.read(_key(sid)))
         return found.places if found else []
 
-    def forget(self, person: SignedIn) -> None:
-        """Remove the session of a user who signed out."""
-        sid = _sid(person)
-        if sid is not None:
-            self._replace(sid, person, [])
+    def forget(self, person: SignedIn) -> list[Place]:
+        """Remove the session of a user who signed out; return its places."""
+        return self._replace(person, [])
 
-    def _replace(self, sid: str, person: SignedIn, places: list[Place]) -> None:
-        """Put ``places`` where a session was.
+    def _replace(self, person: SignedIn, places: list[Place]) -> list[Place]:
+        """Put ``places`` where a session was; return its places until then.
 
         If that fails, only front-channel logout suffers: signing in and out must work
         while the index is out of reach.
         """
+        sid, before = _sid(person), []
         try:
             with self._store.lock(_key(sid), _PATIENCE):
-                others = [at for at in self.find(sid) if at.handle != person.handle]
+                found = self.find(sid)
+                before = [at for at in found if at.handle == person.handle]
+                others = [at for at in found if at.handle != person.handle]
                 left = [*others, *places][-_MOST:]
                 if left:
                     entry = self._codec.encode(_Places(left))
@@ -92,6 +94,7 @@ class SidIndex:
                     self._store.delete(_key(sid))
         except ServiceUnavailable as error:
             logger.warning("Front-channel logout may not find a session: %s", error)
+        return before
 
     def _tell(self) -> None:
         if not self._told:
@@ -103,9 +106,10 @@ class SidIndex:
         self._told = True
 
 
-def _sid(person: SignedIn) -> str | None:
+def _sid(person: SignedIn) -> str:
+    """Return the claim; without it the handle, which nobody else knows."""
     sid: t.Any = person.user.claims.get("sid")
-    return sid if isinstance(sid, str) and sid else None
+    return sid if isinstance(sid, str) and sid else person.handle
 
 
 def _key(sid: str) -> str:

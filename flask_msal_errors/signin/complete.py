@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import typing as t
 
+from blinker import NamedSignal
 from flask import after_this_request
 from flask import current_app
 from flask import redirect
@@ -37,11 +38,11 @@ from ..storage.interface import is_stored
 from ..user import SignedIn
 from ..user import User
 from ..user import admit
-from ..user import forget
 from ..user import record_handle
 from ..user import remember
 from ..user import renew_id
 from ..user import signed_in
+from ..user import vanish
 from . import b2c
 from . import response
 from .begin import SignInStart
@@ -114,10 +115,10 @@ class SignInCompletion:
             # Until then the flow's cookie may still be needed to come here again.
             after_this_request(lambda r: self._flows.forget(request, r, name))
             claims, caches = self._redeem(request, client, flow, answer)
-            is_first = is_sign_in and self._accept(flow, claims, caches)
+            happened = self._accept(flow, claims, caches) if is_sign_in else None
             mark.account = User(claims).digest
         if is_sign_in:
-            return self._back(request, flow, User(claims), is_first)
+            return self._back(request, flow, User(claims), happened)
         way = b2c.after_success(flow, is_signed_in=signed_in() is not None)
         return self._go_on(request, flow, way)
 
@@ -151,47 +152,64 @@ class SignInCompletion:
             pause = error.retry_after, error.status
             after_this_request(lambda r: self._pauses.keep(request, r, *pause))
 
-    def _accept(self, flow: Flow, claims: dict[str, t.Any], caches: Caches) -> bool:
-        """Make the session the user's, under a new id; tell if it was nobody's."""
+    def _accept(
+        self, flow: Flow, claims: dict[str, t.Any], caches: Caches
+    ) -> NamedSignal | None:
+        """Make the session the user's, under a new id; return what happened."""
         person = signed_in()
-        if person is not None and not is_stored(current_app, session):
-            # It ended meanwhile, and leaves nothing behind.
-            forget()
-            person = None
         proofs = response.proofs_of(flow, claims, self._acrs_claim)
-        handle = self._keep(person, caches, proofs)
-        if person and person.user.claims.get("sid") != claims.get("sid"):
-            self._sid_index.forget(person)
-        lifetime = self._records.lifetime.total_seconds()
-        if person is None and session:
+        if person is not None:
+            return self._accept_again(person, claims, caches, proofs)
+        record = Record(proofs=proofs)
+        caches.merge_into(record)
+        handle = self._access_tokens.create(record)
+        if session:
             ended = record_handle()
             if ended is not None:
                 self._records.delete(ended)
+            renew_id()
             admit(claims)
-        remember(handle, claims, lifetime, person.since if person else None)
-        renew_id()
-        return person is None
+        remember(handle, claims, self._records.lifetime.total_seconds())
+        self._sid_index.note()
+        return signals.signed_in
 
-    def _keep(
-        self, person: SignedIn | None, caches: Caches, proofs: dict[str, int]
-    ) -> str:
-        """Keep tokens and proofs; return the handle of their record."""
-        if person is not None:
-            with self._access_tokens.locked(person.handle) as record:
-                caches.merge_into(record)
-                record.proofs = {**record.proofs, **proofs}
+    def _accept_again(
+        self,
+        person: SignedIn,
+        claims: dict[str, t.Any],
+        caches: Caches,
+        proofs: dict[str, int],
+    ) -> NamedSignal | None:
+        """Keep what a signed-in user came back with.
+
+        If another request ends the session meanwhile, wherever this one is then, nobody
+        is signed in and nothing of it stays.
+        """
+        with self._access_tokens.locked(person.handle) as record:
+            is_lost = not record.tokens
+            caches.merge_into(record)
+            record.proofs = {**record.proofs, **proofs}
+        if is_lost:
             # The store may have dropped the record before the session.
-            if self._records.load(person.handle).tokens:
-                return person.handle
-        record = Record(proofs=proofs)
-        caches.merge_into(record)
-        return self._access_tokens.create(record)
+            self._access_tokens.create(record, person.handle)
+        if not is_stored(current_app, session):
+            self._records.delete(person.handle)
+            vanish()
+            return None
+        renew_id()
+        if signed_in() is None:
+            return None
+        lifetime = self._records.lifetime.total_seconds()
+        remember(person.handle, claims, lifetime, person.since)
+        if person.user.claims.get("sid") != claims.get("sid"):
+            self._sid_index.note()
+        return signals.reauthenticated
 
     def _back(
-        self, request: Request, flow: Flow, user: User, is_first: bool
+        self, request: Request, flow: Flow, user: User, happened: NamedSignal | None
     ) -> Response:
-        happened = signals.signed_in if is_first else signals.reauthenticated
-        signals.emit(happened, user=user, reason=flow.demand.reason)
+        if happened is not None:
+            signals.emit(happened, user=user, reason=flow.demand.reason)
         way = no_store(redirect(flow.target))
         # Whoever is signed in and signs in again without need does so on purpose.
         if flow.account is None or flow.demand.reason not in b2c.VOLUNTARY:

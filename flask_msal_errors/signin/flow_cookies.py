@@ -150,9 +150,9 @@ class FlowCookies:
     ) -> dict[str, t.Any] | str:
         """Return a flow with a shorter target, or the key of its entry in the store."""
         key = f"flow-{secrets.token_urlsafe(24)}"
-        if handle and self._records.attach(handle, key, MOST_FLOWS):
-            entry = self._codec.encode(_LongFlow(flow.pack()))
-            self._store.write(key, entry, timedelta(seconds=self._lifetime * 2))
+        lifetime = timedelta(seconds=self._lifetime * 2)
+        entry = self._codec.encode(_LongFlow(flow.pack()))
+        if handle and self._records.keep(handle, key, entry, lifetime, MOST_FLOWS):
             return key
         packed = {**flow.pack(), "target": flow.target.partition("?")[0]}
         if self._size(name, {"at": round(time.time(), 2), "flow": packed}) > _LONGEST:

@@ -6,9 +6,11 @@ Owns that nothing of a session is left: neither its content, nor its record, nor
 from __future__ import annotations
 
 import logging
+import typing as t
 from urllib.parse import urlencode
 
 from flask import redirect
+from flask import session
 from flask import url_for
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
@@ -22,14 +24,15 @@ from ..navigation import no_store
 from ..navigation import origin
 from ..provider.client import Client
 from ..session.record import Records
+from ..session.sid_index import Place
 from ..session.sid_index import SidIndex
 from ..settings import Settings
 from ..storage.store import Store
 from ..user import SignedIn
-from ..user import forget
+from ..user import leave
 from ..user import record_handle
-from ..user import renew_id
 from ..user import signed_in
+from ..user import vanish
 from .loops import Loops
 
 logger = logging.getLogger("flask_msal_errors")
@@ -65,14 +68,34 @@ class SignOut:
         return self._loops.forget(request, response)
 
     def forget(self) -> None:
-        """Drop the session and its record, and abandon the session's id."""
-        person, handle = signed_in(), record_handle()
+        """Drop the session and its record, and abandon the session's id.
+
+        Another request of the session may be about to give it a new id. Either it finds
+        no record after that (:meth:`follow`), or the index has the new id by now.
+        """
+        person, handle, ours = signed_in(), record_handle(), t.cast(t.Any, session)
+        before = ours.sid
         if handle is not None:
             self._records.delete(handle)
-        renew_id()
-        forget()
+        leave()
         if person is not None:
-            self._sid_index.forget(person)
+            # Once more: who finds the record lost, but the session alive, restores it.
+            self._records.delete(person.handle)
+            self._end(self._sid_index.forget(person), but=before)
+
+    def _end(self, places: list[Place], but: str) -> None:
+        for place in places:
+            if place.session_id != but:
+                self._store.end_session(place.session_id, self._session_key)
+
+    def follow(self) -> None:
+        """Let the index follow a session to its new id, or end what was signed out."""
+        person = signed_in()
+        if person is None:
+            return
+        self._sid_index.note()
+        if not self._records.exists(person.handle):
+            vanish()
 
     def end_elsewhere(self, sid: str, issuer: str | None) -> None:
         """End the sessions of a provider's session: front-channel logout.
@@ -84,7 +107,11 @@ class SignOut:
         for place in self._sid_index.find(sid):
             if issuer in (None, place.issuer):
                 self._records.delete(place.handle)
-                self._store.end_session(place.session_id, self._session_key)
+                self._end([place], but="")
+                self._records.delete(place.handle)
+                found = self._sid_index.find(sid)
+                now = [at for at in found if at.handle == place.handle]
+                self._end(now, but=place.session_id)
                 logger.info("The identity provider signs a user out.")
                 signals.emit(signals.signed_out, user=None)
 

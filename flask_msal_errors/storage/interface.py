@@ -164,7 +164,10 @@ class GuardedInterface(ServerSideSessionInterface):
 
     def regenerate(self, session: t.Any) -> None:
         """Give the session a new id, and tell the receivers of the signal."""
-        super().regenerate(session)
+        try:
+            super().regenerate(session)
+        except self.msal_backend.errors as error:
+            raise store_unavailable("a session got a new id", error) from error
         signals.emit(signals.session_id_changed, session=session)
 
     def end_session(self, session_id: str, ours: str = "") -> None:

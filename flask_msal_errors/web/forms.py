@@ -231,9 +231,8 @@ class Forms:
                 raise _not_resumed(_GONE, received.url)
             return received.key
         key = f"form-{secrets.token_urlsafe(16)}"
-        if not self._records.attach(person.handle, key, MOST_FORMS):
+        if not self._records.keep(person.handle, key, entry, lifetime, MOST_FORMS):
             raise NotKept(_INCOMPLETE)
-        self._store.write(key, entry, lifetime)
         return key
 
     def _found(self, request: Request, ticket: str) -> tuple[str, _Body]:

@@ -35,7 +35,7 @@ def register(app: Flask, url_prefix: str) -> None:
     # Flask sends this signal before any before_request function: no form is read yet.
     request_started.connect(_begin_request, app, weak=False)
     signals.session_id_changed.connect(
-        lambda app, **_: app_state().sid_index.note(), app, weak=False
+        lambda app, **_: app_state().signin.sign_out.follow(), app, weak=False
     )
     if MsalAuthError not in app.error_handler_spec[None][None]:
         app.register_error_handler(MsalAuthError, pages.error)

@@ -514,8 +514,8 @@ def test_ended(
     records, handles = live.app.extensions["flask_msal_errors"].records, list[str]()
     create = records.create
 
-    def noted(record: t.Any) -> str:
-        handles.append(create(record))
+    def noted(*given: t.Any) -> str:
+        handles.append(create(*given))
         return handles[-1]
 
     monkeypatch.setattr(records, "create", noted)

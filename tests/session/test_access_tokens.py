@@ -250,8 +250,7 @@ class TestSignOut:
     ) -> None:
         """A sign-out that failed is made good by the next one."""
         shelf.add(f"{API}/Read")
-        shelf.records.attach(shelf.handle, "form-1", most=5)
-        shelf.store.write("form-1", {"plain": "form"}, HOUR)
+        shelf.records.keep(shelf.handle, "form-1", {"plain": "form"}, HOUR, most=5)
 
         def fail(store: Store, key: str) -> t.NoReturn:
             monkeypatch.undo()

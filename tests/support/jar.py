@@ -66,7 +66,7 @@ class Browser:
             }
         )
         store: t.Any = self.store
-        records: t.Any = types.SimpleNamespace(attach=lambda *_: True)
+        records: t.Any = types.SimpleNamespace(keep=self._keep)
         self.records = records
         jar = Cookies(self.signer)
         completed = CompletedFlows(settings, self.signer, store)
@@ -77,6 +77,13 @@ class Browser:
         self.base = base
         self.kept: dict[str, str] = {}
         self.lines: list[str] = []
+
+    def _keep(
+        self, handle: str, key: str, value: t.Any, lifetime: timedelta, most: int
+    ) -> bool:
+        """Store an entry as :meth:`.Records.keep` does, for a session of any handle."""
+        self.store.write(key, value, lifetime)
+        return True
 
     def request(self) -> Request:
         header = "; ".join(f"{name}={value}" for name, value in self.kept.items())
