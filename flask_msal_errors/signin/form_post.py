@@ -10,17 +10,20 @@ from __future__ import annotations
 import hashlib
 import typing as t
 from datetime import timedelta
+from urllib.parse import urlencode
 
 from flask import redirect
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
+from ..errors import StateMismatch
 from ..navigation import no_store
 from ..protocol.secret import Hidden
 from ..settings import Settings
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
+from .completed import CompletedFlows
 from .cookies import Cookies
 from .cookies import Expired
 from .flow_cookies import FlowCookies
@@ -42,7 +45,12 @@ class FormPost:
     """Hands posted answers over; the code never shows in a URL, log or history."""
 
     def __init__(
-        self, settings: Settings, cookies: Cookies, store: Store, flows: FlowCookies
+        self,
+        settings: Settings,
+        cookies: Cookies,
+        store: Store,
+        flows: FlowCookies,
+        completed: CompletedFlows,
     ) -> None:
         self.is_expected = settings.response_mode == "form_post"
         """Whether the identity provider answers with ``form_post``."""
@@ -51,16 +59,27 @@ class FormPost:
         self._codec = Codec(cookies.signer.encryption_keys)
         self._store = store
         self._flows = flows
+        self._completed = completed
 
     def hand_over(
         self, request: Request, answer: dict[str, str], location: str
     ) -> Response:
         """Redirect to ``location``, with the answer in an encrypted cookie.
 
+        A post that is sent once more goes there, too: the GET comes with the session's
+        cookie, by which the account is known that completed the sign-in.
+
         :raises FlowDone: the sign-in was completed before.
         :raises StateMismatch: this browser started no such flow.
         """
-        self._flows.find(request, answer.get("state", ""))
+        state = answer.get("state", "")
+        try:
+            self._flows.find(request, state)
+        except StateMismatch:
+            if not self._completed.is_done(state):
+                raise
+            query = urlencode({"state": state})
+            return no_store(redirect(f"{location}?{query}", 303))
         value: t.Any = self._signer.seal(answer)
         if len(_ANSWER) + len(self._signer.dumps(_ANSWER, value)) > _LONGEST:
             key = f"answer-{hashlib.sha256(answer['state'].encode()).hexdigest()}"

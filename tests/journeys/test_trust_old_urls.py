@@ -114,3 +114,19 @@ class TestOldCallback:
         again = sent(live, answer.removeprefix(live.url), flow)
         assert again.status_code == 303
         assert again.headers["Location"] == self.PAGE
+
+    @pytest.mark.parametrize("name", ["ada", "grace"])
+    def test_posted_again(self, start: Start, entra: Emulator, name: str) -> None:
+        """So does a second post from another site, without the session's cookie."""
+        live, person = start(tls=True, MSAL_RESPONSE_MODE="form_post"), entra.person()
+        away = person.get(live.url + self.PAGE).headers["Location"]
+        answer = person.authorize(away)
+        elsewhere = ("https://login.example/",)
+        for _ in range(2):
+            person.post(answer.url, answer.params, chain=elsewhere)
+            person.get(live.url + "/auth/callback")
+        who = person if name == "ada" else entra.person(name)
+        page = who.visit(answer.url, answer.params, chain=elsewhere)
+        assert (page.url == live.url + self.PAGE) is (who is person)
+        assert page.status_code == (200 if who is person else 400)
+        assert "secret-0123" not in page.text

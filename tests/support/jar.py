@@ -71,7 +71,7 @@ class Browser:
         jar = Cookies(self.signer)
         completed = CompletedFlows(settings, self.signer, store)
         self.flows = FlowCookies(settings, jar, store, records, completed)
-        self.form_post = FormPost(settings, jar, store, self.flows)
+        self.form_post = FormPost(settings, jar, store, self.flows, completed)
         self.loops = Loops(settings, jar)
         self.pauses = Pauses(jar, records)
         self.base = base
