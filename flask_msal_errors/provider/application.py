@@ -34,6 +34,7 @@ from .documents import Documents
 from .id_token import Validator
 from .keys import SigningKeys
 from .malformed import MALFORMED
+from .malformed import forget_locals
 from .malformed import is_ours
 from .malformed import misread
 from .metadata import Untrusted
@@ -125,7 +126,8 @@ class Provider:
                 metadata = documents.metadata(app.authority.token_endpoint)
             except OSError as error:
                 raise self.unreachable(error) from error
-            except ConfigurationError:
+            except ConfigurationError as error:
+                forget_locals(error)
                 raise
             except MALFORMED as error:
                 ours = is_ours(error)
@@ -176,6 +178,7 @@ class Provider:
 
     def unreachable(self, error: OSError) -> MsalAuthError:
         """Return our error for one of the network, without the secrets in that one."""
+        forget_locals(error)
         key, host = self._authority()
         if isinstance(error, Untrusted):
             return ConfigurationError(

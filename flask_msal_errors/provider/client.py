@@ -35,6 +35,7 @@ from ..settings import Settings
 from . import deadline
 from .application import Provider
 from .malformed import MALFORMED
+from .malformed import forget_locals
 from .malformed import misread
 from .metadata import is_of
 
@@ -210,11 +211,13 @@ class Client:
         """MSAL's exceptions as ours; their texts can hold states: never shown."""
         try:
             yield
-        except MsalAuthError:
+        except MsalAuthError as error:
+            forget_locals(error)
             raise
         except OSError as error:
             raise self._provider.unreachable(error) from error
-        except MsalServiceError:
+        except MsalServiceError as error:
+            forget_locals(error)
             raise ServiceUnavailable(
                 "The token endpoint failed.",
                 error="temporarily_unavailable",

@@ -33,12 +33,28 @@ def is_ours(error: BaseException) -> bool:
     return callers[-1:] == ["flask_msal_errors"]
 
 
+def forget_locals(error: BaseException) -> None:
+    """Clear the frames that an exception left, whose locals tracebacks may show.
+
+    MSAL's hold codes, tokens and the app's secret, and so have those of its transport.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen = set[int]()
+    while waiting:
+        cause = waiting.pop()
+        if cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            traceback.clear_frames(cause.__traceback__)
+            waiting += [cause.__cause__, cause.__context__]
+
+
 def misread(error: Exception) -> Exception:
     """Return the error to raise for one of :data:`MALFORMED`.
 
     Its message is dropped: it can hold what came.
     """
     kind = type(error).__name__
+    forget_locals(error)
     if is_ours(error):
         fault = OwnFault(f"{kind} in flask_msal_errors, whose message may be secret.")
         return fault.with_traceback(error.__traceback__)

@@ -297,6 +297,71 @@ class TestTracebacks:
         assert watched.seen_in(" ".join(told), locals=True) == set()
 
 
+#: Faults of the identity provider.
+FAULTS: dict[str, cabc.Callable[[Emulator], object]] = {
+    "no discovery": lambda entra: entra.unavailable(target="discovery"),
+    "broken discovery": lambda entra: entra.broken(target="discovery"),
+    "no token endpoint": lambda entra: entra.unavailable(target="token"),
+    "broken token endpoint": lambda entra: entra.broken(target="token"),
+    "no answer in time": lambda entra: entra.slow(3, target="token"),
+    "throttled": lambda entra: entra.throttle(30),
+    "no keys": lambda entra: entra.unavailable(target="jwks"),
+    "another secret": lambda entra: entra.secret_rotated(),
+    "forged": lambda entra: entra.forge(aud="somebody else"),
+}
+
+
+def shown(error: BaseException) -> cabc.Iterator[tuple[str, str]]:
+    """Yield each local, and its value as shown, of an error and all that led to it."""
+    waiting: list[BaseException | None] = [error]
+    seen: list[BaseException] = []
+    while waiting:
+        cause = waiting.pop()
+        if cause is None or cause in seen:
+            continue
+        seen.append(cause)
+        waiting += [cause.__cause__, cause.__context__]
+        report = traceback.TracebackException.from_exception(cause, capture_locals=True)
+        for frame in report.stack:
+            for name, value in (frame.locals or {}).items():
+                yield f"{frame.filename}:{frame.name}:{name}", value
+
+
+class TestProvider:
+    """T21: errors for what goes wrong at the identity provider, and MSAL's behind."""
+
+    @pytest.mark.parametrize("is_known", [False, True])
+    @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+    def test_locals(
+        self,
+        start: Start,
+        entra: Emulator,
+        fault: cabc.Callable[[Emulator], object],
+        is_known: bool,
+    ) -> None:
+        """No frame of any package shows a code, a token or the app's secret."""
+        watched = Watched(functools.partial(start, MSAL_HTTP_TIMEOUT=2), entra)
+        found: set[str] = set()
+        met: list[str] = []
+
+        @watched.live.app.errorhandler(MsalAuthError)
+        def note(error: MsalAuthError) -> tuple[str, int]:
+            met.append(type(error).__name__)
+            for where, value in shown(error):
+                if watched.seen_in(value, locals=True):
+                    found.add(where)
+            return "", error.status
+
+        if is_known:
+            watched.person.visit(watched.live.url + "/token")
+        fault(entra)
+        for person in (watched.person, entra.person("grace")):
+            person.visit(watched.live.url + "/force")
+        # A process that knows the provider outlives its documents.
+        assert met or is_known
+        assert found == set()
+
+
 class TestReprs:
     """T21: what any object of ours says of itself."""
 
