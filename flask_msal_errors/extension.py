@@ -17,6 +17,7 @@ from .clients.tokens import checked
 from .clients.tokens import checked_claims
 from .diagnostics.cli import cli
 from .errors import ConfigurationError
+from .provider.malformed import forget_locals
 from .settings import Settings
 from .signin.cookies import Signer
 from .storage.setup import prepare
@@ -61,7 +62,12 @@ class MsalAuth:
             raise ConfigurationError(
                 "MsalAuth.init_app was called twice for this app. Call it once."
             )
-        settings = Settings.from_mapping(app.config)
+        try:
+            settings = Settings.from_mapping(app.config)
+        except ConfigurationError as error:
+            # Their locals are the whole configuration.
+            forget_locals(error)
+            raise
         signer = Signer(app, settings.registration.name)
         prepare(app, https=settings.is_https)
         app.extensions[EXTENSION] = AppState.build(app, settings, signer)

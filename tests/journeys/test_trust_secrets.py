@@ -18,6 +18,7 @@ import pytest
 import requests
 import sentry_sdk
 from cachelib import SimpleCache
+from flask import Flask
 from flask import got_request_exception
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
@@ -26,7 +27,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from sentry_sdk.integrations.flask import FlaskIntegration
 from sentry_sdk.transport import Transport
 
+from flask_msal_errors import MsalAuth
 from flask_msal_errors import signals
+from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import MsalAuthError
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
@@ -360,6 +363,34 @@ class TestProvider:
         # A process that knows the provider outlives its documents.
         assert met or is_known
         assert found == set()
+
+
+class TestSettings:
+    """T21: errors for a wrong setting."""
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"MSAL_AUTHORITY": "a tenant"},
+            {"MSAL_TYPO": "1"},
+            {"MSAL_CLIENT_ID": None},
+            {"MSAL_OIDC_AUTHORITY": "https://idp.example"},
+            {"MSAL_ENCRYPTION_KEYS": FORM},
+            {"MSAL_CLIENT_CREDENTIAL": {"private_key": FORM}},
+        ],
+        ids=str,
+    )
+    def test_locals(self, entra: Emulator, wrong: dict[str, t.Any]) -> None:
+        """No frame of ours shows any value of the configuration."""
+        app = Flask("wrong")
+        secret = "a-key-of-the-app-0123456789"
+        app.config.update(SECRET_KEY=secret, **{**entra.config(), **wrong})
+        with pytest.raises(ConfigurationError) as caught:
+            MsalAuth(app)
+        shows = [value for where, value in shown(caught.value) if f"/{OURS}/" in where]
+        assert shows
+        seen = " ".join(shows)
+        assert not [v for v in (secret, entra.client_secret, FORM) if v in seen]
 
 
 class TestReprs:
