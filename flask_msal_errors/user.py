@@ -23,8 +23,6 @@ from .request_state import of_request
 EXTENSION = "flask_msal_errors"
 #: Before the registration's name, in the keys of a session.
 _KEYS = "_msal_"
-#: The key of earlier versions, for whatever registration.
-_BEFORE = "_msal"
 
 #: Claims of the protocol, of no use to an app and of new value at every sign-in.
 _NOISE = frozenset({"nonce", "aio", "rh", "uti", "at_hash", "c_hash", "nbf", "xms_cc"})
@@ -252,21 +250,30 @@ def admit(claims: dict[str, t.Any]) -> None:
     """Make the session of a visitor ready for the account that signs in.
 
     What an anonymous visitor put there stays, but for Flask-WTF's secret: whoever
-    planted the session knows it. If another account was signed in, though it has ended,
-    all goes.
+    planted the session knows it. If another account was signed in, though it has ended
+    or was a neighbour's, all goes.
     """
     host: Host = current_app.extensions[EXTENSION]
     kept = session.get(host.registration.session_key)
-    known = kept.get("claims") if isinstance(kept, dict) else None
-    is_same = isinstance(known, dict) and all(
-        known.get(name) == claims[name] for name in ("iss", "sub")
-    )
-    # An earlier version kept its user under the bare name, whoever it was.
-    if is_same and _BEFORE not in session:
+    if kept and _is_of(kept, claims):
         return
-    if kept or _BEFORE in session:
+    others = neighbours(session, host.registration.session_key).values()
+    if kept or not all(_is_of(other, claims) for other in others):
         forget()
     session.pop(current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"), None)
+
+
+def _is_of(kept: t.Any, claims: dict[str, t.Any]) -> bool:
+    """Tell whether what a registration keeps is of the person who signs in.
+
+    Entra names a person otherwise to each app (``sub``), and alike in a tenant
+    (``oid``).
+    """
+    known = kept.get("claims") if isinstance(kept, dict) else None
+    return isinstance(known, dict) and any(
+        all(name in claims and known.get(name) == claims[name] for name in names)
+        for names in (("iss", "sub"), ("tid", "oid"))
+    )
 
 
 def neighbours(current: cabc.Mapping[str, t.Any], ours: str) -> dict[str, t.Any]:

@@ -39,10 +39,10 @@ def add_views(live: LiveApp) -> None:
         session[key] = {**session[key], "since": 1}
         return "expired"
 
-    @live.app.get("/earlier")
-    def earlier() -> str:
-        session["_msal"] = session.pop(session_apps.own_key())
-        return "as an earlier version left it"
+    @live.app.get("/moved")
+    def moved() -> str:
+        session["_msal_0123456789ab"] = session.pop(session_apps.own_key())
+        return "as the app left it before it got another client id"
 
 
 def ordered(live: LiveApp, person: Person, token: str) -> int:
@@ -129,7 +129,7 @@ class TestUser:
         assert ordered(live, ada, token) == 200
         assert ada.get(live.url + "/basket/apple").text == "pear apple"
 
-    @pytest.mark.parametrize("end", ["/expired", "/earlier"])
+    @pytest.mark.parametrize("end", ["/expired", "/moved"])
     def test_another_after_its_end(
         self, start: Start, entra: Emulator, end: str
     ) -> None:
