@@ -66,8 +66,8 @@ class Witness:
             self.learn(flow["code_verifier"], "PKCE verifier")
             return flow
 
-        def creating(records: Records, record: t.Any) -> str:
-            handle = create(records, record)
+        def creating(records: Records, *args: t.Any) -> str:
+            handle = create(records, *args)
             self.learn(handle, "handle")
             return handle
 
