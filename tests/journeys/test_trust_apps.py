@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 import requests
+from cachelib import SimpleCache
 from flask import Flask
 from flask import Response
 from flask import request
@@ -28,6 +29,7 @@ from flask_msal_errors import registration
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support import session_apps
 from support.live_app import LiveApp
 from support.strangers import packed
 from support.waiting import PATIENCE
@@ -103,10 +105,13 @@ def places(
     request: pytest.FixtureRequest, entra: Emulator, tmp_path: Path
 ) -> cabc.Iterator[Places]:
     """One folder, one store, for all apps."""
-    store: dict[str, t.Any] = {}
-    if request.param == "redis":
-        client = request.getfixturevalue("redis_client")
-        store = {"SESSION_TYPE": "redis", "SESSION_REDIS": client}
+    kind, store = request.param, dict[str, t.Any]()
+    if kind in ("redis", "memcached"):
+        client = request.getfixturevalue(session_apps.SERVERS[kind])
+        store = {"SESSION_TYPE": kind, f"SESSION_{kind.upper()}": client}
+    elif kind == "memory":
+        cache = SimpleCache(threshold=100_000)
+        store = {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
     made = Places(entra, tmp_path, **store)
     yield made
     made.close()
@@ -403,6 +408,27 @@ class TestSideBySide:
         answer = ada.get(f"{pair.other.url}/auth/logout?{query}")
         assert answer.status_code == 200
         assert ada.get(pair.other.url + "/").text == "hello ada@contoso.example"
+
+
+@pytest.mark.parametrize(
+    "places", ["memcached", "memory", "redis", "files"], indirect=True
+)
+def test_every_backend(places: Places, entra: Emulator) -> None:
+    """Apps share any backend: each has its own user, tokens and sign-out."""
+    one, other = places.running(), places.running(MSAL_CLIENT_ID=OTHER)
+    pair, ada = Pair(entra, one, other), entra.person()
+    pair.visit(ada, one, "/profile")
+    assert ada.get(other.url + "/").text == "hello nobody"
+    pair.visit(ada, other, "/profile")
+    tokens = entra.counters["token"]
+    for live in pair.both:
+        assert ada.get(live.url + "/profile").status_code == 200
+    assert entra.counters["token"] == tokens
+    sid = ada.get(one.url + "/sid").text
+    requests.get(f"{one.url}/auth/front-channel-logout?sid={sid}", timeout=20)
+    assert ada.get(one.url + "/").text == "hello nobody"
+    assert ada.get(other.url + "/profile").status_code == 200
+    assert entra.counters["token"] == tokens
 
 
 class TestForms:
