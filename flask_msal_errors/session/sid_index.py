@@ -60,10 +60,19 @@ class SidIndex:
             return
         if _sid(person) == person.handle:
             self._tell()
-        # Flask-Session's sessions have an id, which Flask's type does not know.
-        ours: t.Any = session
-        place = Place(person.handle, ours.sid, str(person.user.claims["iss"]))
-        self._replace(person, [place])
+        self._replace(_sid(person), person, [_place(person)])
+
+    def move(self, person: SignedIn) -> None:
+        """Add the session of this request, whose user's ``sid`` was another before.
+
+        A sign-out that is on its way still knows the one before, and the handle.
+
+        :param person: the user as they were before.
+        """
+        if _sid(person) != person.handle:
+            self._replace(person.handle, person, [_place(person)])
+            self._replace(_sid(person), person, [])
+        self.note()
 
     def find(self, sid: str) -> list[Place]:
         """Return the sessions of a ``sid``, oldest first."""
@@ -72,21 +81,24 @@ class SidIndex:
 
     def forget(self, person: SignedIn) -> list[Place]:
         """Remove the session of a user who signed out; return its places."""
-        return self._replace(person, [])
+        names = dict.fromkeys((_sid(person), person.handle))
+        return [at for name in names for at in self._replace(name, person, [])]
 
-    def _replace(self, person: SignedIn, places: list[Place]) -> list[Place]:
+    def _replace(self, sid: str, person: SignedIn, places: list[Place]) -> list[Place]:
         """Put ``places`` where a session was; return its places until then.
 
         If that fails, only front-channel logout suffers: signing in and out must work
         while the index is out of reach.
         """
-        sid, before = _sid(person), []
+        before: list[Place] = []
         try:
             with self._store.lock(_key(sid), _PATIENCE):
                 found = self.find(sid)
                 before = [at for at in found if at.handle == person.handle]
                 others = [at for at in found if at.handle != person.handle]
                 left = [*others, *places][-_MOST:]
+                if not (before or places):
+                    return []
                 if left:
                     entry = self._codec.encode(_Places(left))
                     self._store.write(_key(sid), entry, self._lifetime)
@@ -104,6 +116,12 @@ class SidIndex:
                 "registration ('Token configuration')."
             )
         self._told = True
+
+
+def _place(person: SignedIn) -> Place:
+    # Flask-Session's sessions have an id, which Flask's type does not know.
+    ours: t.Any = session
+    return Place(person.handle, ours.sid, str(person.user.claims["iss"]))
 
 
 def _sid(person: SignedIn) -> str:

@@ -202,7 +202,7 @@ class SignInCompletion:
         lifetime = self._records.lifetime.total_seconds()
         remember(person.handle, claims, lifetime, person.since)
         if person.user.claims.get("sid") != claims.get("sid"):
-            self._sid_index.note()
+            self._sid_index.move(person)
         return signals.reauthenticated
 
     def _back(

@@ -150,7 +150,12 @@ class Race:
         app: t.Any = self.live.app
         app.wsgi_app = Named(app.wsgi_app)
         self.watch = Watch(app.session_interface.msal_backend)
-        self.person = entra.person()
+        self._entra = entra
+        self.begin()
+
+    def begin(self) -> None:
+        """Let a person sign in, who will sign out."""
+        self.person = self._entra.person()
         self.person.visit(self.live.url + "/profile")
         self.cookie = self.live.cookie(self.person)
         self.ways = {
@@ -229,6 +234,25 @@ class TestCallback:
         begun = race.person.get(race.live.url + "/vault")
         answer = race.person.authorize(begun.headers["Location"])
         race.watch.lose(":record-")
+        race.run(answer.url, stop, at, race.live.cookie(race.person))
+
+    @pytest.mark.parametrize("at", AT)
+    @pytest.mark.parametrize("stop", STOPS)
+    @pytest.mark.parametrize("sid", ["none", "new"])
+    def test_sid(
+        self, race: Race, entra: Emulator, sid: str, stop: int, at: int
+    ) -> None:
+        """So it is where the provider names no session, or another than before."""
+        news = iter(range(100))
+
+        def change(claims: dict[str, t.Any], header: object) -> None:
+            claims["sid"] = None if sid == "none" else f"session {next(news)}"
+
+        entra.id_token_hook = change
+        race.person.submit(race.person.get(race.live.url + "/auth/logout"))
+        race.begin()
+        begun = race.person.get(race.live.url + "/vault")
+        answer = race.person.authorize(begun.headers["Location"])
         race.run(answer.url, stop, at, race.live.cookie(race.person))
 
 
