@@ -16,10 +16,11 @@ import urllib.parse
 
 from msal import SystemAssignedManagedIdentity
 
+from .protocol.loopback import is_loopback
 from .protocol.scopes import ADDED
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+#: How Entra writes the id of a tenant.
+GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -76,7 +77,7 @@ def as_tenants(value: t.Any) -> tuple[str, ...]:
         "hold tenant IDs (GUIDs; Entra's tokens name no domains), or '*' for all:"
         " look the ID up under 'Overview' of the tenant"
     )
-    _require(all(word == "*" or _GUID.fullmatch(word) for word in words), must)
+    _require(all(word == "*" or re.fullmatch(GUID, word) for word in words), must)
     return words
 
 
@@ -208,7 +209,7 @@ def as_browser_url(value: t.Any) -> str:
         " 127.0.0.1)"
     )
     parts = _split(value, must)
-    local = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    local = parts.scheme == "http" and is_loopback(parts.hostname)
     _require((parts.scheme == "https" or local) and "#" not in as_string(value), must)
     return parts.geturl()
 

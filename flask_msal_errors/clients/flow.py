@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
-import ipaddress
 import typing as t
 
 from .. import signals
@@ -16,6 +15,7 @@ from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..protocol import challenge
 from ..protocol.demand import Demand
+from ..protocol.loopback import is_loopback
 from .refusals import required
 from .responses import refusal_of
 from .tokens import Tokens
@@ -46,7 +46,7 @@ class Refresher:
             was made for may have cookies of the owner.
         """
         check_owner(self.owner, "The auth object of an HTTP client")
-        if scheme != "https" and not (scheme == "http" and _is_this_machine(host)):
+        if scheme != "https" and not (scheme == "http" and is_loopback(host)):
             raise ConfigurationError(
                 f"A user's token was not sent to {scheme}://{host}: whoever is on the "
                 "way could read it. Call the API by https (http only for localhost and "
@@ -108,13 +108,6 @@ class Refresher:
         if refusal is None or refusal.token != token:
             return None
         return challenge.demand(refusal.status, refusal.values, scopes=self.scopes)
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def following(

@@ -23,6 +23,7 @@ from werkzeug.sansio.utils import host_is_trusted
 
 from ..errors import ConfigurationError
 from ..navigation import HOST_PREFIX
+from ..parsers import GUID
 from ..provider.credentials import certificate
 from ..provider.credentials.loading import load
 from ..settings import Settings
@@ -33,7 +34,6 @@ from .reached import reached
 
 OK, WARNING, FIX = "ok", "warning", "fix"
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 #: Bytes of SECRET_KEY: below the first it can be guessed, the second is recommended.
 _LEAST_KEY, _GOOD_KEY = 16, 32
 #: A client certificate is renewed by hand.
@@ -178,7 +178,7 @@ def credential(settings: Settings) -> cabc.Iterator[Result]:
 
 
 def _secret(value: str) -> Result:
-    if _GUID.fullmatch(value):
+    if re.fullmatch(GUID, value, re.IGNORECASE):
         text = "MSAL_CLIENT_CREDENTIAL looks like the ID of a secret: set its value."
         return Result("credential", FIX, text)
     return Result(

@@ -12,6 +12,7 @@ import typing as t
 import jwt
 
 from ..errors import InvalidIdToken
+from ..parsers import GUID
 from ..protocol.secret import Secret
 from ..settings import Settings
 from .clocks import LEEWAY
@@ -21,7 +22,6 @@ from .keys import SigningKeys
 
 #: Raised after the signature was found to be good.
 _TIMES = (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError)
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TENANT = "{tenantid}"
 
 
@@ -92,7 +92,7 @@ class Validator:
         published = str(metadata["issuer"])
         expected = [published, str(key.get("issuer", published))]
         if any(_TENANT in name for name in expected):
-            if not (isinstance(tenant, str) and _GUID.fullmatch(tenant)):
+            if not (isinstance(tenant, str) and re.fullmatch(GUID, tenant)):
                 raise InvalidIdToken("The ID token names no tenant (tid).")
             expected = [name.replace(_TENANT, tenant) for name in expected]
         if expected != [issuer, issuer]:

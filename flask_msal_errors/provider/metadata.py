@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import requests
 
+from ..parsers import GUID
 from ..parsers import as_browser_url
 from ..protocol.demand import printable
 from ..settings import Settings
 
 #: Stands for any tenant in the issuer of an authority that several share.
 TENANT = "{tenantid}"
-_GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: The tenant of personal accounts, which "consumers" names.
 _PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
 #: Hosts of one cloud publish each other's issuers (msal 1.39, ``authority.py``).
@@ -57,7 +57,7 @@ def check(document: dict[str, t.Any], settings: Settings) -> None:
 
 def is_of(issuer: str, published: str) -> bool:
     """Tell whether an issuer is the one that a document has, or a tenant of those."""
-    own = re.escape(published).replace(re.escape(TENANT), _GUID)
+    own = re.escape(published).replace(re.escape(TENANT), GUID)
     return re.fullmatch(own, issuer) is not None
 
 
@@ -70,7 +70,7 @@ def _is_issuer(issuer: str, settings: Settings) -> bool:
     parts = urlsplit(own.lower())
     path = parts.path.removeprefix("/tfp/").removesuffix("/v2.0")
     name, _, policy = path.strip("/").partition("/")
-    found = re.search(f"{_GUID}|{re.escape(TENANT)}", issuer)
+    found = re.search(f"{GUID}|{re.escape(TENANT)}", issuer)
     host, tenant = urlsplit(issuer).netloc, found[0] if found else ""
     # External ID keeps this host for those who come by a domain of their own.
     is_host = host == f"{tenant}.ciamlogin.com"
@@ -90,7 +90,7 @@ def _is_tenant(tenant: str, name: str) -> bool:
     if name == "consumers":
         return tenant == _PERSONAL
     # A domain, or External ID without a path, does not say which id is its own.
-    return tenant == name if re.fullmatch(_GUID, name) else tenant != TENANT
+    return tenant == name if re.fullmatch(GUID, name) else tenant != TENANT
 
 
 def _is_written(issuer: str, tenant: str, policy: str) -> bool:
