@@ -16,6 +16,7 @@ from flask import has_request_context
 
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
+from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..protocol.claims import Claims
 from ..protocol.demand import Demand
@@ -25,6 +26,7 @@ from ..provider.client import Client
 from ..request_state import of_request
 from ..session.access_tokens import AccessTokens
 from ..session.access_tokens import Token
+from ..session.access_tokens import usable
 from ..session.msal_caches import Caches
 from ..session.record import Record
 from ..session.record import Records
@@ -62,14 +64,22 @@ class Tokens:
         :raises InteractionRequired: only the user can help, or nobody is signed in.
         :raises TokenError: any other refusal.
         """
+        person = signed_in() if has_request_context() else None
+        if person is None:
+            raise _nobody(scopes)
+        kept, found = of_request(_TokensOfRequest), None
         forced = bool(claims or force_refresh)
-        wanted = _Wanted(_person(scopes), tuple(scopes), claims, forced, refused)
-        found = self._alive(wanted) if scopes and not forced else None
+        if scopes and not forced:
+            live, handle = kept.live, person.handle
+            if handle not in live:
+                live[handle] = self._access_tokens.load(handle)
+            found = usable(live[handle], scopes)
         if found is None:
-            self._check_api(wanted.scopes)
+            self._check_api(scopes)
+            wanted = _Wanted(person, tuple(scopes), claims, forced, refused)
             found = self._renew(wanted)
-        kept, token = of_request(_TokensOfRequest), found["access_token"]
-        kept.lent[token] = wanted.scopes
+        token = found["access_token"]
+        kept.lent[token] = tuple(scopes)
         if handed:
             kept.handed.add(token)
         return found
@@ -157,16 +167,6 @@ class Tokens:
         proofs = self._record(person).proofs
         return {acr: expiry for acr, expiry in proofs.items() if expiry > now}
 
-    def _alive(self, wanted: _Wanted) -> dict[str, t.Any] | None:
-        """A living token, its entry read from the store once per request."""
-        kept, handle = of_request(_TokensOfRequest).live, wanted.person.handle
-        if handle not in kept:
-            kept[handle] = self._access_tokens.load(handle)
-        for token in kept[handle]:
-            if token.serves(wanted.scopes):
-                return token.result()
-        return None
-
     def _living(self, token: str) -> tuple[str, tuple[str, ...]] | None:
         """A token of the user that another request was given, while it is kept."""
         person = signed_in()
@@ -181,7 +181,7 @@ class Tokens:
             return None if target is None else (token, _of(target))
         return None
 
-    def _check_api(self, scopes: tuple[str, ...]) -> None:
+    def _check_api(self, scopes: cabc.Sequence[str]) -> None:
         if len(self._client.tokens_for(scopes)) != 1:
             raise ConfigurationError(
                 "An access token serves one API, but scopes name none or several: "
@@ -262,7 +262,7 @@ class _TokensOfRequest:
     """Tokens of the user that this request read, and those that it handed out."""
 
     live: dict[str, list[Token]] = dataclasses.field(default_factory=dict)
-    """Living tokens, by the handle of their session."""
+    """Living tokens as they were read, once, by the handle of their session."""
     record: tuple[str, Record] | None = None
     """The record, with its handle."""
     lent: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
@@ -343,13 +343,11 @@ def check_owner(owner: tuple[str, str] | None, what: str) -> None:
         )
 
 
-def _person(scopes: cabc.Sequence[str]) -> SignedIn:
-    if not has_request_context():
-        raise ConfigurationError(
-            "A user's token was asked for outside a request: nobody is signed in. "
-            "Acquire it in the view and hand it to the background work."
-        )
-    person = signed_in()
-    if person is None:
-        raise InteractionRequired(scopes=scopes, reason="not_signed_in")
-    return person
+def _nobody(scopes: cabc.Sequence[str]) -> MsalAuthError:
+    """Return the error for a user's token where nobody is signed in."""
+    if has_request_context():
+        return InteractionRequired(scopes=scopes, reason="not_signed_in")
+    return ConfigurationError(
+        "A user's token was asked for outside a request: nobody is signed in. Acquire "
+        "it in the view and hand it to the background work."
+    )

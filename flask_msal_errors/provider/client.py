@@ -30,6 +30,7 @@ from ..protocol.secret import Hidden
 from ..protocol.secret import Secret
 from ..session import msal_caches
 from ..session.access_tokens import Token
+from ..session.access_tokens import usable
 from ..session.msal_caches import Caches
 from ..settings import Settings
 from . import deadline
@@ -121,11 +122,8 @@ class Client:
         :param due: take one that is due for renewal (``refresh_on``), too.
         """
         due = due or self._provider.recently_failed
-        for entry in user.access_tokens(self._settings.client_id, scopes):
-            token = Token.of(entry)
-            if token.serves(scopes, due=due):
-                return token.result()
-        return None
+        entries = user.access_tokens(self._settings.client_id, scopes)
+        return usable(map(Token.of, entries), scopes, due=due)
 
     def silent(
         self,

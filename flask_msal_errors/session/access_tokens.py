@@ -45,27 +45,31 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
         renewal = int(entry.get("refresh_on", expires))
         return cls(entry["secret"], kind, entry["target"], expires, renewal)
 
-    def serves(self, scopes: cabc.Iterable[str], *, due: bool = False) -> bool:
-        """Tell whether it is good for long enough, and for all of these.
-
-        :param due: also if it is due for renewal (``refresh_on``).
-        """
-        now = time.time()
-        usable = self.expires - now >= EARLY and (due or self.renewal >= now)
-        return usable and set(self.scopes.split()).issuperset(scopes)
-
-    def result(self) -> dict[str, t.Any]:
-        """Return MSAL's success dict."""
-        return {
-            "access_token": Secret(self.secret),
-            "token_type": self.kind,
-            "expires_in": int(self.expires - time.time()),
-            "token_source": "cache",
-        }
-
     def __repr__(self) -> str:
         """Show no secret."""
         return f"<Token for {self.scopes}>"
+
+
+def usable(
+    tokens: cabc.Iterable[Token], scopes: cabc.Sequence[str], *, due: bool = False
+) -> dict[str, t.Any] | None:
+    """Return MSAL's success dict of a token that is good for all of these scopes.
+
+    And for long enough.
+
+    :param due: take one that is due for renewal (``refresh_on``), too.
+    """
+    now = time.time()
+    for token in tokens:
+        is_alive = token.expires - now >= EARLY and (due or token.renewal >= now)
+        if is_alive and set(token.scopes.split()).issuperset(scopes):
+            return {
+                "access_token": Secret(token.secret),
+                "token_type": token.kind,
+                "expires_in": int(token.expires - now),
+                "token_source": "cache",
+            }
+    return None
 
 
 class _Tokens(Stored, tag="tokens-1"):

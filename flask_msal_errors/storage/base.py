@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import math
 import sys
 import typing as t
 from datetime import timedelta
@@ -146,11 +145,6 @@ class AtomicBackend(Backend):
     def delete(self, key: str) -> None:
         """Remove the entry for good."""
         self.remove(key)
-
-
-def whole_seconds(lifetime: timedelta) -> int:
-    """Return at least one: 0 means "for ever" to cachelib and memcached."""
-    return max(1, math.ceil(lifetime.total_seconds()))
 
 
 def loaded_errors(*names: tuple[str, str]) -> tuple[type[Exception], ...]:

@@ -11,6 +11,7 @@ import copy
 import io
 import itertools
 import logging
+import math
 import os
 import stat
 import struct
@@ -28,7 +29,6 @@ from ..errors import ConfigurationError
 from . import locks
 from .base import Backend
 from .base import Entry
-from .base import whole_seconds
 from .codec import UNREADABLE
 from .locks import Reach
 
@@ -73,7 +73,8 @@ class CacheBackend(Backend):
         return entry if isinstance(entry, dict) else None
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
-        seconds = whole_seconds(lifetime)
+        # 0 means "for ever" to cachelib.
+        seconds = max(1, math.ceil(lifetime.total_seconds()))
         if not self._cache.set(key, value, timeout=seconds):
             raise OSError("cachelib did not write the entry")
 

@@ -6,6 +6,7 @@ The clients differ in how they tell a failure: by an error, by ``False``, or not
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import time
@@ -17,7 +18,6 @@ from flask import Flask
 from .base import AtomicBackend
 from .base import Entry
 from .base import loaded_errors
-from .base import whole_seconds
 from .errors import TooLarge
 from .memcached_clients import bytes_only
 
@@ -94,7 +94,8 @@ class MemcachedBackend(AtomicBackend):
         return None
 
     def _store(self, command: str, key: str, data: bytes, lifetime: timedelta) -> bool:
-        seconds = whole_seconds(lifetime)
+        # 0 means "for ever" to memcached.
+        seconds = max(1, math.ceil(lifetime.total_seconds()))
         if seconds > _LONGEST_SPAN:
             seconds += int(time.time())
         try:

@@ -19,6 +19,7 @@ from flask_msal_errors.provider.client import Client
 from flask_msal_errors.session.access_tokens import EARLY
 from flask_msal_errors.session.access_tokens import AccessTokens
 from flask_msal_errors.session.access_tokens import Token
+from flask_msal_errors.session.access_tokens import usable
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.record import TOKENS
 from flask_msal_errors.session.record import Record
@@ -108,13 +109,15 @@ class TestToken:
         """For all scopes, five minutes at least, and not due unless that will do."""
         now = int(time.time())
         token = Token("AT", "Bearer", "a b", now + left, now + renewal)
-        assert (token.serves(scopes), token.serves(scopes, due=True)) == (serves, due)
+        assert bool(usable([token], scopes)) == serves
+        assert bool(usable([token], scopes, due=True)) == due
 
     def test_result(self) -> None:
         """The result is the dict that MSAL would return."""
-        token = Token("AT", "pop", "a", int(time.time()) + 100, 0)
-        result = token.result()
-        assert 95 <= result.pop("expires_in") <= 100
+        token = Token("AT", "pop", "a", int(time.time()) + EARLY + 100, 0)
+        result = usable([token], ["a"], due=True)
+        assert result is not None
+        assert EARLY + 95 <= result.pop("expires_in") <= EARLY + 100
         assert result == {
             "access_token": "AT",
             "token_type": "pop",
@@ -360,6 +363,6 @@ def test_of_msal(entra: Emulator, tmp_path: Path) -> None:
         caches.merge_into(record)
     scopes = [entra.scope("Profile.Read")]
     (token,) = tokens.load(handle)
-    assert token.secret == result["access_token"] and token.serves(scopes)
-    assert client.cached(caches, scopes) == token.result()
+    assert token.secret == result["access_token"]
+    assert client.cached(caches, scopes) == usable([token], scopes) is not None
     client._provider.connection().transport.close()
