@@ -58,7 +58,10 @@ def parse(values: _Values) -> tuple[Challenge, ...]:
     """
     found: list[Challenge] = []
     left = _HEADER_LIMIT
-    for text in _texts(values):
+    for value in [values] if isinstance(values, (str, bytes)) else values or ():
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        if not isinstance(text, str):
+            continue
         found += _parse_one(text[:left])
         left -= len(text) + 1
         if left <= 0:
@@ -89,16 +92,6 @@ def demand(
     each = [_demand_of(params, asked, status, scopes) for params, asked in read]
     found = [demand for demand in each if demand is not None]
     return functools.reduce(_united, found) if found else None
-
-
-def _texts(values: _Values) -> cabc.Iterator[str]:
-    if values is None or isinstance(values, (str, bytes)):
-        values = [values or ""]
-    for value in values:
-        if isinstance(value, bytes):
-            yield value.decode("latin-1")
-        elif isinstance(value, str):
-            yield value
 
 
 def _parse_one(text: str) -> list[Challenge]:

@@ -77,18 +77,15 @@ else:
         deadline = time.monotonic() + timeout
         os.makedirs(directory, mode=0o700, exist_ok=True)
         with open(path, "ab") as file:
-            while not _locked(file.fileno()):
-                if time.monotonic() > deadline:
-                    raise Busy
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise Busy from None
                 time.sleep(POLL)
             yield
-
-    def _locked(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
 
 
 _thread_locks: dict[str, threading.Lock] = {}
