@@ -47,6 +47,12 @@ _FLASK_RESPONSES = (str, Response, tuple, dict)
 View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
 
 
+class _Refused:
+    """Whether any guard answered this request in place of its page."""
+
+    is_so = False
+
+
 def before(
     scopes: cabc.Sequence[str] | None = None,
     acrs: str | None = None,
@@ -114,13 +120,20 @@ def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
         return _answer(found.demand, found)
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]
     if LOOPS in asked.environ.get("HTTP_COOKIE", ""):
-        loops = app_state().signin.loops
-        after_this_request(lambda response: loops.settle(asked, response))
+        after_this_request(functools.partial(_settle, asked))
     return value
+
+
+def _settle(asked: Request, response: Response) -> Response:
+    # Guards may be nested: to an outer one, the answer of an inner one is a value.
+    if of_request(_Refused, asked).is_so:
+        return response
+    return app_state().signin.loops.settle(asked, response)
 
 
 def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
     """Redirect a page view to the sign-in; answer anything else with a link to it."""
+    of_request(_Refused).is_so = True
     # A browser fetches nothing ahead by other methods.
     if request.method in ("GET", "HEAD") and is_speculative(request):
         return pages.ahead()

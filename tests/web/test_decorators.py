@@ -1067,6 +1067,30 @@ class TestLoops:
         for name in names:
             assert person.visit(f"{live.url}/{name}").text == "ran"
 
+    @pytest.mark.parametrize("nesting", ["outer", "inner", "both", "blueprint"])
+    def test_ends_with_any_nesting(
+        self, start: Start, entra: Emulator, nesting: str
+    ) -> None:
+        """The answer of another guard is no page that was served."""
+
+        def add(live: LiveApp) -> None:
+            auth, group = live.auth, Blueprint("group", __name__)
+            view: t.Callable[[], t.Any] = lambda: "ran"  # noqa: E731
+            if nesting in ("inner", "both"):
+                view = auth.catch_challenges(view)
+            if nesting == "blueprint":
+                group.before_request(auth.login_required(lambda: None))
+            view = auth.login_required(acrs="c1")(view)
+            if nesting in ("outer", "both", "blueprint"):
+                view = auth.catch_challenges(view)
+            group.add_url_rule("/nested", "nested", view)
+            live.app.register_blueprint(group)
+
+        live = start(add, MSAL_REAUTH_LIMIT=1)
+        entra.forge(drop=["acrs"])
+        assert entra.person().visit(live.url + "/nested").status_code == 400
+        assert entra.counters["authorize"] == 2
+
     def test_limit_is_a_setting(self, start: Start, entra: Emulator) -> None:
         """MSAL_REAUTH_LIMIT says how many rounds there are."""
         live = start(MSAL_REAUTH_LIMIT=1)
