@@ -237,6 +237,11 @@ class AccessDenied(TokenError):
     status = 403
     title = "Access denied"
 
+    @property
+    def is_choice(self) -> bool:
+        """Whether the user cancelled at Entra's page, or did not consent (65004)."""
+        return self.suberror == "cancel" or 65004 in self.codes
+
 
 class Throttled(TokenError):
     """Entra, or an API, answers no more for now; a redirect would make it worse.

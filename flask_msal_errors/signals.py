@@ -25,6 +25,7 @@ from blinker import Namespace
 from flask import current_app
 from flask import has_app_context
 
+from .errors import AccessDenied
 from .errors import MsalAuthError
 from .errors import Throttled
 from .protocol.demand import printable
@@ -96,6 +97,9 @@ def fail(error: MsalAuthError) -> None:
 def log(event: str, **data: t.Any) -> None:
     """Log the line of an event."""
     level, line = LINES[event]
+    error = data.get("error")
+    if isinstance(error, AccessDenied) and error.is_choice:
+        level = logging.INFO
     fields = _fields(event, **data)
     codes = [f"AADSTS{code}" for code in fields["msal_codes"]]
     id_ = fields["msal_correlation_id"]

@@ -42,6 +42,8 @@ from .problem import problem
 from .state import app_state
 from .texts import ADVICE
 from .texts import BUSY
+from .texts import CANCELLED
+from .texts import DECLINED
 from .texts import FOR_ADMINISTRATOR
 from .texts import N_
 from .texts import PARTIES
@@ -227,6 +229,8 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
     special = {UNMET: UNPROVEN, _BUSY: BUSY}.get(getattr(error, "error", ""))
     if special:
         return special
+    if isinstance(error, AccessDenied) and error.is_choice:
+        return CANCELLED if error.suberror == "cancel" else DECLINED
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
         return STRANGER
     rows = map(codes.find, error.codes) if type(error) is TokenError else ()

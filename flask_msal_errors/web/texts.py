@@ -125,6 +125,19 @@ UNPROVEN = (
         " again, or ask an administrator."
     ),
 )
+#: Heading and advice for who cancelled at the provider's page.
+CANCELLED = (
+    N_("You cancelled the sign-in"),
+    N_("Nothing has changed. You can sign in again whenever you like."),
+)
+#: Heading and advice for who did not consent at the provider's page.
+DECLINED = (
+    N_("You did not agree to the access"),
+    N_(
+        "This application cannot go on without the access it asked for. Sign in again"
+        " if you want to agree."
+    ),
+)
 #: Heading and advice while another request completes the same sign-in.
 BUSY = (
     N_("You are being signed in"),

@@ -111,6 +111,9 @@ class TestSignals:
         with caplog.at_level(logging.INFO, "flask_msal_errors"):
             entra.person().visit(live.url + "/me")
             entra.person("linus", cancel=True).visit(live.url + "/me")
+            entra.person("linus", decline_consent=True).visit(live.url + "/me")
         assert "A sign-in begins (not_signed_in)." in caplog.text
         assert "A sign-in was completed (not_signed_in)." in caplog.text
         assert "A sign-in failed: access_denied / cancel" in caplog.text
+        assert "AADSTS65004" in caplog.text
+        assert {record.levelname for record in caplog.records} == {"INFO"}

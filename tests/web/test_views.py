@@ -49,8 +49,8 @@ class TestErrorAtTheRedirectUri:
         """Declining consent ends on a page that says so, with code and id."""
         page = entra.person(decline_consent=True).visit(live.url + "/me?a=b")
         assert page.status_code == 403
-        assert "Access denied" in page.text
-        assert "You declined" in page.text
+        assert "You did not agree to the access" in page.text
+        assert "does not change that" not in page.text
         assert "AADSTS65004" in page.text
         assert re.search(f"Correlation id</dt><dd>{GUID}<", page.text)
         assert actions(page) == {
@@ -70,9 +70,15 @@ class TestErrorAtTheRedirectUri:
         assert shown.text == "me ada@contoso.example"
 
     def test_cancelled(self, live: LiveApp, entra: Emulator) -> None:
-        """Pressing Cancel ends on a page, not in a circle."""
-        page = entra.person(cancel=True).visit(live.url + "/me")
+        """Pressing Cancel ends on a page that says so, with a way on that works."""
+        person = entra.person(cancel=True)
+        page = person.visit(live.url + "/me")
         assert page.status_code == 403
+        assert "You cancelled the sign-in" in page.text
+        assert "does not change that" not in page.text
+        person.cancel = False
+        link = urllib.parse.urljoin(page.url, actions(page)["Sign in again"])
+        assert person.visit(link).url == live.url + "/me"
         assert "access_denied" in page.text
         assert "Sign in again" in page.text
 
@@ -89,7 +95,7 @@ class TestErrorAtTheRedirectUri:
         [
             ({"error": "temporarily_unavailable"}, 503, "does not answer"),
             ({"error": "server_error"}, 503, "does not answer"),
-            ({"error": "access_denied", "error_subcode": "cancel"}, 403, "declined"),
+            ({"error": "access_denied", "error_subcode": "cancel"}, 403, "cancelled"),
             ({"error": "interaction_required"}, 401, "confirm that it is you"),
             ({"error": "login_required"}, 401, "confirm that it is you"),
             ({"error": "invalid_request"}, 502, "reported an error"),
