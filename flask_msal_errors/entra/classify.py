@@ -22,6 +22,7 @@ from ..errors import TokenError
 from ..errors import codes_of
 from ..errors import field
 from ..protocol.retry_after import DEFAULT_RETRY_AFTER
+from ..protocol.retry_after import LOOP_RETRY_AFTER
 from . import codes
 
 _Kind: t.TypeAlias = type[MsalAuthError]
@@ -36,6 +37,8 @@ BY_CODE: dict[int, _Kind] = {
 
 #: An invalid secret, an expired one, an unknown certificate.
 _CREDENTIALS = frozenset({7000215, 7000222, 700027})
+
+_LOOP = 50196
 
 # A browser can neither bring an Intune app protection policy nor redeem another
 # client's token (MSAL.NET MsalServiceExceptionFactory, s_nonUiSubErrors).
@@ -85,7 +88,8 @@ def from_result(
     if kind is InteractionRequired:
         return InteractionRequired(result=body, scopes=scopes, reason=_reason(body))
     if kind is Throttled:
-        wait = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
+        held = LOOP_RETRY_AFTER if _LOOP in codes_of(body) else DEFAULT_RETRY_AFTER
+        wait = held if retry_after is None else retry_after
         return Throttled(result=body, retry_after=wait)
     if kind is ServiceUnavailable:
         return ServiceUnavailable(result=body, retry_after=retry_after)

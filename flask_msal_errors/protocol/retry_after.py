@@ -11,6 +11,10 @@ DEFAULT_RETRY_AFTER = 5
 """Seconds to wait after a 429 without ``Retry-After``: what MSAL itself assumes for a
 confidential client (msal 1.39 ``throttled_http_client.py``)."""
 
+LOOP_RETRY_AFTER = 60
+"""Seconds to wait after AADSTS50196, which is a 400: MSAL answers the same refresh from
+its cache for as long (``throttled_http_client.py``, the "UI required cache")."""
+
 MAX_RETRY_AFTER = 3600
 """The longest wait believed, in seconds: MSAL's own bound."""
 

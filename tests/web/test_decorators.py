@@ -809,6 +809,7 @@ class TestScopes:
         page = person.visit(live.url + "/mail")
         assert page.status_code == 429
         assert "AADSTS50196" in page.text
+        assert page.headers["Retry-After"] == "60"
 
 
 class TestStepUp:
