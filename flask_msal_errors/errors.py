@@ -85,7 +85,7 @@ class MsalAuthError(Exception):
     """A short sentence for the user."""
     target: str = "/"
     """Path of the app that the user was at, if a sign-in failed on the way back."""
-    #: Whether the signal ``sign_in_failed`` was sent for it.
+    # Whether the signal ``sign_in_failed`` was sent for it.
     failed: bool = False
 
     def __init__(
@@ -161,7 +161,7 @@ class TokenError(MsalAuthError):
     def claims(self) -> str | None:
         """JSON text of an object, as MSAL's ``claims_challenge`` takes it.
 
-        Of what came it has the member ``access_token``; the rest speaks for nobody.
+        Only its member ``access_token``; the rest is dropped.
         """
         text = self.result.get("claims")
         claims = Claims.of_error(text)
@@ -232,7 +232,7 @@ class InteractionRequired(TokenError):
 
 
 class AccessDenied(TokenError):
-    """The user may not, or declined; asking again does not help."""
+    """The user may not, or cancelled or declined (``is_choice``)."""
 
     status = 403
     title = "Access denied"
@@ -249,7 +249,7 @@ class Throttled(TokenError):
     :param retry_after: seconds to wait.
     """
 
-    #: Whether the signal ``throttled`` was sent for it.
+    # Whether the signal ``throttled`` was sent for it.
     announced: bool = False
     status = 429
     title = "Too many requests"
@@ -298,7 +298,10 @@ class SignInError(MsalAuthError):
 
 
 class StateMismatch(SignInError):
-    """No sign-in with this ``state`` was started in this browser (RFC 6749 §10.12).
+    """The answer is not the one that a sign-in of this browser waits for.
+
+    Its ``state`` (RFC 6749 §10.12) or ``iss`` (RFC 9207) is another, or a parameter
+    came twice.
 
     ``reason``: as far as the state tells, ``"other_key"``, ``"other_origin"``,
     ``"expired"`` or ``"unknown"``; else ``""``.

@@ -102,7 +102,7 @@ class MsalAuth:
         acrs: str | None = None,
         max_age: int | None = None,
     ) -> View | cabc.Callable[[View], View]:
-        """Let only signed-in users in, and send them to get whatever is demand.
+        """Let only signed-in users in; send others to sign in for what is missing.
 
         Includes :meth:`catch_challenges`. Goes below the route decorator.
 
@@ -142,8 +142,9 @@ class MsalAuth:
         return decorate if view is None else decorate(view)
 
     def require_login(self) -> t.Any:
-        """For ``before_request`` of a blueprint, or of an app but for its static files:
-        everything in it needs a signed-in user.
+        """Require a signed-in user, as a ``before_request`` function.
+
+        Of a blueprint, or of an app: its static files stay public.
         """
         ours = request.blueprint == "msal" or request.endpoint == "static"
         return None if ours else before()

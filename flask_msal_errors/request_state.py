@@ -1,6 +1,6 @@
 """State of one request, kept by type, for every layer.
 
-Owns the one attribute that this package hangs on a foreign object. Each layer defines a
+Owns the one attribute that this package hangs on a request. Each layer defines a
 small class of its own and knows nothing of the others'.
 """
 

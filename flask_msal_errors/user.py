@@ -158,8 +158,8 @@ def signed_in() -> SignedIn | None:
 def _read(host: Host, current: dict[str, t.Any]) -> SignedIn | None:
     """Return the user of a session, if the app takes them now.
 
-    A neighbour writes its session as a whole, with our key as it was when it loaded it.
-    So in a session that apps share, who is signed out has no record, whatever it holds.
+    Another app may write back an old copy of our key. So where apps share a session,
+    the record must still exist.
     """
     ours = host.registration
     kept = current.get(ours.session_key)

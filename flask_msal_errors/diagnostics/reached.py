@@ -1,4 +1,4 @@
-"""How requests reach an app: scheme, host and prefix after its WSGI middlewares.
+"""The scheme, host and prefix of requests after an app's WSGI middlewares.
 
 Sends a request of its own through them, which ends before the app's code. What a server
 or a middleware outside of ``app.wsgi_app`` does is not seen.

@@ -26,7 +26,7 @@ TO_DO = {
     "ConfigurationError": "Correct what the text names; flask msal check looks at all.",
     "TokenError": "Look up its codes, and the correlation id in the sign-in log.",
     "InteractionRequired": "Nothing, inside login_required and catch_challenges.",
-    "AccessDenied": "Assign the user to the app, or tell them whom to ask.",
+    "AccessDenied": "Nothing if the user cancelled; else assign them to the app.",
     "Throttled": "Nothing: wait. Look for code that asks for tokens in a loop.",
     "ServiceUnavailable": "Nothing if it passes; else check network, proxy and store.",
     "SignInError": "Look at the name of the class that was raised.",
@@ -225,7 +225,7 @@ The identity provider signs a user out
 = Nothing: it says what a user did.
 The session cookie
 - It came twice: another app on this domain sets a cookie of the same name.
-= Set SESSION_COOKIE_NAME to '__Host-session'.
+= Set SESSION_COOKIE_NAME as the line says.
 """
 _NOTHING = "Nothing: login_required and catch_challenges send the user to sign in."
 

@@ -1,8 +1,9 @@
 """The AADSTS codes that matter to a web app: cause, who resolves it, what to do.
 
 The one place that describes a code: ``flask msal explain``, the documentation and the
-remedies in the log read it, and :mod:`.classify` decides by its last column. Microsoft
-asks clients to branch on ``error``, so few rows decide. Names and meanings follow
+remedies in the log read it, and :mod:`.classify` decides by ``decision``; what only the
+developer resolves is a ``ConfigurationError``. Else ``error`` decides, as Microsoft
+asks. Names and meanings follow
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes, the values of
 ``error`` those of published answers where there are any, and else of their kind.
 """

@@ -156,9 +156,9 @@ class Caches:
         return next((e["target"] for e in entries if e["secret"] == token), None)
 
     def pause(self) -> tuple[int, int]:
-        """For how many seconds the token endpoint is to be left alone, and why.
+        """Return the seconds to leave the token endpoint alone, and its status.
 
-        :return: 0 if it is not, else the seconds; and the status of its answer.
+        :return: 0 seconds if it may be called.
         """
         now = int(time.time())
         pauses = (

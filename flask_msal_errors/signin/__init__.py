@@ -1,1 +1,1 @@
-"""How a sign-in begins, is completed, and ends; the browser's cookies and targets."""
+"""Begin, completion and end of a sign-in; the browser's cookies and targets."""

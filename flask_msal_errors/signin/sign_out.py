@@ -79,7 +79,7 @@ class SignOut:
             self._records.delete(handle)
         leave()
         if person is not None:
-            # Once more: who finds the record lost, but the session alive, restores it.
+            # Again: a request that found no record may have restored it.
             self._records.delete(person.handle)
             self._end(self._sid_index.forget(person), but=before)
 

@@ -26,7 +26,7 @@ _STRIPES = 4096
 
 
 class Reach(enum.Enum):
-    """How far a lock excludes others, or who shares the entries of a backend."""
+    """Extent of a lock, or of a backend's entries."""
 
     PROCESS = "the threads of one process"
     HOST = "all workers of this host"

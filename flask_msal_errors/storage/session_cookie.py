@@ -1,7 +1,7 @@
 """The session's cookie as https has it: bound to this very host, and for https only.
 
-Owns which of the app's ``SESSION_COOKIE_*`` settings it replaces: none that the app set
-itself.
+Owns which of the app's ``SESSION_COOKIE_*`` settings it replaces: Flask's own, and
+``SESSION_COOKIE_SECURE``, which is always on there.
 """
 
 from __future__ import annotations
