@@ -101,7 +101,10 @@ def own_path(url: str | None, request: Request) -> str | None:
     try:
         parts = urlsplit(iri_to_uri(url or ""))
         ours = (f"{request.scheme}://{request.host}", origin(request))
-        is_ours = _place(parts) in [_place(urlsplit(one)) for one in ours]
+        # Werkzeug before 3.1 drops a password without a name.
+        is_ours = "@" not in urlsplit(url or "").netloc and _place(parts) in [
+            _place(urlsplit(one)) for one in ours
+        ]
     except ValueError:
         return None
     if not is_ours or _REPAIRED.search(url or ""):
@@ -111,9 +114,9 @@ def own_path(url: str | None, request: Request) -> str | None:
 
 
 def _place(parts: SplitResult) -> tuple[object, ...]:
-    """Return what makes an origin, and who is named there: nobody, in ours."""
+    """Return what makes an origin (RFC 6454 §4)."""
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname, port, parts.username, parts.password
+    return parts.scheme, parts.hostname, port
 
 
 def home(request: Request) -> str:
