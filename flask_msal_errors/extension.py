@@ -17,7 +17,7 @@ from .clients.tokens import checked
 from .clients.tokens import checked_claims
 from .diagnostics.cli import cli
 from .errors import ConfigurationError
-from .provider.malformed import forget_locals
+from .protocol.secret import forget_locals
 from .settings import Settings
 from .signin.cookies import Signer
 from .storage.setup import prepare

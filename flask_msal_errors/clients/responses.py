@@ -118,7 +118,8 @@ def causes_of(error: BaseException) -> cabc.Iterator[BaseException]:
 def members_of(error: BaseException) -> tuple[BaseException, ...]:
     """The members of an exception group; none of any other exception."""
     members = getattr(error, "exceptions", ())
-    return members if isinstance(members, tuple) else ()
+    found = members if isinstance(members, tuple) else ()
+    return tuple(each for each in found if isinstance(each, BaseException))
 
 
 class _KiotaResponse:

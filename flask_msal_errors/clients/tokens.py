@@ -81,7 +81,9 @@ class Tokens:
         token = found["access_token"]
         kept.lent[token] = tuple(scopes)
         if handed:
-            kept.handed.add(token)
+            # A token that was forced is got in place of one that a call was refused.
+            old = {t for t in kept.handed if forced and kept.lent[t] == tuple(scopes)}
+            kept.handed = (kept.handed - old) | {token}
         return found
 
     def require(self, scopes: cabc.Sequence[str]) -> None:

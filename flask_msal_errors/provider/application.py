@@ -22,6 +22,7 @@ import requests
 from ..errors import ConfigurationError
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..protocol.secret import forget_locals
 from ..session.msal_caches import BoundHttpCache
 from ..session.msal_caches import BoundTokenCache
 from ..settings import Settings
@@ -34,7 +35,6 @@ from .documents import Documents
 from .id_token import Validator
 from .keys import SigningKeys
 from .malformed import MALFORMED
-from .malformed import forget_locals
 from .malformed import is_ours
 from .malformed import misread
 from .metadata import Untrusted

@@ -28,6 +28,7 @@ from ..protocol.scopes import RESERVED
 from ..protocol.scopes import by_resource
 from ..protocol.secret import Hidden
 from ..protocol.secret import Secret
+from ..protocol.secret import forget_locals
 from ..session import msal_caches
 from ..session.access_tokens import Token
 from ..session.access_tokens import usable
@@ -36,7 +37,6 @@ from ..settings import Settings
 from . import deadline
 from .application import Provider
 from .malformed import MALFORMED
-from .malformed import forget_locals
 from .malformed import misread
 from .metadata import is_of
 

@@ -10,6 +10,7 @@ import traceback
 
 from ..errors import InvalidIdToken
 from ..errors import TokenError
+from ..protocol.secret import forget_locals
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -31,21 +32,6 @@ def is_ours(error: BaseException) -> bool:
     names = [str(frame.f_globals["__name__"]).partition(".")[0] for frame, _ in frames]
     callers = [name for name in names if name in ("msal", "flask_msal_errors")]
     return callers[-1:] == ["flask_msal_errors"]
-
-
-def forget_locals(error: BaseException) -> None:
-    """Clear the frames that an exception left, whose locals tracebacks may show.
-
-    MSAL's hold codes, tokens and the app's secret, and so have those of its transport.
-    """
-    waiting: list[BaseException | None] = [error]
-    seen = set[int]()
-    while waiting:
-        cause = waiting.pop()
-        if cause is not None and id(cause) not in seen:
-            seen.add(id(cause))
-            traceback.clear_frames(cause.__traceback__)
-            waiting += [cause.__cause__, cause.__context__]
 
 
 def misread(error: Exception) -> Exception:

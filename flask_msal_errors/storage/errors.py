@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import signals
 from ..errors import ServiceUnavailable
+from ..protocol.secret import forget_locals
 
 
 class TooLarge(OSError):
@@ -15,6 +16,7 @@ def store_unavailable(doing: str, cause: Exception) -> ServiceUnavailable:
 
     Both name the kind of failure only: a client's message may hold keys and passwords.
     """
+    forget_locals(cause)
     if isinstance(cause, TooLarge):
         error = ServiceUnavailable(
             f"The session store failed while {doing}: {cause}",

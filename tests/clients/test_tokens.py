@@ -586,7 +586,10 @@ class TestLent:
             assert files.tokens.lent(None, files.scopes) is not None
             assert files.tokens.lent(None, ["User.Read"]) is None
             fresh = files.tokens.acquire(files.scopes, force_refresh=True, handed=True)
+            token = fresh["access_token"]
+            assert token != handed
+            assert files.tokens.lent(None) == (token, tuple(files.scopes))
+            files.tokens.hand_out(handed, instead_of=None)
             assert files.tokens.lent(None) is None
-            files.tokens.hand_out(fresh["access_token"], instead_of=handed)
-            found = files.tokens.lent(None)
-            assert found is not None and found[0] == fresh["access_token"]
+            files.tokens.hand_out(token, instead_of=handed)
+            assert files.tokens.lent(None) == (token, tuple(files.scopes))

@@ -400,6 +400,18 @@ class TestOwnToken:
         answer = caller.run(lambda: door(stranger.url, kept[0]), at="/caught")
         assert answer.status_code == 302
 
+    def test_after_an_own_renewal(self, caller: Caller, stranger: Stranger) -> None:
+        """A token that the view forced takes the place of the one before it."""
+        stranger.answer = refusing("claims")
+
+        def work() -> t.Any:
+            caller.token()
+            renewed = caller.auth.acquire_token(caller.scopes, force_refresh=True)
+            bearer = {"Authorization": f"Bearer {renewed['access_token']}"}
+            return by_urllib3(stranger.url, bearer)
+
+        assert caller.run(work).status_code == 302
+
     def test_in_any_spelling(self, caller: Caller, stranger: Stranger) -> None:
         """The scheme's name has no case (RFC 9110 §11.1), and blanks do not matter."""
         for scheme in ("bearer ", "BEARER ", "Bearer  "):
