@@ -102,8 +102,8 @@ def own_path(url: str | None, request: Request) -> str | None:
         parts = urlsplit(iri_to_uri(url or ""))
         ours = (f"{request.scheme}://{request.host}", origin(request))
         # Werkzeug before 3.1 drops a password without a name.
-        is_ours = "@" not in urlsplit(url or "").netloc and _place(parts) in [
-            _place(urlsplit(one)) for one in ours
+        is_ours = "@" not in urlsplit(url or "").netloc and origin_of(parts) in [
+            origin_of(urlsplit(one)) for one in ours
         ]
     except ValueError:
         return None
@@ -113,8 +113,8 @@ def own_path(url: str | None, request: Request) -> str | None:
     return safe_path(f"{parts.path or '/'}{query}")
 
 
-def _place(parts: SplitResult) -> tuple[object, ...]:
-    """Return what makes an origin (RFC 6454 §4)."""
+def origin_of(parts: SplitResult) -> tuple[object, ...]:
+    """Return a URL's scheme, host and port, which make its origin (RFC 6454 §4)."""
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname, port
 

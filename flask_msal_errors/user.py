@@ -175,9 +175,8 @@ def _read(host: Host, current: dict[str, t.Any]) -> SignedIn | None:
         return None
     if ours.has_rules and ours.misfit(claims, since):
         return None
-    is_shared = False
-    for key in current:
-        is_shared |= key != ours.session_key and str(key).startswith(_KEYS)
+    others = (key for key in current if key != ours.session_key)
+    is_shared = any(str(key).startswith(_KEYS) for key in others)
     if is_shared and not host.keeps(handle):
         return None
     return SignedIn(User(claims), handle, renew_at, since)

@@ -12,7 +12,6 @@ import datetime
 import re
 import typing as t
 from datetime import timedelta
-from urllib.parse import SplitResult
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -23,6 +22,7 @@ from werkzeug.sansio.utils import host_is_trusted
 
 from ..errors import ConfigurationError
 from ..navigation import HOST_PREFIX
+from ..navigation import origin_of
 from ..parsers import GUID
 from ..provider.credentials import certificate
 from ..provider.credentials.loading import load
@@ -103,14 +103,10 @@ def origins(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
         text = f"{uri.netloc}, the host of MSAL_REDIRECT_URI, is not in TRUSTED_HOSTS:"
         yield Result("origin", FIX, f"{text} nobody could come back. Add it.")
     own = urlsplit(f"{uri.scheme}://{name}") if name else uri
-    if (own.hostname, _port(own)) != (uri.hostname, _port(uri)):
+    if origin_of(own) != origin_of(uri):
         text = f"SERVER_NAME is {name}, but MSAL_REDIRECT_URI leads to {uri.netloc}."
         remedy = "A sign-in has to begin where it comes back to: make them the same."
         yield Result("origin", WARNING, f"{text} {remedy}")
-
-
-def _port(parts: SplitResult) -> int | None:
-    return parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:

@@ -93,9 +93,7 @@ class Client:
         :raises InvalidIdToken: it is missing or not acceptable.
         """
         connection, scratch = self._provider.connection(), Caches()
-        sent = Hidden(flow)
-        if not connection.takes_claims:
-            sent["claims_challenge"] = None
+        sent = flow if connection.takes_claims else Hidden(flow, claims_challenge=None)
         first, *others = self.tokens_for(flow["scope"]) or [[]]
         result = self._asked(
             scratch,

@@ -19,10 +19,10 @@ from .clocks import LEEWAY
 from .clocks import note
 from .keys import ALGORITHMS
 from .keys import SigningKeys
+from .metadata import TENANT
 
 #: Raised after the signature was found to be good.
 _TIMES = (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError)
-_TENANT = "{tenantid}"
 
 
 class Validator:
@@ -56,8 +56,9 @@ class Validator:
             raise InvalidIdToken(f"The ID token was refused ({name}).{about}") from None
         self._check_recipient(claims)
         self._check_issuer(claims, key, metadata)
-        if self._registration.has_rules and self._registration.misfit(claims):
-            raise InvalidIdToken(self._registration.misfit(claims))
+        ours = self._registration
+        if ours.has_rules and (problem := ours.misfit(claims)):
+            raise InvalidIdToken(problem)
         if claims.get("nonce") != hashlib.sha256(nonce.encode()).hexdigest():
             raise InvalidIdToken("The ID token's nonce is not this sign-in's.")
         return claims
@@ -91,10 +92,10 @@ class Validator:
         issuer, tenant = claims["iss"], claims.get("tid", "")
         published = str(metadata["issuer"])
         expected = [published, str(key.get("issuer", published))]
-        if any(_TENANT in name for name in expected):
+        if any(TENANT in name for name in expected):
             if not (isinstance(tenant, str) and re.fullmatch(GUID, tenant)):
                 raise InvalidIdToken("The ID token names no tenant (tid).")
-            expected = [name.replace(_TENANT, tenant) for name in expected]
+            expected = [name.replace(TENANT, tenant) for name in expected]
         if expected != [issuer, issuer]:
             raise InvalidIdToken("The ID token's issuer is not the one of its key.")
 

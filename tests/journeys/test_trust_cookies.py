@@ -14,6 +14,7 @@ from flask import request
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support.browsing import sent
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
@@ -198,18 +199,6 @@ class TestSessionCookie:
         # "session" is what Flask sets itself: there ours is taken.
         assert bool(found) is (name == "sid")
         assert all("__Host-" in line for line in found)
-
-
-def sent(live: LiveApp, path: str, cookie: bytes | str, **headers: str) -> t.Any:
-    """One request with this very ``Cookie`` header."""
-    value: t.Any = cookie
-    return requests.get(
-        live.url + path,
-        headers={"Cookie": value, "Accept": "text/html", **headers},
-        allow_redirects=False,
-        verify=live.entra.ca_file,
-        timeout=PATIENCE,
-    )
 
 
 def session_pair(live: LiveApp, person: Person) -> tuple[str, str]:

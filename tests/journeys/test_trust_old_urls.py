@@ -6,25 +6,12 @@ import typing as t
 import warnings
 
 import pytest
-import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support.browsing import sent
 from support.live_app import LiveApp
 from support.live_app import Start
-from support.waiting import PATIENCE
-
-
-def sent(live: LiveApp, path: str, cookie: bytes | str, **headers: str) -> t.Any:
-    """One request with this very ``Cookie`` header."""
-    value: t.Any = cookie
-    return requests.get(
-        live.url + path,
-        headers={"Cookie": value, "Accept": "text/html", **headers},
-        allow_redirects=False,
-        verify=live.entra.ca_file,
-        timeout=PATIENCE,
-    )
 
 
 def signed(start: Start, signer: bool, **config: t.Any) -> LiveApp:

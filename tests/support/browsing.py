@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import re
+import typing as t
 import urllib.parse
 
 import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support.live_app import LiveApp
+from support.waiting import PATIENCE
 
 
 def query(url: str) -> dict[str, str]:
     """The parameters of a URL."""
     return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+
+
+def sent(live: LiveApp, path: str, cookie: bytes | str, **headers: str) -> t.Any:
+    """One request with this very ``Cookie`` header."""
+    value: t.Any = cookie
+    return requests.get(
+        live.url + path,
+        headers={"Cookie": value, "Accept": "text/html", **headers},
+        allow_redirects=False,
+        verify=live.entra.ca_file,
+        timeout=PATIENCE,
+    )
 
 
 def paused_at_callback(person: Person, url: str) -> str:
