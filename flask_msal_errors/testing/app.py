@@ -47,6 +47,12 @@ def build(tenant: Tenant, *blueprints: Blueprint) -> Flask:
         app.register_blueprint(blueprint)
 
     @app.before_request
+    def begin() -> None:
+        # A client may give up and a reset may come before the answer of a slow request.
+        with tenant.lock:
+            flask.g.seen = tenant.counters, tenant.calls
+
+    @app.before_request
     def go_wrong() -> Response | None:
         return tenant.faults.before(request.blueprint or "", request)
 
@@ -78,14 +84,19 @@ def _page_headers(response: Response) -> None:
 
 
 def _record(tenant: Tenant, kind: str, response: Response) -> None:
-    """Count the request and keep it for the test to see; the controls' own are not."""
+    """Count the request and keep it for the test to see; the controls' own are not.
+
+    It is one of the time when it began, which a reset may have ended.
+    """
     if kind == "control":
         return
     names = [kind, f"{kind}.{response.status_code}"]
     form = request.form.to_dict()
     if kind == "token" and form.get("grant_type"):
         names.append(f"token.{form['grant_type']}")
-    tenant.count(*names)
+    counters, calls = flask.g.seen
+    with tenant.lock:
+        counters.update(names)
     if kind == "panel":
         return
     call = Call(
@@ -98,5 +109,5 @@ def _record(tenant: Tenant, kind: str, response: Response) -> None:
         dict(request.headers),
     )
     with tenant.lock:
-        tenant.calls.append(call)
-        del tenant.calls[:-1000]
+        calls.append(call)
+        del calls[:-1000]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import email.utils
 import json
+import threading
 import time
 import typing as t
 
 import jwt
 import pytest
+from flask import Request
 
 from flask_msal_errors.testing import Emulator
 from support.msal_client import MsalClient
@@ -464,6 +467,26 @@ def redeem(client: MsalClient, code: str) -> dict[str, t.Any]:
 
 
 class TestRecords:
+    def test_reset_meanwhile(self, client: MsalClient) -> None:
+        """A request that began before a reset is none of those after it."""
+        arrived, reset = threading.Event(), threading.Event()
+
+        def wait(request: Request) -> None:
+            arrived.set()
+            assert reset.wait(PATIENCE)
+
+        client.entra.fail_next(wait, "token")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            late = pool.submit(client.token, grant_type="refresh_token")
+            assert arrived.wait(PATIENCE)
+            client.entra.reset()
+            reset.set()
+            assert late.result().status_code == 400
+        assert client.entra.counters["token"] == 0
+        assert not client.entra.calls
+        client.token(grant_type="refresh_token")
+        assert client.entra.counters["token"] == 1
+
     def test_counters_and_calls(self, client: MsalClient) -> None:
         """Requests are counted by kind, status and grant; calls show what was sent."""
         client.sign_in("Mail.Read", login_hint="ada@contoso.example")
