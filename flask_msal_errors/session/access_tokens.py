@@ -124,7 +124,7 @@ class AccessTokens:
 
     def _drop_if_ended(self, handle: str) -> None:
         if not self._records.exists(handle):
-            self._store.delete(TOKENS + handle)
+            self._store.remove(TOKENS + handle)
 
     def _update(self, handle: str, record: Record) -> None:
         entries = Caches.of(record).access_tokens(self._client_id)
@@ -132,7 +132,7 @@ class AccessTokens:
         found = [Token.of(entry) for entry in entries]
         tokens = [token for token in found if token.expires - now > EARLY]
         if not tokens:
-            self._store.delete(TOKENS + handle)
+            self._store.remove(TOKENS + handle)
             return
         left = max(token.expires for token in tokens) - EARLY - now
         lifetime = min(max(1.0, left), self._records.lifetime.total_seconds())

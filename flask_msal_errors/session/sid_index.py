@@ -103,7 +103,7 @@ class SidIndex:
                     entry = self._codec.encode(_Places(left))
                     self._store.write(_key(sid), entry, self._lifetime)
                 else:
-                    self._store.delete(_key(sid))
+                    self._store.remove(_key(sid))
         except ServiceUnavailable as error:
             logger.warning("Front-channel logout may not find a session: %s", error)
         return before

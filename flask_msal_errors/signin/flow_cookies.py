@@ -141,7 +141,7 @@ class FlowCookies:
         """Drop the flow of a cookie, and what waits for it in the store."""
         kept, _ = self._read(request, name)
         if isinstance(kept.get("flow"), str):
-            self._store.delete(kept["flow"])
+            self._store.remove(kept["flow"])
         self._cookies.delete(request, response, name, cross_site=self._cross_site)
         return response
 

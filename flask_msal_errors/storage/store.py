@@ -77,6 +77,14 @@ class Store:
         except backend.errors as error:
             raise store_unavailable("an entry was replaced", error) from error
 
+    def remove(self, key: str) -> None:
+        """Delete the entry, of a kind that is never replaced."""
+        backend, place = self._at(key)
+        try:
+            backend.remove(place)
+        except backend.errors as error:
+            raise store_unavailable("an entry was deleted", error) from error
+
     def delete(self, key: str) -> None:
         """Delete the entry for good: a later :meth:`replace` fails."""
         backend, place = self._at(key)

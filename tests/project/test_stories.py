@@ -34,7 +34,7 @@ LIMITS = {
     "page": Most(20),
     "cached_token": Most(30),
     "refresh": Most(77),
-    "refusal": Most(167, modules=36, packages=8, claims=1),
+    "refusal": Most(165, modules=36, packages=8, claims=1),
     "callback": Most(110),
     "form": Most(99),
 }
