@@ -136,7 +136,7 @@ class Records:
             # If it is signed out before it is saved, this one is deleted with the rest.
             record.entries = [*kept, key]
         for other in dropped:
-            self._store.remove(other)
+            self._store.delete(other)
         return True
 
     def delete(self, handle: str) -> None:
@@ -148,4 +148,4 @@ class Records:
 
     def _delete_entries(self, handle: str, record: Record) -> None:
         for key in (TOKENS + handle, *record.entries):
-            self._store.remove(key)
+            self._store.delete(key)

@@ -78,7 +78,7 @@ class Store:
             raise store_unavailable("an entry was replaced", error) from error
 
     def remove(self, key: str) -> None:
-        """Delete the entry, of a kind that is never replaced."""
+        """Delete the entry, of a kind that nobody ever replaces."""
         backend, place = self._at(key)
         try:
             backend.remove(place)

@@ -140,6 +140,15 @@ class TestFollowing:
         shelf.change(lambda user: user.drop("graph"))
         assert shelf.secrets() == set() and shelf.entry() is None
 
+    def test_leaves_nothing(self, shelf: Shelf) -> None:
+        """Nobody replaces an entry of tokens, so its removal is not remembered."""
+        shelf.add(f"{API}/Read")
+        shelf.change(lambda user: user.drop("AT"))
+        app: t.Any = shelf.store._app
+        place = f"msal-entry:{TOKENS}{shelf.handle}"
+        assert shelf.entry() is None
+        assert not app.session_interface.msal_backend.is_buried(place)
+
     def test_gone_before_the_record_is_saved(
         self, files: Shelf, monkeypatch: pytest.MonkeyPatch
     ) -> None:

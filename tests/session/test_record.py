@@ -61,18 +61,6 @@ class TestRecords:
         records.renew(handle)
         assert records.load(handle) == Record()
 
-    def test_entries_leave_nothing(self, app: Flask, records: Records) -> None:
-        """Of the entries of a session that ends, no removal has to be remembered."""
-        handle = records.create(FULL)
-        for key in ("form-1", "form-2"):
-            assert records.keep(handle, key, {"a": "b"}, HOUR, 1)
-        records.delete(handle)
-        interface: t.Any = app.session_interface
-        backend = interface.msal_backend
-        keys = [f"msal-entry:{key}" for key in ("form-1", "form-2", f"tokens-{handle}")]
-        assert not any(map(backend.read, keys))
-        assert not any(map(backend.is_buried, keys))
-
     def test_changing_nothing(
         self, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
