@@ -141,8 +141,8 @@ class Records:
 
     def delete(self, handle: str) -> None:
         """Delete the record for good, and the entries registered with it."""
-        record = self.load(handle)
-        self._store.delete(_RECORD + handle)
+        entry = self._store.pop(_RECORD + handle)
+        record = self._codec.decode(Record, entry) or Record()
         # After the record: a change that came in between wrote them before it failed.
         self._delete_entries(handle, record)
 

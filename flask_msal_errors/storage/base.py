@@ -110,6 +110,17 @@ class Backend(abc.ABC):
                 self.delete(key)
             return entry
 
+    def pop(self, key: str) -> Entry | None:
+        """Delete the entry for good and return its last value.
+
+        A :meth:`replace` at this moment fails, or has written what is returned. Nobody
+        is waited for.
+        """
+        self.bury(key)
+        entry = self.read(key)
+        self.remove(key)
+        return entry
+
     def lock(
         self, key: str, timeout: float, wait: float
     ) -> contextlib.AbstractContextManager[None]:
@@ -145,6 +156,12 @@ class AtomicBackend(Backend):
     def delete(self, key: str) -> None:
         """Remove the entry for good."""
         self.remove(key)
+
+    def pop(self, key: str) -> Entry | None:
+        """Delete the entry for good and return its value, in two steps by default."""
+        entry = self.read(key)
+        self.remove(key)
+        return entry
 
 
 def loaded_errors(*names: tuple[str, str]) -> tuple[type[Exception], ...]:

@@ -85,12 +85,12 @@ class GuardedInterface(ServerSideSessionInterface):
             if not session and self._is_given_up(app, session, came):
                 of_request(_Opened, request).given_up = session.sid
         except self.msal_backend.errors as error:
+            _hide_own(app, request)
             store_unavailable("a session was loaded", error)
             return None
         except Exception:
             # Its repr has the URL, and so the code of a callback, as Sentry's event.
-            if {"state", "code"} <= request.args.keys():
-                watchers.hide(request, request.script_root + request.path)
+            _hide_own(app, request)
             del request
             raise
         if session:
@@ -203,6 +203,16 @@ class GuardedInterface(ServerSideSessionInterface):
     def _delete_session(self, store_id: str) -> None:
         self.msal_backend.bury(store_id)
         self.msal_backend.remove(store_id)
+
+
+def _hide_own(app: Flask, request: t.Any) -> None:
+    """Hide what was sent to a route of ours, which is not matched yet."""
+    ours = app.blueprints.get("msal")
+    prefix = f"{ours.url_prefix or ''}/" if ours else ""
+    if ours and request.path.startswith(prefix):
+        name, _, rest = request.path[len(prefix) :].partition("/")
+        place = f"{request.script_root}{prefix}{name}/" if rest else request.path
+        watchers.hide(request, place, rest)
 
 
 class Hooks:

@@ -70,6 +70,9 @@ class RedisBackend(AtomicBackend):
             data, _ = both.get(key).delete(key).execute()
         return self.decoded(data)
 
+    def pop(self, key: str) -> Entry | None:
+        return self.take(key)
+
     @contextlib.contextmanager
     def lock(self, key: str, timeout: float, wait: float) -> cabc.Iterator[None]:
         """Hold redis-py's lock: across threads, processes and hosts."""

@@ -91,6 +91,9 @@ class SqlBackend(AtomicBackend):
 
         return self.decoded(self._run(take))
 
+    def pop(self, key: str) -> Entry | None:
+        return self.take(key)
+
     def _living(self, key: str) -> t.Any:
         columns = self._table.c
         return (columns.session_id == key) & (columns.expiry > _utc_now())

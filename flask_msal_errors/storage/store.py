@@ -104,6 +104,15 @@ class Store:
             raise store_unavailable("an entry was taken", error) from error
         return entry if entry is None else Hidden(entry)
 
+    def pop(self, key: str) -> Entry | None:
+        """Delete the entry for good and return its last value."""
+        backend, place = self._at(key)
+        try:
+            entry = backend.pop(place)
+        except backend.errors as error:
+            raise store_unavailable("an entry was deleted", error) from error
+        return entry if entry is None else Hidden(entry)
+
     def end_session(self, session_id: str, ours: str = "") -> None:
         """Delete a whole session; what still runs in it cannot bring it back.
 

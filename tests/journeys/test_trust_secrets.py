@@ -9,6 +9,7 @@ import collections.abc as cabc
 import functools
 import gc
 import json
+import re
 import threading
 import traceback
 import typing as t
@@ -31,11 +32,13 @@ from flask_msal_errors import MsalAuth
 from flask_msal_errors import signals
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import MsalAuthError
+from flask_msal_errors.storage.files import CacheBackend
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.strangers import refusing
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 #: Fields of the protocol that are secret, in forms and queries.
@@ -483,6 +486,37 @@ class TestSentry:
                 where = {k for k, v in report.items() if watched.seen_in(json.dumps(v))}
                 found |= where
         assert found == set()
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/auth/login?ticket=secret",
+            "/auth/logout?token=secret",
+            "/auth/callback?error=x&state=secret",
+            "/auth/resume/secret",
+        ],
+    )
+    def test_outages(
+        self,
+        sentry: list[str],
+        start: Start,
+        entra: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+        path: str,
+    ) -> None:
+        """While no session can be loaded, no route of ours shows what was sent."""
+        store = Failing()
+        live = start(SESSION_TYPE="cachelib", SESSION_CACHELIB=store)
+        monkeypatch.setattr(CacheBackend, "errors", (RuntimeError,))
+        with requests.Session() as browser:
+            browser.verify = entra.ca_file
+            browser.cookies.set("session", "an-id-of-a-session")
+            store.fuse.left = 1
+            assert browser.get(live.url + path, timeout=PATIENCE).status_code == 503
+        told = [text for text in sentry if '"exception"' not in text]
+        assert any("The session store failed" in text for text in told)
+        shown = [re.sub("_secret|secrets", "", text) for text in told]
+        assert [text for text in shown if "secret" in text] == []
 
     @pytest.mark.parametrize("mode", ["query", "form_post"])
     def test_transactions(

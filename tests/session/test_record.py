@@ -61,6 +61,33 @@ class TestRecords:
         records.renew(handle)
         assert records.load(handle) == Record()
 
+    @pytest.mark.parametrize("step", ["bury", "remove", "take"])
+    def test_kept_while_deleted(
+        self,
+        app: Flask,
+        records: Records,
+        monkeypatch: pytest.MonkeyPatch,
+        request: pytest.FixtureRequest,
+        step: str,
+    ) -> None:
+        """A form that is kept at any step of the deletion goes with the record."""
+        if request.node.callspec.params["app"] in ("memcached", "own"):
+            pytest.skip("reads and deletes in two steps")
+        interface: t.Any = app.session_interface
+        handle, store = records.create(FULL), Store(app)
+        late = iter(["form-late"])
+        plain = getattr(interface.msal_backend, step)
+
+        def stepped(*args: t.Any) -> t.Any:
+            for key in late:
+                records.keep(handle, key, {"a": 1}, HOUR, 5)
+            return plain(*args)
+
+        monkeypatch.setattr(interface.msal_backend, step, stepped)
+        records.delete(handle)
+        assert store.read("form-late") is None
+        assert records.load(handle) == Record()
+
     def test_changing_nothing(
         self, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
