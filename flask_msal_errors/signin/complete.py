@@ -38,6 +38,7 @@ from ..storage.interface import is_stored
 from ..user import SignedIn
 from ..user import User
 from ..user import admit
+from ..user import forget
 from ..user import record_handle
 from ..user import remember
 from ..user import renew_id
@@ -170,8 +171,11 @@ class SignInCompletion:
             renew_id()
             admit(claims)
         remember(handle, claims, self._records.lifetime.total_seconds())
-        self._sid_index.note()
-        return signals.signed_in
+        if self._sid_index.note():
+            return signals.signed_in
+        self._records.delete(handle)
+        forget()
+        return None
 
     def _accept_again(
         self,

@@ -104,7 +104,7 @@ class SignOut:
         :param issuer: which has to be the session's, if the provider sends it
             (https://openid.net/specs/openid-connect-frontchannel-1_0.html).
         """
-        for place in self._sid_index.find(sid):
+        for place in self._sid_index.end(sid, issuer):
             if issuer in (None, place.issuer):
                 self._records.delete(place.handle)
                 self._end([place], but="")

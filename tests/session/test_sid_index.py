@@ -21,6 +21,7 @@ from flask_msal_errors.session.sid_index import SidIndex
 from flask_msal_errors.session.sid_index import _key
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from flask_msal_errors.user import signed_in
 from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
@@ -109,6 +110,43 @@ class TestFrontChannel:
             200
         ] * 2
         assert ada.get(live.url + "/").text == "hello nobody"
+
+    @pytest.mark.parametrize(
+        ("issuer", "ends"), [("", True), ("right", True), ("https://evil/", False)]
+    )
+    def test_first_sign_in_on_its_way(
+        self,
+        live: LiveApp,
+        entra: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+        issuer: str,
+        ends: bool,
+    ) -> None:
+        """A sign-in that is not in the index yet ends, too, and nothing of it stays."""
+        query = {"iss": entra.issuer if issuer == "right" else issuer} if issuer else {}
+        note, told, handles = SidIndex.note, iter([True]), list[str]()
+
+        def late(index: SidIndex) -> bool:
+            for _ in told:
+                person = signed_in()
+                assert person is not None
+                assert tell(live, sid=person.user.claims["sid"], **query).ok
+                handles.append(person.handle)
+            return note(index)
+
+        monkeypatch.setattr(SidIndex, "note", late)
+        person = entra.person()
+        heard: list[t.Any] = []
+        with signals.signed_in.connected_to(lambda _, user, **__: heard.append(user)):
+            person.visit(live.url + "/auth/login")
+        page = person.get(live.url + "/").text
+        assert (page == "hello nobody") is ends
+        assert bool(heard) is not ends
+        records = live.app.extensions["flask_msal_errors"].records
+        assert records.exists(handles[0]) is not ends
+        if ends:
+            person.cookies.clear(entra.pages_url)
+            assert "me ada" in person.visit(live.url + "/me").text
 
     @pytest.mark.parametrize(
         ("issuer", "ends"), [("", True), ("right", True), ("https://evil/", False)]
