@@ -26,6 +26,7 @@ from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
 from .loops import Loops
 from .loops import page_name
+from .origins import Origins
 from .pauses import Pauses
 
 #: The party that refuses in a loop, by reason; else the identity provider.
@@ -51,6 +52,7 @@ class SignInStart:
         self._flows = flows
         self._loops = loops
         self._pauses = pauses
+        self._origins = Origins()
 
     def begin(
         self,
@@ -64,6 +66,8 @@ class SignInStart:
     ) -> Response:
         """Redirect the user to the identity provider.
 
+        Who is not signed in yet goes to the redirect URI's origin first.
+
         :param target: where they come back to, a path of this origin.
         :param page: the page that demands it, if they come back to another.
         :param refused: the error that made this necessary: evidence for a dead end.
@@ -73,13 +77,17 @@ class SignInStart:
         :raises Throttled: the token endpoint asked for a pause.
         """
         person = signed_in()
+        uri = self._settings.redirect_uri or url_for("msal.callback", _external=True)
+        away = None if person or hint else self._origins.check(request, uri)
+        if away is not None:
+            return away
         account = person.user.digest if person else None
         key = demand.key(account or "anonymous")
         flow = Flow({}, target, page_name(page or target), key, demand, account)
         try:
             self._pauses.check(request, person)
             self._check_dead_ends(request, flow, refused)
-            parameters = self._parameters(demand, person, hint)
+            parameters = self._parameters(demand, uri, person, hint)
             parameters["state"] = self._flows.signer.stamp(origin(request))
             client = self._user_flows.get(demand.reason, self._client)
             scopes = demand.scopes or self._settings.scopes
@@ -96,13 +104,12 @@ class SignInStart:
         return self._flows.keep(request, response, flow, handle)
 
     def _parameters(
-        self, demand: Demand, person: SignedIn | None, hint: str | None
+        self, demand: Demand, uri: str, person: SignedIn | None, hint: str | None
     ) -> dict[str, t.Any]:
         """Return the parameters of the authorization request beside the claims."""
         settings = self._settings
         parameters: dict[str, t.Any] = {
-            "redirect_uri": settings.redirect_uri
-            or url_for("msal.callback", _external=True),
+            "redirect_uri": uri,
             "max_age": demand.max_age,
             "response_mode": settings.response_mode,
             **b2c.PARAMETERS.get(demand.reason, {}),

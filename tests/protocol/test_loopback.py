@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_msal_errors.protocol.loopback import is_loopback
+from flask_msal_errors.protocol.loopback import is_this_machine
 
 
 @pytest.mark.parametrize(
@@ -29,3 +30,24 @@ def test_this_machine(host: str) -> None:
 def test_others(host: str | None) -> None:
     """Names that begin so, and addresses of a network, are not."""
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("shop.localhost", True),
+        ("Shop.LocalHost.", True),
+        ("localhost.evil.example", False),
+        ("notlocalhost", False),
+        ("10.0.0.1", False),
+        (None, False),
+    ],
+)
+def test_by_any_name(host: str | None, here: bool) -> None:
+    """Hosts that a browser finds on this machine."""
+    assert is_this_machine(host) is here

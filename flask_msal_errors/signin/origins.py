@@ -1,0 +1,163 @@
+"""The origin that a sign-in has to begin at: that of the redirect URI.
+
+Owns what happens elsewhere: the browser goes there first, or the log says why not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+from urllib.parse import urlsplit
+
+from flask import after_this_request
+from flask import current_app
+from flask import redirect
+from flask import request as current_request
+from werkzeug.exceptions import HTTPException
+from werkzeug.urls import iri_to_uri
+from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response
+
+from ..navigation import current_target
+from ..navigation import is_navigation
+from ..navigation import no_store
+from ..navigation import origin_of
+from ..protocol.demand import printable
+from ..protocol.loopback import is_this_machine
+from .loops import page_name
+
+logger = logging.getLogger("flask_msal_errors")
+
+#: The cookie of a browser that is on its way. Plain, as http and https both get it.
+MARK = "msal_moved"
+#: Seconds: longer than a redirect takes, shorter than a person does.
+_MARKED = 15
+#: Different pairs of origins that the log tells; anybody can invent hosts.
+_MOST_TOLD = 50
+_MOVED = (
+    "A browser at %s goes to %s before it signs in, because the redirect URI is there."
+)
+_HIDDEN = (
+    "Requests arrive as %s, but their browsers are at %s: a proxy keeps scheme or host"
+    " to itself. Let it forward them, and use werkzeug's ProxyFix."
+)
+_ELSEWHERE = (
+    "A sign-in begins at %s, but its redirect URI is at %s. Unless a proxy only hides"
+    " that browsers are there (then use werkzeug's ProxyFix), they do not send its"
+    " cookie there, and it fails. Let people use one address, and let"
+    " MSAL_REDIRECT_URI and SERVER_NAME have it."
+)
+
+
+class Origins:
+    """Sees that browsers sign in at the redirect URI's origin."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str, str]] = set()
+
+    def check(self, request: Request, redirect_uri: str) -> Response | None:
+        """Return a redirect to the same page at the redirect URI's origin, if needed.
+
+        It happens once: a proxy may hide that the browser is there. Where it cannot
+        help, the log says so, once for the same two origins.
+        """
+        parts = urlsplit(iri_to_uri(redirect_uri))
+        right = f"{parts.scheme}://{parts.netloc}"
+        came = f"{request.scheme}://{request.host}"
+        page = page_name(current_target(request))
+        marked = request.cookies.get(MARK)
+        if marked:
+            after_this_request(_unmarked)
+        if _same(came, right) or current_request.endpoint == "msal.callback":
+            return None
+        if any(_same(seen, right) for seen in _outside(request)):
+            self._tell(logging.WARNING, _HIDDEN, came, right)
+            return None
+        if marked == page or not _may_go(request, right):
+            self._tell(logging.WARNING, _ELSEWHERE, came, right)
+            return None
+        self._tell(logging.INFO, _MOVED, came, right)
+        way = no_store(redirect(right + current_target(request)))
+        way.set_cookie(
+            MARK,
+            page,
+            max_age=_MARKED,
+            path="/",
+            httponly=True,
+            secure=request.is_secure,
+            samesite="Lax",
+        )
+        return way
+
+    def _tell(self, level: int, text: str, came: str, right: str) -> None:
+        told = (text, came, right)
+        if told not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(told)
+            logger.log(level, text, printable(came), right)
+
+
+def _unmarked(response: Response) -> Response:
+    response.delete_cookie(MARK, path="/", httponly=True)
+    return response
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return origin_of(urlsplit(one)) == origin_of(urlsplit(other))
+    except ValueError:
+        # A Host header may be anything.
+        return False
+
+
+def _outside(request: Request) -> list[str]:
+    """Return the origins at which the browser may be, as its headers or a proxy's say.
+
+    Believed only as far as they say that nothing has to be done.
+    """
+    schemes = [request.scheme, *_listed(request, "X-Forwarded-Proto")]
+    # Browsers send it to https alone, and to this very machine
+    # (https://www.w3.org/TR/fetch-metadata/).
+    fetched = "Sec-Fetch-Mode" in request.headers and not _is_here(request.host)
+    # Nor does one port, unless it is a scheme's own, serve both schemes.
+    if fetched or re.search(r":\d+$", request.host):
+        schemes.append("https")
+    hosts = [request.host, *_listed(request, "X-Forwarded-Host")]
+    return [f"{scheme}://{host}" for scheme, host in itertools.product(schemes, hosts)]
+
+
+def _is_here(netloc: str) -> bool:
+    return is_this_machine(re.sub(r":\d*$", "", netloc).strip("[]"))
+
+
+def _listed(request: Request, name: str) -> list[str]:
+    return [part.strip() for part in request.headers.get(name, "").split(",")[:8]]
+
+
+def _may_go(request: Request, right: str) -> bool:
+    """Return whether a browser may be sent to the same page at an origin."""
+    if request.method not in ("GET", "HEAD") or not is_navigation(request):
+        return False
+    # Cookies of a frame may be blocked, and the mark with them.
+    if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        return False
+    there = urlsplit(right)
+    if request.is_secure and there.scheme == "http":
+        return False
+    # nginx's default Host is the app's address, behind whichever name; and nobody else
+    # is at home on this machine.
+    if _is_here(request.host) is not _is_here(there.netloc):
+        return False
+    changed = {"HTTP_HOST": there.netloc, "wsgi.url_scheme": there.scheme}
+    return _page(request) == _page(request, **changed)
+
+
+def _page(request: Request, **changed: str) -> object:
+    """Return the page that the app has at a request's URL, or at another host's."""
+    app = current_app
+    asked = app.request_class({**request.environ, **changed}, populate_request=False)
+    try:
+        adapter = app.create_url_adapter(asked)
+        return adapter and adapter.match()
+    except HTTPException:
+        return None
