@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+from urllib.parse import urlencode
 from urllib.parse import urlsplit
 
 from flask import after_this_request
@@ -15,6 +16,7 @@ from flask import current_app
 from flask import redirect
 from flask import request as current_request
 from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import SecurityError
 from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
@@ -61,11 +63,16 @@ class Origins:
 
         It happens once: a proxy may hide that the browser is there. Where it cannot
         help, the log says so, once for the same two origins.
+
+        :raises SecurityError: (400) nobody says which host this is.
         """
         parts = urlsplit(iri_to_uri(redirect_uri))
+        if not parts.netloc:
+            # Without MSAL_REDIRECT_URI or SERVER_NAME it is the request's.
+            raise SecurityError("The request names no host.")
         right = f"{parts.scheme}://{parts.netloc}"
         came = f"{request.scheme}://{request.host}"
-        page = page_name(current_target(request))
+        here = _here(request)
         marked = request.cookies.get(MARK)
         if marked:
             after_this_request(_unmarked)
@@ -74,14 +81,14 @@ class Origins:
         if any(_same(seen, right) for seen in _outside(request)):
             self._tell(logging.WARNING, _HIDDEN, came, right)
             return None
-        if marked == page or not _may_go(request, right):
+        if marked == page_name(here) or not _may_go(request, right):
             self._tell(logging.WARNING, _ELSEWHERE, came, right)
             return None
         self._tell(logging.INFO, _MOVED, came, right)
-        way = no_store(redirect(right + current_target(request)))
+        way = no_store(redirect(right + here))
         way.set_cookie(
             MARK,
-            page,
+            page_name(here),
             max_age=_MARKED,
             path="/",
             httponly=True,
@@ -100,6 +107,14 @@ class Origins:
 def _unmarked(response: Response) -> Response:
     response.delete_cookie(MARK, path="/", httponly=True)
     return response
+
+
+def _here(request: Request) -> str:
+    """Return the path and query of a request, also of our routes, which hide it."""
+    target = current_target(request)
+    if request.args and "?" not in target:
+        return f"{target}?{urlencode([*request.args.items(multi=True)])}"
+    return target
 
 
 def _same(one: str, other: str) -> bool:

@@ -139,7 +139,7 @@ def asked(
 
 
 def happened(found: Response | None, caplog: pytest.LogCaptureFixture) -> str:
-    """Which word of :data:`WORDS` fits; more than one line is no answer."""
+    """Return the kind of result, as the only line of the log tells."""
     (line,) = [r.getMessage() for r in caplog.records] or [""]
     (kind,) = [kind for kind, text in WORDS.items() if text and text in line] or [WORKS]
     assert (found is not None) is (kind == MOVED)

@@ -72,15 +72,19 @@ class Step:
 
 
 def browser_headers(step: Step, frame: bool) -> dict[str, str]:
-    """Return what a browser says of itself and of who caused the request."""
+    """Return what a browser says of itself and of who caused the request.
+
+    Fetch metadata go to https and to this machine only.
+    """
     headers = {
         "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
         "Accept-Language": "en",
         "User-Agent": "Mozilla/5.0 (emulated person)",
-        "Sec-Fetch-Site": fetch_site(step.chain, step.url),
-        "Sec-Fetch-Mode": "navigate",
-        "Sec-Fetch-Dest": "iframe" if frame else "document",
     }
+    if step.url.startswith("https:") or is_local(step.url):
+        headers["Sec-Fetch-Site"] = fetch_site(step.chain, step.url)
+        headers["Sec-Fetch-Mode"] = "navigate"
+        headers["Sec-Fetch-Dest"] = "iframe" if frame else "document"
     if not step.chain:
         return headers
     first = step.chain[0]
