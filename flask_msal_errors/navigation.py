@@ -7,6 +7,7 @@ believed: its scheme, its cookies' names. Knows werkzeug's request, nothing of s
 from __future__ import annotations
 
 import dataclasses
+import enum
 import re
 from urllib.parse import SplitResult
 from urllib.parse import quote
@@ -16,6 +17,10 @@ from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
+from .protocol.programs import FEEDS
+from .protocol.programs import OFFICE
+from .protocol.programs import OUTLOOK
+from .protocol.programs import ROBOT
 from .request_state import of_request
 
 #: Browsers take a cookie of such a name from this very host only, on https
@@ -27,6 +32,10 @@ _SAFE = "/!$&'()*+,:;=@~"
 _REPAIRED = re.compile(r"[\x00-\x20\\\x7f]")
 _PURPOSES = ("Sec-Purpose", "X-Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 _SPECULATIVE = re.compile("prefetch|prerender|preview")
+_DEST = "Sec-Fetch-Dest"
+#: Its values for what is shown in another page
+#: (https://www.w3.org/TR/fetch-metadata/#sec-fetch-dest-header).
+_FRAMES = ("iframe", "frame", "object", "embed", "fencedframe")
 
 
 @dataclasses.dataclass
@@ -34,6 +43,21 @@ class Outside:
     """Facts of a request that a proxy in front of it often keeps to itself."""
 
     is_https: bool = False
+
+
+class Kind(enum.Enum):
+    """The one who shows the answer to a request."""
+
+    AHEAD = "a browser, perhaps later"
+    OFFICE = "an Office program, which then opens a browser"
+    PROGRAM = "a link preview, or a reader of feeds or calendars"
+    FRAME = "a browser, in a frame of another page"
+    SCRIPT = "a script"
+    PAGE = "a browser, as a page"
+
+
+#: Kinds whose requests begin no sign-in.
+UNATTENDED = frozenset({Kind.AHEAD, Kind.OFFICE, Kind.PROGRAM})
 
 
 def is_https(request: Request) -> bool:
@@ -133,26 +157,19 @@ def current_target(request: Request) -> str:
 
 
 def wants_html(request: Request) -> bool:
-    """Whether the ``Accept`` header prefers a page to JSON (``*/*`` does not)."""
-    return (
+    """Whether the ``Accept`` header prefers a page to JSON (``*/*`` does not).
+
+    In a frame, people see whatever comes.
+    """
+    return request.headers.get(_DEST) in _FRAMES or (
         request.accept_mimetypes.best_match(["application/json", "text/html"])
         == "text/html"
     )
 
 
 def is_navigation(request: Request) -> bool:
-    """Whether a browser will show the answer as a page, so that a redirect helps.
-
-    ``Sec-Fetch-Mode`` tells (https://www.w3.org/TR/fetch-metadata/); where it is
-    missing, as on plain http, XHR and HTMX markers and the ``Accept`` header do.
-    """
-    headers = request.headers
-    mode = headers.get("Sec-Fetch-Mode")
-    if mode:
-        return mode == "navigate"
-    # Android's WebView puts its package's name there, in navigations too.
-    scripted = headers.get("X-Requested-With") == "XMLHttpRequest"
-    return not scripted and "HX-Request" not in headers and wants_html(request)
+    """Return whether a browser shows the answer as a page, so that a redirect helps."""
+    return kind_of(request) in (Kind.PAGE, Kind.FRAME)
 
 
 def is_speculative(request: Request) -> bool:
@@ -165,6 +182,38 @@ def is_speculative(request: Request) -> bool:
     headers = request.headers
     said = " ".join(headers.get(name, "") for name in _PURPOSES).lower()
     return "HX-Preloaded" in headers or bool(_SPECULATIVE.search(said))
+
+
+def kind_of(request: Request) -> Kind:
+    """Return who shows the answer to a request.
+
+    ``Sec-Fetch-Mode`` tells of a browser (https://www.w3.org/TR/fetch-metadata/), also
+    of one inside an Office program. Where it is missing, as on plain http, XHR and HTMX
+    markers and the ``Accept`` header do.
+    """
+    headers, asks = request.headers, request.method in ("GET", "HEAD")
+    agent, mode = headers.get("User-Agent", ""), headers.get("Sec-Fetch-Mode")
+    # Android's WebView puts its package's name there, in navigations too.
+    scripted = headers.get("X-Requested-With") == "XMLHttpRequest"
+    scripted = scripted or "HX-Request" in headers
+    if asks and is_speculative(request):
+        return Kind.AHEAD
+    if ROBOT.search(agent):
+        return Kind.PROGRAM
+    if not mode and OFFICE.search(agent) and not _is_browser(request, agent):
+        return Kind.OFFICE if asks else Kind.PROGRAM
+    if not (mode or scripted) and FEEDS.search(headers.get("Accept", "").lower()):
+        return Kind.PROGRAM
+    if mode != "navigate" if mode else scripted or not wants_html(request):
+        return Kind.SCRIPT
+    return Kind.FRAME if headers.get(_DEST) in _FRAMES else Kind.PAGE
+
+
+def _is_browser(request: Request, agent: str) -> bool:
+    """Return whether an Office program shows pages, so that it followed our refresh."""
+    before = same_origin_path(request.headers.get("Referer"), request) or ""
+    paths = [url.partition("?")[0] for url in (before, current_target(request))]
+    return paths[0] == paths[1] or bool(OUTLOOK.search(agent))
 
 
 def is_same_origin(request: Request) -> bool:

@@ -27,9 +27,10 @@ from ..clients.refusals import paused_in
 from ..errors import InteractionRequired
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
+from ..navigation import UNATTENDED
+from ..navigation import Kind
 from ..navigation import current_target
-from ..navigation import is_navigation
-from ..navigation import is_speculative
+from ..navigation import kind_of
 from ..protocol.demand import Demand
 from ..provider.clocks import LEEWAY
 from ..request_state import of_request
@@ -134,15 +135,16 @@ def _settle(asked: Request, response: Response) -> Response:
 def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
     """Redirect a page view to the sign-in; answer anything else with a link to it."""
     of_request(_Refused).is_so = True
-    # A browser fetches nothing ahead by other methods.
-    if request.method in ("GET", "HEAD") and is_speculative(request):
-        return pages.ahead()
+    kind, reads = kind_of(request), request.method in ("GET", "HEAD")
+    if kind in UNATTENDED:
+        return pages.unattended(kind, demand, error)
     if error is not None:
         signals.emit(signals.challenge_received, error=error, silent=False)
     here, begin = current_target(request), app_state().signin.start.begin
-    if not is_navigation(request):
+    # A frame's sign-in begins when the person opens the link, in the whole window.
+    if kind is Kind.SCRIPT or (kind is Kind.FRAME and reads):
         return pages.interaction(demand, error)
-    if request.method in ("GET", "HEAD"):
+    if reads:
         return begin(request, demand, here, refused=error)
     try:
         back = url_for("msal.resume", ticket=app_state().forms.keep(request))

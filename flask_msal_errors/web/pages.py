@@ -12,6 +12,7 @@ from flask import make_response
 from flask import render_template
 from flask import request
 from flask import url_for
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from .. import signals
@@ -28,9 +29,12 @@ from ..errors import SignInError
 from ..errors import StateMismatch
 from ..errors import Throttled
 from ..errors import TokenError
+from ..navigation import UNATTENDED
+from ..navigation import Kind
 from ..navigation import current_target
 from ..navigation import home
 from ..navigation import is_navigation
+from ..navigation import kind_of
 from ..navigation import same_origin_path
 from ..navigation import wants_html
 from ..protocol.demand import Demand
@@ -57,6 +61,13 @@ logger = logging.getLogger("flask_msal_errors")
 #: The error of a callback whose sign-in another request completes.
 _BUSY = "sign_in_busy"
 
+#: Parameters of links to our own routes.
+_OWN = ("next", "ticket", "policy", "again", "token")
+
+_NEW_TAB = N_("Continue in a new tab")
+#: Of a page in a frame: the provider refuses to be shown in one.
+_WHOLE_WINDOW = N_("Continue in the whole window")
+
 Actions = list[tuple[Text, str]]
 
 
@@ -66,6 +77,9 @@ def error(error: MsalAuthError) -> Response:
         logger.error("%s", error)
     signals.announce(error)
     if isinstance(error, InteractionRequired) and not _is_ours():
+        kind = kind_of(request)
+        if kind in UNATTENDED:
+            return unattended(kind, error.demand, error)
         return interaction(error.demand, error)
     retried = isinstance(error, Throttled) and _is_page()
     if wants_html(request):
@@ -74,13 +88,15 @@ def error(error: MsalAuthError) -> Response:
     else:
         response = problem(details_of(error))
     response.status_code = error.status
-    _finished(response, getattr(error, "retry_after", None))
+    # The button of OtherAccount changes who is signed in.
+    framed = not isinstance(error, OtherAccount)
+    _finished(response, getattr(error, "retry_after", None), framed=framed)
     return _scripted(response) if retried else response
 
 
 def interaction(
     demand: Demand,
-    error: InteractionRequired | None,
+    error: InteractionRequired | None = None,
     lost: Text | None = None,
 ) -> Response:
     """Return a 401 with a link to the sign-in, where a redirect would not help.
@@ -88,15 +104,35 @@ def interaction(
     :param lost: why the form that was sent is not kept, for people.
     """
     error = error or InteractionRequired(demand=demand)
-    link = app_state().links.login(demand, _page_of_person())
+    login = app_state().links.login
+    link = _here() if _is_ours() else login(demand, _page_of_person())
     if is_navigation(request):
-        label = N_("Continue in a new tab") if lost else N_("Continue")
+        label = N_("Continue")
+        if lost or kind_of(request) is Kind.FRAME:
+            label = _NEW_TAB if lost else _WHOLE_WINDOW
         page = _render(error, [(label, link)], lost=lost)
         response: Response = make_response(page)
     else:
         response = problem({**details_of(error), "login_url": link})
         # Followed by htmx whatever the status (https://htmx.org/reference/).
         response.headers["HX-Redirect"] = link
+    response.status_code = error.status
+    return _finished(response, None, framed=True)
+
+
+def unattended(
+    kind: Kind, demand: Demand, error: InteractionRequired | None = None
+) -> Response:
+    """Return the answer to a request that no person waits for: without any cookie."""
+    if kind is Kind.AHEAD:
+        return ahead()
+    if kind is Kind.OFFICE:
+        return office()
+    error = error or InteractionRequired(demand=demand)
+    if wants_html(request):
+        response: Response = make_response(_render(error, []))
+    else:
+        response = problem(details_of(error))
     response.status_code = error.status
     return _finished(response, None)
 
@@ -117,7 +153,7 @@ def ask_logout() -> Response:
 
 def signed_out() -> Response:
     """Return the page after a sign-out."""
-    return _finished(make_response(_template("signed_out")), None)
+    return _finished(make_response(_template("signed_out")), None, framed=True)
 
 
 def ahead() -> Response:
@@ -125,9 +161,24 @@ def ahead() -> Response:
 
     Browsers then ask once more at the click; Turbo shows this page.
     """
-    response = make_response(_template("ahead", link=current_target(request)))
+    response = make_response(_template("ahead", link=_here()))
     response.status_code = ServiceUnavailable.status
-    return _finished(response, None)
+    return _finished(response, None, framed=True)
+
+
+def office() -> Response:
+    """Return a page for an Office program: it opens this URL in a browser.
+
+    After a redirect it would open the provider's page, for a sign-in that the browser
+    did not begin.
+    """
+    here = _here()
+    response = make_response(_template("ahead", link=here))
+    response.headers["Refresh"] = f"1; url={here}"
+    _finished(response, None)
+    # A browser that calls itself Office is known by following: see kind_of.
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response
 
 
 def resume(url: str, ticket: str) -> Response:
@@ -172,6 +223,15 @@ def _is_ours() -> bool:
     return request.blueprint == "msal"
 
 
+def _here() -> str:
+    """Return the URL of this request; of our own routes, :mod:`.watchers` hide it."""
+    if not _is_ours():
+        return current_target(request)
+    said: dict[str, t.Any] = dict(request.view_args or {})
+    said.update((name, request.args[name]) for name in _OWN if name in request.args)
+    return url_for(str(request.endpoint), **said)
+
+
 def _is_page() -> bool:
     """Return whether the error happened at a page of the app."""
     return is_navigation(request) and request.method == "GET" and not _is_ours()
@@ -181,10 +241,13 @@ def _page_of_person() -> str:
     """Return the person's page: this one, or the page of the script or form."""
     if _is_ours():
         return home(request)
+    here = None
     if is_navigation(request) and request.method in ("GET", "HEAD"):
-        return current_target(request)
+        here = current_target(request)
+    if here and kind_of(request) is not Kind.FRAME:
+        return here
     page = request.headers.get("HX-Current-URL") or request.headers.get("Referer")
-    return same_origin_path(page, request) or home(request)
+    return same_origin_path(page, request) or here or home(request)
 
 
 def _render(
@@ -219,7 +282,9 @@ def _is_harmless(error: MsalAuthError) -> bool:
 
 
 def _template(name: str, **values: t.Any) -> str:
-    return render_template(f"msal/{name}.html", say=say, **values)
+    # Not by <base>, which a page's policy may forbid (base-uri).
+    top = Markup(' target="_top"' if kind_of(request) is Kind.FRAME else "")
+    return render_template(f"msal/{name}.html", say=say, top=top, **values)
 
 
 def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
@@ -239,10 +304,20 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
     return Text(error.title, {}), ADVICE.get(type(error).__name__)
 
 
-def _finished(response: Response, retry_after: int | None) -> Response:
+def _finished(
+    response: Response, retry_after: int | None, *, framed: bool = False
+) -> Response:
+    """Set the headers of all our pages.
+
+    :param framed: the page has links only, no button that somebody could be tricked
+        into pressing: pages of this origin may show it in a frame.
+    """
+    framed = framed and kind_of(request) is Kind.FRAME
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Security-Policy"] = _POLICY
-    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Content-Security-Policy"] = _POLICY + (
+        "'self'" if framed else "'none'"
+    )
+    response.headers["X-Frame-Options"] = "SAMEORIGIN" if framed else "DENY"
     # The URL of the page may hold a code; a post has to keep its Origin.
     response.headers["Referrer-Policy"] = "strict-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -267,10 +342,11 @@ def onward(
     response.set_data(_template(name, link=link, again=again))
     response.mimetype = "text/html"
     response.status_code = status
-    # Not a part of the page, whose frame may be the app's own template.
-    if not again:
+    # Not a part of the page, whose frame may be the app's own template. The provider's
+    # pages are in no frame: there the person opens the link, in the whole window.
+    if not again and kind_of(request) is not Kind.FRAME:
         response.headers["Refresh"] = f"0; url={link}"
-    return _finished(response, None)
+    return _finished(response, None, framed=True)
 
 
 def _scripted(response: Response) -> Response:
@@ -281,6 +357,5 @@ def _scripted(response: Response) -> Response:
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; "
-    "form-action *; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    "form-action *; base-uri 'none'; frame-ancestors "
 )

@@ -15,15 +15,11 @@ from werkzeug.wsgi import LimitedStream
 from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
-from ..navigation import is_speculative
 from ..storage.setup import guard
 from ..user import is_due
 from . import pages
 from .state import app_state
 from .views import blueprint
-
-#: Our endpoints without effects, or whose caller is no person.
-_HARMLESS = {"msal.static", "msal.signed_out", "msal.front_channel_logout"}
 
 #: More bytes than any answer of a provider or token of a sign-out takes.
 _LONGEST_POST = 128 * 1024
@@ -76,9 +72,8 @@ def _begin_own(app: Flask, received: Request) -> None:
     """Prepare a request of our own routes.
 
     They are exempt from Flask-WTF, because a state or a signed token protects our
-    posts; the app may set up its ``CSRFProtect`` after this extension. What nobody
-    asked for yet is answered here, before it has an effect. Anybody may post to them:
-    long bodies are refused unread.
+    posts; the app may set up its ``CSRFProtect`` after this extension. Anybody may post
+    to them: long bodies are refused unread.
     """
     environ = received.environ
     if (received.content_length or 0) > _LONGEST_POST:
@@ -87,8 +82,6 @@ def _begin_own(app: Flask, received: Request) -> None:
         # The server takes bodies of unknown length.
         body = LimitedStream(environ["wsgi.input"], _LONGEST_POST, is_max=True)
         environ["wsgi.input"] = body
-    if received.endpoint not in _HARMLESS and is_speculative(received):
-        abort(pages.ahead())
     csrf = app.extensions.get("csrf")
     if csrf is not None:
         csrf.exempt(app.blueprints["msal"])

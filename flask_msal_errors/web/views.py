@@ -15,9 +15,13 @@ from werkzeug.wrappers import Response
 from .. import signals
 from ..errors import SignInError
 from ..errors import StateMismatch
+from ..navigation import UNATTENDED
+from ..navigation import Kind
 from ..navigation import current_target
 from ..navigation import home
 from ..navigation import is_same_origin
+from ..navigation import is_speculative
+from ..navigation import kind_of
 from ..navigation import no_store
 from ..navigation import own_path
 from ..protocol.demand import Demand
@@ -30,6 +34,9 @@ from ..storage.interface import set_no_cookie
 from ..user import signed_in
 from . import pages
 from .state import app_state
+
+#: Our endpoints without effects, or whose caller is no person.
+_HARMLESS = {"msal.static", "msal.signed_out", "msal.front_channel_logout"}
 
 #: Fields of an authorization response (RFC 6749 §4.1.2, RFC 9207, and Entra's own),
 #: with the most characters taken: an answer must fit a cookie at ``form_post``.
@@ -62,6 +69,14 @@ def blueprint(url_prefix: str) -> Blueprint:
             *map(str, (request.view_args or {}).values()),
         )
     )
+    # Before it has an effect. Not raised: an app may set TRAP_HTTP_EXCEPTIONS.
+    bp.before_request(
+        lambda: (
+            pages.ahead()
+            if request.endpoint not in _HARMLESS and is_speculative(request)
+            else None
+        )
+    )
     bp.add_url_rule("/login", view_func=login)
     bp.add_url_rule("/callback", view_func=callback, methods=["GET", "POST"])
     bp.add_url_rule("/logout", view_func=logout, methods=["GET", "POST"])
@@ -76,6 +91,12 @@ def login() -> Response:
     state = app_state()
     signin, begin = state.signin, state.signin.start.begin
     ticket = state.links.ticket(request.args.get("ticket", ""))
+    kind = kind_of(request)
+    if kind in UNATTENDED:
+        return pages.unattended(kind, ticket.demand)
+    # The provider's pages are in no frame: this opens in the whole window.
+    if kind is Kind.FRAME:
+        return pages.interaction(ticket.demand)
     if ticket.switch:
         signin.sign_out.forget()
         return begin(request, Demand(), home(request), hint=ticket.switch)

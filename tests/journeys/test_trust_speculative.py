@@ -13,8 +13,10 @@ import requests
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support.browsing import links_of
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -79,7 +81,17 @@ class TestSpeculative:
 
     def test_login(self, live: LiveApp, ada: Person, headers: dict[str, str]) -> None:
         """A sign-in link that is fetched ahead begins none."""
-        self.refused(ada.get(live.url + "/auth/login?next=/me", headers=headers))
+        answer = ada.get(live.url + "/auth/login?next=/me", headers=headers)
+        self.refused(answer)
+        assert links_of(answer) == ["/auth/login?next=/me"]
+
+    def test_trapped(self, start: Start, headers: dict[str, str]) -> None:
+        """An app that wants HTTP exceptions as errors has the same answer."""
+        live = start(TRAP_HTTP_EXCEPTIONS=True)
+        answer = requests.get(
+            live.url + "/auth/login", headers=headers, timeout=PATIENCE
+        )
+        self.refused(answer)
 
     def test_another_account(
         self, live: LiveApp, entra: Emulator, ada: Person, headers: dict[str, str]
