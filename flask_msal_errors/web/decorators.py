@@ -25,6 +25,7 @@ from ..clients.refusals import demanded_in
 from ..clients.refusals import paused
 from ..clients.refusals import paused_in
 from ..errors import InteractionRequired
+from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
 from ..navigation import UNATTENDED
@@ -37,6 +38,9 @@ from ..request_state import of_request
 from ..signin.loops import LOOPS
 from ..user import signed_in
 from . import pages
+from .answered import answer_to
+from .answered import is_handled
+from .answered import leave
 from .forms import SPENDS
 from .forms import NotKept
 from .forms import Received
@@ -99,11 +103,14 @@ def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
         return _answer(error.demand, error)
     tokens = app_state().tokens
     found = demanded_in(error, scopes, tokens)
-    if found is None and not _has_handler(error):
-        _raise_pause(paused_in(error, tokens))
-    if found is None:
+    if found is not None:
+        return _answer(found.demand, found)
+    if isinstance(error, MsalAuthError):
+        return answer_to(error)
+    pause = None if is_handled(error) else paused_in(error, tokens)
+    if pause is None:
         raise
-    return _answer(found.demand, found)
+    return _answer_pause(pause)
 
 
 def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
@@ -116,9 +123,11 @@ def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
     elif not callable(value):
         tokens = app_state().tokens
         found = demanded(value, scopes, tokens)
-        _raise_pause(None if found else paused(value, tokens))
+        pause = None if found else paused(value, tokens)
+        if pause is not None:
+            return leave(_answer_pause(pause))
     if found is not None:
-        return _answer(found.demand, found)
+        return leave(_answer(found.demand, found))
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]
     if LOOPS in asked.environ.get("HTTP_COOKIE", ""):
         after_this_request(functools.partial(_settle, asked))
@@ -132,7 +141,7 @@ def _settle(asked: Request, response: Response) -> Response:
     return app_state().signin.loops.settle(asked, response)
 
 
-def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
+def _answer(demand: Demand, error: InteractionRequired | None = None) -> Response:
     """Redirect a page view to the sign-in; answer anything else with a link to it."""
     of_request(_Refused).is_so = True
     kind, reads = kind_of(request), request.method in ("GET", "HEAD")
@@ -155,23 +164,14 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
     return pages.onward("kept", way, InteractionRequired.status, again=again)
 
 
-def _raise_pause(pause: Throttled | ServiceUnavailable | None) -> None:
-    """Raise the pause that an API asked for, if any."""
-    if pause is None:
-        return
+def _answer_pause(pause: Throttled | ServiceUnavailable) -> Response:
     signals.announce(pause)
     try:
-        raise pause
+        return answer_to(pause)
     finally:
         # A frame and the error that it holds would keep the API's connection open
         # until the next garbage collection.
         del pause
-
-
-def _has_handler(error: Exception) -> bool:
-    """Return whether the app has a handler for this exception."""
-    find = current_app._find_error_handler
-    return find(error, request.blueprints) is not None
 
 
 def guarded(
@@ -189,30 +189,30 @@ def guarded(
 
     @functools.wraps(view)
     def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        answer = check() if check else None
-        if answer is not None:
-            return answer
-        if spends and request.method == "POST":
-            app_state().forms.spend()
         try:
+            answer = check() if check else None
+            if answer is not None:
+                return leave(answer)
+            if spends and request.method == "POST":
+                app_state().forms.spend()
             value = view(*args, **kwargs)
             if not isinstance(value, _FLASK_RESPONSES) and inspect.isawaitable(value):
                 value = current_app.async_to_sync(_awaited)(value)
         except Exception as error:
-            return after_error(error, scopes)
+            return leave(after_error(error, scopes))
         return after_value(value, scopes)
 
     @functools.wraps(view)
     async def async_wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        answer = check() if check else None
-        if answer is not None:
-            return answer
-        if spends and request.method == "POST":
-            app_state().forms.spend()
         try:
+            answer = check() if check else None
+            if answer is not None:
+                return leave(answer)
+            if spends and request.method == "POST":
+                app_state().forms.spend()
             value = await view(*args, **kwargs)
         except Exception as error:
-            return after_error(error, scopes)
+            return leave(after_error(error, scopes))
         return after_value(value, scopes)
 
     chosen: t.Any = async_wrapper if inspect.iscoroutinefunction(view) else wrapper

@@ -38,5 +38,6 @@ def _snake(name: str) -> str:
 
 
 def problem(details: dict[str, t.Any]) -> Response:
-    """The answer to a program."""
-    return Response(json.dumps(details), mimetype="application/problem+json")
+    """Return the answer to a program, of the app's class of responses."""
+    text = json.dumps(details)
+    return current_app.response_class(text, mimetype="application/problem+json")

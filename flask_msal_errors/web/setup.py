@@ -18,6 +18,7 @@ from ..errors import ServiceUnavailable
 from ..storage.setup import guard
 from ..user import is_due
 from . import pages
+from .answered import take_answers
 from .state import app_state
 from .views import blueprint
 
@@ -28,6 +29,7 @@ _LONGEST_POST = 128 * 1024
 def register(app: Flask, url_prefix: str) -> None:
     """Register the routes, the hooks and, unless the app has one, the error handler."""
     app.register_blueprint(blueprint(url_prefix))
+    take_answers(app)
     # Flask sends this signal before any before_request function: no form is read yet.
     request_started.connect(_begin_request, app, weak=False)
     signals.session_id_changed.connect(

@@ -31,12 +31,12 @@ class Most(t.NamedTuple):
 #: refresh, 217 in 32 modules for a refusal (claims parsed 8 times), 165 for a callback,
 #: 128 for a form.
 LIMITS = {
-    "page": Most(20),
-    "cached_token": Most(30),
-    "refresh": Most(77),
-    "refusal": Most(165, modules=36, packages=8, claims=1),
-    "callback": Most(110),
-    "form": Most(99),
+    "page": Most(21),
+    "cached_token": Most(31),
+    "refresh": Most(78),
+    "refusal": Most(168, modules=37, packages=8, claims=1),
+    "callback": Most(111),
+    "form": Most(102),
 }
 
 

@@ -24,7 +24,8 @@ def test_configuration(debug: bool) -> None:
 
 def test_members() -> None:
     """A program gets type, title, status and what is known, and nothing empty."""
-    answer = problem(details_of(Throttled("Wait.", retry_after=30)))
+    with Flask("problem").app_context():
+        answer = problem(details_of(Throttled("Wait.", retry_after=30)))
     assert answer.mimetype == "application/problem+json"
     assert answer.json == {
         "type": "about:blank",

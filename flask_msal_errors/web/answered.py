@@ -1,0 +1,122 @@
+"""Answers in place of a view, out of reach of the decorators and frameworks around it.
+
+A cache would keep one person's redirect for everybody, a serializer would read a page
+as the view's data, and Flask-RESTX makes a 500 of any error.
+"""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from flask import Flask
+from flask import current_app
+from flask import request
+from werkzeug.wrappers import Response
+
+from ..errors import MsalAuthError
+from ..request_state import of_request
+from . import pages
+
+
+class Answered(BaseException):
+    """A guard's answer on its way past all that is around the view.
+
+    No error, as :exc:`GeneratorExit` is none: nobody who handles any ``Exception`` is
+    meant.
+    """
+
+    def __init__(self, response: Response) -> None:
+        super().__init__("answered in place of the view")
+        self.response = response
+
+
+class _Dispatch:
+    """Whether Flask calls the view of this request now, and takes an answer."""
+
+    is_on = False
+
+
+def take_answers(app: Flask) -> None:
+    """Have the app take the answers of guards, and answer errors of our tree.
+
+    The views of frameworks such as Flask-RESTful are Flask's views, too.
+    """
+    dispatch = app.dispatch_request
+
+    @functools.wraps(dispatch)
+    def dispatch_request(*context: t.Any) -> t.Any:
+        state = of_request(_Dispatch)
+        state.is_on = True
+        try:
+            return dispatch(*context)
+        except Answered as answer:
+            return answer.response
+        except MsalAuthError as error:
+            return answer_to(error)
+        finally:
+            state.is_on = False
+
+    vars(app)["dispatch_request"] = dispatch_request
+
+
+def leave(response: Response) -> Response:
+    """Answer in place of the view: from here no decorator sees it.
+
+    A view that is called otherwise, as in a test, gets its answer returned.
+
+    :raises Answered: always, while Flask dispatches the request.
+    """
+    if of_request(_Dispatch).is_on:
+        raise Answered(response)
+    return response
+
+
+def answer_to(error: MsalAuthError) -> Response:
+    """Return what the app's own handler makes of an error of our tree, or our page.
+
+    :raises MsalAuthError: the same error, if the app's API framework has a handler.
+    """
+    if _handler(error, _of_frameworks(current_app.handle_user_exception)):
+        raise error
+    handler = _handler(error, _of_flask())
+    if handler is None:
+        return pages.error(error)
+    return current_app.make_response(current_app.ensure_sync(handler)(error))
+
+
+def is_handled(error: Exception) -> bool:
+    """Return whether the app has a handler for an exception."""
+    known = _of_flask() + _of_frameworks(current_app.handle_user_exception)
+    return _handler(error, known) is not None
+
+
+def _handler(error: Exception, known: list[t.Any]) -> t.Any:
+    """Return the handler of an exception among those of classes, or of their names.
+
+    One of every ``Exception`` is for what nobody thought of, so it does not count.
+    """
+    kinds = type(error).__mro__
+    kinds = kinds[: kinds.index(Exception)]
+    names = [name for kind in kinds for name in (kind, kind.__name__)]
+    found = (handlers.get(name) for handlers in known for name in names)
+    return next((each for each in found if each not in (None, pages.error)), None)
+
+
+def _of_flask() -> list[t.Any]:
+    spec = current_app.error_handler_spec
+    return [spec[name][None] for name in (*request.blueprints, None)]
+
+
+def _of_frameworks(handle: t.Any) -> list[t.Any]:
+    """Return the handlers of the APIs of Flask-RESTX, and of Flask-RESTful by name.
+
+    Each API wraps the app's ``handle_user_exception``, one around the other.
+    """
+    found: list[t.Any] = []
+    while isinstance(handle, functools.partial):
+        api: t.Any = getattr(handle.func, "__self__", None)
+        for each in (api, *getattr(api, "namespaces", ())):
+            found += getattr(each, "error_handlers", {}), getattr(each, "errors", {})
+        handle = handle.args[0] if handle.args else None
+    return found

@@ -1,0 +1,38 @@
+"""The extensions that these tests stand beside; all carry the mark ``neighbours``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+
+_NEIGHBOURS = (
+    "apiflask",
+    "flask_caching",
+    "flask_restful",
+    "flask_restx",
+    "flask_smorest",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this folder: they need extensions by others."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("neighbours")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def neighbours() -> None:
+    """A test is skipped without its neighbours, except in CI."""
+    try:
+        for name in _NEIGHBOURS:
+            importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        reason = f"{error.name} is needed: see tox.ini, [testenv:neighbours]"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
