@@ -304,10 +304,13 @@ class StateMismatch(SignInError):
     came twice.
 
     ``reason``: as far as the state tells, ``"other_key"``, ``"other_origin"``,
-    ``"expired"`` or ``"unknown"``; else ``""``.
+    ``"expired"`` or ``"unknown"``; else ``""``. ``target`` is the page that this state
+    was made for, by whomever: do not show it to somebody who is not signed in.
+    ``is_cut``: whether the target is only the beginning of a long URL.
     """
 
     reason: str = ""
+    is_cut: bool = False
     title = "This sign-in was not started in this browser"
 
 

@@ -22,12 +22,15 @@ from ..settings import Settings
 from ..user import SignedIn
 from ..user import signed_in
 from . import b2c
+from .cookies import Signer
 from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
 from .loops import Loops
 from .loops import page_name
 from .origins import Origins
 from .pauses import Pauses
+from .states import LONGEST
+from .states import State
 
 #: The party that refuses in a loop, by reason; else the identity provider.
 _PARTIES = {"challenge": "API", "not_signed_in": "session"}
@@ -75,6 +78,7 @@ class SignInStart:
         :raises ReauthenticationLoop: the same was asked too often already.
         :raises AccessDenied: a policy blocks the user, and trying did not help.
         :raises Throttled: the token endpoint asked for a pause.
+        :raises TooLong: the target of somebody who is not signed in.
         """
         person = signed_in()
         uri = self._settings.redirect_uri or url_for("msal.callback", _external=True)
@@ -88,7 +92,8 @@ class SignInStart:
             self._pauses.check(request, person)
             self._check_dead_ends(request, flow, refused)
             parameters = self._parameters(demand, uri, person, hint)
-            parameters["state"] = self._flows.signer.stamp(origin(request))
+            here = origin(request)
+            parameters["state"] = new_state(self._flows.signer, here, target)
             client = self._user_flows.get(demand.reason, self._client)
             scopes = demand.scopes or self._settings.scopes
             claims = demand.request(self._acrs_claim)
@@ -99,9 +104,9 @@ class SignInStart:
         response = no_store(redirect(flow.msal.pop("auth_uri")))
         # MSAL would check max_age itself, and print all claims into its exception.
         flow.msal.pop("max_age", None)
+        self._flows.keep(request, response, flow, person.handle if person else None)
         signals.log("sign_in_begun", reason=demand.reason, error=refused)
-        handle = person.handle if person else None
-        return self._flows.keep(request, response, flow, handle)
+        return response
 
     def _parameters(
         self, demand: Demand, uri: str, person: SignedIn | None, hint: str | None
@@ -129,6 +134,21 @@ class SignInStart:
             raise AccessDenied(result=refused.result if refused else None)
         if self._loops.is_loop(request, key, flow.page):
             raise _loop(flow.demand, refused)
+
+
+def new_state(signer: Signer, place: str, target: str) -> str:
+    """Return a random state of at most :data:`.LONGEST` characters.
+
+    Of a target that is too long it holds the path alone, or else nothing.
+
+    :param place: the origin at which the sign-in begins.
+    """
+    path = target.partition("?")[0]
+    for said in (State(place, target, True), State(place, path, False)):
+        state = signer.seal(said)
+        if len(state) <= LONGEST:
+            return state
+    return signer.seal(State(place, "", False))
 
 
 def _loop(demand: Demand, refused: TokenError | None) -> ReauthenticationLoop:

@@ -85,10 +85,6 @@ class CompletedFlows:
         mark.step = _DONE
         self._store.write(key, self._codec.encode(mark), self._lifetime)
 
-    def is_done(self, state: str) -> bool:
-        """Return whether a flow was completed, by whomever."""
-        return isinstance(self._used(_key(state), "/"), FlowDone)
-
     def check(self, state: str) -> None:
         """See that a browser without a flow's cookie has nothing to learn of it.
 

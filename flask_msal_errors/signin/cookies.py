@@ -6,14 +6,11 @@ Owns the cookie attributes and the secrets. Knows nothing of what is kept in the
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
-import hmac
 import json
-import re
-import secrets
 import time
 import typing as t
+import zlib
 
 from cryptography.fernet import Fernet
 from cryptography.fernet import InvalidToken
@@ -34,11 +31,6 @@ _SALT = "flask_msal_errors."
 _SKEW = 120
 
 
-#: Bytes of a stamp's proofs: enough for the reader of a log, whom alone they convince.
-_PROOF = 6
-_STAMP = re.compile(r"([\w-]{22})\.([\w-]{22})", re.ASCII)
-
-
 class Expired(Exception):
     """A genuine value that is too old; :attr:`value` is what it said."""
 
@@ -56,23 +48,6 @@ def _secrets(app: Flask) -> list[bytes]:
         )
     keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
     return [key.encode() if isinstance(key, str) else key for key in keys]
-
-
-@dataclasses.dataclass(frozen=True)
-class Stamp:
-    """A string of :meth:`Signer.stamp`, taken apart."""
-
-    key: str = dataclasses.field(repr=False)
-    """Secret of ours that it was made with; ``""`` if there is none."""
-    age: float
-    """Seconds since it was made."""
-    said: bytes
-    proof: bytes
-
-    def is_of(self, place: str) -> bool:
-        """Return whether it was made at a place."""
-        proof = hmac.digest(self.key.encode(), self.said + place.encode(), "sha256")
-        return hmac.compare_digest(self.proof, proof[:_PROOF])
 
 
 class Signer:
@@ -110,43 +85,26 @@ class Signer:
             raise Expired(value)
         return value
 
-    def stamp(self, place: str) -> str:
-        """Return a random string that knows secret, time and place: see :class:`Stamp`.
-
-        45 characters that fit a URL.
-        """
-        start, made = secrets.token_urlsafe(16), int(time.time()).to_bytes(4, "big")
-        key, said = self.encryption_keys[0].encode(), start.encode() + made
-        ours = hmac.digest(key, said, "sha256")[:_PROOF]
-        here = hmac.digest(key, said + place.encode(), "sha256")[:_PROOF]
-        end = base64.urlsafe_b64encode(made + ours + here).decode()
-        return f"{start}.{end.rstrip('=')}"
-
-    def read(self, stamp: str) -> Stamp | None:
-        """Return what a stamp knows; ``None`` if it is none."""
-        found = _STAMP.fullmatch(stamp)
-        if found is None:
-            return None
-        raw = base64.urlsafe_b64decode(f"{found[2]}==")
-        made, ours, there = raw[:4], raw[4:-_PROOF], raw[-_PROOF:]
-        age, said = time.time() - int.from_bytes(made, "big"), found[1].encode() + made
-        for key in self.encryption_keys:
-            proof = hmac.digest(key.encode(), said, "sha256")
-            if hmac.compare_digest(ours, proof[:_PROOF]):
-                return Stamp(key, age, said, there)
-        return Stamp("", age, said, there)
-
     def seal(self, value: t.Any) -> str:
-        """Return an encrypted string, for what must not lie about in a browser."""
-        return self._fernet.encrypt(json.dumps(value).encode()).decode()
+        """Return an encrypted string that fits a URL."""
+        data = zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 9)
+        return self._fernet.encrypt(data).decode().rstrip("=")
 
-    def unseal(self, sealed: str, lifetime: int) -> t.Any:
-        """Return the value of :meth:`seal`, or ``None`` if it is foreign or too old."""
-        # Fernet itself takes only a minute from the future.
-        age, now = lifetime + 2 * _SKEW, int(time.time()) + _SKEW
+    def unseal(self, sealed: str, lifetime: int | None = None) -> t.Any:
+        """Return the value of :meth:`seal`, or ``None`` if it is foreign or too old.
+
+        :param lifetime: seconds; however old by default.
+        """
+        sealed += "=" * (-len(sealed) % 4)
         try:
-            return json.loads(self._fernet.decrypt_at_time(sealed, age, now))
-        except (InvalidToken, ValueError):
+            if lifetime is None:
+                data = self._fernet.decrypt(sealed)
+            else:
+                # Fernet itself takes only a minute from the future.
+                age, now = lifetime + 2 * _SKEW, int(time.time()) + _SKEW
+                data = self._fernet.decrypt_at_time(sealed, age, now)
+            return json.loads(zlib.decompress(data))
+        except (InvalidToken, ValueError, zlib.error):
             return None
 
 
@@ -224,9 +182,15 @@ class Cookies:
         )
         return response
 
-    def names(self, request: Request, prefix: str) -> list[str]:
-        """Return the names of the request's cookies that start with ``prefix``."""
+    def sizes(self, request: Request, prefix: str) -> dict[str, int]:
+        """Return the request's cookies that start with ``prefix``, by their names.
+
+        :return: the bytes that each takes of the ``Cookie`` header.
+        """
         start = self._prefixes[is_https(request)] + prefix
         skip = len(start) - len(prefix)
-        found = sent_cookies(request)
-        return [name[skip:] for name in found if name.startswith(start)]
+        return {
+            name[skip:]: len("; ") + len(f"{name}={values[0]}")
+            for name, values in sent_cookies(request).items()
+            if name.startswith(start)
+        }

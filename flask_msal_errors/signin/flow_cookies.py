@@ -1,7 +1,7 @@
 """Sign-ins under way, kept in the browser that makes them.
 
 Owns the flow cookies, one per attempt: an anonymous visitor costs no server-side state,
-and tabs cannot overwrite each other.
+and tabs cannot overwrite each other. What the ``state`` says, no cookie holds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from ..errors import FlowExpired
-from ..navigation import home
 from ..protocol.demand import Demand
 from ..protocol.scopes import RESERVED
 from ..protocol.secret import Hidden
@@ -31,15 +30,29 @@ from .completed import CompletedFlows
 from .cookies import Cookies
 from .cookies import Expired
 from .states import mismatch
+from .states import read
 
 #: Parallel sign-ins of one browser; the oldest is dropped for one more.
 MOST_FLOWS = 5
-#: Five cookies of this length, names included, stay below 4 KB.
-_LONGEST = 740
-_MOST_BYTES = 4000
+#: Bytes of all flow cookies, with their names. Browsers take one cookie of 4,096 bytes
+#: with name and attributes (RFC 6265 §6.1), servers a header of about 8 KB.
+_MOST_BYTES = 3900
 #: Of ``__Host-msal_123456_`` before a cookie's name, and what separates it from the
 #: next.
 _EXTRA = 22
+#: Of these, five are within the limit.
+_FIFTH = _MOST_BYTES // MOST_FLOWS - _EXTRA
+#: Characters of a visitor's target: the redirect back to a longer one does not fit the
+#: 4 KB that nginx has for the headers of a response (``proxy_buffer_size``).
+_LONGEST_TARGET = 3600
+
+
+class TooLong(Exception):
+    """A visitor's target is too long to come back to; ``demand`` says for what."""
+
+    def __init__(self, demand: Demand) -> None:
+        super().__init__("too long")
+        self.demand = demand
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +77,13 @@ class Flow:
         return tuple(s for s in self.msal["scope"] if s not in RESERVED)
 
     def pack(self) -> dict[str, t.Any]:
-        """Return plain data for a cookie."""
+        """Return plain data for a cookie, without the state, which names it."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {**fields, "demand": self.demand.pack()}
+        msal = {k: v for k, v in self.msal.items() if k != "state"}
+        return {**fields, "msal": msal, "demand": self.demand.pack()}
 
 
-class _LongFlow(Stored, tag="flow-1"):
+class _LongFlow(Stored, tag="flow-2"):
     """A flow that is too long for a cookie."""
 
     flow: dict[str, t.Any]
@@ -100,14 +114,18 @@ class FlowCookies:
     ) -> Response:
         """Give the browser a flow's cookie.
 
-        :param handle: of a signed-in session: what is too long for a cookie waits
-            beside its record. An anonymous visitor's long target is shortened instead.
+        :param handle: of a signed-in session: what is longer than a fifth of the space
+            waits beside its record. A visitor's flow may take the space of five.
+        :raises TooLong: it does not fit.
         """
+        if len(flow.target) > _LONGEST_TARGET and not handle:
+            raise TooLong(flow.demand)
         name = cookie_name(flow.msal["state"])
         kept = {"at": round(time.time(), 2), "flow": flow.pack()}
-        if self._size(name, kept) > _LONGEST:
-            kept["flow"] = self._shortened(name, flow, handle, home(request))
-        self._make_room(request, response, self._size(name, kept))
+        signed = self.signer.dumps(name, kept)
+        if len(name) + len(signed) > _FIFTH:
+            signed = self._shortened(name, kept, flow, handle)
+        self._make_room(request, response, len(name) + len(signed) + _EXTRA)
         self._cookies.set(
             request,
             response,
@@ -127,14 +145,14 @@ class FlowCookies:
         :raises FlowExpired: it did, too long ago; ``target`` says where the user was.
         """
         kept, is_expired = self._read(request, cookie_name(state))
-        flow = self._flow(kept)
-        if is_expired:
-            error = FlowExpired(_late(kept))
-            error.target = flow.target if flow else home(request)
-            raise error
-        if flow is None or not secrets.compare_digest(flow.msal["state"], state):
+        flow = self._flow(kept, state)
+        if flow is None:
             self._completed.check(state)
             raise mismatch(state, request, self.signer, self._lifetime)
+        if is_expired:
+            error = FlowExpired(_late(kept))
+            error.target = flow.target
+            raise error
         return flow
 
     def forget(self, request: Request, response: Response, name: str) -> Response:
@@ -146,18 +164,27 @@ class FlowCookies:
         return response
 
     def _shortened(
-        self, name: str, flow: Flow, handle: str | None, start: str
-    ) -> dict[str, t.Any] | str:
-        """Return a flow with a shorter target, or the key of its entry in the store."""
+        self, name: str, kept: dict[str, t.Any], flow: Flow, handle: str | None
+    ) -> str:
+        """Shorten what a cookie holds of a long flow; return it, signed."""
+        said, packed = read(self.signer, flow.msal["state"]), kept["flow"]
+        if said is not None and said.target == flow.target:
+            del packed["target"]
+        signed = self.signer.dumps(name, kept)
+        if handle and len(name) + len(signed) > _FIFTH:
+            kept["flow"] = self._stored(handle, packed) or packed
+            signed = self.signer.dumps(name, kept)
+        if len(name) + len(signed) + _EXTRA > _MOST_BYTES:
+            raise TooLong(flow.demand)
+        return signed
+
+    def _stored(self, handle: str, packed: dict[str, t.Any]) -> str | None:
+        """Return the key of a flow's entry in the store; ``None`` without a record."""
         key = f"flow-{secrets.token_urlsafe(24)}"
         lifetime = timedelta(seconds=self._lifetime * 2)
-        entry = self._codec.encode(_LongFlow(flow.pack()))
-        if handle and self._records.keep(handle, key, entry, lifetime, MOST_FLOWS):
-            return key
-        packed = {**flow.pack(), "target": flow.target.partition("?")[0]}
-        if self._size(name, {"at": round(time.time(), 2), "flow": packed}) > _LONGEST:
-            packed["target"] = start
-        return packed
+        entry = self._codec.encode(_LongFlow(packed))
+        is_kept = self._records.keep(handle, key, entry, lifetime, MOST_FLOWS)
+        return key if is_kept else None
 
     def _read(self, request: Request, name: str) -> tuple[dict[str, t.Any], bool]:
         """Return what a cookie says, and whether it is expired."""
@@ -167,30 +194,32 @@ class FlowCookies:
             kept, is_expired = error.value, True
         return Hidden(kept if isinstance(kept, dict) else {}), is_expired
 
-    def _flow(self, kept: dict[str, t.Any]) -> Flow | None:
+    def _flow(self, kept: dict[str, t.Any], state: str) -> Flow | None:
         packed = kept.get("flow")
         if isinstance(packed, str):
             found = self._codec.decode(_LongFlow, self._store.read(packed))
             packed = found.flow if found else None
         if not isinstance(packed, dict):
             return None
+        if "target" not in packed:
+            said = read(self.signer, state)
+            packed = {**packed, "target": said.target if said else "/"}
         try:
-            return Flow(**{**packed, "demand": Demand.unpack(packed["demand"])})
+            msal = {**packed["msal"], "state": state}
+            demand = Demand.unpack(packed["demand"])
+            return Flow(**{**packed, "msal": msal, "demand": demand})
         except (KeyError, TypeError):
             # Of another version of this package, which a deployment just replaced.
             return None
 
-    def _size(self, name: str, kept: dict[str, t.Any]) -> int:
-        return len(name) + len(self.signer.dumps(name, kept))
-
     def _make_room(self, request: Request, response: Response, taken: int) -> None:
         """Drop the oldest flows until one more of ``taken`` bytes fits."""
         waiting = []
-        for name in self._cookies.names(request, "flow_"):
+        for name, size in self._cookies.sizes(request, "flow_").items():
             kept, _ = self._read(request, name)
-            waiting.append((kept.get("at", 0), name, self._size(name, kept)))
+            waiting.append((kept.get("at", 0), name, size))
         for place, (_, name, size) in enumerate(sorted(waiting, reverse=True), start=1):
-            taken += size + 2 * _EXTRA
+            taken += size
             if place >= MOST_FLOWS or taken > _MOST_BYTES:
                 self.forget(request, response, name)
 
@@ -208,5 +237,8 @@ def _late(kept: dict[str, t.Any]) -> str:
 
 
 def cookie_name(state: str) -> str:
-    """Return the name of the cookie that a flow is kept in."""
-    return f"flow_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
+    """Return the name of the cookie that a flow is kept in: 128 bits of a digest.
+
+    The name is signed with the value, so that the cookie fits its state alone.
+    """
+    return f"flow_{hashlib.sha256(state.encode()).hexdigest()[:32]}"

@@ -23,7 +23,7 @@ from ..settings import Settings
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
-from .completed import CompletedFlows
+from . import states
 from .cookies import Cookies
 from .cookies import Expired
 from .flow_cookies import FlowCookies
@@ -50,7 +50,6 @@ class FormPost:
         cookies: Cookies,
         store: Store,
         flows: FlowCookies,
-        completed: CompletedFlows,
     ) -> None:
         self.is_expected = settings.response_mode == "form_post"
         """Whether the identity provider answers with ``form_post``."""
@@ -59,24 +58,22 @@ class FormPost:
         self._codec = Codec(cookies.signer.encryption_keys)
         self._store = store
         self._flows = flows
-        self._completed = completed
 
     def hand_over(
         self, request: Request, answer: dict[str, str], location: str
     ) -> Response:
         """Redirect to ``location``, with the answer in an encrypted cookie.
 
-        A post that is sent once more goes there, too: the GET comes with the session's
-        cookie, by which the account is known that completed the sign-in.
+        So does one that fits no flow of this browser: the GET comes with the session's
+        cookie, by which is known who is signed in, and who completed the sign-in.
 
-        :raises FlowDone: the sign-in was completed before.
-        :raises StateMismatch: this browser started no such flow.
+        :raises StateMismatch: its state is not of our making.
         """
         state = answer.get("state", "")
         try:
             self._flows.find(request, state)
         except StateMismatch:
-            if not self._completed.is_done(state):
+            if states.read(self._signer, state) is None:
                 raise
             query = urlencode({"state": state})
             return no_store(redirect(f"{location}?{query}", 303))

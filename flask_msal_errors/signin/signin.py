@@ -72,7 +72,7 @@ class SignIn:
             flows=flows,
             loops=loops,
             start=start,
-            form_post=FormPost(settings, cookies, store, flows, completed),
+            form_post=FormPost(settings, cookies, store, flows),
             completion=completion,
             renewal=Renewal(records, sid_index),
             sign_out=SignOut(settings, client, records, loops, sid_index, store),

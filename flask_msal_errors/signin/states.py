@@ -1,23 +1,32 @@
-"""The reason why an answer fits no sign-in of this browser, as its ``state`` tells.
+"""The ``state`` of a sign-in, which says where it began and where it leads.
 
-For the log alone: only a flow's cookie proves that this browser began a sign-in.
+Encrypted: the identity provider learns nothing by it, and an answer that fits no
+sign-in of this browser still knows the page. Only a flow's cookie proves that this
+browser began a sign-in.
 """
 
 from __future__ import annotations
 
-import collections.abc as cabc
+import base64
 import re
+import time
 import typing as t
 
 from werkzeug.wrappers import Request
 
 from ..errors import StateMismatch
 from ..navigation import origin
+from ..navigation import safe_path
 from ..provider.clocks import LEEWAY
 from .cookies import Signer
-from .cookies import Stamp
 
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+#: Entra refuses queries of about 2 KB (AADSTS90015), Connect2id a state over 1,024
+#: characters; scopes and claims need their part of the query, too.
+#: https://bitbucket.org/openid/connect/issues/1055/limits-on-overall-url-length
+LONGEST = 640
+#: Fernet's version, and the high bits of its time until the year 2106
+#: (https://github.com/fernet/spec/blob/master/Spec.md).
+_SHAPE = re.compile(r"gAAAAA[\w-]+", re.ASCII)
 _NO_FLOW = "No sign-in of this browser is waiting for this answer"
 _TEXTS = {
     "unknown": "",
@@ -32,6 +41,23 @@ _TEXTS = {
 }
 
 
+class State(t.NamedTuple):
+    """The content of a ``state`` of ours."""
+
+    origin: str
+    """The origin at which the sign-in began."""
+    target: str
+    """Path with query that the user comes back to, or what fits of it."""
+    is_whole: bool
+    """Whether that is all of it."""
+
+
+def read(signer: Signer, state: str) -> State | None:
+    """Return what a state says, however old; ``None`` if it is not of our making."""
+    said = signer.unseal(state)
+    return State(*said) if isinstance(said, list) and len(said) == 3 else None
+
+
 def mismatch(
     state: str, request: Request, signer: Signer, lifetime: float
 ) -> StateMismatch:
@@ -39,35 +65,27 @@ def mismatch(
 
     :param lifetime: seconds for which a sign-in is good.
     """
-    kind, values = _why(signer.read(state), origin(request), lifetime)
+    said, here = read(signer, state), origin(request)
+    kind = _kind(state, said, here, lifetime)
+    there = said.origin if said else ""
+    values = {"here": here, "there": there, "age": _age(state)}
     error = StateMismatch(f"{_NO_FLOW}{_TEXTS[kind].format(**values)}.")
     error.reason = "unknown" if kind == "lost" else kind
+    error.target = safe_path(said.target if said else "") or error.target
+    error.is_cut = said is not None and not said.is_whole
     return error
 
 
-def _why(
-    stamp: Stamp | None, here: str, lifetime: float
-) -> tuple[str, dict[str, t.Any]]:
-    """Return a name of :data:`_TEXTS`, with its values."""
-    if stamp is None:
-        return "unknown", {}
-    if not stamp.key:
-        return "other_key", {}
-    if not stamp.is_of(here):
-        there = next(filter(stamp.is_of, _near(here)), "another origin")
-        return "other_origin", {"here": here, "there": there}
-    if stamp.age > lifetime + LEEWAY:
-        return "expired", {"age": int(stamp.age)}
-    return "lost", {}
+def _kind(state: str, said: State | None, here: str, lifetime: float) -> str:
+    """Return a name of :data:`_TEXTS`."""
+    if said is None:
+        return "other_key" if _SHAPE.fullmatch(state) else "unknown"
+    if said.origin != here:
+        return "other_origin"
+    return "expired" if _age(state) > lifetime + LEEWAY else "lost"
 
 
-def _near(here: str) -> cabc.Iterator[str]:
-    """Yield origins that people take for the same as ``here``."""
-    host = here.partition("://")[2]
-    name = re.sub(r":\d+$", "", host)
-    names = [name, f"www.{name}", name.removeprefix("www.")]
-    names += _LOOPBACK if name in _LOOPBACK else ()
-    for scheme in ("https", "http"):
-        for one in names:
-            yield f"{scheme}://{one}{host.removeprefix(name)}"
-            yield f"{scheme}://{one}"
+def _age(state: str) -> int:
+    """Return the seconds since a state was made."""
+    made = base64.urlsafe_b64decode(state[:12])[1:] if _SHAPE.match(state) else b""
+    return int(time.time()) - int.from_bytes(made, "big")

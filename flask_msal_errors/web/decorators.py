@@ -35,6 +35,7 @@ from ..navigation import kind_of
 from ..protocol.demand import Demand
 from ..provider.clocks import LEEWAY
 from ..request_state import of_request
+from ..signin.flow_cookies import TooLong
 from ..signin.loops import LOOPS
 from ..user import signed_in
 from . import pages
@@ -154,7 +155,10 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> Respons
     if kind is Kind.SCRIPT or (kind is Kind.FRAME and reads):
         return pages.interaction(demand, error)
     if reads:
-        return begin(request, demand, here, refused=error)
+        try:
+            return begin(request, demand, here, refused=error)
+        except TooLong:
+            return pages.too_long(demand)
     try:
         back = url_for("msal.resume", ticket=app_state().forms.keep(request))
     except NotKept as reason:

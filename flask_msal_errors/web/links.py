@@ -18,9 +18,12 @@ from flask import url_for
 
 from ..errors import ConfigurationError
 from ..navigation import current_target
+from ..navigation import origin
 from ..navigation import own_path
+from ..navigation import safe_path
 from ..protocol.demand import Demand
 from ..request_state import of_request
+from ..signin import states
 from ..signin.cookies import Cookies
 from ..signin.cookies import Expired
 from ..user import signed_in
@@ -76,6 +79,19 @@ class Links:
             )
         target = own_path(next, request) or next or current_target(request)
         return url_for("msal.login", next=target, policy=policy or None)
+
+    def back(self, target: str) -> str:
+        """Return a URL that leads who is signed in to a page, and others by a sign-in.
+
+        It does not show the page.
+        """
+        sealed = self._signer.seal(states.State(origin(request), target, True))
+        return url_for("msal.login", page=sealed)
+
+    def page(self, sealed: str) -> str | None:
+        """Return the page of :meth:`back`."""
+        said = states.read(self._signer, sealed)
+        return safe_path(said.target) if said else None
 
     def logout(self) -> str:
         """Return the URL of a sign-out, which is good for this session only."""

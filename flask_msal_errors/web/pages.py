@@ -50,6 +50,7 @@ from .texts import CANCELLED
 from .texts import DECLINED
 from .texts import FOR_ADMINISTRATOR
 from .texts import N_
+from .texts import OVERTAKEN
 from .texts import PARTIES
 from .texts import STRANGER
 from .texts import UNPROVEN
@@ -137,6 +138,18 @@ def unattended(
     return _finished(response, None)
 
 
+def too_long(demand: Demand) -> Response:
+    """Return a page for a visitor whose page has too long a URL to come back to."""
+    words = "The address of the page is too long to come back to after a sign-in."
+    error = InteractionRequired(words, demand=demand)
+    signals.fail(error)
+    link = app_state().links.login(demand, home(request))
+    page = _render(error, [(_NEW_TAB, link)], is_too_long=True)
+    response = make_response(page)
+    response.status_code = error.status
+    return _finished(response, None)
+
+
 def busy(url: str) -> Response:
     """Return a page that goes on to ``url`` while another request signs the user in."""
     words = "Another request of this browser completes this sign-in."
@@ -191,6 +204,9 @@ def _actions(error: MsalAuthError) -> Actions:
     """Return what a person can do next, the best first."""
     start = (N_("Start page"), home(request))
     here = error.target if error.target != "/" else _page_of_person()
+    if isinstance(error, StateMismatch) and error.target != "/":
+        label = N_("Continue") if signed_in() else N_("Sign in again")
+        return [(label, app_state().links.back(error.target)), start]
     again = (N_("Sign in again"), _again(error, here))
     if isinstance(error, OtherAccount):
         other = (
@@ -208,6 +224,8 @@ def _actions(error: MsalAuthError) -> Actions:
         return [(N_("Try again"), again[1] if _is_ours() else here), start]
     if isinstance(error, ConfigurationError):
         return [start]
+    if isinstance(error, SignInError) and error.target != "/" and signed_in():
+        return [(N_("Continue"), here), start]
     hopeless = isinstance(error, AccessDenied) and not _is_ours()
     return [start, again] if hopeless or signed_in() else [again, start]
 
@@ -255,6 +273,7 @@ def _render(
     actions: Actions,
     *,
     lost: Text | None = None,
+    is_too_long: bool = False,
     retried: bool = False,
 ) -> str:
     person = signed_in()
@@ -272,6 +291,8 @@ def _render(
         retried=retried,
         actions=actions,
         lost=lost,
+        is_too_long=is_too_long,
+        is_cut=isinstance(error, StateMismatch) and error.is_cut,
     )
 
 
@@ -291,6 +312,8 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
     """Return the heading, and what the error means for the person."""
     if isinstance(error, StateMismatch) and signed_in():
         return N_("You are already signed in"), None
+    if isinstance(error, StateMismatch) and request.cookies:
+        return Text(error.title, {}), OVERTAKEN
     special = {UNMET: UNPROVEN, _BUSY: BUSY}.get(getattr(error, "error", ""))
     if special:
         return special

@@ -117,6 +117,11 @@ FOR_ADMINISTRATOR = N_(
     "An administrator of your organisation has to set something up before you can use"
     " this. Please send them the codes and the correlation id."
 )
+#: Advice of a StateMismatch for a browser that sends cookies.
+OVERTAKEN = N_(
+    "This sign-in was started in another browser, or it was finished before, or later"
+    " ones took its place. Nothing is lost: go on from here."
+)
 #: Heading and advice when the sign-in did not prove what the page demands.
 UNPROVEN = (
     N_("More proof is needed"),

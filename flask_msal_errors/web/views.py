@@ -28,6 +28,7 @@ from ..protocol.demand import Demand
 from ..protocol.secret import Hidden
 from ..signin.completed import FlowBusy
 from ..signin.completed import FlowDone
+from ..signin.flow_cookies import TooLong
 from ..signin.form_post import FormPost
 from ..storage import watchers
 from ..storage.interface import set_no_cookie
@@ -42,7 +43,7 @@ _HARMLESS = {"msal.static", "msal.signed_out", "msal.front_channel_logout"}
 #: with the most characters taken: an answer must fit a cookie at ``form_post``.
 _ANSWER = {
     "code": 8192,
-    "state": 256,
+    "state": 1024,
     "error": 100,
     "error_description": 600,
     "error_uri": 300,
@@ -77,6 +78,7 @@ def blueprint(url_prefix: str) -> Blueprint:
             else None
         )
     )
+    bp.register_error_handler(TooLong, lambda error: pages.too_long(error.demand))
     bp.add_url_rule("/login", view_func=login)
     bp.add_url_rule("/callback", view_func=callback, methods=["GET", "POST"])
     bp.add_url_rule("/logout", view_func=logout, methods=["GET", "POST"])
@@ -100,9 +102,11 @@ def login() -> Response:
     if ticket.switch:
         signin.sign_out.forget()
         return begin(request, Demand(), home(request), hint=ticket.switch)
-    target = (
-        ticket.target or own_path(request.args.get("next"), request) or home(request)
-    )
+    page = state.links.page(request.args.get("page", ""))
+    if page and signed_in() is not None:
+        return no_store(redirect(page))
+    asked = page or own_path(request.args.get("next"), request)
+    target = ticket.target or asked or home(request)
     if "again" in request.args:
         return signin.loops.forget(request, no_store(redirect(target)))
     policy = request.args.get("policy", "")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import secrets
 import typing as t
+import urllib.parse
 
 import pytest
+import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support.browsing import links_of
 from support.live_app import LiveApp
+from support.live_app import Start
 
 TABS = range(5)
 
@@ -25,6 +30,11 @@ def ours(live: LiveApp, person: Person) -> str:
 def waiting(live: LiveApp, person: Person, path: str) -> str:
     """Begin a sign-in and go as far as the provider's answer."""
     return person.authorize(person.get(live.url + path).headers["Location"]).url
+
+
+def clicked(person: Person, page: requests.Response) -> requests.Response:
+    """Press the first button of a page."""
+    return person.visit(urllib.parse.urljoin(page.url, links_of(page)[0]))
 
 
 @pytest.fixture(params=["nobody", "signed in"])
@@ -63,13 +73,44 @@ class TestTabs:
         for answer, page in zip(answers, pages, strict=True):
             assert person.visit(answer).url == live.url + page
 
+    def test_long_links(self, live: LiveApp, entra: Emulator) -> None:
+        """So do five tabs of a visitor with links of 400 characters."""
+        person = entra.person()
+        pages = [f"/vault?tab={tab}&q={secrets.token_urlsafe(290)}" for tab in TABS]
+        answers = [waiting(live, person, page) for page in pages]
+        assert len(ours(live, person)) < 4096
+        for answer, page in zip(answers, pages, strict=True):
+            assert person.visit(answer).url == live.url + page
+
     def test_a_sixth(self, live: LiveApp, person: Person) -> None:
-        """One more drops the oldest only, whose page begins again by one click."""
+        """One more drops the oldest only, whose page goes on by one click."""
         answers = [waiting(live, person, f"/vault?tab={tab}") for tab in range(6)]
         oldest = person.visit(answers[0])
         assert oldest.status_code == 400
+        assert "blocks the cookies" not in oldest.text
         for tab in range(1, 6):
             assert person.visit(answers[tab]).url == f"{live.url}/vault?tab={tab}"
+        assert clicked(person, oldest).url == f"{live.url}/vault?tab=0"
+
+    @pytest.mark.parametrize("mode", ["query", "form_post"])
+    @pytest.mark.parametrize("order", ["first", "last"])
+    def test_browser_start(
+        self, start: Start, entra: Emulator, mode: str, order: str
+    ) -> None:
+        """Of six tabs that a browser opens at its start, each ends on its page.
+
+        If the oldest goes on first, its new sign-in takes the place of the second's.
+        """
+        live = start(MSAL_RESPONSE_MODE=mode)
+        person = entra.person()
+        begun = [person.get(f"{live.url}/vault?tab={tab}") for tab in range(6)]
+        tabs = range(6) if order == "first" else reversed(range(6))
+        for tab in tabs:
+            page = person.visit(begun[tab].headers["Location"])
+            if tab < 2 and page.status_code == 400:
+                page = clicked(person, page)
+            assert page.url == f"{live.url}/vault?tab={tab}"
+            assert page.text == "the vault"
 
     def test_abandoned(self, live: LiveApp, person: Person) -> None:
         """After fifty abandoned attempts there are five cookies, of less than 4 KB."""

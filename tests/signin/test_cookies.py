@@ -152,12 +152,12 @@ class TestCookies:
         assert cookies.get(asked(planted), "flow_1", 60) is None
         assert cookies.get(asked("__Host-msal_flow_1=x"), "flow_1", 60) is None
 
-    def test_names(self) -> None:
-        """Only our own cookies of this scheme and beginning are named."""
+    def test_sizes(self) -> None:
+        """Only our own cookies of this scheme and beginning are named, with bytes."""
         header = "__Host-msal_flow_1=a; __Host-msal_loops=b; msal_flow_2=c; flow_3=d"
         cookies = Cookies(signer())
-        assert cookies.names(asked(header), "flow_") == ["flow_1"]
-        assert cookies.names(asked(header, "http"), "flow_") == ["flow_2"]
+        assert cookies.sizes(asked(header), "flow_") == {"flow_1": 22}
+        assert cookies.sizes(asked(header, "http"), "flow_") == {"flow_2": 15}
 
     @pytest.mark.parametrize(
         ("scheme", "cross_site", "secure"),

@@ -16,9 +16,11 @@ from flask_msal_errors.errors import FlowExpired
 from flask_msal_errors.errors import StateMismatch
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.protocol.demand import Demand
+from flask_msal_errors.signin.begin import new_state
 from flask_msal_errors.signin.cookies import Signer
 from flask_msal_errors.signin.flow_cookies import MOST_FLOWS
 from flask_msal_errors.signin.flow_cookies import Flow
+from flask_msal_errors.signin.flow_cookies import TooLong
 from flask_msal_errors.signin.flow_cookies import cookie_name
 from flask_msal_errors.signin.loops import page_name
 from support.jar import Browser
@@ -33,7 +35,7 @@ API = f"api://{uuid.uuid4()}"
 def flow(target: str = "/mail?a=b", *, scopes: int = 4, **changes: t.Any) -> Flow:
     """A flow as large as MSAL makes them."""
     msal = {
-        "state": secrets.token_urlsafe(16),
+        "state": new_state(Browser().signer, "https://app.example", target),
         "redirect_uri": "https://app.example/auth/callback",
         "scope": [f"{API}/Mail.Read.{number}" for number in range(scopes)],
         "code_verifier": secrets.token_urlsafe(32),
@@ -92,7 +94,7 @@ class TestFind:
     def test_comes_back_whole(self) -> None:
         """A flow that was kept is found by its state."""
         browser = Browser()
-        kept = flow(demand=Demand(acrs="c1", max_age=60, reason="step_up"))
+        kept = flow(demand=dataclasses.replace(WANTED, max_age=60, reason="step_up"))
         browser.keep(kept)
         assert browser.find(kept) == kept
 
@@ -146,7 +148,7 @@ class TestFind:
         (name,) = browser.names()
         app = Flask("other")
         app.secret_key = "another secret"
-        value = {"at": 1, "flow": dataclasses.asdict(kept)}
+        value = {"at": 1, "flow": kept.pack()}
         browser.kept[name] = Signer(app).dumps(name.partition("msal_")[2], value)
         with pytest.raises(StateMismatch):
             browser.find(kept)
@@ -207,15 +209,15 @@ class TestFind:
             browser.find(kept)
 
     def test_expired_and_lost(self, clock: t.Callable[[float], None]) -> None:
-        """Of an expired flow that the store lost, the start page is left."""
+        """Of an expired flow that the store lost, the state knows the path."""
         browser = Browser(MSAL_FLOW_LIFETIME=600)
-        kept = flow(f"/{secrets.token_hex(2000)}")
+        kept = flow(f"/mail?q={secrets.token_hex(2000)}")
         browser.keep(kept, HANDLE)
         browser.store.entries.clear()
         clock(1000)
-        with pytest.raises(FlowExpired) as caught:
+        with pytest.raises(StateMismatch) as caught:
             browser.find(kept)
-        assert caught.value.target == "/"
+        assert (caught.value.target, caught.value.is_cut) == ("/mail", True)
 
 
 class TestSize:
@@ -266,8 +268,9 @@ class TestSize:
         browser = Browser()
         claims = json.dumps({"access_token": {"x": secrets.token_hex(1000)}})
         for _ in range(7):
-            kept = flow(f"/mail?q={secrets.token_hex(2000)}")
-            kept.msal["claims_challenge"] = claims
+            wanted = Demand(claims=Claims.parse(claims), reason="challenge")
+            kept = flow(f"/mail?q={secrets.token_hex(2000)}", demand=wanted)
+            kept.msal["claims_challenge"] = wanted.request().to_json()
             browser.keep(kept, HANDLE)
             assert browser.find(kept) == kept
         assert browser.size() < 4096
@@ -283,20 +286,60 @@ class TestSize:
         with pytest.raises(StateMismatch):
             browser.find(kept)
 
-    def test_long_query_of_a_visitor(self) -> None:
-        """An anonymous visitor's long URL loses its query, and costs no entry."""
-        browser = Browser()
-        kept = flow(f"/mail?q={secrets.token_hex(2000)}")
+    @pytest.mark.parametrize("query", [100, 249, 400, 1000, 2048])
+    def test_link_of_a_visitor(self, query: int) -> None:
+        """A visitor's link of 2 KB comes back whole, and costs no entry."""
+        browser = Browser("https://app.example", MSAL_RESPONSE_MODE="form_post")
+        wanted = dataclasses.replace(WANTED, acrs="c1", max_age=60)
+        kept = flow(f"/mail?invited={secrets.token_urlsafe(query)[:query]}")
+        kept = dataclasses.replace(kept, demand=wanted)
+        kept.msal["claims_challenge"] = wanted.request().to_json()
         browser.keep(kept)
-        assert browser.find(kept) == dataclasses.replace(kept, target="/mail")
+        assert browser.find(kept) == kept
+        assert not browser.store.entries
+        (line,) = browser.lines
+        assert len(line) < 4096
+
+    @pytest.mark.parametrize("target", ["/{}", "/mail?q={}"])
+    def test_too_long_for_a_visitor(self, target: str) -> None:
+        """A flow that does not fit is refused, and leaves the others alone."""
+        browser = Browser()
+        other = flow()
+        browser.keep(other)
+        for text in (secrets.token_hex(3000), "x" * 4000):
+            with pytest.raises(TooLong):
+                browser.keep(flow(target.format(text)))
+        assert browser.find(other) == other
         assert not browser.store.entries
 
-    def test_long_path_of_a_visitor(self) -> None:
-        """An anonymous visitor's endless path becomes the start page."""
+    def test_five_links(self) -> None:
+        """Five sign-ins of long links fit, each with its scopes, claims and age."""
+        browser = Browser("https://app.example", MSAL_RESPONSE_MODE="form_post")
+        wanted = dataclasses.replace(WANTED, acrs="c1", max_age=60)
+        links = [f"/mail?invited={secrets.token_urlsafe(300)}" for _ in range(5)]
+        attempts = [flow(link, demand=wanted) for link in links]
+        for attempt in attempts:
+            browser.keep(attempt)
+        assert [browser.find(each).target for each in attempts] == links
+        assert browser.size() < 4096
+
+    def test_room_for_a_long_one(self, clock: t.Callable[[float], None]) -> None:
+        """A long one takes the space of older ones, whose pages their states know."""
         browser = Browser()
-        kept = flow(f"/{secrets.token_hex(2000)}?a=b")
-        browser.keep(kept)
-        assert browser.find(kept) == dataclasses.replace(kept, target="/")
+        older = [flow(f"/mail?tab={number}") for number in range(5)]
+        for each in older:
+            browser.keep(each)
+            clock(1)
+        longer = flow(f"/mail?invited={secrets.token_urlsafe(1500)}")
+        browser.keep(longer)
+        assert browser.size() < 4096
+        assert browser.find(longer).target == longer.target
+        assert browser.find(older[-1]).target == "/mail?tab=4"
+        for number in range(3):
+            with pytest.raises(StateMismatch) as caught:
+                browser.find(older[number])
+            assert caught.value.target == f"/mail?tab={number}"
+            assert not caught.value.is_cut
 
     def test_many_scopes_of_a_visitor(self) -> None:
         """Flows that cannot be shortened are fewer, so that all fit in 4 KB."""

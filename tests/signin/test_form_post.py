@@ -8,6 +8,7 @@ import typing as t
 import pytest
 
 from flask_msal_errors.errors import StateMismatch
+from flask_msal_errors.signin.begin import new_state
 from flask_msal_errors.signin.flow_cookies import Flow
 from support.jar import Browser
 from support.jar import clock as clock
@@ -56,8 +57,28 @@ class TestHandOver:
         assert len(browser.kept["__Host-msal_answer"]) < 4096
         assert browser.form_post.handed_over(browser.request()) == answer
 
+    def test_a_long_state_fits(self) -> None:
+        """So does one with a state that holds a long link."""
+        browser = Browser()
+        target = f"/mail?invited={secrets.token_urlsafe(290)}"
+        state = new_state(browser.signer, "https://app.example", target)
+        answer = {"code": secrets.token_urlsafe(1000), "state": state}
+        hand_over(browser, answer)
+        assert len(browser.kept["__Host-msal_answer"]) < 4096
+        assert browser.form_post.handed_over(browser.request()) == answer
+
     def test_is_of_this_browser(self) -> None:
-        """An answer to a sign-in that another browser began is not taken."""
+        """An answer with a state that nobody here made is not taken."""
         browser = Browser()
         with pytest.raises(StateMismatch):
             browser.form_post.hand_over(browser.request(), ANSWER, "/auth/callback")
+
+    def test_is_of_another_browser(self) -> None:
+        """One of another browser's sign-in gets its page at a GET, without a code."""
+        browser = Browser()
+        state = new_state(browser.signer, "https://app.example", "/mail")
+        answer = {"code": "the-secret-code", "state": state}
+        way = browser.form_post.hand_over(browser.request(), answer, "/auth/callback")
+        assert (way.status_code, way.location) == (303, f"/auth/callback?state={state}")
+        browser.take(way)
+        assert not browser.kept

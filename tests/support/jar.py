@@ -48,6 +48,8 @@ class Entries:
     def delete(self, key: str) -> None:
         self.entries.pop(key, None)
 
+    remove = delete
+
 
 class Browser:
     """Cookies that go from response to request, for one origin."""
@@ -71,7 +73,7 @@ class Browser:
         jar = Cookies(self.signer)
         completed = CompletedFlows(settings, self.signer, store)
         self.flows = FlowCookies(settings, jar, store, records, completed)
-        self.form_post = FormPost(settings, jar, store, self.flows, completed)
+        self.form_post = FormPost(settings, jar, store, self.flows)
         self.loops = Loops(settings, jar)
         self.pauses = Pauses(jar, records)
         self.base = base
