@@ -17,6 +17,7 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..storage.setup import guard
 from ..user import is_due
+from . import hosts
 from . import pages
 from .answered import take_answers
 from .state import app_state
@@ -28,7 +29,9 @@ _LONGEST_POST = 128 * 1024
 
 def register(app: Flask, url_prefix: str) -> None:
     """Register the routes, the hooks and, unless the app has one, the error handler."""
-    app.register_blueprint(blueprint(url_prefix))
+    own = blueprint(url_prefix, *hosts.places(app))
+    hosts.follow(app, own)
+    app.register_blueprint(own)
     take_answers(app)
     # Flask sends this signal before any before_request function: no form is read yet.
     request_started.connect(_begin_request, app, weak=False)

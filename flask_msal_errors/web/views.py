@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from flask import Blueprint
 from flask import abort
 from flask import after_this_request
@@ -54,8 +56,11 @@ _ANSWER = {
 }
 
 
-def blueprint(url_prefix: str) -> Blueprint:
-    """Return the blueprint ``msal``."""
+def blueprint(url_prefix: str, *places: dict[str, t.Any]) -> Blueprint:
+    """Return the blueprint ``msal``.
+
+    :param places: options of rules, if not only at the app's own host: see ``hosts``.
+    """
     bp = Blueprint(
         "msal",
         __name__,
@@ -79,12 +84,20 @@ def blueprint(url_prefix: str) -> Blueprint:
         )
     )
     bp.register_error_handler(TooLong, lambda error: pages.too_long(error.demand))
-    bp.add_url_rule("/login", view_func=login)
-    bp.add_url_rule("/callback", view_func=callback, methods=["GET", "POST"])
-    bp.add_url_rule("/logout", view_func=logout, methods=["GET", "POST"])
-    bp.add_url_rule("/signed-out", view_func=signed_out)
-    bp.add_url_rule("/front-channel-logout", view_func=front_channel_logout)
-    bp.add_url_rule("/resume/<ticket>", view_func=resume)
+    for place in places or [{}]:
+        bp.add_url_rule("/login", view_func=login, **place)
+        bp.add_url_rule(
+            "/callback", view_func=callback, methods=["GET", "POST"], **place
+        )
+        bp.add_url_rule("/logout", view_func=logout, methods=["GET", "POST"], **place)
+        bp.add_url_rule("/signed-out", view_func=signed_out, **place)
+        bp.add_url_rule(
+            "/front-channel-logout", view_func=front_channel_logout, **place
+        )
+        bp.add_url_rule("/resume/<ticket>", view_func=resume, **place)
+        if place:
+            static = "/static/<path:filename>"
+            bp.add_url_rule(static, "static", bp.send_static_file, **place)
     return bp
 
 
