@@ -71,7 +71,7 @@ class MsalAuth:
         signer = Signer(app, settings.registration.name)
         prepare(app, https=settings.is_https)
         app.extensions[EXTENSION] = AppState.build(app, settings, signer)
-        setup.register(app, settings.url_prefix)
+        setup.register(app, settings)
         app.context_processor(lambda: {"auth": self})
         app.cli.add_command(cli)
 

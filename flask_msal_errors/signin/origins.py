@@ -15,6 +15,7 @@ from flask import after_this_request
 from flask import current_app
 from flask import redirect
 from flask import request as current_request
+from flask import url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import SecurityError
 from werkzeug.urls import iri_to_uri
@@ -50,6 +51,11 @@ _ELSEWHERE = (
     " cookie there, and it fails. Let people use one address, and let"
     " MSAL_REDIRECT_URI and SERVER_NAME have it."
 )
+_STRIPPED = (
+    "The redirect URI is %s, but requests for it arrive at %s: a proxy changes paths."
+    " Sign-ins come back below its path, other links do not. Let the proxy send"
+    " X-Forwarded-Prefix, and use werkzeug's ProxyFix with x_prefix=1."
+)
 
 
 class Origins:
@@ -72,7 +78,8 @@ class Origins:
             raise SecurityError("The request names no host.")
         right = f"{parts.scheme}://{parts.netloc}"
         came = f"{request.scheme}://{request.host}"
-        here = _here(request)
+        here = hidden_prefix(redirect_uri) + _here(request)
+        self._check_path(request, redirect_uri)
         marked = request.cookies.get(MARK)
         if marked:
             after_this_request(_unmarked)
@@ -97,11 +104,38 @@ class Origins:
         )
         return way
 
+    def _check_path(self, request: Request, redirect_uri: str) -> None:
+        seen = urlsplit(url_for("msal.callback")).path
+        path = urlsplit(redirect_uri).path
+        (*_, told) = _listed(request, "X-Forwarded-Prefix")
+        if seen != path:
+            self._tell(logging.WARNING, _STRIPPED, redirect_uri, seen)
+        elif told.strip("/") and not path.startswith(told):
+            self._tell(logging.WARNING, _STRIPPED, told + path, path)
+
     def _tell(self, level: int, text: str, came: str, right: str) -> None:
         told = (text, came, right)
         if told not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(told)
-            logger.log(level, text, printable(came), right)
+            logger.log(level, text, printable(came), printable(right))
+
+
+def hidden_prefix(redirect_uri: str) -> str:
+    """Return the beginning of the redirect URI's path that requests come without."""
+    seen, path = url_for("msal.callback"), urlsplit(redirect_uri).path
+    return path.removesuffix(seen) if path.endswith(seen) else ""
+
+
+def lead_back(redirect_uri: str, response: Response) -> Response:
+    """Let a redirect of our routes stay below the path that a proxy takes away.
+
+    The whole URL is given: proxies that put the path back do so with paths only.
+    """
+    hidden, way = hidden_prefix(redirect_uri), response.headers.get("Location", "")
+    if hidden and way.startswith("/"):
+        place = urlsplit(redirect_uri)
+        response.headers["Location"] = f"{place.scheme}://{place.netloc}{hidden}{way}"
+    return response
 
 
 def _unmarked(response: Response) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from flask import Flask
@@ -15,6 +16,8 @@ from werkzeug.wsgi import LimitedStream
 from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..settings import Settings
+from ..signin.origins import lead_back
 from ..storage.setup import guard
 from ..user import is_due
 from . import hosts
@@ -27,10 +30,12 @@ from .views import blueprint
 _LONGEST_POST = 128 * 1024
 
 
-def register(app: Flask, url_prefix: str) -> None:
+def register(app: Flask, settings: Settings) -> None:
     """Register the routes, the hooks and, unless the app has one, the error handler."""
-    own = blueprint(url_prefix, *hosts.places(app))
+    own = blueprint(settings.url_prefix, *hosts.places(app))
     hosts.follow(app, own)
+    if settings.redirect_uri:
+        own.after_request(functools.partial(lead_back, settings.redirect_uri))
     app.register_blueprint(own)
     take_answers(app)
     # Flask sends this signal before any before_request function: no form is read yet.

@@ -241,6 +241,50 @@ class TestProxies:
             ]
 
 
+class TestPrefix:
+    @pytest.mark.parametrize("mode", ["query", "form_post"])
+    @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+    def test_taken_away(
+        self,
+        entra: Emulator,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        mode: str,
+        host: str,
+    ) -> None:
+        """A proxy strips /portal and says nothing: the user is back below it."""
+        outside: list[str] = []
+
+        def front(environ: dict[str, t.Any]) -> None:
+            path = environ["PATH_INFO"]
+            outside.extend([] if path.startswith("/portal/") else [path])
+            environ["PATH_INFO"] = path.removeprefix("/portal")
+
+        options: dict[str, t.Any] = {"uri": "{url}/portal"}
+        options["MSAL_RESPONSE_MODE"] = mode
+        with fronted(entra, tmp_path, front, **options) as live:
+            person = entra.person()
+            page = person.visit(named(live.url, host) + f"/portal{DEEP}")
+            assert (page.status_code, page.url) == (200, f"{live.url}/portal{DEEP}")
+            assert outside == []
+            assert lines(caplog, "x_prefix")
+
+    def test_forwarded(
+        self, entra: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A proxy that says so, and ProxyFix: nothing has to be told."""
+
+        def front(environ: dict[str, t.Any]) -> None:
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/portal")
+            environ["HTTP_X_FORWARDED_PREFIX"] = "/portal"
+
+        with fronted(entra, tmp_path, front, uri="{url}/portal", fixed=True) as live:
+            person = entra.person()
+            page = person.visit(f"{live.url}/portal{DEEP}")
+            assert (page.status_code, page.url) == (200, f"{live.url}/portal{DEEP}")
+            assert not lines(caplog, "ProxyFix")
+
+
 class TestAttacks:
     @pytest.mark.parametrize(
         "host",

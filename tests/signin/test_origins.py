@@ -125,7 +125,13 @@ def nothing(**_: str) -> str:
 def app() -> Flask:
     made = Flask("origins")
     made.add_url_rule("/deep/page", "deep", lambda: "", methods=["GET", "POST"])
-    return made
+    return with_callback(made)
+
+
+def with_callback(app: Flask, **where: t.Any) -> Flask:
+    """Add the callback of the extension to an app."""
+    app.add_url_rule("/auth/callback", "msal.callback", nothing, **where)
+    return app
 
 
 def asked(
@@ -204,7 +210,7 @@ class TestCheck:
 
     def test_below_a_path(self, app: Flask) -> None:
         """The path that the app is mounted at stays."""
-        found = asked(app, "https://a.example/shop", "https://b.example")
+        found = asked(app, "https://a.example/shop", "https://b.example/shop")
         assert found is not None
         assert found.headers["Location"] == f"https://b.example/shop{PAGE}"
 
@@ -278,6 +284,7 @@ class TestOtherHosts:
         for host in ("a.example", "b.example", "<name>.c.example"):
             app.add_url_rule("/deep/page", "deep", nothing, host=host)
         app.add_url_rule("/only", "only", lambda: "", host="b.example")
+        with_callback(app, host="a.example")
         uri = "https://a.example"
         assert asked(app, "https://b.example", uri) is not None
         assert asked(app, "https://b.example", uri, path="/only") is None
@@ -291,13 +298,14 @@ class TestOtherHosts:
         app.add_url_rule("/deep/page", "home", lambda: "")
         for subdomain in ("", "www"):
             app.add_url_rule("/both", "both", nothing, subdomain=subdomain)
+        with_callback(app)
         uri = "https://a.example"
         assert asked(app, "https://x.a.example", uri) is None
         assert asked(app, "https://www.a.example", uri, path="/both") is not None
 
     def test_popped_values(self) -> None:
         """Apps often take a value out of the matched ones before the view."""
-        app = Flask("languages")
+        app = with_callback(Flask("languages"))
         app.add_url_rule("/<lang>/page", "page", lambda: "")
         app.url_value_preprocessor(lambda _, values: values and values.pop("lang"))
         with app.test_request_context(
@@ -313,3 +321,46 @@ class TestOtherHosts:
             pytest.skip("Flask 3.1 knows it")
         app.config["TRUSTED_HOSTS"] = ["b.example"]
         assert asked(app, "https://b.example", "https://a.example") is None
+
+
+PATHS: list[tuple[str, str, dict[str, str], bool]] = [
+    ("https://a.example", "https://a.example", {}, False),
+    ("https://a.example/portal", "https://a.example/portal", {}, False),
+    ("https://a.example", "https://a.example/portal", {}, True),
+    ("https://a.example/shop", "https://a.example/portal/shop", {}, True),
+    ("https://a.example/portal", "https://a.example", {}, True),
+    ("https://a.example", "https://a.example", {"X-Forwarded-Prefix": "/portal"}, True),
+    ("https://a.example", "https://a.example", {"X-Forwarded-Prefix": "/"}, False),
+    (
+        "https://a.example/portal",
+        "https://a.example/portal",
+        {"X-Forwarded-Prefix": "/portal"},
+        False,
+    ),
+]
+
+
+class TestPaths:
+    @pytest.mark.parametrize(("came", "uri", "headers", "told"), PATHS)
+    def test_told(
+        self,
+        app: Flask,
+        caplog: pytest.LogCaptureFixture,
+        came: str,
+        uri: str,
+        headers: dict[str, str],
+        told: bool,
+    ) -> None:
+        """A path that a proxy takes away is told, with both addresses."""
+        assert asked(app, came, uri, headers=headers) is None
+        found = [r.getMessage() for r in caplog.records]
+        assert len(found) == told
+        for line in found:
+            assert "/portal" in line and "x_prefix=1" in line
+            assert came.partition("a.example")[2] + "/auth/callback" in line
+
+    def test_moved(self, app: Flask) -> None:
+        """A browser is sent below the path that its proxy takes away."""
+        found = asked(app, "https://www.a.example", "https://a.example/portal")
+        assert found is not None
+        assert found.headers["Location"] == f"https://a.example/portal{PAGE}"
