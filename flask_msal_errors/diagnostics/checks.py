@@ -18,15 +18,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from flask import Flask
 from msal import SystemAssignedManagedIdentity
-from werkzeug.sansio.utils import host_is_trusted
 
 from ..errors import ConfigurationError
 from ..navigation import HOST_PREFIX
-from ..navigation import origin_of
 from ..parsers import GUID
 from ..provider.credentials import certificate
 from ..provider.credentials.loading import load
 from ..settings import Settings
+from ..signin import addresses
 from ..storage.session_cookie import may_be_prefixed
 from ..storage.session_cookie import on_https
 from .reached import Reached
@@ -65,7 +64,8 @@ def redirect_uri(app: Flask, settings: Settings) -> Result:
     path = f"{settings.url_prefix}/callback"
     way, uri = reached(app, path), settings.redirect_uri
     if uri is None:
-        return _from_requests(way, path)
+        fixed = None if app.url_map.host_matching else app.config.get("SERVER_NAME")
+        return _from_requests(way, path, fixed or "<host>")
     about, outside = "redirect URI", urlsplit(uri).path
     if not outside.endswith(path):
         text = f"MSAL_REDIRECT_URI is {uri}, but the callback is at {way.prefix}{path}:"
@@ -80,10 +80,10 @@ def redirect_uri(app: Flask, settings: Settings) -> Result:
     )
 
 
-def _from_requests(way: Reached, path: str) -> Result:
+def _from_requests(way: Reached, path: str, host: str) -> Result:
     """Return the result for a redirect URI that is taken from each request."""
     prefix = "<prefix>" if way.forwarded else ""
-    register = f"Register https://<host>{prefix}{way.prefix}{path}"
+    register = f"Register https://{host}{prefix}{way.prefix}{path}"
     taken = "MSAL_REDIRECT_URI is not set: it is taken from each request"
     if way.https:
         text = f"{taken}, as the proxy forwards it. {register}."
@@ -94,19 +94,23 @@ def _from_requests(way: Reached, path: str) -> Result:
 
 
 def origins(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
-    """Tell whether the redirect URI's host is one that the app is opened at."""
-    if settings.redirect_uri is None:
-        return
-    uri = urlsplit(settings.redirect_uri)
-    trusted, name = app.config.get("TRUSTED_HOSTS"), app.config.get("SERVER_NAME")
-    if trusted and not host_is_trusted(uri.netloc, trusted):
-        text = f"{uri.netloc}, the host of MSAL_REDIRECT_URI, is not in TRUSTED_HOSTS:"
-        yield Result("origin", FIX, f"{text} nobody could come back. Add it.")
-    own = urlsplit(f"{uri.scheme}://{name}") if name else uri
-    if origin_of(own) != origin_of(uri):
-        text = f"SERVER_NAME is {name}, but MSAL_REDIRECT_URI leads to {uri.netloc}."
-        remedy = "A sign-in has to begin where it comes back to: make them the same."
-        yield Result("origin", WARNING, f"{text} {remedy}")
+    """Tell whether the redirect URI's host and path are those of the app's pages."""
+    for text in addresses.untrusted(app, settings):
+        yield Result("origin", FIX, text)
+    for text in addresses.elsewhere(app, settings):
+        yield Result("origin", WARNING, text)
+    path = f"{settings.url_prefix}/callback"
+    outside = urlsplit(settings.redirect_uri or "").path
+    way = reached(app, path)
+    if outside.endswith(path) and not way.prefix and not way.forwarded:
+        prefix = outside.removesuffix(path)
+        text = f"MSAL_REDIRECT_URI is {settings.redirect_uri}, but nothing here tells"
+        remedy = (
+            f"the app that it is below {prefix}: it has its callback at {path}. Let"
+        )
+        more = "the proxy send X-Forwarded-Prefix, and use ProxyFix with x_prefix=1."
+        if prefix:
+            yield Result("origin", WARNING, f"{text} {remedy} {more}")
 
 
 def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:

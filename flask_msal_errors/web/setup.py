@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import typing as t
 
 from flask import Flask
@@ -17,6 +18,7 @@ from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..settings import Settings
+from ..signin import addresses
 from ..signin.origins import lead_back
 from ..storage.setup import guard
 from ..user import is_due
@@ -26,12 +28,20 @@ from .answered import take_answers
 from .state import app_state
 from .views import blueprint
 
+logger = logging.getLogger("flask_msal_errors")
+
 #: More bytes than any answer of a provider or token of a sign-out takes.
 _LONGEST_POST = 128 * 1024
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Register the routes, the hooks and, unless the app has one, the error handler."""
+    """Register the routes, the hooks and, unless the app has one, the error handler.
+
+    Addresses at which no sign-in could come back are logged.
+    """
+    for found in (addresses.untrusted, addresses.elsewhere):
+        for text in found(app, settings):
+            logger.warning("%s", text)
     own = blueprint(settings.url_prefix, *hosts.places(app))
     hosts.follow(app, own)
     if settings.redirect_uri:

@@ -19,6 +19,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from flask_msal_errors import MsalAuth
 from flask_msal_errors.diagnostics import checks
 from flask_msal_errors.diagnostics.checks import FIX
 from flask_msal_errors.diagnostics.checks import OK
@@ -283,6 +284,73 @@ class TestOrigins:
             assert host in result.text
             warned = result.level == WARNING
             assert (str(config.get("SERVER_NAME")) in result.text) is warned
+
+    @pytest.mark.parametrize(
+        ("wrap", "uri", "warned"),
+        [
+            (lambda inner: inner, "https://a.example/auth/callback", False),
+            (lambda inner: inner, "https://a.example/portal/auth/callback", True),
+            (ProxyFix, "https://a.example/portal/auth/callback", True),
+            (
+                lambda inner: ProxyFix(inner, x_prefix=1),
+                "https://a.example/portal/auth/callback",
+                False,
+            ),
+            (
+                lambda inner: Below(inner, "/portal"),
+                "https://a.example/portal/auth/callback",
+                False,
+            ),
+        ],
+    )
+    def test_path(
+        self, wrap: t.Callable[[t.Any], t.Any], uri: str, warned: bool
+    ) -> None:
+        """A path of the redirect URI's that nobody tells the app is warned of."""
+        results = list(checks.origins(behind(wrap), settings(MSAL_REDIRECT_URI=uri)))
+        assert levels(results) == [WARNING] * warned
+        for result in results:
+            assert uri in result.text and "callback at /auth/callback" in result.text
+
+    def test_hosts(self) -> None:
+        """Pages of other hosts or subdomains are named."""
+        uri = "https://a.example/auth/callback"
+        made = Flask("hosts", host_matching=True, static_host="a.example")
+        for host in ("a.example", "b.example"):
+            made.add_url_rule("/", host, host=host)
+        (found,) = checks.origins(made, settings(MSAL_REDIRECT_URI=uri))
+        assert found.level == WARNING
+        assert "at b.example, but" in found.text and "to a.example." in found.text
+        made = Flask("subdomains", subdomain_matching=True)
+        made.config["SERVER_NAME"] = "a.example"
+        made.add_url_rule("/", "x", subdomain="<name>")
+        (found,) = checks.origins(made, settings(MSAL_REDIRECT_URI=uri))
+        assert "at <name>.a.example, but" in found.text
+        assert not list(checks.origins(made, settings()))
+
+    def test_registered_host(self) -> None:
+        """Without a redirect URI, SERVER_NAME is the host to register."""
+        text = checks.redirect_uri(app(SERVER_NAME="a.example"), settings()).text
+        assert " https://a.example/auth/callback" in text
+
+    def test_at_the_start(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The log has both addresses as soon as the app starts."""
+        made = Flask("start", instance_path=str(tmp_path))
+        made.config.update(
+            GOOD,
+            SERVER_NAME="www.a.example",
+            MSAL_CLIENT_ID="app",
+            MSAL_CLIENT_CREDENTIAL="secret",
+            MSAL_AUTHORITY="https://login.microsoftonline.com/contoso.example",
+            MSAL_REDIRECT_URI="https://a.example/auth/callback",
+        )
+        MsalAuth(made)
+        (line,) = [r for r in caplog.records if "SERVER_NAME" in r.getMessage()]
+        assert line.levelname == "WARNING"
+        assert "www.a.example" in line.getMessage()
+        assert "leads to a.example" in line.getMessage()
 
 
 class TestCookies:
