@@ -22,8 +22,9 @@ from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
+from ..navigation import Kind
 from ..navigation import current_target
-from ..navigation import is_navigation
+from ..navigation import kind_of
 from ..navigation import no_store
 from ..navigation import origin_of
 from ..protocol.demand import printable
@@ -185,10 +186,8 @@ def _listed(request: Request, name: str) -> list[str]:
 
 def _may_go(request: Request, right: str) -> bool:
     """Return whether a browser may be sent to the same page at an origin."""
-    if request.method not in ("GET", "HEAD") or not is_navigation(request):
-        return False
-    # Cookies of a frame may be blocked, and the mark with them.
-    if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+    # Not a frame: its cookies may be blocked, and the mark with them.
+    if request.method not in ("GET", "HEAD") or kind_of(request) is not Kind.PAGE:
         return False
     there = urlsplit(right)
     if request.is_secure and there.scheme == "http":
