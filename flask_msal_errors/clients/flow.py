@@ -55,8 +55,9 @@ class Refresher:
         return t.cast(str, self.tokens.acquire(self.scopes)["access_token"])
 
     def call(self, token: str) -> Flow:
-        """Yield the token of a call, and once more another one if that may help.
+        """Yield the token of a call, and another one if that may help.
 
+        One that was kept may be refused for the same reason: then a new one follows.
         It ends where an answer stands. Answers to other requests stand, too: a client
         that followed a redirect to another host did not send the token there.
 
@@ -64,14 +65,16 @@ class Refresher:
         :raises InteractionRequired: the user must meet what the API demands.
         """
         demand = self._demanded((yield token), token)
-        if demand is None:
-            return
-        fresh = self.renewed(demand, token)["access_token"]
-        if fresh == token:
-            return
-        answer = yield fresh
-        if answer is not None:
-            token, demand = fresh, self._demanded(answer, fresh)
+        while demand is not None:
+            result = self.renewed(demand, token)
+            fresh = result["access_token"]
+            if fresh == token:
+                return
+            answer = yield fresh
+            if answer is not None:
+                token, demand = fresh, self._demanded(answer, fresh)
+            if answer is None or result.get("token_source") != "cache":
+                break
         if demand is not None and not demand.is_only_stale:
             self.tokens.drop(token)
             raise required(demand, self.scopes)
@@ -91,7 +94,7 @@ class Refresher:
             result = self.tokens.acquire(
                 wanted,
                 claims=demand.claims or None,
-                force_refresh=wanted is self.scopes,
+                force_refresh=not demand.scopes,
                 refused=refused,
             )
         except InteractionRequired as error:
@@ -107,7 +110,7 @@ class Refresher:
         refusal = refusal_of(response)
         if refusal is None or refusal.token != token:
             return None
-        return challenge.demand(refusal.status, refusal.values, scopes=self.scopes)
+        return challenge.demand(*refusal[:2], scopes=self.scopes, had_token=True)
 
 
 def following(

@@ -53,11 +53,11 @@ class HttpxAuth(httpx.Auth):
         call = self._refresher.call(token)
         response = yield _with(next(call), request)
         fresh = following(call, response)
-        if fresh is None:
-            return
         again = response.request
-        is_kept = isinstance(again.stream, httpx.ByteStream)
-        following(call, (yield _with(fresh, again)) if is_kept else None)
+        while fresh is not None:
+            is_kept = isinstance(again.stream, httpx.ByteStream)
+            answer = (yield _with(fresh, again)) if is_kept else None
+            fresh = following(call, answer)
 
 
 def _with(token: str, request: httpx.Request) -> httpx.Request:

@@ -72,22 +72,16 @@ def demanded(
         return None
     token, called = lent or (None, ())
     scopes = called or scopes
-    demand = challenge.demand(refusal.status, refusal.values, scopes=scopes)
+    demand = challenge.demand(*refusal[:2], scopes=scopes, had_token=True)
     if demand is None or (demand.scopes and refusal.token is None and not vouched):
         return None
     if demand.is_only_stale:
         if tokens is not None and token:
-            _forget_stale(tokens, token)
+            tokens.forget(token)
         return None
     if tokens is not None and token:
         tokens.drop(token)
     return required(demand, scopes)
-
-
-def _forget_stale(tokens: Tokens, token: str) -> None:
-    """Nobody is asked, so nobody waits: the next refusal will do it otherwise."""
-    with contextlib.suppress(ServiceUnavailable):
-        tokens.drop(token, wait=0)
 
 
 def paused(

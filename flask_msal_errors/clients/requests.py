@@ -56,11 +56,11 @@ class RequestsAuth(requests.auth.AuthBase):
             call = self._refresher.call(token)
             next(call)
             fresh = following(call, response)
-            if fresh is None:
-                return response
-            repeated = _repeated(response, fresh, kwargs)
-            following(call, repeated)
-            return response if repeated is None else repeated
+            while fresh is not None:
+                repeated = _repeated(response, fresh, kwargs)
+                response = response if repeated is None else repeated
+                fresh = following(call, repeated)
+            return response
 
         request.hooks["response"].append(answer)
         return request
@@ -77,7 +77,7 @@ def _repeated(
     again.hooks = requests.hooks.default_hooks()
     again.headers["Authorization"] = f"Bearer {token}"
     repeated = response.connection.send(again, **kwargs)
-    repeated.history.append(response)
+    repeated.history += [*response.history, response]
     repeated.request = again
     return repeated
 

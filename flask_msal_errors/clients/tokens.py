@@ -21,13 +21,17 @@ from ..errors import ServiceUnavailable
 from ..protocol.claims import Claims
 from ..protocol.demand import Demand
 from ..protocol.scopes import RESERVED
+from ..protocol.scopes import known_as
 from ..protocol.scopes import problem_of
+from ..protocol.scopes import resource
+from ..protocol.scopes import together
 from ..provider.client import Client
 from ..request_state import of_request
 from ..session.access_tokens import AccessTokens
 from ..session.access_tokens import Token
 from ..session.access_tokens import usable
 from ..session.msal_caches import Caches
+from ..session.msal_caches import serves
 from ..session.record import Record
 from ..session.record import Records
 from ..user import SignedIn
@@ -57,8 +61,9 @@ class Tokens:
 
         :param scopes: as :func:`checked` returns them.
         :param claims: of a challenge; they force a token request.
-        :param refused: the access token that an API refused. A different one, that
-            another request got meanwhile, is taken instead of asking again.
+        :param refused: the access token that an API refused: it is forgotten, and
+            another living one is taken instead of asking again. It is returned itself
+            if this request has asked for its resource before, and in vain.
         :param handed: the app's code, or a client that does not show its requests, gets
             the token; adapters keep it for themselves.
         :raises InteractionRequired: only the user can help, or nobody is signed in.
@@ -69,21 +74,32 @@ class Tokens:
             raise _nobody(scopes)
         kept, found = of_request(_TokensOfRequest), None
         forced = bool(claims or force_refresh)
-        if scopes and not forced:
+        is_stale = refused is not None and force_refresh and not claims
+        if is_stale and kept.is_in_vain(refused, scopes):
+            return {"access_token": refused}
+        if scopes and not forced and not refused:
             live, handle = kept.live, person.handle
             if handle not in live:
                 live[handle] = self._access_tokens.load(handle)
             found = usable(live[handle], scopes)
         if found is None:
             self._check_api(scopes)
-            wanted = _Wanted(person, tuple(scopes), claims, forced, refused)
+            # What takes the place of a token that lacks scopes must not lack its own.
+            called = () if forced else kept.lent.get(refused or "", ())
+            several = together([*scopes, *called]) if called else scopes
+            missing = tuple(scopes if refused and not forced else ())
+            wanted = _Wanted(person, tuple(several), claims, forced, refused, missing)
             found = self._renew(wanted)
         token = found["access_token"]
         kept.lent[token] = tuple(scopes)
         if handed:
             # A token that was forced is got in place of one that a call was refused.
-            old = {t for t in kept.handed if forced and kept.lent[t] == tuple(scopes)}
-            kept.handed = (kept.handed - old) | {token}
+            same = [
+                each
+                for each in kept.handed
+                if forced and kept.lent[each] == tuple(scopes)
+            ]
+            kept.handed = kept.handed.difference(same) | {token}
         return found
 
     def require(self, scopes: cabc.Sequence[str]) -> None:
@@ -118,11 +134,11 @@ class Tokens:
         """
         kept = of_request(_TokensOfRequest)
         if token is None:
-            wanted = set(scopes)
+            wanted = known_as(scopes)
             fitting = [
                 each
                 for each in list(kept.handed)
-                if not wanted or wanted.intersection(kept.lent[each])
+                if not wanted or wanted & known_as(kept.lent[each])
             ]
             token = fitting[0] if len(fitting) == 1 else ""
         if token in kept.lent:
@@ -159,6 +175,17 @@ class Tokens:
             user.save(record)
         kept = of_request(_TokensOfRequest)
         kept.live, kept.record = {}, None
+
+    def forget(self, stale: str) -> None:
+        """Drop a token that an API refused for no reason that a user can change.
+
+        Nobody is asked, so nobody waits: the next refusal will do it otherwise. One
+        that was got in this request in place of another is good for the next API.
+        """
+        kept = of_request(_TokensOfRequest)
+        if not kept.is_in_vain(stale, kept.lent.get(stale, ())):
+            with contextlib.suppress(ServiceUnavailable):
+                self.drop(stale, wait=0)
 
     def proofs(self) -> dict[str, int]:
         """Authentication contexts that the user proved, with their expiries."""
@@ -197,7 +224,8 @@ class Tokens:
         One that is due for renewal will do if the provider cannot be found, or another
         request is getting a new one.
         """
-        found, due = (None, None) if wanted.forced else self._recorded(wanted)
+        asks = wanted.forced or wanted.refused
+        found, due = (None, None) if asks else self._recorded(wanted)
         if found is not None:
             return found
         kept, wait = of_request(_TokensOfRequest), None if due is None else 0
@@ -211,6 +239,9 @@ class Tokens:
             if due is None:
                 raise
             return due
+        finally:
+            # What was read meanwhile, by a parallel call, may be the refused one.
+            kept.live = {}
 
     def _recorded(
         self, wanted: _Wanted
@@ -231,17 +262,34 @@ class Tokens:
                 pass
 
     def _renewed(self, record: Record, wanted: _Wanted) -> dict[str, t.Any]:
-        user, forced, refused = Caches.of(record), wanted.forced, wanted.refused
-        if refused or not forced:
+        """A token of the record, or a new one in place of those that it outdates."""
+        user, refused = Caches.of(record), wanted.refused
+        kept = of_request(_TokensOfRequest)
+        old = [e for e in user.access_tokens() if e["secret"] == refused]
+        missing = wanted.missing
+        if missing and any(serves(e["target"], "", missing) for e in old):
+            return {"access_token": refused}
+        for entry in old:
+            user.tokens.remove_at(entry)
+        user.save(record)
+        # No older token can meet an API's claims.
+        if (refused or not wanted.forced) and not (old and wanted.claims):
             found = self._client.cached(user, wanted.scopes)
-            if found and not (forced and found["access_token"] == refused):
+            if found:
                 return found
+        if refused:
+            old += user.twins(wanted.scopes)
+        elif wanted.forced:
+            old += user.access_tokens(scopes=wanted.scopes)
         try:
-            return self._client.silent(
-                user, wanted.scopes, claims=wanted.claims, force_refresh=forced
+            result = self._client.silent(
+                user,
+                wanted.scopes,
+                claims=wanted.claims,
+                force_refresh=wanted.forced or bool(refused),
+                instead_of=old,
             )
         except InteractionRequired as error:
-            kept = of_request(_TokensOfRequest)
             kept.results.append((error.result, error.demand))
             if refused is not None:
                 user.drop(refused, wanted.scopes)
@@ -249,6 +297,9 @@ class Tokens:
             raise
         finally:
             user.save(record)
+        if resource(wanted.scopes[0]) in kept.renewed:
+            kept.fresh.add(result["access_token"])
+        return result
 
     def _record(self, person: SignedIn) -> Record:
         """The record, read from the store once per request."""
@@ -276,6 +327,20 @@ class _TokensOfRequest:
     )
     """MSAL's refusals, as errors show them, and what they demand."""
     dropped: set[str] = dataclasses.field(default_factory=set)
+    renewed: set[str] = dataclasses.field(default_factory=set)
+    """Resources whose APIs refused a token, for no reason that a user can change."""
+    fresh: set[str] = dataclasses.field(default_factory=set)
+    """Tokens for them that the token endpoint gave to this request since then."""
+
+    def is_in_vain(self, refused: str | None, scopes: cabc.Sequence[str]) -> bool:
+        """Return whether another token would be refused, too; else one is got now.
+
+        An API may refuse each of them: Microsoft Graph's upload URLs do.
+        """
+        home = resource(scopes[0]) if scopes else ""
+        vain = home in self.renewed and refused in self.fresh
+        self.renewed.add(home)
+        return vain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,6 +353,8 @@ class _Wanted:
     forced: bool
     """Whether only the token endpoint can give it."""
     refused: str | None
+    missing: tuple[str, ...]
+    """Scopes that the refused token lacks, as its API says."""
 
 
 def checked(scopes: cabc.Sequence[str]) -> list[str]:

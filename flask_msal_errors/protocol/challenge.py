@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import functools
-import itertools
 import json
 import re
 import typing as t
@@ -70,7 +69,11 @@ def parse(values: _Values) -> tuple[Challenge, ...]:
 
 
 def demand(
-    status: int, values: _Values, *, scopes: cabc.Sequence[str] = ()
+    status: int,
+    values: _Values,
+    *,
+    scopes: cabc.Sequence[str] = (),
+    had_token: bool = False,
 ) -> Demand | None:
     """Return what a response asks for, if its user or token can meet it.
 
@@ -81,17 +84,26 @@ def demand(
     :param values: the response's ``WWW-Authenticate``.
     :param scopes: those of the call that failed: they tell the resource, which
         ``insufficient_scope`` may name scopes of.
+    :param had_token: the call carried one: a 401 that names no error refuses it. RFC
+        6750 §3.1 has servers leave the error out where no token came; Graph, Storage,
+        Key Vault and FastAPI do so where one came.
     """
     if status not in (401, 403):
         return None
     # The schemes of Entra access tokens.
-    bearing = (c.params for c in parse(values) if c.scheme in ("bearer", "pop"))
-    ours = list(itertools.islice(bearing, _CHALLENGES_LIMIT))
+    sent = [c for c in parse(values) if c.scheme in ("bearer", "pop")]
+    ours = [challenge.params for challenge in sent[:_CHALLENGES_LIMIT]]
     claims = Claims.of_challenges([params.get("claims", "") for params in ours])
     read = zip(ours, claims, strict=True)
     each = [_demand_of(params, asked, status, scopes) for params, asked in read]
     found = [demand for demand in each if demand is not None]
-    return functools.reduce(_united, found) if found else None
+    if found:
+        return functools.reduce(_united, found)
+    says_why = status == 403 or any(c.params.get("error") for c in sent)
+    is_bearer = any(c.scheme == "bearer" for c in sent)
+    if says_why or not (is_bearer and had_token):
+        return None
+    return Demand(reason="challenge", error="invalid_token")
 
 
 def _parse_one(text: str) -> list[Challenge]:

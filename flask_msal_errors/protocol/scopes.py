@@ -33,6 +33,31 @@ def resource(scope: str) -> str:
     return "" if name in _GRAPH else name
 
 
+def known_as(scopes: cabc.Iterable[str]) -> set[tuple[str, str]]:
+    """Return scopes as Entra compares them: resource and name, in lower case.
+
+    Its answers are in the spelling of the API's registration, with one slash, and
+    Graph's scopes by their short names, however they were asked for.
+    """
+    return {
+        (resource(scope), scope.rpartition("/")[2].lower() or scope.lower())
+        for scope in scopes
+    }
+
+
+def together(scopes: cabc.Iterable[str]) -> list[str]:
+    """Return scopes of one resource as one request can ask for them.
+
+    Each once, in its first spelling; ``/.default`` stands for all of them, and Entra
+    takes it alone (AADSTS70011).
+    """
+    several: dict[frozenset[tuple[str, str]], str] = {}
+    for scope in scopes:
+        several.setdefault(frozenset(known_as([scope])), scope)
+    default = [scope for scope in several.values() if scope.endswith("/.default")]
+    return default[:1] or list(several.values())
+
+
 def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
     """Return scopes grouped by their resources, in the order of their first ones.
 

@@ -26,12 +26,14 @@ from ..protocol.claims import NO_CLAIMS
 from ..protocol.claims import Claims
 from ..protocol.scopes import RESERVED
 from ..protocol.scopes import by_resource
+from ..protocol.scopes import together
 from ..protocol.secret import Hidden
 from ..protocol.secret import Secret
 from ..protocol.secret import forget_locals
 from ..session import msal_caches
 from ..session.access_tokens import Token
 from ..session.access_tokens import usable
+from ..session.msal_caches import ASKED
 from ..session.msal_caches import Caches
 from ..settings import Settings
 from . import deadline
@@ -130,14 +132,20 @@ class Client:
         *,
         claims: Claims | None = None,
         force_refresh: bool = False,
+        instead_of: cabc.Sequence[dict[str, t.Any]] = (),
     ) -> dict[str, t.Any]:
         """MSAL's result for the account in the caches, from them or the token endpoint.
 
         It ends after ``MSAL_HTTP_TIMEOUT`` seconds, however many calls MSAL makes.
 
         :param claims: of a challenge; they force a token request.
+        :param instead_of: entries of tokens that the new one takes the place of: it is
+            asked for all that they were asked for, or else granted.
         :raises TokenError: what the token endpoint or the network said.
         """
+        words = " ".join(e.get(ASKED) or e["target"] for e in instead_of)
+        more = set(words.split()) - RESERVED - set(scopes)
+        scopes = together([*scopes, *sorted(more)]) if more else scopes
         account = next(iter(user.tokens.search(_ACCOUNT)), None)
         self.ready()
 
@@ -154,6 +162,10 @@ class Client:
         with deadline.within(self._settings.http_timeout):
             result = self._asked(user, ask)
         _raise_for(result, user, scopes)
+        old = {entry["secret"] for entry in instead_of}
+        # The new one may have the key of an old one, which is gone then.
+        for entry in [e for e in user.access_tokens() if e["secret"] in old]:
+            user.tokens.remove_at(entry)
         result["access_token"] = Secret(result["access_token"])
         return t.cast("dict[str, t.Any]", result)
 

@@ -19,7 +19,9 @@ from ..protocol.secret import Secret
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
+from .msal_caches import ASKED
 from .msal_caches import Caches
+from .msal_caches import serves
 from .record import TOKENS
 from .record import Record
 from .record import Records
@@ -29,13 +31,17 @@ EARLY = 300
 
 
 class Token(msgspec.Struct, array_like=True, frozen=True):
-    """An access token, its scopes, and until when it is good (epoch seconds)."""
+    """An access token, its scopes, and until when it is good (epoch seconds).
+
+    ``scopes`` were granted; ``asked`` is what for, in the words of the app.
+    """
 
     secret: str
     kind: str
     scopes: str
     expires: int
     renewal: int
+    asked: str = ""
 
     @classmethod
     def of(cls, entry: cabc.Mapping[str, t.Any]) -> Token:
@@ -43,7 +49,8 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
         kind = str(entry.get("token_type", "Bearer"))
         expires = int(entry["expires_on"])
         renewal = int(entry.get("refresh_on", expires))
-        return cls(entry["secret"], kind, entry["target"], expires, renewal)
+        granted, asked = entry["target"], entry.get(ASKED) or ""
+        return cls(entry["secret"], kind, granted, expires, renewal, asked)
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -59,10 +66,12 @@ def usable(
 
     :param due: take one that is due for renewal (``refresh_on``), too.
     """
-    now = time.time()
+    now, wanted = time.time(), set(scopes)
     for token in tokens:
-        is_alive = token.expires - now >= EARLY and (due or token.renewal >= now)
-        if is_alive and set(token.scopes.split()).issuperset(scopes):
+        if token.expires - now < EARLY or (token.renewal < now and not due):
+            continue
+        is_exact = wanted.issubset(token.scopes.split())
+        if is_exact or serves(token.scopes, token.asked, wanted):
             return {
                 "access_token": Secret(token.secret),
                 "token_type": token.kind,

@@ -20,7 +20,9 @@ import msgspec
 from msal.throttled_http_client import NormalizedResponse
 
 from ..protocol.retry_after import MAX_RETRY_AFTER
+from ..protocol.scopes import ADDED
 from ..protocol.scopes import RESERVED
+from ..protocol.scopes import known_as
 from ..protocol.scopes import resource
 from ..storage.codec import UNREADABLE
 from .record import HttpEntry
@@ -36,6 +38,9 @@ _SECRETS = frozenset({"code", "code_verifier", "client_assertion", "client_secre
 _KEPT_HEADERS = frozenset({"retry-after", "www-authenticate"})
 
 _Kind = msal.TokenCache.CredentialType
+#: Our own field of an access token: the scopes that it was asked for. Entra grants some
+#: under other names, and leaves out those that a wider one includes.
+ASKED = "flask_msal_errors_asked"
 #: Every entry: what is not a string would break MSAL's searches.
 _Entries = dict[str, dict[str, dict[str, str | None]]]
 _Epoch = t.Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,18}\Z")]
@@ -129,26 +134,31 @@ class Caches:
         record.tokens = json.dumps(kept)
 
     def access_tokens(
-        self, client_id: str, scopes: cabc.Sequence[str] = ()
+        self, client_id: str | None = None, scopes: cabc.Collection[str] = ()
     ) -> cabc.Iterator[dict[str, t.Any]]:
         """MSAL's entries of the access tokens that are good for these scopes."""
-        found: cabc.Iterator[dict[str, t.Any]] = self.tokens.search(
-            _Kind.ACCESS_TOKEN, target=list(scopes), query={"client_id": client_id}
-        )
-        return found
+        query, wanted = {"client_id": client_id} if client_id else None, set(scopes)
+        for entry in self.tokens.search(_Kind.ACCESS_TOKEN, query=query):
+            is_exact = wanted.issubset(entry["target"].split())
+            if is_exact or serves(entry["target"], entry.get(ASKED), wanted):
+                yield entry
 
     def drop(self, refused: str, scopes: cabc.Iterable[str] = ()) -> None:
         """Forget a refused access token and its twins for the same resource.
 
         :param scopes: what it was got for, in case it is not here any more.
         """
-        entries = list(self.tokens.search(_Kind.ACCESS_TOKEN))
+        entries = list(self.access_tokens())
         found = [entry for entry in entries if entry["secret"] == refused]
-        resources = {name for entry in found for name in _resources(entry["target"])}
-        resources |= _resources(" ".join(scopes))
-        for entry in entries:
-            if entry in found or resources & _resources(entry["target"]):
-                self.tokens.remove_at(entry)
+        targets = [word for entry in found for word in entry["target"].split()]
+        for entry in [*found, *self.twins([*targets, *scopes])]:
+            self.tokens.remove_at(entry)
+
+    def twins(self, scopes: cabc.Iterable[str]) -> list[dict[str, t.Any]]:
+        """Return the entries of the access tokens for the same resource."""
+        homes = _resources(" ".join(scopes))
+        entries = self.access_tokens()
+        return [entry for entry in entries if homes & _resources(entry["target"])]
 
     def target_of(self, token: str) -> str | None:
         """Return the scopes of an access token, if it is here and alive."""
@@ -168,6 +178,16 @@ class Caches:
         )
         living = [pause for pause in pauses if 0 < pause[0] <= MAX_RETRY_AFTER]
         return max(living, default=(0, 0))
+
+
+def serves(target: str, asked: str | None, scopes: cabc.Collection[str]) -> bool:
+    """Return whether a token is good for all of these scopes, however they are written.
+
+    :param target: the scopes that were granted.
+    :param asked: those that it was asked for: the provider gave it in answer to them.
+    """
+    words = known_as([*target.split(), *(asked or "").split()])
+    return words.issuperset(known_as(scopes))
 
 
 def _resources(target: str) -> set[str]:
@@ -195,18 +215,34 @@ def current() -> Caches:
 class BoundTokenCache(msal.TokenCache):
     """The token cache that MSAL's application is given: the bound one's stand-in."""
 
-    def search(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        return current().tokens.search(*args, **kwargs)
+    def search(
+        self, kind: str, target: t.Any = None, query: t.Any = None, **kwargs: t.Any
+    ) -> t.Any:
+        """Yield entries; MSAL alone finds scopes in the very spelling of the answer."""
+        found = current().tokens.search(kind, query=query, **kwargs)
+        for entry in found:
+            if not target or serves(entry["target"], entry.get(ASKED), target):
+                yield entry
 
     def add(self, event: dict[str, t.Any], **kwargs: t.Any) -> None:
         """Keep new tokens; MSAL logs an event with its code and verifier otherwise."""
         data = {k: v for k, v in event.get("data", {}).items() if k not in _SECRETS}
-        response = event.get("response", {})
+        response, tokens = event.get("response", {}), current().tokens
         # Only Entra sends client_info, and an ID token need not come at a refresh
         # (OpenID Connect Core §12.2): MSAL would not find the new token by its account.
         if not {"client_info", "id_token"} & response.keys():
             response = _with_account(response)
-        current().tokens.add(dict(event, data=data, response=response), **kwargs)
+        before = list(tokens.search(_Kind.ACCESS_TOKEN))
+        tokens.add(dict(event, data=data, response=response), **kwargs)
+        scope = data.get("scope") or ()
+        words = scope.split() if isinstance(scope, str) else scope
+        for entry in list(tokens.search(_Kind.ACCESS_TOKEN)):
+            if entry["secret"] != response.get("access_token"):
+                continue
+            # It replaces the one of the same grant, asked for in other words perhaps.
+            same = (e.get(ASKED, "") for e in before if e["target"] == entry["target"])
+            asked = {*" ".join(same).split(), *words} - ADDED
+            tokens.modify(_Kind.ACCESS_TOKEN, entry, {ASKED: " ".join(sorted(asked))})
 
     def modify(self, *args: t.Any, **kwargs: t.Any) -> None:
         current().tokens.modify(*args, **kwargs)

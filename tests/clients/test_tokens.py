@@ -459,7 +459,7 @@ class TestDrop:
             monkeypatch.undo()
             raise ServiceUnavailable("blip")
 
-        monkeypatch.setattr(Store, "delete", fail)
+        monkeypatch.setattr(Store, "remove", fail)
         with stage.request(), pytest.raises(ServiceUnavailable):
             stage.tokens.drop(old)
         with stage.request():
