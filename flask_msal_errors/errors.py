@@ -346,6 +346,7 @@ class ReauthenticationLoop(SignInError):
 
     :param party: who refuses, ``"identity provider"`` or ``"API"``; ``"session"`` if
         nobody does, but who signed in is a stranger again.
+    :param api: the resource of the API that refuses.
     """
 
     title = "Signing in again did not help"
@@ -355,11 +356,12 @@ class ReauthenticationLoop(SignInError):
         message: str = "",
         *,
         party: str = "identity provider",
+        api: str = "",
         codes: cabc.Iterable[int] = (),
         correlation_id: str = "",
     ) -> None:
         self.party = party
-        cause = f"the {party} still refuses"
+        cause = f"the {party} {api}".rstrip() + " still refuses"
         if party == "session":
             cause = (
                 "the session was lost each time; see SESSION_COOKIE_SECURE (needs"

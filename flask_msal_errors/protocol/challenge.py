@@ -17,6 +17,8 @@ from .claims import LIMIT
 from .claims import Claims
 from .demand import Demand
 from .demand import printable
+from .scopes import askable
+from .scopes import is_default
 from .scopes import qualified
 
 _Values: t.TypeAlias = str | bytes | cabc.Iterable[str | bytes] | None
@@ -161,22 +163,43 @@ def _demand_of(
 ) -> Demand | None:
     said = params.get("error_description") or params.get("errordescription", "")
     error = params.get("error", "").lower()
-    asking = functools.partial(
-        Demand, reason="challenge", error=error, description=printable(said)
+    names_scopes = error == "insufficient_scope" or "proposedaction" in params
+    named = _scopes_of(error, params, scopes) if names_scopes else ()
+    asked = Demand(
+        scopes=named,
+        claims=claims,
+        acr_values=_words(params["acr_values"]) if "acr_values" in params else (),
+        max_age=_age(params) if "max_age" in params else None,
+        consent=bool(named) and is_default(named[0]),
+        reason="challenge",
+        error=error or ("insufficient_scope" if named else "insufficient_claims"),
+        description=printable(said),
     )
-    if error == "insufficient_scope":
-        named = qualified(_words(params.get("scope", "")), scopes)
-        return asking(scopes=named) if named else None
+    if named or error == "insufficient_scope":
+        return asked if named else None
     if error == "insufficient_user_authentication":
-        acrs, age = _words(params.get("acr_values", "")), _age(params)
-        met = bool(acrs) or age is not None
-        return asking(acr_values=acrs, max_age=age) if met else None
+        return asked if claims.members or asked.needs_user else None
     # Microsoft.Identity.Web's 403 for a middle tier has claims, but no error.
     if error in _CLAIMS_ERRORS or (not error and status == 403):
         met = bool(claims.members) or (error == "invalid_token" and status == 401)
-        error = error or "insufficient_claims"
-        return asking(claims=claims, error=error) if met else None
+        return asked if met else None
     return None
+
+
+def _scopes_of(
+    error: str, params: cabc.Mapping[str, str], called: cabc.Sequence[str]
+) -> tuple[str, ...]:
+    """Return the scopes of the called API that a challenge asks for.
+
+    A middle tier that lacks consent for the API behind it needs all of its own: the
+    ``scopes`` that Microsoft.Identity.Web names are those of that other API, and its
+    ``consentUri`` is a link to anywhere.
+    """
+    if error == "insufficient_scope":
+        return qualified(_words(params.get("scope", "")), called)
+    proposed = params.get("proposedaction", "").lower()
+    is_consent = proposed == "consent" and not params.get("claims", "").strip()
+    return qualified([".default"], called) if is_consent and not error else ()
 
 
 def _united(one: Demand, other: Demand) -> Demand:
@@ -188,9 +211,10 @@ def _united(one: Demand, other: Demand) -> Demand:
     return dataclasses.replace(
         one,
         claims=claims if len(claims.to_json() or "") <= LIMIT else one.claims,
-        scopes=_first(one.scopes + other.scopes),
+        scopes=askable(_first(one.scopes + other.scopes)),
         acr_values=_first(one.acr_values + other.acr_values),
         max_age=min(ages, default=None),
+        consent=one.consent or other.consent,
         description=one.description or other.description,
     )
 

@@ -16,7 +16,7 @@ from .claims import id_token_claims
 from .scopes import resource
 
 #: Plain fields that a sign-in needs; the refusal's own words are not among them.
-_KEPT = ("scopes", "acr_values", "acrs", "max_age", "reason")
+_KEPT = ("scopes", "acr_values", "acrs", "max_age", "consent", "reason")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +26,10 @@ class Demand:
     ``scopes``: qualified with their resource. ``claims``: of the API or the token
     endpoint. ``acr_values``: levels of which the ID token must have one (RFC 9470).
     ``acrs``: an authentication context that the app itself demands. ``max_age``:
-    seconds since which the user must have authenticated. ``reason``: one of
+    seconds since which the user must have authenticated. ``consent``: whether the
+    consent page has to be shown, which Entra otherwise leaves out if there is any
+    consent: one for ``/.default`` includes the APIs that the API itself calls.
+    ``reason``: one of
     :data:`.errors.REASONS`. ``error``, ``description``: the words of who refused, the
     description in at most 300 printable characters.
 
@@ -39,6 +42,7 @@ class Demand:
     acr_values: tuple[str, ...] = ()
     acrs: str | None = None
     max_age: int | None = None
+    consent: bool = False
     reason: str = "not_signed_in"
     error: str = ""
     description: str = ""
@@ -46,12 +50,13 @@ class Demand:
     @property
     def is_only_stale(self) -> bool:
         """Whether a new token may help, and a user cannot."""
-        return self.error == "invalid_token" and not self.claims.members
+        is_stale = self.error == "invalid_token" and not self.claims.members
+        return is_stale and not self.needs_user
 
     @property
     def needs_user(self) -> bool:
-        """Whether a person has to prove something, which no refresh token can."""
-        return bool(self.acr_values) or self.max_age is not None
+        """Whether a person has to prove or grant what no refresh token can."""
+        return bool(self.acr_values) or self.max_age is not None or self.consent
 
     def request(self, context: str = "acrs") -> Claims:
         """Return the claims request that makes the demand.
@@ -80,7 +85,7 @@ class Demand:
         about = set(self.scopes) if consent else set(map(resource, self.scopes[:1]))
         levels = ("id_token.acr",) if self.acr_values else ()
         names = (*self.claims.names(), *levels)
-        parts = [user, sorted(about), names, self.acrs, self.max_age]
+        parts = [user, sorted(about), names, self.acrs, self.max_age, self.consent]
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
     def pack(self) -> dict[str, t.Any]:

@@ -75,7 +75,7 @@ def problem_of(listed: list[t.Any]) -> str:
     """Return what is wrong with a developer's scopes, ``""`` if nothing is."""
     if not all(isinstance(scope, str) for scope in listed):
         return 'scopes must be a list of strings: ["Mail.Read"].'
-    if len(listed) > 1 and any(scope.endswith("/.default") for scope in listed):
+    if len(listed) > 1 and any(map(is_default, listed)):
         return (
             f"scopes are {listed!r}, but Entra takes /.default alone (AADSTS70011): "
             "name the scopes instead."
@@ -98,14 +98,31 @@ def qualified(names: cabc.Iterable[str], called: cabc.Sequence[str]) -> tuple[st
         return ()
     prefix, home = _prefix(called[0]), resource(called[0])
     full = [f"{prefix}/{n}" if prefix and "/" not in n else n for n in names]
-    return tuple(dict.fromkeys(name for name in full if _is_scope_of(home, name)))
+    return askable(dict.fromkeys(name for name in full if _is_scope_of(home, name)))
+
+
+def askable(names: cabc.Iterable[str]) -> tuple[str, ...]:
+    """Return scopes of one API as one request can have them.
+
+    ``/.default`` stands for all that are registered, and cannot be asked for beside
+    others (AADSTS70011).
+    """
+    listed = tuple(names)
+    return tuple(filter(is_default, listed))[:1] or listed
+
+
+def is_default(scope: str) -> bool:
+    """Return whether it is the scope ``/.default`` of a resource.
+
+    https://learn.microsoft.com/entra/identity-platform/scopes-oidc#the-default-scope
+    """
+    return scope.lower().endswith("/.default")
 
 
 def _is_scope_of(home: str, name: str) -> bool:
     last = name.rpartition("/")[2]
-    # .default cannot be asked for beside others (AADSTS70011).
-    is_scope = last not in RESERVED | {".default", ""} and _prefix(name) != name
-    return is_scope and resource(name) == home
+    is_scope = last not in RESERVED | {""} and _prefix(name) != name
+    return is_scope and name != ".default" and resource(name) == home
 
 
 def _prefix(scope: str) -> str:

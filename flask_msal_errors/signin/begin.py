@@ -17,6 +17,7 @@ from ..errors import TokenError
 from ..navigation import no_store
 from ..navigation import origin
 from ..protocol.demand import Demand
+from ..protocol.scopes import resource
 from ..provider.client import Client
 from ..settings import Settings
 from ..user import SignedIn
@@ -66,6 +67,7 @@ class SignInStart:
         page: str | None = None,
         refused: TokenError | None = None,
         hint: str | None = None,
+        after: Flow | None = None,
     ) -> Response:
         """Redirect the user to the identity provider.
 
@@ -75,6 +77,7 @@ class SignInStart:
         :param page: the page that demands it, if they come back to another.
         :param refused: the error that made this necessary: evidence for a dead end.
         :param hint: user name of the account to sign in with.
+        :param after: a sign-in that goes on with this one, which counts as a round.
         :raises ReauthenticationLoop: the same was asked too often already.
         :raises AccessDenied: a policy blocks the user, and trying did not help.
         :raises Throttled: the token endpoint asked for a pause.
@@ -82,17 +85,20 @@ class SignInStart:
         """
         person = signed_in()
         uri = self._settings.redirect_uri or url_for("msal.callback", _external=True)
-        away = None if person or hint else self._origins.check(request, uri)
+        away = None if person or hint or after else self._origins.check(request, uri)
         if away is not None:
             return away
-        account = person.user.digest if person else None
+        account = person.user.digest if person else getattr(after, "account", None)
         key = demand.key(account or "anonymous")
-        flow = Flow({}, target, page_name(page or target), key, demand, account)
+        name = after.page if after else page_name(page or target)
+        flow = Flow({}, target, name, key, demand, account)
         try:
             self._pauses.check(request, person)
             self._check_dead_ends(request, flow, refused)
-            parameters = self._parameters(demand, uri, person, hint)
-            here = origin(request)
+            # Where a sign-in goes on, the user just did what the prompt asks for.
+            prompt = None if after else self._settings.prompt
+            parameters = self._parameters(demand, person, hint, prompt)
+            parameters["redirect_uri"], here = uri, origin(request)
             parameters["state"] = new_state(self._flows.signer, here, target)
             client = self._user_flows.get(demand.reason, self._client)
             scopes = demand.scopes or self._settings.scopes
@@ -106,15 +112,21 @@ class SignInStart:
         flow.msal.pop("max_age", None)
         self._flows.keep(request, response, flow, person.handle if person else None)
         signals.log("sign_in_begun", reason=demand.reason, error=refused)
+        if after is not None:
+            self._loops.count_round(request, response, key, flow.page)
         return response
 
     def _parameters(
-        self, demand: Demand, uri: str, person: SignedIn | None, hint: str | None
+        self,
+        demand: Demand,
+        person: SignedIn | None,
+        hint: str | None,
+        prompt: str | None,
     ) -> dict[str, t.Any]:
         """Return the parameters of the authorization request beside the claims."""
         settings = self._settings
         parameters: dict[str, t.Any] = {
-            "redirect_uri": uri,
+            "prompt": "consent" if demand.consent else None,
             "max_age": demand.max_age,
             "response_mode": settings.response_mode,
             **b2c.PARAMETERS.get(demand.reason, {}),
@@ -122,8 +134,8 @@ class SignInStart:
         if person is not None and not hint:
             hint = person.user.claims.get("login_hint") or person.user.username
         if person is None and not hint and demand.reason not in self._user_flows:
-            first = {"prompt": settings.prompt, "domain_hint": settings.domain_hint}
-            return {**parameters, **first}
+            parameters["prompt"] = parameters["prompt"] or prompt
+            return {**parameters, "domain_hint": settings.domain_hint}
         return {**parameters, "login_hint": hint or None}
 
     def _check_dead_ends(
@@ -131,7 +143,9 @@ class SignInStart:
     ) -> None:
         key = flow.demand_key
         if flow.demand.reason == "message_only" and self._loops.rounds(request, key):
-            raise AccessDenied(result=refused.result if refused else None)
+            denied = AccessDenied(result=refused.result if refused else None)
+            signals.fail(denied)
+            raise denied
         if self._loops.is_loop(request, key, flow.page):
             raise _loop(flow.demand, refused)
 
@@ -152,11 +166,14 @@ def new_state(signer: Signer, place: str, target: str) -> str:
 
 
 def _loop(demand: Demand, refused: TokenError | None) -> ReauthenticationLoop:
-    """Return the error for a demand that comes back; it is logged."""
+    """Return the error for a demand that comes back; its signal is sent."""
+    party = _PARTIES.get(demand.reason, "identity provider")
+    names = [resource(scope) or "Microsoft Graph" for scope in demand.scopes[:1]]
     error = ReauthenticationLoop(
-        party=_PARTIES.get(demand.reason, "identity provider"),
+        party=party,
+        api=names[0] if names and party == "API" else "",
         codes=refused.codes if refused else (),
         correlation_id=refused.correlation_id if refused else "",
     )
-    signals.log("sign_in_failed", error=error)
+    signals.fail(error)
     return error

@@ -162,7 +162,7 @@ class Row(t.NamedTuple):
 
     @property
     def asks_scopes(self) -> bool:
-        return "insufficient_scope" in self.header
+        return "insufficient_scope" in self.header or "proposed" in self.header
 
     def answer(self) -> Response:
         given = {"WWW-Authenticate": self.header, "Retry-After": self.retry_after}
@@ -188,6 +188,17 @@ def rows(entra: Emulator) -> dict[str, Row]:
         "401 ``max_age`` (RFC 9470)": Row(401, step_up("max_age=60"), ("max_age=60",)),
         "403 of a middle tier, raw JSON claims": Row(
             403, f'Bearer claims="{CLAIMS}"', ("nbf",)
+        ),
+        "403 ``insufficient_scope`` of ``/.default``": Row(
+            403, wider(entra.scope(".default")), (entra.scope(".default"), "=consent")
+        ),
+        "403 of a middle tier that lacks consent": Row(
+            403,
+            'Bearer consentUri="https://x/", claims="", proposedAction="consent"',
+            (entra.scope(".default"), "prompt=consent"),
+        ),
+        "401 ``max_age`` beside claims": Row(
+            401, f"{CHALLENGE}, max_age=60", ("nbf", "max_age=60")
         ),
         "401 with several challenges": Row(401, several, (busy, "nbf")),
         "401 with another scheme only": Row(401, 'Basic realm="x"'),

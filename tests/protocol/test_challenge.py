@@ -91,6 +91,12 @@ AUTH_CONTEXT = (
     f' claims="{b64(ACRS)}", cc_type="authcontext"'
 )
 # Microsoft.Identity.Web, ReplyForbiddenWithWwwAuthenticateHeader: quotes in quotes.
+MIDDLE_TIER_CONSENT = (
+    'Bearer consentUri="https://evil.example/t/oauth2/v2.0/authorize?client_id=3f9a&'
+    'response_type=code&scope=offline_access%20user.read", claims="",'
+    ' scopes="https://graph.microsoft.com/user.read,files.read",'
+    ' proposedAction="consent"'
+)
 MIDDLE_TIER = (
     'Bearer consentUri="https://login.microsoftonline.com/t/oauth2/v2.0/authorize?'
     f'client_id=3f9a&response_type=code", claims="{POLIDS}",'
@@ -200,6 +206,8 @@ HEADERS = st.one_of(
             + ["error=", '"insufficient_claims"', "invalid_token", "insufficient_scope"]
             + ['scope="a b"', "max_age=5", b64(NBF), NBF, "insufficient_user"]
             + ["_authentication", "acr_values=c1", "\x00", "é", "\ud800"]
+            + ['proposedAction="consent"', "consentUri=https://e/", 'claims=""']
+            + ["scope=.default", "api://3F9A/.default"]
         )
     ).map("".join),
 )
@@ -322,6 +330,143 @@ GOOD: dict[str, tuple[int, t.Any, Demand]] = {
     "auth-context": (401, AUTH_CONTEXT, asks("insufficient_claims", ACRS)),
     "auth-context-403": (403, AUTH_CONTEXT, asks("insufficient_claims", ACRS)),
     "middle-tier": (403, MIDDLE_TIER, asks("insufficient_claims", POLIDS)),
+    "middle-tier-consent": (
+        403,
+        MIDDLE_TIER_CONSENT,
+        asks("insufficient_scope", scopes=("api://3F9A/.default",), consent=True),
+    ),
+    "middle-tier-consent-401": (
+        401,
+        MIDDLE_TIER_CONSENT.replace("proposedAction", "PROPOSEDACTION")
+        .replace('"consent"', "Consent")
+        .replace('claims="", ', ""),
+        asks("insufficient_scope", scopes=("api://3F9A/.default",), consent=True),
+    ),
+    "middle-tier-consent-and-claims": (
+        403,
+        [MIDDLE_TIER_CONSENT, MIDDLE_TIER],
+        asks(
+            "insufficient_scope",
+            POLIDS,
+            scopes=("api://3F9A/.default",),
+            consent=True,
+        ),
+    ),
+    "middle-tier-consent-among-others": (
+        403,
+        f'Negotiate, {MIDDLE_TIER_CONSENT}, Bearer error="insufficient_scope",'
+        ' scope="Mail.Send"',
+        asks("insufficient_scope", scopes=("api://3F9A/.default",), consent=True),
+    ),
+    "default": (
+        403,
+        'Bearer error="insufficient_scope", scope="api://3f9a/.default"',
+        asks("insufficient_scope", scopes=("api://3f9a/.default",), consent=True),
+    ),
+    "default-bare-in-capitals": (
+        401,
+        'Bearer error="insufficient_scope", scope=".Default"',
+        asks("insufficient_scope", scopes=("api://3F9A/.Default",), consent=True),
+    ),
+    # AADSTS70011: not beside others.
+    "default-among-others": (
+        403,
+        'Bearer error="insufficient_scope", scope="a api://3F9A/.default'
+        ' https://graph.microsoft.com/.default b"',
+        asks("insufficient_scope", scopes=("api://3F9A/.default",), consent=True),
+    ),
+    "default-of-two-challenges": (
+        403,
+        [
+            'Bearer error="insufficient_scope", scope="a"',
+            'Bearer error="insufficient_scope", scope=".default"',
+        ],
+        asks("insufficient_scope", scopes=("api://3F9A/.default",), consent=True),
+    ),
+    "consent-and-proof": (
+        403,
+        f'{MIDDLE_TIER_CONSENT}, max_age=60, acr_values="c1 c2"',
+        asks(
+            "insufficient_scope",
+            scopes=("api://3F9A/.default",),
+            consent=True,
+            max_age=60,
+            acr_values=("c1", "c2"),
+        ),
+    ),
+    "scope-and-claims": (
+        403,
+        f'Bearer error="insufficient_scope", scope="a", claims="{b64(ACRS)}"',
+        asks("insufficient_scope", ACRS, scopes=("api://3F9A/a",)),
+    ),
+    "claims-and-max-age": (
+        401,
+        f'{insufficient(b64(NBF))}, max_age="300"',
+        asks("insufficient_claims", NBF, max_age=300),
+    ),
+    "claims-and-acr": (
+        401,
+        f"{insufficient(b64(ACRS))}, acr_values=c2, max_age=0",
+        asks("insufficient_claims", ACRS, acr_values=("c2",), max_age=0),
+    ),
+    "step-up-and-claims": (
+        401,
+        'Bearer error="insufficient_user_authentication", max_age=60,'
+        f' claims="{b64(ACRS)}"',
+        asks("insufficient_user_authentication", ACRS, max_age=60),
+    ),
+    "step-up-by-claims-alone": (
+        401,
+        f'Bearer error="insufficient_user_authentication", claims="{bare(ACRS)}"',
+        asks("insufficient_user_authentication", ACRS),
+    ),
+    "step-up-and-bad-claims": (
+        401,
+        'Bearer error="insufficient_user_authentication", max_age=60, claims="%%%"',
+        asks("insufficient_user_authentication", max_age=60),
+    ),
+    "invalid-token-claims-and-max-age": (
+        401,
+        f"{ARM_IP}, max_age=60",
+        asks(
+            "invalid_token",
+            IP,
+            description="Tenant IP Policy validate failed.",
+            max_age=60,
+        ),
+    ),
+    "invalid-token-and-max-age": (
+        401,
+        'Bearer error="invalid_token", max_age=60',
+        asks("invalid_token", max_age=60),
+    ),
+    "middle-tier-and-max-age": (
+        403,
+        f"{MIDDLE_TIER}, max_age=60",
+        asks("insufficient_claims", POLIDS, max_age=60),
+    ),
+    "claims-then-max-age": (
+        401,
+        [
+            insufficient(b64(NBF)),
+            'Bearer error="insufficient_user_authentication", max_age=60',
+        ],
+        asks("insufficient_claims", NBF, max_age=60),
+    ),
+    "max-age-then-claims-in-one-header": (
+        401,
+        'Bearer error="insufficient_user_authentication", max_age=60, acr_values=c1,'
+        f" {insufficient(b64(NBF))}",
+        asks("insufficient_user_authentication", NBF, max_age=60, acr_values=("c1",)),
+    ),
+    "max-age-and-stale": (
+        401,
+        [
+            'Bearer error="insufficient_user_authentication", max_age=60',
+            'Bearer error="invalid_token"',
+        ],
+        asks("insufficient_user_authentication", max_age=60),
+    ),
     "raw-json-403": (
         403,
         f'Bearer error="insufficient_claims", claims={ACRS}, cc_type="authcontext"',
@@ -517,8 +662,20 @@ NO_DEMAND: dict[str, tuple[int, t.Any]] = {
     "scope-reserved": (
         403,
         'Bearer error="insufficient_scope", scope="openid profile offline_access'
-        ' .default api://3f9a/.default api://3f9a/ api://3f9a"',
+        ' api://3f9a/ api://3f9a"',
     ),
+    "default-foreign": (
+        403,
+        'Bearer error="insufficient_scope",'
+        ' scope="https://graph.microsoft.com/.default"',
+    ),
+    "middle-tier-bad-claims": (403, MIDDLE_TIER_CONSENT.replace('""', '"%%%"')),
+    "middle-tier-other-action": (
+        403,
+        MIDDLE_TIER_CONSENT.replace('"consent"', '"none"'),
+    ),
+    "consent-uri-alone": (403, 'Bearer consentUri="https://x.example/", claims=""'),
+    "middle-tier-of-what": (404, MIDDLE_TIER_CONSENT),
     "scope-odd": (
         403,
         'Bearer error="insufficient_scope", scope="é a\\\\b %s"' % ("x" * 257),
@@ -619,6 +776,19 @@ class TestDemand:
                 "Mail.Send",
                 ("https://graph.microsoft.com/Mail.Send",),
             ),
+            (["Mail.Read"], ".default", None),
+            (
+                ["Mail.Read"],
+                "https://graph.microsoft.com/.default",
+                ("https://graph.microsoft.com/.default",),
+            ),
+            (["6fc5/a"], ".default b", ("6fc5/.default",)),
+            (
+                ["https://m.azure.com//u"],
+                "x .default",
+                ("https://m.azure.com//.default",),
+            ),
+            (["api://x/.default"], "api://x/.default", ("api://x/.default",)),
             (["Mail.Read"], "api://x/b", None),
             (["api://x/a"], "https://graph.microsoft.com/Mail.Send", None),
             (["api://x/a"], "api://x", None),
@@ -640,6 +810,7 @@ class TestDemand:
         found = demand(status, values, scopes=API)
         if found is None:
             return
+        assert found.consent == (found.scopes == ("api://3F9A/.default",))
         asked = (found.claims, found.scopes, found.acr_values, found.max_age)
         assert found.error == "invalid_token" or asked != (Claims(), (), (), None)
         assert found.description.isprintable() and len(found.description) <= 300

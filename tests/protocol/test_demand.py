@@ -50,6 +50,7 @@ class TestDemand:
             (Demand(max_age=1), Demand(max_age=2), False),
             (Demand(acr_values=("a",)), Demand(acr_values=("b",)), True),
             (Demand(acr_values=("a",)), Demand(), False),
+            (Demand(consent=True), Demand(), False),
             (Demand(error="e", description="d"), Demand(), True),
         ],
     )
@@ -78,6 +79,7 @@ class TestPack:
         acr_values=("l",),
         acrs="c1",
         max_age=0,
+        consent=True,
         reason="challenge",
     )
 

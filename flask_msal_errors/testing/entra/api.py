@@ -182,6 +182,20 @@ def busy() -> dict[str, t.Any]:
     return {"value": [{"start": "09:00", "end": "10:30", "status": "busy"}]}
 
 
+@blueprint.get("/api/team")
+def team() -> dict[str, t.Any]:
+    """Answer as a middle tier, which calls Graph on behalf of the user.
+
+    What it needs there is part of the consent to its own ``/.default``.
+    """
+    tenant = current_tenant()
+    user = caller(tenant, "Profile.Read", tenant.api_resource).issued.user
+    if f"{tenant.api_resource}/.default" not in user.consents:
+        raise Unauthorized(challenges.lacks_consent(tenant), 403)
+    names = sorted(each.name for each in tenant.users.values() if each is not user)
+    return {"value": [{"displayName": name} for name in names]}
+
+
 @blueprint.route("/api/echo", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 def echo() -> dict[str, t.Any]:
     """Say what arrived, so that a repeated call can be seen to be complete."""

@@ -222,7 +222,8 @@ def prove(tenant: Tenant, ask: Ask, action: str) -> None:
         user.password_expired, ask.finished = False, True
         own.sign_ins[user.key] = dataclasses.replace(sign_in, at=tenant.now())
     elif action == "accept":
-        user.consents.update(consented(tenant, ask.scopes))
+        shown = tuple(rules.missing_consents(ask, user))
+        user.consents.update(consented(tenant, shown))
         ask.consented = True
     ask.user = user.key
 

@@ -108,6 +108,28 @@ def insufficient_scope(scope: str) -> str:
     return f'Bearer error="insufficient_scope", scope="{scope}"'
 
 
+def lacks_consent(tenant: Tenant) -> str:
+    """Return a middle tier's challenge: it lacks consent for the API behind it.
+
+    ``identity_web``: Microsoft.Identity.Web, of the exception that MSAL.NET raises for
+    AADSTS65001; its scopes are those of the other API. ``rfc6750``: a middle tier that
+    asks for all that is registered for itself.
+    """
+    if tenant.settings.consent_form == "rfc6750":
+        return insufficient_scope(f"{tenant.api_resource}/.default")
+    app = tenant.api_resource.removeprefix("api://")
+    scope = "https://graph.microsoft.com/user.read"
+    uri = (
+        f"{tenant.pages_url}/{tenant.id}/oauth2/v2.0/authorize?client_id={app}"
+        "&response_type=code&redirect_uri=&response_mode=query"
+        f"&scope=offline_access%20{scope}"
+    )
+    return (
+        f'Bearer consentUri="{uri}", claims="", scopes="{scope}",'
+        ' proposedAction="consent"'
+    )
+
+
 def vault(tenant: Tenant) -> str:
     """Return Key Vault's answer to a call without a token: whom to ask for what."""
     return (

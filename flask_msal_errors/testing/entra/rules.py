@@ -13,6 +13,7 @@ from .model import API_SCOPES
 from .model import B2C
 from .model import EDIT_POLICY
 from .model import GRAPH
+from .model import OIDC_SCOPES
 from .model import RESET_POLICY
 from .model import Ask
 from .model import BlockPolicy
@@ -37,9 +38,13 @@ def scope_matches(policy: str | None, scopes: cabc.Iterable[str]) -> bool:
 def check_scopes(tenant: Tenant, scopes: cabc.Iterable[str]) -> None:
     """Refuse scopes of resources, or with names, that the tenant does not have.
 
-    :raises Refusal: AADSTS500011 or AADSTS650053.
+    :raises Refusal: AADSTS500011, AADSTS650053, or AADSTS70011 for ``.default`` beside
+        others.
     """
-    for scope in scopes:
+    listed = [scope for scope in scopes if scope not in OIDC_SCOPES]
+    if len(listed) > 1 and any(scope.endswith("/.default") for scope in listed):
+        raise Refusal(70011, detail="/.default cannot be combined with other scopes.")
+    for scope in listed:
         if "/" not in scope:
             continue
         resource, _, name = scope.rpartition("/")
@@ -160,10 +165,12 @@ def next_page(tenant: Tenant, ask: Ask, browser: Browser) -> Page:
         return "password"
     if ask.authority.policy == EDIT_POLICY and not ask.finished:
         return "profile"
-    if blocking(tenant, ask.scopes):
+    # A claims request names a policy that the token endpoint would apply.
+    is_judged = ask.wanted.policies or not tenant.settings.policies_at_redemption
+    if is_judged and blocking(tenant, ask.scopes):
         return "blocked"
-    needs_mfa = ask.wanted.policies or mfa_policies(tenant, user, ask.scopes)
-    if needs_mfa and not sign_in.mfa:
+    policies = is_judged and mfa_policies(tenant, user, ask.scopes)
+    if (ask.wanted.policies or policies) and not sign_in.mfa:
         return "mfa"
     if ask.wanted.contexts - sign_in.acrs:
         return "context"

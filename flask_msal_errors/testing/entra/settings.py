@@ -18,6 +18,7 @@ from ..values import Values
 
 HEADER_FORMS = ("graph_live", "graph_pop_bearer", "graph_doc", "arm")
 CONTEXT_FORMS = ("microsoft", "rfc9470", "middle_tier")
+CONSENT_FORMS = ("identity_web", "rfc6750")
 ISS_FORMS = ("absent", "right", "wrong")
 _DAY = 86400
 Hook = cabc.Callable[[dict[str, t.Any], dict[str, t.Any]], t.Any]
@@ -91,6 +92,22 @@ class Settings:
         "Step-up header",
         "The form in which the API demands an authentication context.",
         "Now {}.",
+    )
+    consent_form = Setting(
+        "identity_web",
+        Choice(names=CONSENT_FORMS),
+        VARIANTS,
+        "Middle tier’s header",
+        "The form in which /api/team says that it may not call another API.",
+        "Now {}.",
+    )
+    policies_at_redemption = Setting(
+        False,
+        Flag(),
+        VARIANTS,
+        "Policies at the redemption",
+        "When a code is redeemed, MFA and blocks are demanded by claims, not before.",
+        ("The token endpoint demands them.", "The sign-in pages demand them."),
     )
     redirect_uris = Setting[set[str] | None](
         None,

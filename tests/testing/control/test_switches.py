@@ -109,6 +109,39 @@ class TestPolicies:
         client.entra.reset()
         assert client.entra.context_form == "microsoft"
 
+    def test_consent_forms(self, client: MsalClient) -> None:
+        """The middle tier asks for consent in two dialects, until it has it."""
+        result = client.sign_in("Profile.Read")
+        refused = client.call("/team", result)
+        header = refused.headers["WWW-Authenticate"]
+        assert refused.status_code == 403
+        assert 'claims=""' in header and 'proposedAction="consent"' in header
+        client.entra.consent_form = "rfc6750"
+        header = client.call("/team", result).headers["WWW-Authenticate"]
+        every = client.entra.scope(".default")
+        assert header == f'Bearer error="insufficient_scope", scope="{every}"'
+        # Where there is some consent, only the prompt shows the page.
+        assert client.call("/team", client.sign_in(".default")).status_code == 403
+        client.sign_in(".default", prompt="consent")
+        found = [
+            each["displayName"] for each in client.call("/team", result).json()["value"]
+        ]
+        assert "Grace Hopper" in found and "Ada Lovelace" not in found
+        client.entra.withdraw_consent("ada")
+        assert client.call("/team", result).status_code == 403
+
+    def test_policies_at_redemption(self, client: MsalClient) -> None:
+        """No page asks for MFA: the code is refused, with claims that have one ask."""
+        client.entra.policies_at_redemption = True
+        client.entra.require_mfa()
+        refused = client.sign_in("Profile.Read")
+        assert refused["error_codes"] == [50076]
+        assert "mfa" not in client.person.pages
+        claims = refused["claims"]
+        assert json.loads(claims)["access_token"]["polids"]["values"]
+        assert client.sign_in("Profile.Read", claims_challenge=claims)["access_token"]
+        assert "mfa" in client.person.pages
+
     def test_require_context(self, client: MsalClient) -> None:
         """A context may be put on a path or a scope, and taken back."""
         result = client.sign_in("Payroll.Read")

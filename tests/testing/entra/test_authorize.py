@@ -363,6 +363,15 @@ class TestRefusedRequests:
         params = client.authorize(scope=client.entra.scope("Nothing.Write")).params
         assert params["error_description"].startswith("AADSTS650053:")
 
+    def test_default_beside_others(self, client: MsalClient) -> None:
+        """.default goes alone, at the authorize page and the token endpoint."""
+        flow = client.begin("Mail.Read", ".default")
+        answer = client.person.authorize(flow["auth_uri"])
+        assert "AADSTS70011" in answer.params["error_description"]
+        client.sign_in("Mail.Read")
+        refused = client.silent("Mail.Read", ".default")
+        assert refused["error_codes"] == [70011]
+
     @pytest.mark.parametrize("code", ["1", "x", ""])
     def test_explanations(self, client: MsalClient, code: str) -> None:
         """A code that the emulator does not know has no explanation."""
