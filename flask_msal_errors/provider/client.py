@@ -57,6 +57,11 @@ class Client:
         self._settings = settings
         self._provider = Provider(settings)
 
+    @property
+    def takes_claims(self) -> bool:
+        """Whether the provider is sent a claims parameter."""
+        return self._provider.connection().takes_claims
+
     def begin(
         self,
         scopes: cabc.Sequence[str],

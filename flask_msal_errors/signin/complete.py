@@ -22,6 +22,7 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import StateMismatch
 from ..errors import Throttled
+from ..errors import TokenError
 from ..navigation import home
 from ..navigation import no_store
 from ..protocol.demand import Demand
@@ -94,7 +95,8 @@ class SignInCompletion:
         :raises FlowBusy: another request is completing this sign-in.
         :raises FlowDone: another request completed it.
         :raises SignInError: the answer is not acceptable.
-        :raises TokenError: the identity provider refused. Never redirects by itself.
+        :raises TokenError: the identity provider refused. Only for claims that the
+            sign-in did not ask for, the user goes there once more.
         """
         flow = self._flows.find(request, answer.get("state", ""))
         state = Secret(flow.msal["state"])
@@ -112,12 +114,17 @@ class SignInCompletion:
                 after_this_request(lambda r: self._flows.forget(request, r, name))
                 return self._go_on(request, flow, way)
         is_sign_in = flow.demand.reason not in self._user_flows
-        with self._completed.once(state, flow.target) as mark:
-            # Until then the flow's cookie may still be needed to come here again.
-            after_this_request(lambda r: self._flows.forget(request, r, name))
-            claims, caches = self._redeem(request, client, flow, answer)
-            happened = self._accept(flow, claims, caches) if is_sign_in else None
-            mark.account = User(claims).digest
+        try:
+            with self._completed.once(state, flow.target) as mark:
+                # Until then the flow's cookie may still be needed to come here again.
+                after_this_request(lambda r: self._flows.forget(request, r, name))
+                claims, caches = self._redeem(request, client, flow, answer)
+                happened = self._accept(flow, claims, caches) if is_sign_in else None
+                mark.account = User(claims).digest
+        except response.Refused as refused:
+            told = {"error": refused.error, "silent": False}
+            signals.emit(signals.challenge_received, **told)
+            return self._go_on(request, flow, refused.demand, refused.error)
         if is_sign_in:
             return self._back(request, flow, User(claims), happened)
         way = b2c.after_success(flow, is_signed_in=signed_in() is not None)
@@ -140,6 +147,9 @@ class SignInCompletion:
             response.check_account(flow, User(claims))
             response.check_demands(flow, claims, self._acrs_claim)
         except MsalAuthError as error:
+            refused = response.refused_for_claims(flow, answer, error)
+            if refused is not None and client is self._client and client.takes_claims:
+                raise refused from None
             self._after_failure(request, flow, error)
             raise
         return claims, caches
@@ -220,8 +230,20 @@ class SignInCompletion:
             self._loops.count_round(request, way, flow.demand_key, flow.page)
         return way
 
-    def _go_on(self, request: Request, flow: Flow, way: Demand | str) -> Response:
-        """Go where B2C's user flows lead: to another sign-in, or to a path."""
+    def _go_on(
+        self,
+        request: Request,
+        flow: Flow,
+        way: Demand | str,
+        refused: TokenError | None = None,
+    ) -> Response:
+        """Go on to another sign-in, or to a path.
+
+        :param refused: the error for which the same sign-in is made once more.
+        """
         if isinstance(way, Demand):
-            return self._start.begin(request, way, flow.target)
+            after = flow if refused else None
+            return self._start.begin(
+                request, way, flow.target, refused=refused, after=after
+            )
         return no_store(redirect(way or home(request)))

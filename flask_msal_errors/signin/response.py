@@ -5,14 +5,19 @@ Pure of everything but who is signed in: it changes neither session nor record.
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import dataclasses
 import typing as t
 
 from ..entra.classify import from_result
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
+from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import OtherAccount
 from ..errors import TokenError
+from ..protocol.claims import LIMIT
+from ..protocol.demand import Demand
 from ..provider.clocks import LEEWAY
 from ..provider.clocks import note
 from ..user import User
@@ -31,6 +36,38 @@ def refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
     result.setdefault("suberror", answer.get("error_subcode", ""))
     error = from_result(result, scopes=flow.scopes)
     return error or TokenError(result=result)
+
+
+class Refused(Exception):
+    """A code was refused for claims; a sign-in that asks for them may succeed.
+
+    :param demand: of that sign-in.
+    """
+
+    def __init__(self, demand: Demand, error: InteractionRequired) -> None:
+        super().__init__("refused for claims")
+        self.demand = demand
+        self.error = error
+
+
+def refused_for_claims(
+    flow: Flow, answer: cabc.Mapping[str, str], error: MsalAuthError
+) -> Refused | None:
+    """Return the way on from a refused code, if claims can help that are new.
+
+    Entra may judge a policy only at the redemption. What the user consented to on the
+    way there is not asked again.
+
+    :return: ``None`` if the flow asked for these claims, or the answer has no code.
+    """
+    if "error" in answer or not isinstance(error, InteractionRequired):
+        return None
+    asked = flow.demand.claims
+    claims = asked.merge(error.demand.claims)
+    if claims == asked.merge() or len(claims.to_json() or "") > LIMIT:
+        return None
+    changes: dict[str, t.Any] = {"claims": claims, "reason": error.reason}
+    return Refused(dataclasses.replace(flow.demand, consent=False, **changes), error)
 
 
 def check_account(flow: Flow, came: User) -> None:
