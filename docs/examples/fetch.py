@@ -10,11 +10,9 @@ PAGE = """
 <!doctype html>
 <title>Mail</title>
 <p id="count">…</p>
-<script src="{{ url_for('static', filename='fetch.js') }}"></script>
-<script type="module">
-const reply = await call("/api/mail");
-document.getElementById("count").textContent = (await reply.json()).count;
-</script>
+<button id="load">Count my mail</button>
+<script src="{{ url_for('msal.static', filename='fetch.js') }}"></script>
+<script src="{{ url_for('static', filename='mail.js') }}" defer></script>
 """
 
 auth = MsalAuth()

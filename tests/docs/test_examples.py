@@ -18,6 +18,7 @@ from flask import jsonify
 from flask import session
 from flask_session import Session
 
+import flask_msal_errors
 from flask_msal_errors.testing import Emulator
 from support.doc_examples import EXAMPLES
 from support.doc_examples import Examples
@@ -188,7 +189,7 @@ class TestFrontEnd:
         module = examples.load("fetch", GRAPH=entra.graph_url)
         url = examples.serve(module.create_app())
         person = entra.person()
-        assert "/static/fetch.js" in person.get(url + "/").text
+        assert '"/auth/static/fetch.js"' in person.get(url + "/").text
         headers = {**FETCH, "Referer": url + "/"}
         refusal = person.get(url + "/api/mail", headers=headers)
         assert refusal.status_code == 401
@@ -198,11 +199,21 @@ class TestFrontEnd:
         assert person.get(url + "/api/mail", headers=headers).json() == {"count": 3}
 
     def test_script(self) -> None:
-        """The guide shows the script that a browser test drives, and none beside it."""
+        """The guide shows a use of our script, by the names that the script has."""
         guide = (EXAMPLES.parent / "guides" / "fetch.rst").read_text("utf-8")
         shown = re.findall(r"literalinclude:: (.+)\n   :language: javascript", guide)
-        assert shown == ["../examples/fetch.js"]
+        assert shown == ["../examples/mail.js"]
         assert "code-block:: javascript" not in guide
+        used = (EXAMPLES / "mail.js").read_text("utf-8")
+        folder = Path(flask_msal_errors.__file__).parent / "web" / "static"
+        script = (folder / "fetch.js").read_text("utf-8")
+        module = (folder / "fetch.module.js").read_text("utf-8")
+        assert "msalFetch(" in used
+        for name in ("SignInFailed", "words"):
+            assert re.search(rf"Object.assign\(msalFetch, {{.*\b{name}\b", script)
+            assert re.search(rf"export const {{.*\b{name}\b", module)
+        for name in re.findall("^``([a-z]+)``$", guide, re.M):
+            assert re.search(rf"^    {name}: \"", script, re.M), name
 
 
 class TestOperation:

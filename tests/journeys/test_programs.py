@@ -85,7 +85,7 @@ class TestOffice:
         assert found.status_code == 405
 
     def test_other_method(self, start: Start) -> None:
-        """Where a guard meets PROPFIND first, it is refused without a link."""
+        """PROPFIND that meets a guard first is refused without a link."""
         live = start()
         live.app.before_request(live.auth.require_login)
         found = ask(live, DEEP, "Microsoft-WebDAV-MiniRedir/10", method="PROPFIND")
