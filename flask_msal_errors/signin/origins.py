@@ -35,8 +35,8 @@ logger = logging.getLogger("flask_msal_errors")
 
 #: The cookie of a browser that is on its way. Plain, as http and https both get it.
 MARK = "msal_moved"
-#: Seconds: longer than a redirect takes, shorter than a person does.
-_MARKED = 15
+#: Seconds: a browser follows a redirect at once, and a person comes back later.
+_MARKED = 5
 #: Different pairs of origins that the log tells; anybody can invent hosts.
 _MOST_TOLD = 50
 _MOVED = (

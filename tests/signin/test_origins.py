@@ -199,7 +199,7 @@ class TestCheck:
         assert found.headers["Cache-Control"] == "no-store"
         (cookie,) = found.headers.getlist("Set-Cookie")
         assert cookie.startswith(f"{MARK}=")
-        assert "Max-Age=15" in cookie and "HttpOnly" in cookie
+        assert "Max-Age=5;" in cookie and "HttpOnly" in cookie
         assert "Domain" not in cookie and "Secure" not in cookie
 
     def test_methods(self, app: Flask) -> None:

@@ -1,0 +1,220 @@
+"""An app behind nginx, as people configure it: TLS, Host, forwarded headers, a path."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import dataclasses
+import os
+import socket
+import typing as t
+import urllib.parse
+from pathlib import Path
+
+import pytest
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
+from support import hosts
+from support.cluster import LINUX
+from support.cluster import Server
+from support.live_app import LiveApp
+
+pytestmark = [pytest.mark.once, LINUX]
+DEEP = "/me?x=1&y=%2F%25"
+#: Headers that nginx adds only if it is told.
+FORWARDED = """
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Forwarded-Host $http_host;"""
+HOST = "proxy_set_header Host $http_host;"
+PREFIX = "proxy_set_header X-Forwarded-Prefix /portal;"
+_CONFIG = """\
+daemon off; worker_processes 1; {user} pid {folder}/nginx.pid; error_log stderr warn;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi; proxy_buffer_size 16k; proxy_buffers 8 16k;
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {certificate}; ssl_certificate_key {key};
+        {locations}
+    }}
+}}
+"""
+
+
+class Nginx(Server):
+    """nginx with TLS before an app.
+
+    :param locations: directives; ``{app}`` is the app's address.
+    """
+
+    def __init__(
+        self, folder: Path, executable: str, entra: Emulator, locations: str
+    ) -> None:
+        super().__init__(folder, "nginx")
+        self._config = folder / "nginx.conf"
+        self._executable = executable
+        self._entra = entra
+        self._locations = locations
+        self.listen()
+
+    def serve(self, app: str) -> None:
+        files = self._entra._running()
+        text = _CONFIG.format(
+            folder=self.folder,
+            user="user root;" if os.geteuid() == 0 else "",
+            port=self.port,
+            certificate=files.certificate,
+            key=files.key,
+            locations=self._locations.replace("{app}", app),
+        )
+        self._config.write_text(text, "utf-8")
+        command = [self._executable, "-e", "stderr", "-c", str(self._config)]
+        self._spawn(command, NGINX=f"{self._inherited[0]};")
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.settimeout(5)
+            probe.connect(("127.0.0.1", self.port))
+            probe.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            # It speaks TLS only, and says so.
+            return b" 400 " in probe.recv(64)
+        return False
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A configuration of nginx and of the app.
+
+    ``fixed``: arguments of ProxyFix. ``uri``: ``MSAL_REDIRECT_URI`` is set. ``told``:
+    words of the only warning.
+    """
+
+    directives: str = ""
+    fixed: dict[str, int] | None = None
+    uri: bool = True
+    path: str = ""
+    told: str = ""
+
+
+CASES = {
+    "nothing is forwarded": Case(told="ProxyFix"),
+    "Host": Case(HOST, told="ProxyFix"),
+    "all, and ProxyFix": Case(HOST + FORWARDED, {"x_host": 1}, uri=False),
+    "all but Host, and ProxyFix": Case(FORWARDED, {"x_host": 1}, uri=False),
+    "all, and ProxyFix and a redirect URI": Case(HOST + FORWARDED, {"x_host": 1}),
+    "all, but no ProxyFix": Case(HOST + FORWARDED, told="ProxyFix"),
+    "the path, and ProxyFix": Case(
+        HOST + FORWARDED + PREFIX, {"x_host": 1, "x_prefix": 1}, False, "/portal"
+    ),
+    "the path, and ProxyFix and a redirect URI": Case(
+        HOST + FORWARDED + PREFIX, {"x_host": 1, "x_prefix": 1}, path="/portal"
+    ),
+    "not the path": Case(
+        HOST + FORWARDED, {"x_host": 1}, path="/portal", told="x_prefix=1"
+    ),
+    "not the path, but nginx puts it back": Case(
+        HOST + FORWARDED + "proxy_redirect / /portal/;",
+        {"x_host": 1},
+        path="/portal",
+        told="x_prefix=1",
+    ),
+    "the path, but no ProxyFix for it": Case(
+        HOST + FORWARDED + PREFIX, {"x_host": 1}, path="/portal", told="x_prefix=1"
+    ),
+}
+
+
+class Site:
+    """An app behind nginx, at the names ``shop.example`` and ``www.shop.example``."""
+
+    def __init__(self, live: LiveApp, port: int, path: str) -> None:
+        self.live = live
+        self.url = f"https://shop.example:{port}{path}"
+        self.www = self.url.replace("shop", "www.shop", 1)
+
+    def person(self) -> Person:
+        entra = self.live.entra
+        entra.redirect_uris = {f"{self.url}/auth/callback"}
+        return Person(entra.tenant.pages_url, entra.ca_file, http=hosts.session())
+
+
+Run = cabc.Callable[..., Site]
+
+
+@pytest.fixture
+def run(entra: Emulator, tmp_path: Path, nginx_executable: str) -> cabc.Iterator[Run]:
+    """A function that starts nginx and the app of a case."""
+    with contextlib.ExitStack() as stack:
+
+        def start(case: Case, **config: t.Any) -> Site:
+            locations = (
+                f"location {case.path}/ {{ proxy_pass {{app}}/; {case.directives} }}"
+                if case.path
+                else f"location / {{ proxy_pass {{app}}; {case.directives} }}"
+            )
+            nginx = Nginx(tmp_path, nginx_executable, entra, locations)
+            stack.callback(nginx.close)
+            place = f"https://shop.example:{nginx.port}{case.path}"
+            if case.uri:
+                config["MSAL_REDIRECT_URI"] = f"{place}/auth/callback"
+            folder = tmp_path / "app"
+            folder.mkdir()
+            live = LiveApp(entra, folder, **config)
+            if case.fixed is not None:
+                fixed = ProxyFix(live.app.wsgi_app, **case.fixed)
+                live.app.wsgi_app = fixed  # type: ignore[method-assign]
+            stack.enter_context(live)
+            port = urllib.parse.urlsplit(live.url).port
+            nginx.serve(f"http://127.0.0.1:{port}")
+            return Site(live, nginx.port, case.path)
+
+        yield start
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The lines that tell an operator of addresses."""
+    found = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    return [line for line in found if "https://shop.example" in line]
+
+
+@pytest.mark.parametrize("mode", ["query", "form_post"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_signs_in(
+    run: Run, caplog: pytest.LogCaptureFixture, case: Case, mode: str
+) -> None:
+    """A sign-in ends at the very page; what is not right is told once, with both."""
+    site = run(case, MSAL_RESPONSE_MODE=mode)
+    for name in ("ada", "grace"):
+        person = site.person()
+        person.name = name
+        page = person.visit(site.url + DEEP)
+        assert (page.status_code, page.url) == (200, site.url + DEEP)
+        assert page.text == f"me {name}@contoso.example"
+        # One more redirect at most, where the proxy hides where the browser is.
+        assert person.history.count(site.url + DEEP) <= 3
+    told = warnings(caplog)
+    assert len(told) == bool(case.told), told
+    assert all(case.told in line for line in told)
+
+
+@pytest.mark.parametrize("directives", ["", HOST, HOST + FORWARDED])
+@pytest.mark.parametrize("path", ["", "/portal"])
+def test_another_name(run: Run, directives: str, path: str) -> None:
+    """A page that is opened at www is shown at the redirect URI's host.
+
+    But if nginx sends its own name for the app's address: then nobody can tell.
+    """
+    site = run(Case(directives, path=path))
+    person = site.person()
+    page = person.visit(site.www + DEEP)
+    if directives:
+        assert (page.status_code, page.url) == (200, site.url + DEEP)
+        assert person.history[1] == site.url + DEEP
+    else:
+        assert page.status_code == 400
+        assert person.visit(site.url + DEEP).status_code == 200
