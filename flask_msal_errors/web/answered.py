@@ -10,13 +10,16 @@ import functools
 import typing as t
 
 from flask import Flask
+from flask import after_this_request
 from flask import current_app
 from flask import request
 from werkzeug.wrappers import Response
 
 from ..errors import MsalAuthError
 from ..request_state import of_request
+from ..signin.loops import LOOPS
 from . import pages
+from .state import app_state
 
 
 class Answered(BaseException):
@@ -40,7 +43,8 @@ class _Dispatch:
 def take_answers(app: Flask) -> None:
     """Have the app take the answers of guards, and answer errors of our tree.
 
-    The views of frameworks such as Flask-RESTful are Flask's views, too.
+    The views of frameworks such as Flask-RESTful are Flask's views, too. A page that a
+    view serves ends its counts of the loop guard.
     """
     dispatch = app.dispatch_request
 
@@ -49,13 +53,17 @@ def take_answers(app: Flask) -> None:
         state = of_request(_Dispatch)
         state.is_on = True
         try:
-            return dispatch(*context)
+            served = dispatch(*context)
         except Answered as answer:
             return answer.response
         except MsalAuthError as error:
             return answer_to(error)
         finally:
             state.is_on = False
+        if LOOPS in request.environ.get("HTTP_COOKIE", ""):
+            settle = app_state().signin.loops.settle
+            after_this_request(functools.partial(settle, request))
+        return served
 
     vars(app)["dispatch_request"] = dispatch_request
 

@@ -12,11 +12,9 @@ import functools
 import inspect
 import typing as t
 
-from flask import after_this_request
 from flask import current_app
 from flask import request
 from flask import url_for
-from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from .. import signals
@@ -36,7 +34,6 @@ from ..protocol.demand import Demand
 from ..provider.clocks import LEEWAY
 from ..request_state import of_request
 from ..signin.flow_cookies import TooLong
-from ..signin.loops import LOOPS
 from ..user import signed_in
 from . import pages
 from .answered import answer_to
@@ -47,16 +44,10 @@ from .forms import NotKept
 from .forms import Received
 from .state import app_state
 
-#: Types that Flask takes as a response, and no HTTP client returns.
-_FLASK_RESPONSES = (str, Response, tuple, dict)
+#: Types that Flask takes as a response, and neither MSAL nor an HTTP client returns.
+_PAGES = (str, Response, tuple)
 
 View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
-
-
-class _Refused:
-    """Whether any guard answered this request in place of its page."""
-
-    is_so = False
 
 
 def before(
@@ -115,11 +106,13 @@ def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
 
 
 def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
-    """Return the response in place of a returned error, or the value itself."""
+    """Return the response in place of a returned error, or the value itself.
+
+    :param value: of none of the types in :data:`_PAGES`.
+    """
     found: InteractionRequired | None = None
-    if isinstance(value, _FLASK_RESPONSES):
-        if type(value) is dict and "error" in value:
-            found = app_state().tokens.refusal_of(value)
+    if type(value) is dict:
+        found = app_state().tokens.refusal_of(value) if "error" in value else None
     # Flask takes any WSGI application, too.
     elif not callable(value):
         tokens = app_state().tokens
@@ -127,24 +120,11 @@ def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
         pause = None if found else paused(value, tokens)
         if pause is not None:
             return leave(_answer_pause(pause))
-    if found is not None:
-        return leave(_answer(found.demand, found))
-    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
-    if LOOPS in asked.environ.get("HTTP_COOKIE", ""):
-        after_this_request(functools.partial(_settle, asked))
-    return value
-
-
-def _settle(asked: Request, response: Response) -> Response:
-    # Guards may be nested: to an outer one, the answer of an inner one is a value.
-    if of_request(_Refused, asked).is_so:
-        return response
-    return app_state().signin.loops.settle(asked, response)
+    return value if found is None else leave(_answer(found.demand, found))
 
 
 def _answer(demand: Demand, error: InteractionRequired | None = None) -> Response:
     """Redirect a page view to the sign-in; answer anything else with a link to it."""
-    of_request(_Refused).is_so = True
     kind, reads = kind_of(request), request.method in ("GET", "HEAD")
     if kind in UNATTENDED:
         return pages.unattended(kind, demand, error)
@@ -200,11 +180,11 @@ def guarded(
             if spends and request.method == "POST":
                 app_state().forms.spend()
             value = view(*args, **kwargs)
-            if not isinstance(value, _FLASK_RESPONSES) and inspect.isawaitable(value):
+            if not isinstance(value, _PAGES) and inspect.isawaitable(value):
                 value = current_app.async_to_sync(_awaited)(value)
         except Exception as error:
             return leave(after_error(error, scopes))
-        return after_value(value, scopes)
+        return value if isinstance(value, _PAGES) else after_value(value, scopes)
 
     @functools.wraps(view)
     async def async_wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
@@ -217,7 +197,7 @@ def guarded(
             value = await view(*args, **kwargs)
         except Exception as error:
             return leave(after_error(error, scopes))
-        return after_value(value, scopes)
+        return value if isinstance(value, _PAGES) else after_value(value, scopes)
 
     chosen: t.Any = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
     setattr(chosen, SPENDS, True)

@@ -31,10 +31,10 @@ class Most(t.NamedTuple):
 #: refresh, 217 in 32 modules for a refusal (claims parsed 8 times), 165 for a callback,
 #: 128 for a form.
 LIMITS = {
-    "page": Most(21),
-    "cached_token": Most(31),
+    "page": Most(20),
+    "cached_token": Most(30),
     "refresh": Most(78),
-    "refusal": Most(168, modules=37, packages=8, claims=1),
+    "refusal": Most(166, modules=37, packages=8, claims=1),
     "callback": Most(111),
     "form": Most(102),
 }

@@ -1051,6 +1051,31 @@ class TestLoops:
             assert person.visit(live.url + "/profile").status_code == 200
             entra.revoke("ada")
 
+    @pytest.mark.parametrize("guard", ["async", "blueprint"])
+    def test_any_guard_ends_the_count(
+        self, start: Start, entra: Emulator, guard: str
+    ) -> None:
+        """A page that was served ends its count, whichever way it is guarded."""
+
+        def add(live: LiveApp) -> None:
+            group = Blueprint("group", __name__)
+
+            async def ran() -> str:
+                return "ran"
+
+            if guard == "blueprint":
+                group.before_request(live.auth.require_login)
+                group.add_url_rule("/guarded", "guarded", lambda: "ran")
+            else:
+                group.add_url_rule("/guarded", "guarded", live.auth.login_required(ran))
+            live.app.register_blueprint(group)
+
+        live = start(add, MSAL_REAUTH_LIMIT=1)
+        person = entra.person()
+        for _ in range(3):
+            assert person.visit(live.url + "/guarded").text == "ran"
+            live.app.session_interface.cache.clear()  # type: ignore[attr-defined]
+
     def test_consent_to_many_scopes_is_no_loop(
         self, start: Start, entra: Emulator
     ) -> None:
