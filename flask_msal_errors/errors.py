@@ -85,8 +85,13 @@ class MsalAuthError(Exception):
     """A short sentence for the user."""
     target: str = "/"
     """Path of the app that the user was at, if a sign-in failed on the way back."""
-    # Whether the signal ``sign_in_failed`` was sent for it.
-    failed: bool = False
+    api_host: str = ""
+    """Host of the API that refused, if it was an API."""
+    wanted: tuple[str, ...] = ()
+    """Scopes that a token was wanted for."""
+    # Whether its signal was sent; and whether its line was written before.
+    told: bool = False
+    logged: bool = False
 
     def __init__(
         self,
@@ -105,7 +110,9 @@ class MsalAuthError(Exception):
 
     def __reduce__(self) -> tuple[t.Any, ...]:
         """Pickle and copy by state, so subclasses are free in their signatures."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+        # Another request may be answered with a copy.
+        state = {k: v for k, v in self.__dict__.items() if k != "told"}
+        return copyreg.__newobj__, (type(self), *self.args), state  # type: ignore[attr-defined]
 
 
 class ConfigurationError(MsalAuthError, ValueError):
@@ -203,6 +210,7 @@ class InteractionRequired(TokenError):
             reason=reason,
             max_age=max_age,
         )
+        self.api_host = self.demand.host
         super().__init__(message, error=error, claims=claims, result=result)
 
     @property
@@ -249,8 +257,6 @@ class Throttled(TokenError):
     :param retry_after: seconds to wait.
     """
 
-    # Whether the signal ``throttled`` was sent for it.
-    announced: bool = False
     status = 429
     title = "Too many requests"
 

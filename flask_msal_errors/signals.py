@@ -3,38 +3,62 @@
 Each signal is sent with the Flask app as its sender. No argument holds a token. Later
 versions may send more: a receiver takes ``**extra``.
 
-Each also has a line in the log ``flask_msal_errors``, with fields for JSON loggers
-(``extra``), which are empty if there is nothing to tell:
+Whatever refuses a person is told once, when it is answered, by whomever: with one line
+of the log ``flask_msal_errors`` and one signal. The one of a :exc:`Throttled` is
+:data:`throttled`, of an :exc:`InteractionRequired` :data:`challenge_received`; if a
+sign-in failed by it, it is :data:`sign_in_failed`; of any other, :data:`refused`.
 
-* ``msal_event``: the name of the signal, ``sign_in_begun`` or
-  ``session_store_failed``;
+A line has fields for JSON loggers (``extra``), which are empty if there is nothing to
+tell:
+
+* ``msal_event``: the name of the signal, or ``session_store_failed``;
 * ``msal_error``: Entra's ``error``, or the name of our class;
-* ``msal_codes``, ``msal_correlation_id``, ``msal_reason``: as the error has them; the
-  reason of a ``StateMismatch`` is ``other_key``, ``other_origin``, ``expired`` or
-  ``unknown``;
+* ``msal_codes``: the numbers of Entra's AADSTS codes;
+* ``msal_correlation_id``: for the sign-in log of the tenant;
+* ``msal_reason``: why a sign-in was needed; of a ``StateMismatch``, ``other_key``,
+  ``other_origin``, ``expired`` or ``unknown``;
+* ``msal_path``: the path of the refused request, without its query;
+* ``msal_scopes``: the scopes that a token was wanted for;
+* ``msal_api_host``: the host of the API that refused, if it was an API;
+* ``msal_retry_after``: the seconds to wait, or ``None``;
 * ``msal_user``: a digest of the account, which names nobody.
+
+E-mail addresses in what a provider says are left out of the log.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
+import re
 import typing as t
 
 from blinker import NamedSignal
 from blinker import Namespace
 from flask import current_app
 from flask import has_app_context
+from flask import has_request_context
+from flask import request
 
-from .errors import AccessDenied
+from .errors import ConfigurationError
+from .errors import InteractionRequired
 from .errors import MsalAuthError
+from .errors import ServiceUnavailable
 from .errors import Throttled
 from .protocol.demand import printable
+from .request_state import of_request
 from .user import User
+from .user import last_seen
+from .user import signed_in as current_person
 
 logger = logging.getLogger("flask_msal_errors")
 
 _signals = Namespace()
 
+#: ``reason``: somebody is sent to sign in, for what a view demands or by a link. If it
+#: is for a refusal, :data:`challenge_received` is sent in its place.
+sign_in_begun = _signals.signal("sign_in_begun")
 #: ``user``, ``reason``: somebody signed in, in a session where nobody was. It still
 #: holds what the visitor put there. Flask-WTF's secret is renewed; a receiver can renew
 #: what else must not be known from before.
@@ -45,8 +69,9 @@ reauthenticated = _signals.signal("reauthenticated")
 signed_out = _signals.signal("signed_out")
 #: ``session``: its id was changed, by a sign-in, a sign-out or the app.
 session_id_changed = _signals.signal("session_id_changed")
-#: ``error``: an :exc:`InteractionRequired`, of an API or the token endpoint;
-#: ``silent``: whether a new token met it, or the user has to.
+#: ``error``: an :exc:`InteractionRequired`, of an API or the token endpoint, or of a
+#: guard in the answer to a program; ``silent``: whether a new token met it, or the user
+#: has to, who is sent to sign in or gets a link to that.
 challenge_received = _signals.signal("challenge_received")
 #: ``url``: the view at this path begins, with a form that was kept; a request that is
 #: stopped before its view sends nothing.
@@ -54,8 +79,11 @@ request_resumed = _signals.signal("request_resumed")
 #: ``error``: a :exc:`Throttled` that is raised, with its ``retry_after`` in seconds;
 #: once, whoever answers it.
 throttled = _signals.signal("throttled")
-#: ``error``: why a sign-in was not completed.
+#: ``error``: why a sign-in could not begin, or was not completed.
 sign_in_failed = _signals.signal("sign_in_failed")
+#: ``error``: any other that a request is answered with, by our page or by a handler of
+#: the app.
+refused = _signals.signal("refused")
 
 #: Event → level and words of its line.
 LINES = {
@@ -67,48 +95,94 @@ LINES = {
     "request_resumed": (logging.INFO, "An interrupted form goes on"),
     "throttled": (logging.WARNING, "A pause is asked for"),
     "sign_in_failed": (logging.WARNING, "A sign-in failed"),
+    "refused": (logging.WARNING, "A request was refused"),
     "session_store_failed": (logging.ERROR, "A request has no session store"),
 }
 #: Events whose line has the error's own words.
-_FAILURES = frozenset({"sign_in_failed", "session_store_failed"})
+_FAILURES = frozenset({"sign_in_failed", "refused", "session_store_failed"})
+#: Errors that say what a person did, or that a page goes on by itself.
+_EXPECTED = frozenset({"sign_in_busy"})
+_EMAIL = re.compile(r"[^\s'\"<>(),;:/=]+@[^\s'\"<>(),;:/]+")
+
+
+@dataclasses.dataclass
+class _Outage:
+    """Whether this request told of a session store that fails."""
+
+    is_logged: bool = False
+    is_told: bool = False
 
 
 def emit(signal: NamedSignal, **data: t.Any) -> None:
     """Send a signal of the current app, and log it."""
     signal.send(current_app._get_current_object(), **data)  # type: ignore[attr-defined]
-    if signal.name in LINES:
+    if signal.name in LINES and not getattr(data.get("error"), "logged", False):
         log(signal.name, **data)
+
+
+def tell(error: MsalAuthError, signal: NamedSignal = refused) -> None:
+    """Emit the event of an error that a request is answered with, once.
+
+    :param signal: of an error that has none by its class.
+    """
+    if error.told or not has_app_context():
+        return
+    error.told = True
+    if error.logged and has_request_context():
+        # However often the store fails in a request, it is one outage.
+        outage = of_request(_Outage)
+        if outage.is_told:
+            return
+        outage.is_told = True
+    if isinstance(error, InteractionRequired) and signal is refused:
+        emit(challenge_received, error=error, silent=False)
+    else:
+        emit(throttled if isinstance(error, Throttled) else signal, error=error)
 
 
 def announce(error: MsalAuthError) -> None:
     """Emit :data:`throttled` for an error that asks for a pause, once."""
-    if isinstance(error, Throttled) and not error.announced and has_app_context():
-        error.announced = True
-        emit(throttled, error=error)
+    if isinstance(error, Throttled):
+        tell(error)
 
 
 def fail(error: MsalAuthError) -> None:
     """Emit :data:`sign_in_failed` for an error, once."""
-    if not error.failed:
-        error.failed = True
-        emit(sign_in_failed, error=error)
+    tell(error, sign_in_failed)
+
+
+def lose_store(error: ServiceUnavailable) -> None:
+    """Log that the session store failed, once a request: others may swallow it."""
+    outage = of_request(_Outage) if has_request_context() else _Outage()
+    error.logged = True
+    if not outage.is_logged:
+        outage.is_logged = True
+        log("session_store_failed", error=error)
 
 
 def log(event: str, **data: t.Any) -> None:
     """Log the line of an event."""
-    level, line = LINES[event]
-    error = data.get("error")
-    if isinstance(error, AccessDenied) and error.is_choice:
-        level = logging.INFO
+    error, (level, line) = data.get("error"), LINES[event]
     fields = _fields(event, **data)
-    codes = [f"AADSTS{code}" for code in fields["msal_codes"]]
-    id_ = fields["msal_correlation_id"]
-    told = [fields["msal_error"], fields["msal_reason"], *codes]
-    told += [f"correlation id {id_}"] if id_ else []
+    told = [fields["msal_error"], fields["msal_reason"]]
+    told += [f"AADSTS{code}" for code in fields["msal_codes"]]
+    told += [f"correlation id {i}" for i in (fields["msal_correlation_id"],) if i]
     if event in _FAILURES:
-        line, told = f"{line}: {data['error']}", []
+        line, told = f"{line}: {_EMAIL.sub('…@…', str(error))}", []
+    for words, name in (
+        ("at", "path"),
+        ("API", "api_host"),
+        ("seconds:", "retry_after"),
+    ):
+        value = fields[f"msal_{name}"]
+        told += [f"{words} {value}"] if value else []
+    if isinstance(error, ConfigurationError):
+        level = logging.ERROR
+    elif getattr(error, "is_choice", fields["msal_error"] in _EXPECTED):
+        level = logging.INFO
     about = ", ".join(dict.fromkeys(filter(None, told)))
-    logger.log(level, "%s", f"{line} ({about})." if about else line, extra=fields)
+    end = "" if event in _FAILURES else "."
+    logger.log(level, "%s", f"{line} ({about}){end}" if about else line, extra=fields)
 
 
 def _fields(
@@ -119,11 +193,38 @@ def _fields(
     **_: t.Any,
 ) -> dict[str, t.Any]:
     named = getattr(error, "error", "") or type(error).__name__
+    path, digest = _place(event) if error else ("", "")
+    wanted = getattr(error, "scopes", ()) or getattr(error, "wanted", ())
     return {
         "msal_event": event,
         "msal_error": printable(named) if error else "",
         "msal_codes": list(error.codes) if error else [],
         "msal_correlation_id": printable(error.correlation_id) if error else "",
         "msal_reason": reason or getattr(error, "reason", ""),
-        "msal_user": user.digest if user else "",
+        "msal_path": path,
+        "msal_scopes": list(wanted),
+        "msal_api_host": getattr(error, "api_host", ""),
+        "msal_retry_after": getattr(error, "retry_after", None),
+        "msal_user": user.digest if user else digest,
     }
+
+
+def _place(event: str) -> tuple[str, str]:
+    """Return the path of this request, and the digest of who is signed in.
+
+    Without the ticket of a kept form. What is not known, or would take a store that
+    fails, is empty.
+    """
+    if not has_request_context():
+        return "", ""
+    path, ours = request.path, current_app.blueprints.get("msal")
+    forms = f"{ours.url_prefix or ''}/resume/" if ours else path
+    if path.startswith(forms) and ours:
+        path = f"{forms}…"
+    person = None
+    # Where apps share a session, the store is asked.
+    with contextlib.suppress(ServiceUnavailable):
+        is_outage = event == "session_store_failed"
+        person = last_seen() if is_outage else current_person()
+    path = printable(request.root_path.rstrip("/") + path)
+    return _EMAIL.sub("…@…", path), person.user.digest if person else ""

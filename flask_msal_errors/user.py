@@ -155,6 +155,11 @@ def signed_in() -> SignedIn | None:
     return seen.person
 
 
+def last_seen() -> SignedIn | None:
+    """Return who was found when this request was last asked; nothing is read."""
+    return of_request(_Seen).person
+
+
 def _read(host: Host, current: dict[str, t.Any]) -> SignedIn | None:
     """Return the user of a session, if the app takes them now.
 

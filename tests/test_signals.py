@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import re
 import typing as t
+from pathlib import Path
 
 import pytest
+from blinker import NamedSignal
 from flask import Flask
 from flask import redirect
 
+from flask_msal_errors import AccessDenied
+from flask_msal_errors import ConfigurationError
 from flask_msal_errors import InteractionRequired
 from flask_msal_errors import Throttled
 from flask_msal_errors import signals
@@ -19,7 +25,7 @@ from support.live_app import Start
 
 NAMES = (
     *("signed_in", "reauthenticated", "signed_out"),
-    *("challenge_received", "throttled", "sign_in_failed"),
+    *("challenge_received", "throttled", "sign_in_failed", "sign_in_begun"),
 )
 
 
@@ -46,11 +52,58 @@ class TestEmit:
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 FIELDS = ("event", "error", "codes", "correlation_id", "reason", "user")
+DOCS = Path(__file__).parents[1] / "docs" / "guides" / "own-pages.rst"
 ADA = User({"iss": "https://issuer.example", "sub": "ada", "name": "Ada Lovelace"})
 
 
 def fields(record: logging.LogRecord) -> tuple[t.Any, ...]:
     return tuple(getattr(record, f"msal_{name}") for name in FIELDS)
+
+
+class TestFields:
+    def test_documented(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The guide and the module have every field of a line, and no other."""
+        caplog.set_level(logging.INFO)
+        signals.log("refused", error=Throttled(retry_after=5))
+        found = {name for name in vars(caplog.records[0]) if name.startswith("msal_")}
+        table = re.findall(r"\* - ``(msal_\w+)``", DOCS.read_text("utf-8"))
+        module = re.findall(r"^\* (.+?):", signals.__doc__ or "", re.M)
+        named = [name for line in module for name in re.findall(r"msal_\w+", line)]
+        assert sorted(found) == sorted(table) == sorted(named)
+
+    def test_signals(self) -> None:
+        """The guide has every signal, and no other."""
+        text = DOCS.read_text("utf-8").partition("-   Signals (")[2]
+        listed = re.findall(r"``(\w+)``", text.partition("The sender is")[0])
+        kinds = {n for n, s in vars(signals).items() if isinstance(s, NamedSignal)}
+        assert sorted(listed) == sorted(kinds)
+
+    def test_levels(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A setting to repair is an error in the log; a choice of a person is none."""
+        caplog.set_level(logging.INFO)
+        for error in (
+            ConfigurationError("MSAL_X"),
+            AccessDenied(result={"error": "access_denied", "suberror": "cancel"}),
+            AccessDenied(),
+        ):
+            signals.log("sign_in_failed", error=error)
+        assert [r.levelname for r in caplog.records] == ["ERROR", "INFO", "WARNING"]
+
+    def test_no_address(self, caplog: pytest.LogCaptureFixture) -> None:
+        """E-mail addresses in a provider's words are left out."""
+        told = "AADSTS50105: The user 'ada@contoso.example' is not assigned."
+        error = AccessDenied(told, error="access_denied")
+        signals.log("refused", error=error)
+        assert "contoso" not in repr(vars(caplog.records[0]))
+        assert "is not assigned" in caplog.text
+
+
+class TestCopies:
+    def test_told_anew(self) -> None:
+        """A copy, which another request is answered with, is told of by itself."""
+        error = Throttled()
+        error.told = True
+        assert copy.copy(error).told is False
 
 
 class TestLog:
@@ -178,7 +231,7 @@ class TestStory:
 
         assert {*heard} == {*listeners}
         told = [r for r in caplog.records if hasattr(r, "msal_event")]
-        assert {r.msal_event for r in told} == {*listeners, "sign_in_begun"}
+        assert {r.msal_event for r in told} == {*listeners}
         assert [r.msal_event for r in told if r.msal_event in heard] == heard
         assert all(record.name == "flask_msal_errors" for record in told)
         for record in told:
@@ -186,6 +239,7 @@ class TestStory:
             assert not id_ or id_ in record.getMessage()
             assert all(f"AADSTS{code}" in record.getMessage() for code in codes)
             signs = event in {"signed_in", "reauthenticated", "signed_out"}
-            assert bool(user) is signs
+            refused = event in {"challenge_received", "throttled"}
+            assert bool(user) is (signs or refused)
         challenge = next(r for r in told if fields(r)[2] == [50076])
         assert len(fields(challenge)[3]) == 36

@@ -101,6 +101,7 @@ class Refresher:
             # One sign-in meets what the token endpoint and the API ask for.
             claims = error.demand.claims.merge(demand.claims)
             error.demand = dataclasses.replace(error.demand, claims=claims)
+            error.api_host = demand.host
             raise
         met = required(demand, wanted)
         signals.emit(signals.challenge_received, error=met, silent=True)
@@ -110,7 +111,9 @@ class Refresher:
         refusal = refusal_of(response)
         if refusal is None or refusal.token != token:
             return None
-        return challenge.demand(*refusal[:2], scopes=self.scopes, had_token=True)
+        status, values, _, host = refusal
+        demand = challenge.demand(status, values, scopes=self.scopes, had_token=True)
+        return dataclasses.replace(demand, host=host) if demand else None
 
 
 def following(

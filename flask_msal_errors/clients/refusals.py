@@ -72,9 +72,11 @@ def demanded(
         return None
     token, called = lent or (None, ())
     scopes = called or scopes
-    demand = challenge.demand(*refusal[:2], scopes=scopes, had_token=True)
+    status, values, _, host = refusal
+    demand = challenge.demand(status, values, scopes=scopes, had_token=True)
     if demand is None or (demand.scopes and refusal.token is None and not vouched):
         return None
+    demand = dataclasses.replace(demand, host=host)
     if demand.is_only_stale:
         if tokens is not None and token:
             tokens.forget(token)
@@ -96,15 +98,19 @@ def paused(
         return None
     values = responses.values_of(response, "Retry-After")
     seconds = parse_retry_after(values[0]) if values else None
-    if seconds is None or (
-        tokens and tokens.lent(responses.refused_token(response)) is None
-    ):
+    token, host = responses.sent_with(response)
+    lent = tokens.lent(token) if tokens and seconds is not None else None
+    if seconds is None or (tokens and lent is None):
         return None
+    error: Throttled | ServiceUnavailable
     if status == Throttled.status:
         message = "The API has too many requests."
-        return Throttled(message, error="api_throttled", retry_after=seconds)
-    message = "The API is not available."
-    return ServiceUnavailable(message, error="api_unavailable", retry_after=seconds)
+        error = Throttled(message, error="api_throttled", retry_after=seconds)
+    else:
+        message, name = "The API is not available.", "api_unavailable"
+        error = ServiceUnavailable(message, error=name, retry_after=seconds)
+    error.api_host, error.wanted = host, lent[1] if lent else ()
+    return error
 
 
 def demanded_in(

@@ -7,11 +7,14 @@ by their attributes and never imported. Knows nothing of what an answer means fo
 from __future__ import annotations
 
 import collections.abc as cabc
+import re
 import typing as t
 
 from ..protocol.secret import Secret
 
 _BEARER = "bearer "
+#: The host of a URL, without user and port (RFC 3986 §3.2).
+_HOST = re.compile(r"https?://(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^:/?#]*)", re.IGNORECASE)
 #: Methods that read all values of a header, and what else they are given: of httpx,
 #: werkzeug, aiohttp and the standard library.
 _READERS: tuple[tuple[str, tuple[t.Any, ...]], ...] = (
@@ -30,6 +33,8 @@ class Refusal(t.NamedTuple):
     """Of ``WWW-Authenticate``."""
     token: str | None
     """The token, of :func:`refused_token`."""
+    host: str
+    """The API's, as far as it is known."""
 
 
 def refusal_of(response: t.Any) -> Refusal | None:
@@ -38,7 +43,7 @@ def refusal_of(response: t.Any) -> Refusal | None:
     if status not in (401, 403):
         return None
     challenges = values_of(response, "WWW-Authenticate")
-    return Refusal(status, challenges, refused_token(response))
+    return Refusal(status, challenges, *sent_with(response))
 
 
 def status_of(response: t.Any) -> int | None:
@@ -69,6 +74,11 @@ def refused_token(response: t.Any) -> str | None:
 
     :return: ``""`` if the request went without one, ``None`` if it is not known.
     """
+    return sent_with(response)[0]
+
+
+def sent_with(response: t.Any) -> tuple[str | None, str]:
+    """The bearer token of a response's request, and the host that it went to."""
     try:
         request = getattr(response, "request", None)
     except RuntimeError:
@@ -77,10 +87,12 @@ def refused_token(response: t.Any) -> str | None:
     # aiohttp's name for it.
     request = getattr(response, "request_info", None) if request is None else request
     if not hasattr(getattr(request, "headers", None), "get"):
-        return "" if _was_redirected(response) else None
+        return ("" if _was_redirected(response) else None), ""
+    host = _HOST.match(str(getattr(request, "url", "")))
     sent = values_of(request, "Authorization")
     tokens = [v[len(_BEARER) :].strip() for v in sent if v.lower().startswith(_BEARER)]
-    return Secret(tokens[0]) if len(tokens) == 1 else ""
+    token = Secret(tokens[0]) if len(tokens) == 1 else ""
+    return token, host[1].lower() if host else ""
 
 
 def _was_redirected(response: t.Any) -> bool:

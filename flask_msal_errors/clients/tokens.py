@@ -9,6 +9,7 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import json
+import logging
 import time
 import typing as t
 
@@ -36,6 +37,8 @@ from ..session.record import Record
 from ..session.record import Records
 from ..user import SignedIn
 from ..user import signed_in
+
+logger = logging.getLogger("flask_msal_errors")
 
 
 class Tokens:
@@ -89,7 +92,11 @@ class Tokens:
             several = together([*scopes, *called]) if called else scopes
             missing = tuple(scopes if refused and not forced else ())
             wanted = _Wanted(person, tuple(several), claims, forced, refused, missing)
-            found = self._renew(wanted)
+            try:
+                found = self._renew(wanted)
+            except MsalAuthError as error:
+                error.wanted = wanted.scopes
+                raise
         token = found["access_token"]
         kept.lent[token] = tuple(scopes)
         if handed:
@@ -235,9 +242,11 @@ class Tokens:
             kept.live, kept.record = {}, None
             with self._access_tokens.locked(wanted.person.handle, wait) as record:
                 return self._renewed(record, wanted)
-        except ServiceUnavailable:
+        except ServiceUnavailable as error:
             if due is None:
                 raise
+            if error.error != "session_busy" and not error.logged:
+                logger.warning("A token that is due for renewal is used: %s", error)
             return due
         finally:
             # What was read meanwhile, by a parallel call, may be the refused one.

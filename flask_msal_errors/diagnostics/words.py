@@ -72,6 +72,9 @@ consent_required
 = Nothing, if users may consent; else an administrator consents for the tenant.
 device_authentication_failed
 - The device could not prove which one it is.
+front_channel_logout
+- The user signed out at the provider, or at another of its apps.
+= Nothing: it says what a user did.
 insufficient_claims
 - An API demands claims that the token lacks, by Conditional Access mostly.
 insufficient_scope
@@ -187,6 +190,9 @@ A claims challenge was ignored
 A form was not kept
 - The session store refused an interrupted form, and its page says so.
 = Look at the limits of the store, and at MSAL_REPLAY_LIMIT.
+A token that is due for renewal is used
+- The identity provider gave no newer one, so the user goes on with this one.
+= Nothing if it passes; the text tells what failed.
 A token cache was unreadable
 - A record of the session store is no token cache, so its user signs in again.
 = Often: nobody but this app should write there. See MSAL_ENCRYPTION_KEYS.
@@ -196,9 +202,6 @@ An entry of the session store was unreadable
 Front-channel logout may not find a session
 - The session store refused to note the session under its sid.
 = Look at the store; the session ends by its lifetime or here.
-MSAL could not read an answer
-- The token endpoint's answer has fields of a wrong kind.
-= Look at what sits in between: a proxy, or another server at this address.
 Old signing keys are used
 - The provider's keys cannot be fetched, so those of before go on.
 = Nothing if it passes; else check network and proxy of this host.
@@ -220,9 +223,6 @@ The cache of the sessions deletes
 The credential was renewed
 - The provider refused the credential, and a newer one of its source was taken.
 = Nothing: it says that a rotation worked.
-The identity provider signs a user out
-- A front-channel logout came, and ended the sessions of its sid.
-= Nothing: it says what a user did.
 The session cookie
 - It came twice: another app on this domain sets a cookie of the same name.
 = Set SESSION_COOKIE_NAME as the line says.
@@ -286,7 +286,8 @@ _SUBERRORS = {
 }
 #: Words of ours, or of an API: no token endpoint says them.
 _NO_ERRORS = frozenset(
-    "api_throttled api_unavailable challenge edit_profile insufficient_claims"
+    "api_throttled api_unavailable challenge edit_profile front_channel_logout"
+    " insufficient_claims"
     " insufficient_scope insufficient_user_authentication invalid_token max_age"
     " no_token not_signed_in other_key other_origin expired unknown"
     " profile_edited reset_password session_busy"

@@ -31,7 +31,7 @@ class Demand:
     consent: one for ``/.default`` includes the APIs that the API itself calls.
     ``reason``: one of
     :data:`.errors.REASONS`. ``error``, ``description``: the words of who refused, the
-    description in at most 300 printable characters.
+    description in at most 300 printable characters. ``host``: the API's, if known.
 
     A demand of an API that is only ``invalid_token`` asks nothing of the user: the
     token has to be a new one.
@@ -46,6 +46,7 @@ class Demand:
     reason: str = "not_signed_in"
     error: str = ""
     description: str = ""
+    host: str = ""
 
     @property
     def is_only_stale(self) -> bool:

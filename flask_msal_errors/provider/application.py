@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import logging
 import os
 import threading
 import time
@@ -41,8 +40,6 @@ from .metadata import Untrusted
 from .metadata import check
 from .transport import Transport
 from .transport import json_object
-
-logger = logging.getLogger("flask_msal_errors")
 
 
 class ProviderConnection(t.NamedTuple):
@@ -195,14 +192,12 @@ class Provider:
                 f"MSAL_VERIFY: the certificate of {host} is not trusted. Point it "
                 "to the bundle of the CA that signed it."
             )
-        failure = ServiceUnavailable(
+        return ServiceUnavailable(
             f"The identity provider {host} ({key}) cannot be reached "
             f"({type(error).__name__}). It is asked again at the next request.",
             error="temporarily_unavailable",
             retry_after=getattr(error, "retry_after", None),
         )
-        logger.warning("%s", failure)
-        return failure
 
     def _wrong_authority(self) -> ConfigurationError:
         key, host = self._authority()

@@ -22,6 +22,7 @@ from ..entra.classify import is_credential_refused
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import StateMismatch
+from ..errors import Throttled
 from ..protocol.claims import NO_CLAIMS
 from ..protocol.claims import Claims
 from ..protocol.scopes import RESERVED
@@ -166,7 +167,7 @@ class Client:
 
         with deadline.within(self._settings.http_timeout):
             result = self._asked(user, ask)
-        _raise_for(result, user, scopes)
+        _raise_for(result, user, scopes, silent=True)
         old = {entry["secret"] for entry in instead_of}
         # The new one may have the key of an old one, which is gone then.
         for entry in [e for e in user.access_tokens() if e["secret"] in old]:
@@ -234,22 +235,30 @@ class Client:
             raise ServiceUnavailable(
                 "The token endpoint failed.",
                 error="temporarily_unavailable",
+                result=user.failure(),
                 retry_after=user.pause()[0] or None,
             ) from None
         except MALFORMED as error:
             raise misread(error) from None
 
 
-def _raise_for(result: t.Any, user: Caches, scopes: cabc.Sequence[str]) -> None:
+def _raise_for(
+    result: t.Any, user: Caches, scopes: cabc.Sequence[str], silent: bool = False
+) -> None:
     wait, status = user.pause() if result and "error" in result else (0, 0)
+    wanted = tuple(scope for scope in scopes if scope not in RESERVED)
     error = from_result(
         result,
-        scopes=[scope for scope in scopes if scope not in RESERVED],
+        scopes=wanted,
         status=status or None,
         retry_after=wait or None,
     )
     if error is not None:
-        signals.announce(error)
+        error.wanted = wanted
+        if silent and not wait and isinstance(error, (Throttled, ServiceUnavailable)):
+            error.retry_after = user.repeated(result) or error.retry_after
+        if isinstance(error, Throttled):
+            signals.tell(error)
         try:
             raise error
         finally:

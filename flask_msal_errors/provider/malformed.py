@@ -5,14 +5,11 @@ MSAL calls our cache and our transport: what is raised there is no answer's faul
 
 from __future__ import annotations
 
-import logging
 import traceback
 
 from ..errors import InvalidIdToken
 from ..errors import TokenError
 from ..protocol.secret import forget_locals
-
-logger = logging.getLogger("flask_msal_errors")
 
 #: MSAL's exceptions for an answer that is JSON, but not of the shape it expects; a
 #: ``RuntimeError`` is about an ID token.
@@ -46,7 +43,7 @@ def misread(error: Exception) -> Exception:
         return fault.with_traceback(error.__traceback__)
     if isinstance(error, RuntimeError):
         return InvalidIdToken("The ID token is not this sign-in's.")
-    logger.warning("MSAL could not read an answer: %s", kind)
     return TokenError(
-        "The token endpoint's answer is unreadable.", error="invalid_response"
+        f"The token endpoint's answer is unreadable ({kind}).",
+        error="invalid_response",
     )

@@ -73,9 +73,10 @@ class Transport:
             plain-text 429, logs the body of an unreadable answer, and takes no
             ``Retry-After`` that is a date.
         """
-        wait, _ = msal_caches.current().pause()
+        wait, status = msal_caches.current().pause()
         if wait:
-            return _refusal(429, {"retry-after": str(wait)})
+            said = msal_caches.current().failure()
+            return _refusal(status, {"retry-after": str(wait)}, said)
         try:
             reply = self.send("POST", url, kwargs)
         except OSError:

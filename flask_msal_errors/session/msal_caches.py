@@ -179,6 +179,30 @@ class Caches:
         living = [pause for pause in pauses if 0 < pause[0] <= MAX_RETRY_AFTER]
         return max(living, default=(0, 0))
 
+    def failure(self) -> dict[str, t.Any]:
+        """Return what the token endpoint said last of a pause."""
+        kept = [e for e in self.http.values() if e[0] == 429 or e[0] >= 500]
+        last = max(kept, key=lambda entry: entry[4], default=(0, ""))[1]
+        try:
+            body = json.loads(last)
+        except (ValueError, RecursionError):
+            body = None
+        return body if isinstance(body, dict) else {}
+
+    def repeated(self, result: dict[str, t.Any]) -> int:
+        """Return the seconds for which MSAL gives this refusal again, without asking.
+
+        MSAL keeps each 400 for a minute (``throttled_http_client.py``).
+        """
+        now = int(time.time())
+        mark = str(result.get("correlation_id") or result.get("error") or "")
+        lasting = [
+            expires - now
+            for status, text, _, expires, _ in self.http.values()
+            if status == 400 and mark and mark in text
+        ]
+        return max(0, *lasting, 0)
+
 
 def serves(target: str, asked: str | None, scopes: cabc.Collection[str]) -> bool:
     """Return whether a token is good for all of these scopes, however they are written.

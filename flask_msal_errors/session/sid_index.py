@@ -137,7 +137,8 @@ class SidIndex:
                 elif own:
                     self._store.remove(_key(sid))
         except ServiceUnavailable as error:
-            logger.warning("Front-channel logout may not find a session: %s", error)
+            if not error.logged:
+                logger.warning("Front-channel logout may not find a session: %s", error)
         return before
 
     def _tell(self) -> None:

@@ -105,13 +105,17 @@ class SignInStart:
             claims = demand.request(self._acrs_claim)
             flow.msal.update(client.begin(scopes, claims, **parameters))
         except MsalAuthError as error:
-            error.target = target
+            error.target, error.wanted = target, demand.scopes
+            signals.fail(error)
             raise
         response = no_store(redirect(flow.msal.pop("auth_uri")))
         # MSAL would check max_age itself, and print all claims into its exception.
         flow.msal.pop("max_age", None)
         self._flows.keep(request, response, flow, person.handle if person else None)
-        signals.log("sign_in_begun", reason=demand.reason, error=refused)
+        if refused is not None:
+            signals.tell(refused)
+        else:
+            signals.emit(signals.sign_in_begun, reason=demand.reason)
         if after is not None:
             self._loops.count_round(request, response, key, flow.page)
         return response
@@ -166,7 +170,7 @@ def new_state(signer: Signer, place: str, target: str) -> str:
 
 
 def _loop(demand: Demand, refused: TokenError | None) -> ReauthenticationLoop:
-    """Return the error for a demand that comes back; its signal is sent."""
+    """Return the error for a demand that comes back."""
     party = _PARTIES.get(demand.reason, "identity provider")
     names = [resource(scope) or "Microsoft Graph" for scope in demand.scopes[:1]]
     error = ReauthenticationLoop(
@@ -175,5 +179,5 @@ def _loop(demand: Demand, refused: TokenError | None) -> ReauthenticationLoop:
         codes=refused.codes if refused else (),
         correlation_id=refused.correlation_id if refused else "",
     )
-    signals.fail(error)
+    error.api_host = refused.api_host if refused else ""
     return error

@@ -6,7 +6,6 @@ token, tenant and account are accepted.
 
 from __future__ import annotations
 
-import logging
 import typing as t
 
 from blinker import NamedSignal
@@ -54,8 +53,6 @@ from .flow_cookies import FlowCookies
 from .flow_cookies import cookie_name
 from .loops import Loops
 from .pauses import Pauses
-
-logger = logging.getLogger("flask_msal_errors")
 
 
 class SignInCompletion:
@@ -157,7 +154,7 @@ class SignInCompletion:
     def _after_failure(
         self, request: Request, flow: Flow, error: MsalAuthError
     ) -> None:
-        error.target = flow.target
+        error.target, error.wanted = flow.target, flow.scopes
         signals.fail(error)
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
             pause = error.retry_after, error.status

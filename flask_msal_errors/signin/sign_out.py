@@ -112,8 +112,8 @@ class SignOut:
                 found = self._sid_index.find(sid)
                 now = [at for at in found if at.handle == place.handle]
                 self._end(now, but=place.session_id)
-                logger.info("The identity provider signs a user out.")
-                signals.emit(signals.signed_out, user=None)
+                told = {"user": None, "reason": "front_channel_logout"}
+                signals.emit(signals.signed_out, **told)
 
     def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
         scheme = "https" if is_https(request) else None

@@ -30,5 +30,5 @@ def store_unavailable(doing: str, cause: Exception) -> ServiceUnavailable:
             error="session_store_unavailable",
             retry_after=5,
         )
-    signals.log("session_store_failed", error=error)
+    signals.lose_store(error)
     return error

@@ -19,6 +19,7 @@ from flask_session.base import ServerSideSessionInterface
 from itsdangerous import BadSignature
 
 from .. import signals
+from ..errors import ServiceUnavailable
 from ..navigation import Outside
 from ..navigation import sent_cookies
 from ..request_state import of_request
@@ -55,6 +56,13 @@ class _Opened:
     """It was deleted while this request ran, so it was not saved."""
 
 
+@dataclasses.dataclass
+class Unloaded:
+    """Why this request has no session."""
+
+    failure: ServiceUnavailable | None = None
+
+
 class GuardedInterface(ServerSideSessionInterface):
     """Mixed into the class of the app's session interface, and has its backend."""
 
@@ -86,7 +94,8 @@ class GuardedInterface(ServerSideSessionInterface):
                 of_request(_Opened, request).given_up = session.sid
         except self.msal_backend.errors as error:
             _hide_own(app, request)
-            store_unavailable("a session was loaded", error)
+            failure = store_unavailable("a session was loaded", error)
+            of_request(Unloaded, request).failure = failure
             return None
         except Exception:
             # Its repr has the URL, and so the code of a callback, as Sentry's event.
@@ -145,6 +154,7 @@ class GuardedInterface(ServerSideSessionInterface):
                 self._delete_secure(app, response)
         except self.msal_backend.errors as error:
             failure = store_unavailable("a session was saved", error)
+            signals.tell(failure)
             response.status_code = failure.status
             for name in _PAGE_HEADERS:
                 response.headers.pop(name, None)

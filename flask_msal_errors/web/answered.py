@@ -15,6 +15,7 @@ from flask import current_app
 from flask import request
 from werkzeug.wrappers import Response
 
+from .. import signals
 from ..errors import MsalAuthError
 from ..request_state import of_request
 from ..signin.loops import LOOPS
@@ -85,6 +86,7 @@ def answer_to(error: MsalAuthError) -> Response:
 
     :raises MsalAuthError: the same error, if the app's API framework has a handler.
     """
+    signals.tell(error)
     if _handler(error, _of_frameworks(current_app.handle_user_exception)):
         raise error
     handler = _handler(error, _of_flask())

@@ -128,8 +128,6 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> Respons
     kind, reads = kind_of(request), request.method in ("GET", "HEAD")
     if kind in UNATTENDED:
         return pages.unattended(kind, demand, error)
-    if error is not None:
-        signals.emit(signals.challenge_received, error=error, silent=False)
     here, begin = current_target(request), app_state().signin.start.begin
     # A frame's sign-in begins when the person opens the link, in the whole window.
     if kind is Kind.SCRIPT or (kind is Kind.FRAME and reads):

@@ -204,7 +204,8 @@ class Forms:
         try:
             key = self._written(person, received, received.body)
         except ServiceUnavailable as error:
-            logger.warning("A form was not kept: %s", error)
+            if not error.logged:
+                logger.warning("A form was not kept: %s", error)
             raise NotKept(_STORE_REFUSED) from error
         # Short: it travels in the cookie of a flow.
         return self._signer.dumps(_TICKET_OF + person.user.digest, [key, url])

@@ -5,7 +5,6 @@ Owns their words, HTTP status and headers. Nothing secret is ever in them.
 
 from __future__ import annotations
 
-import logging
 import typing as t
 
 from flask import make_response
@@ -57,8 +56,6 @@ from .texts import UNPROVEN
 from .texts import Text
 from .texts import say
 
-logger = logging.getLogger("flask_msal_errors")
-
 #: The error of a callback whose sign-in another request completes.
 _BUSY = "sign_in_busy"
 
@@ -74,9 +71,7 @@ Actions = list[tuple[Text, str]]
 
 def error(error: MsalAuthError) -> Response:
     """Return the default response of any error of the tree."""
-    if isinstance(error, ConfigurationError):
-        logger.error("%s", error)
-    signals.announce(error)
+    signals.tell(error)
     if isinstance(error, InteractionRequired) and not _is_ours():
         kind = kind_of(request)
         if kind in UNATTENDED:
@@ -105,6 +100,7 @@ def interaction(
     :param lost: why the form that was sent is not kept, for people.
     """
     error = error or InteractionRequired(demand=demand)
+    signals.tell(error)
     login = app_state().links.login
     link = _here() if _is_ours() else login(demand, _page_of_person())
     if is_navigation(request):
@@ -362,7 +358,8 @@ def onward(
     redirected to another origin (``form-action``, as Chromium reads it).
     """
     link = response.headers.pop("Location")
-    response.set_data(_template(name, link=link, again=again))
+    page = render_template(f"msal/{name}.html", say=say, link=link, again=again)
+    response.set_data(page)
     response.mimetype = "text/html"
     response.status_code = status
     # Not a part of the page, whose frame may be the app's own template. The provider's

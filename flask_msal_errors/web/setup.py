@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import functools
 import logging
 import typing as t
@@ -17,9 +18,11 @@ from werkzeug.wsgi import LimitedStream
 from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..request_state import of_request
 from ..settings import Settings
 from ..signin import addresses
 from ..signin.origins import lead_back
+from ..storage.interface import Unloaded
 from ..storage.setup import guard
 from ..user import is_due
 from . import hosts
@@ -53,8 +56,18 @@ def register(app: Flask, settings: Settings) -> None:
     signals.session_id_changed.connect(
         lambda app, **_: app_state().signin.sign_out.follow(), app, weak=False
     )
+    # Flask sends no signal for an error that a handler of the app answers.
+    handle = app.handle_user_exception
+    vars(app)["handle_user_exception"] = functools.partial(_tell, handle)
     if MsalAuthError not in app.error_handler_spec[None][None]:
         app.register_error_handler(MsalAuthError, pages.error)
+
+
+def _tell(handle: cabc.Callable[[Exception], t.Any], error: Exception) -> t.Any:
+    """Tell of an error of ours before it is answered, whoever does that."""
+    if isinstance(error, MsalAuthError):
+        signals.tell(error)
+    return handle(error)
 
 
 def _begin_request(app: Flask, **_: t.Any) -> None:
@@ -81,7 +94,8 @@ def _begin_request(app: Flask, **_: t.Any) -> None:
 
 def _refuse_without_session(received: Request) -> None:
     if not str(received.endpoint).endswith("static"):
-        raise ServiceUnavailable(
+        failure = of_request(Unloaded, received).failure
+        raise failure or ServiceUnavailable(
             "The session store does not answer.",
             error="session_store_unavailable",
             retry_after=5,
