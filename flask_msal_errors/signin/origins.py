@@ -109,10 +109,11 @@ class Origins:
         seen = urlsplit(url_for("msal.callback")).path
         path = urlsplit(redirect_uri).path
         (*_, told) = _listed(request, "X-Forwarded-Prefix")
+        came = f"{request.scheme}://{request.host}{seen}"
         if seen != path:
-            self._tell(logging.WARNING, _STRIPPED, redirect_uri, seen)
+            self._tell(logging.WARNING, _STRIPPED, redirect_uri, came)
         elif told.strip("/") and not path.startswith(told):
-            self._tell(logging.WARNING, _STRIPPED, told + path, path)
+            self._tell(logging.WARNING, _STRIPPED, told + path, came)
 
     def _tell(self, level: int, text: str, came: str, right: str) -> None:
         told = (text, came, right)
