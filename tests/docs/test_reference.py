@@ -154,6 +154,12 @@ class TestSecurity:
             person.visit(app.url + "/profile")
         entra.throttle(30)
         entra.person().visit(live.url + "/me")
+        moving = start(
+            lambda made: watch(made, seen),
+            tls=True,
+            MSAL_REDIRECT_URI="https://127.0.0.1/auth/callback",
+        )
+        entra.person().get(moving.url + "/me")
         assert {name: flags(name, seen[name]) for name in seen} == {
             name: row[:2] for name, row in told.items()
         }
