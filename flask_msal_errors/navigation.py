@@ -187,7 +187,7 @@ def is_speculative(request: Request) -> bool:
 def kind_of(request: Request) -> Kind:
     """Return who shows the answer to a request.
 
-    ``Sec-Fetch-Mode`` tells of a browser (https://www.w3.org/TR/fetch-metadata/), also
+    ``Sec-Fetch-*`` tell of a browser (https://www.w3.org/TR/fetch-metadata/), also
     of one inside an Office program. Where it is missing, as on plain http, XHR and HTMX
     markers and the ``Accept`` header do.
     """
@@ -200,16 +200,19 @@ def kind_of(request: Request) -> Kind:
         return Kind.AHEAD
     if ROBOT.search(agent):
         return Kind.PROGRAM
-    if not mode and OFFICE.search(agent) and not _is_browser(request, agent):
+    is_browser = mode or _DEST in headers
+    if not is_browser and OFFICE.search(agent) and not _shows_pages(request, agent):
         return Kind.OFFICE if asks else Kind.PROGRAM
-    if not (mode or scripted) and FEEDS.search(headers.get("Accept", "").lower()):
+    if not (is_browser or scripted) and FEEDS.search(headers.get("Accept", "").lower()):
         return Kind.PROGRAM
+    if headers.get(_DEST) in _FRAMES:
+        return Kind.FRAME
     if mode != "navigate" if mode else scripted or not wants_html(request):
         return Kind.SCRIPT
-    return Kind.FRAME if headers.get(_DEST) in _FRAMES else Kind.PAGE
+    return Kind.PAGE
 
 
-def _is_browser(request: Request, agent: str) -> bool:
+def _shows_pages(request: Request, agent: str) -> bool:
     """Return whether an Office program shows pages, so that it followed our refresh."""
     before = same_origin_path(request.headers.get("Referer"), request) or ""
     paths = [url.partition("?")[0] for url in (before, current_target(request))]

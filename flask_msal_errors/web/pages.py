@@ -60,7 +60,7 @@ from .texts import say
 _BUSY = "sign_in_busy"
 
 #: Parameters of links to our own routes.
-_OWN = ("next", "ticket", "policy", "again", "token")
+_OWN = ("next", "ticket", "page", "policy", "again", "token")
 
 _NEW_TAB = N_("Continue in a new tab")
 #: Of a page in a frame: the provider refuses to be shown in one.
@@ -332,6 +332,10 @@ def _finished(
         into pressing: pages of this origin may show it in a frame.
     """
     framed = framed and kind_of(request) is Kind.FRAME
+    if framed and request.headers.get("Sec-Fetch-Dest") in ("object", "embed"):
+        # Of another status they show their fallback
+        # (https://html.spec.whatwg.org/#the-object-element).
+        response.status_code = 200
     response.headers["Cache-Control"] = "no-store"
     response.headers["Content-Security-Policy"] = _POLICY + (
         "'self'" if framed else "'none'"

@@ -96,6 +96,21 @@ class TestFrames:
         page.wait_for_url(live.url + "/outer?q=1")
         frame.get_by_text("inner page").wait_for()
 
+    @pytest.mark.parametrize(
+        "element", ['<object data="/inner"></object>', '<embed src="/inner">']
+    )
+    def test_elements(self, page: Page, live: LiveApp, element: str) -> None:
+        """The page is in other elements that show pages, too."""
+        html = f"<!doctype html><title>Elements</title>{element}"
+        page.route(
+            "**/elements",
+            lambda route: route.fulfill(body=html, content_type="text/html"),
+        )
+        page.goto(live.url + "/elements")
+        inner = page.frames[1]
+        inner.get_by_role("link", name="Continue in the whole window").click()
+        page.wait_for_selector("button[value=ada]")
+
     def test_error(self, page: Page, live: LiveApp) -> None:
         """A pause inside of a frame can be read, and counts down."""
         page.goto(live.url + "/busy-in-frame")

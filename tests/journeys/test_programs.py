@@ -96,6 +96,7 @@ class TestOffice:
         ("agent", "headers"),
         [
             (OFFICE, {"Sec-Fetch-Mode": "navigate"}),
+            (OFFICE, {"Sec-Fetch-Dest": "document"}),
             (OFFICE, {"Referer": DEEP}),
             (
                 "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; Trident/7.0; "
@@ -103,7 +104,7 @@ class TestOffice:
                 {},
             ),
         ],
-        ids=["says so", "follows the refresh", "Outlook"],
+        ids=["says so", "says where", "follows the refresh", "Outlook"],
     )
     def test_browser_inside(
         self, live: LiveApp, agent: str, headers: dict[str, str]

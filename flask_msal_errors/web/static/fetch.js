@@ -69,6 +69,7 @@ globalThis.msalFetch ??= (() => {
     const dialog = document.createElement("dialog");
     const [text, yes, no] = ["p", "button", "button"].map(tag => document.createElement(tag));
     [text.textContent, yes.textContent, no.textContent] = [words.offer, words.open, words.cancel];
+    dialog.ariaLabel = words.offer;
     dialog.append(text, yes, " ", no);
     document.body.append(dialog);
     dialog.showModal();
