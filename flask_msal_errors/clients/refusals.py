@@ -23,7 +23,7 @@ from ..errors import ServiceUnavailable
 from ..errors import Throttled
 from ..protocol import challenge
 from ..protocol.demand import Demand
-from ..protocol.retry_after import parse_retry_after
+from ..protocol.retry_after import retry_after_of
 from . import responses
 from .tokens import Tokens
 
@@ -96,8 +96,11 @@ def paused(
     status = responses.status_of(response)
     if status not in (Throttled.status, ServiceUnavailable.status):
         return None
-    values = responses.values_of(response, "Retry-After")
-    seconds = parse_retry_after(values[0]) if values else None
+
+    def first(name: str) -> str | None:
+        return next(iter(responses.values_of(response, name)), None)
+
+    seconds = retry_after_of(first)
     token, host = responses.sent_with(response)
     lent = tokens.lent(token) if tokens and seconds is not None else None
     if seconds is None or (tokens and lent is None):

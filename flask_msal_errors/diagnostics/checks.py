@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from flask import Flask
 from msal import SystemAssignedManagedIdentity
 
+from ..entra.spelling import as_registered
 from ..errors import ConfigurationError
 from ..navigation import HOST_PREFIX
 from ..parsers import GUID
@@ -57,6 +58,19 @@ def of_app(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     yield from origins(app, settings)
     yield from cookies(app, settings)
     yield from credential(settings)
+    yield from scopes(settings)
+
+
+def scopes(settings: Settings) -> cabc.Iterator[Result]:
+    """Tell whether Entra writes the scopes of ``MSAL_SCOPES`` in another way."""
+    if settings.oidc_authority:
+        return
+    for scope in settings.scopes:
+        written = as_registered(scope)
+        if written != scope:
+            text = f"MSAL_SCOPES has {scope}, which is registered as {written}."
+            remedy = "Both work. Write it so, here and in the views, and logs agree."
+            yield Result("scopes", WARNING, f"{text} {remedy}")
 
 
 def redirect_uri(app: Flask, settings: Settings) -> Result:

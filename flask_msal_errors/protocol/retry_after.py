@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import datetime
 import email.utils
 import math
@@ -19,21 +20,46 @@ MAX_RETRY_AFTER = 3600
 """The longest wait believed, in seconds: MSAL's own bound."""
 
 
+_MILLISECONDS = ("x-ms-retry-after-ms", "retry-after-ms")
+"""Headers that Azure's services send, some of them in place of ``Retry-After``
+(azure-core ``pipeline/_tools.py``)."""
+
+_NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{0,18})?")
+
+
+def retry_after_of(first: cabc.Callable[[str], str | None]) -> int | None:
+    """Return the seconds that a response names, in whichever header it does.
+
+    :param first: returns the first value of a header by its name, or ``None``.
+    """
+    seconds = parse_retry_after(first("Retry-After"))
+    for name in _MILLISECONDS:
+        text = (first(name) or "").strip()
+        if seconds is None and _NUMBER.fullmatch(text):
+            seconds = _bounded(float(text) / 1000)
+    return seconds
+
+
 def parse_retry_after(value: str | None, now: float | None = None) -> int | None:
-    """Return the seconds of a number or an HTTP date (RFC 9110 §10.2.3).
+    """Return the seconds of a number or an HTTP date (RFC 9110 §10.2.3), rounded up.
+
+    Fractions are no valid ``Retry-After``, but Microsoft Graph sends some
+    (microsoftgraph/microsoft-graph-docs-contrib#3877).
 
     :param now: Unix time; the current time if left out.
     :return: 0 to :data:`MAX_RETRY_AFTER`; ``None`` if the value means nothing.
     """
     text = (value or "").strip()
-    if re.fullmatch(r"-?[0-9]{1,18}", text):
-        seconds = int(text)
-    else:
-        try:
-            date = email.utils.parsedate_to_datetime(text)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-        date = date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)
-        base = datetime.datetime.now(datetime.timezone.utc).timestamp()
-        seconds = math.ceil(date.timestamp() - (base if now is None else now))
-    return max(0, min(seconds, MAX_RETRY_AFTER))
+    if _NUMBER.fullmatch(text):
+        return _bounded(float(text))
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    date = date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)
+    base = datetime.datetime.now(datetime.timezone.utc).timestamp()
+    return _bounded(date.timestamp() - (base if now is None else now))
+
+
+def _bounded(seconds: float) -> int:
+    return max(0, min(math.ceil(seconds), MAX_RETRY_AFTER))

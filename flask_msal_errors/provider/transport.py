@@ -15,7 +15,7 @@ import typing as t
 import requests
 import urllib3
 
-from ..protocol.retry_after import parse_retry_after
+from ..protocol.retry_after import retry_after_of
 from ..session import msal_caches
 from ..settings import Settings
 from . import deadline
@@ -195,7 +195,7 @@ def json_object(text: str) -> dict[str, t.Any] | None:
 def _refusal(
     status: int, headers: dict[str, str], body: dict[str, t.Any] | None = None
 ) -> Reply:
-    seconds = parse_retry_after(headers.get("retry-after"))
+    seconds = retry_after_of(lambda name: headers.get(name.lower()))
     kept = dict(headers)
     kept.pop("retry-after", None)
     if seconds is not None:

@@ -37,6 +37,10 @@ _SECRETS = frozenset({"code", "code_verifier", "client_assertion", "client_secre
 #: Of an answer that is kept: no cookies, nothing that only describes the connection.
 _KEPT_HEADERS = frozenset({"retry-after", "www-authenticate"})
 
+#: Scopes whose spelling was logged by this process, and the most of them.
+_logged: set[str] = set()
+_MOST_LOGGED = 100
+
 _Kind = msal.TokenCache.CredentialType
 #: Our own field of an access token: the scopes that it was asked for. Entra grants some
 #: under other names, and leaves out those that a wider one includes.
@@ -214,6 +218,23 @@ def serves(target: str, asked: str | None, scopes: cabc.Collection[str]) -> bool
     return words.issuperset(known_as(scopes))
 
 
+def _log_spelling(asked: set[str], granted: list[str]) -> None:
+    """Tell an app, once for each scope, how the provider writes it."""
+    if len(_logged) >= _MOST_LOGGED:
+        return
+    written = {next(iter(known_as([scope]))): scope for scope in granted}
+    for scope in sorted(asked.difference(granted, _logged)):
+        name = written.get(next(iter(known_as([scope]))))
+        if name:
+            _logged.add(scope)
+            logger.warning(
+                "The app asks for the scope %s, which is registered as %s: write it so "
+                "(MSAL_SCOPES, login_required, acquire_token).",
+                scope,
+                name,
+            )
+
+
 def _resources(target: str) -> set[str]:
     return {resource(scope) for scope in target.split() if scope not in RESERVED}
 
@@ -266,6 +287,8 @@ class BoundTokenCache(msal.TokenCache):
             # It replaces the one of the same grant, asked for in other words perhaps.
             same = (e.get(ASKED, "") for e in before if e["target"] == entry["target"])
             asked = {*" ".join(same).split(), *words} - ADDED
+            if not asked.issubset(entry["target"].split()):
+                _log_spelling(asked, entry["target"].split())
             tokens.modify(_Kind.ACCESS_TOKEN, entry, {ASKED: " ".join(sorted(asked))})
 
     def modify(self, *args: t.Any, **kwargs: t.Any) -> None:

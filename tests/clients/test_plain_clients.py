@@ -223,6 +223,30 @@ class TestPlainClients:
         assert answer.status_code == status
         assert answer.headers["Retry-After"] == "3000"
 
+    @pytest.mark.parametrize("status", [429, 503])
+    @pytest.mark.parametrize(
+        ("headers", "seconds"),
+        [
+            ({"Retry-After": "0.249"}, "1"),
+            ({"x-ms-retry-after-ms": "2500"}, "3"),
+            ({"Retry-After": "soon", "retry-after-ms": "249"}, "1"),
+        ],
+    )
+    @pytest.mark.parametrize("way", ["requests-raised", "httpx-async-returned"])
+    def test_short_pause(
+        self,
+        caller: Caller,
+        entra: Emulator,
+        way: str,
+        headers: dict[str, str],
+        seconds: str,
+        status: int,
+    ) -> None:
+        """Fractions of a second, and milliseconds, are a pause of whole seconds."""
+        entra.fail_next(lambda request: Response("", status, headers), "api")
+        answer = caller.run(lambda: WAYS[way](caller, caller.bearer()))
+        assert (answer.status_code, answer.headers["Retry-After"]) == (status, seconds)
+
     @pytest.mark.parametrize("status", [404, 429, 500, 503])
     def test_everything_else(
         self, caller: Caller, entra: Emulator, status: int

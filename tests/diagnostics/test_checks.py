@@ -85,6 +85,40 @@ def levels(results: t.Iterable[checks.Result]) -> list[str]:
     return [result.level for result in results]
 
 
+class TestScopes:
+    GRAPH = "https://graph.microsoft.com"
+
+    @pytest.mark.parametrize(
+        ("scope", "written"),
+        [
+            ("user.read", "User.Read"),
+            (f"{GRAPH}/files.readwrite.all", "Files.ReadWrite.All"),
+            (f"{GRAPH}//.default", f"{GRAPH}/.default"),
+            ("https://vault.azure.net//.default", "https://vault.azure.net/.default"),
+            ("api://a//Read", "api://a/Read"),
+            ("User.Read", None),
+            ("Some.Thing", None),
+            ("email", None),
+            ("api://a/Read", None),
+            ("api://a/.default", None),
+        ],
+    )
+    def test(self, scope: str, written: str | None) -> None:
+        """A scope that Entra writes in another way is named, with its spelling."""
+        found = list(checks.scopes(settings(MSAL_SCOPES=[scope])))
+        assert levels(found) == ([WARNING] if written else [])
+        assert not written or f"registered as {written}." in found[0].text
+
+    def test_other_provider(self) -> None:
+        """Other providers compare scopes letter by letter (RFC 6749 §3.3)."""
+        made = settings(
+            MSAL_SCOPES=["user.read"],
+            MSAL_AUTHORITY=None,
+            MSAL_OIDC_AUTHORITY="https://a.example/",
+        )
+        assert not list(checks.scopes(made))
+
+
 class TestRedirectUri:
     @pytest.mark.parametrize(
         ("uri", "prefix", "level", "words"),

@@ -68,7 +68,7 @@ def caller(tenant: Tenant, scope: str | None, resource: str) -> Caller:
         raise Unauthorized(challenges.invalid_token(tenant, "Unknown access token."))
     _check_continuously(tenant, issued, "cp1" in claims.get("xms_cc", []))
     held = str(claims.get("scp", "")).split()
-    if scope and scope not in held:
+    if scope and {scope, f"{scope}.All"}.isdisjoint(held):
         full = scope if resource == GRAPH else f"{resource}/{scope}"
         raise Unauthorized(challenges.insufficient_scope(full), 403)
     _check_context(tenant, scope, claims)

@@ -18,6 +18,23 @@ OIDC_SCOPES = {
 }
 ENTRA, B2C, OPENID = "entra", "b2c", "openid"
 SIGN_IN_POLICY, RESET_POLICY, EDIT_POLICY = "B2C_1_signin", "B2C_1_reset", "B2C_1_edit"
+GRAPH_NAMES = (
+    "Calendars.Read",
+    "Calendars.ReadWrite",
+    "Directory.Read.All",
+    "Files.Read",
+    "Files.Read.All",
+    "Files.ReadWrite",
+    "Files.ReadWrite.All",
+    "Group.Read.All",
+    "Mail.Read",
+    "Mail.ReadWrite",
+    "Mail.Send",
+    "Sites.Read.All",
+    "User.Read",
+    "User.Read.All",
+    "User.ReadBasic.All",
+)
 API_SCOPES = {
     "Profile.Read": "Read your profile",
     "Mail.Read": "Read your mail",

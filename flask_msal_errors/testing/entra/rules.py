@@ -123,10 +123,13 @@ def mfa_policies(tenant: Tenant, user: User, scopes: cabc.Iterable[str]) -> list
 
 
 def _has_consent(user: User, scope: str) -> bool:
-    """Whether there is consent; ``.default`` is whatever was consented to."""
+    """Whether there is consent; ``.default`` is whatever was consented to.
+
+    Consent to ``Files.ReadWrite.All`` includes ``Files.ReadWrite``.
+    """
     resource, _, name = scope.rpartition("/")
     if name != ".default":
-        return scope in user.consents
+        return not user.consents.isdisjoint((scope, f"{scope}.All"))
     return any(given.rpartition("/")[0] == resource for given in user.consents)
 
 

@@ -109,6 +109,14 @@ class Settings:
         "When a code is redeemed, MFA and blocks are demanded by claims, not before.",
         ("The token endpoint demands them.", "The sign-in pages demand them."),
     )
+    registered_spelling = Setting(
+        True,
+        Flag(),
+        VARIANTS,
+        "Spelling of scopes",
+        "Answers name scopes as they are registered, however the app wrote them.",
+        ("As registered.", "As the app wrote them."),
+    )
     redirect_uris = Setting[set[str] | None](
         None,
         Names(optional=True, none="any URL of this machine"),

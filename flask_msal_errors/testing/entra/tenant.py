@@ -19,6 +19,7 @@ from .faults import Faults
 from .keys import KeyRing
 from .model import API_SCOPES
 from .model import GRAPH
+from .model import GRAPH_NAMES
 from .model import OIDC_SCOPES
 from .model import Ask
 from .model import BlockPolicy
@@ -137,10 +138,22 @@ class Tenant:
         return tenant.lower() in (self.id, "common", "organizations", *domains)
 
     def full_scope(self, scope: str) -> str:
-        """Return ``scope`` with its resource; Graph owns what has no prefix."""
-        if "/" in scope or scope in OIDC_SCOPES:
-            return scope
-        return f"{GRAPH}/{scope}"
+        """Return a scope with its resource, as it is registered.
+
+        Graph owns what has no prefix. Case does not count, nor a second slash.
+        """
+        if scope.lower() in OIDC_SCOPES:
+            return scope.lower()
+        prefix, _, name = scope.rpartition("/")
+        homes = {home.lower(): home for home in (self.api_resource, GRAPH)}
+        home = homes.get(prefix.rstrip("/").lower(), prefix) if prefix else GRAPH
+        names = {known.lower(): known for known in (*self._names_of(home), ".default")}
+        return f"{home}/{names.get(name.lower(), name)}"
+
+    def _names_of(self, home: str) -> list[str]:
+        given = [scope for user in self.users.values() for scope in user.consents]
+        own = [s.rpartition("/")[2] for s in given if s.rpartition("/")[0] == home]
+        return [*(GRAPH_NAMES if home == GRAPH else API_SCOPES), *own]
 
 
 def current_tenant() -> Tenant:

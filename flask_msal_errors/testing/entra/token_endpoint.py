@@ -147,21 +147,27 @@ def for_one_resource(
         return GRAPH, [s for s in ("openid", "profile", "email") if s in scopes]
     resource = wanted[0].rpartition("/")[0]
     pool = sorted(sign_in.user.consents) if f"{resource}/.default" in wanted else wanted
-    names = [s.rpartition("/")[2] for s in pool if s.rpartition("/")[0] == resource]
-    return resource, [name for name in names if name != ".default"]
+    given = sign_in.user.consents
+    # AzureAD/microsoft-authentication-library-for-dotnet#1040: the wider permission
+    # takes the place of the one that was asked for.
+    wide = [f"{s}.All" if f"{s}.All" in given else s for s in dict.fromkeys(pool)]
+    names = [s.rpartition("/")[2] for s in wide if s.rpartition("/")[0] == resource]
+    return resource, [name for name in dict.fromkeys(names) if name != ".default"]
 
 
-def granted(resource: str, names: list[str], asked: list[str]) -> str:
-    """Return the ``scope`` member: Graph's scopes in the form they were asked for.
+def granted(tenant: Tenant, resource: str, names: list[str], asked: list[str]) -> str:
+    """Return the ``scope`` member: as registered, Graph's scopes by their short names.
 
     ``.default`` comes back beside what it stood for (captured in token caches of
     Azure's command line).
     """
     full = [name if name in OIDC_SCOPES else f"{resource}/{name}" for name in names]
-    if f"{resource}/.default" in asked:
-        full.append(f"{resource}/.default")
-    short = resource == GRAPH and not any(scope in asked for scope in full)
-    return " ".join(names if short else full)
+    words = {tenant.full_scope(scope): scope for scope in asked}
+    if f"{resource}/.default" in words:
+        return " ".join([*full, f"{resource}/.default"])
+    if not tenant.settings.registered_spelling:
+        return " ".join(words.get(scope, scope) for scope in full)
+    return " ".join(names if resource == GRAPH else full)
 
 
 def answer(
@@ -177,7 +183,7 @@ def answer(
     lifetime = max(0, tenant.settings.token_lifetime - 1)
     body: dict[str, t.Any] = {
         "token_type": "Bearer",
-        "scope": granted(resource, names, asked),
+        "scope": granted(tenant, resource, names, asked),
         "expires_in": lifetime,
         "ext_expires_in": lifetime,
         "access_token": tokens.access_token(tenant, sign_in, resource, names, wanted),

@@ -102,7 +102,7 @@ class TestAnswers:
             redirect_uri="http://localhost:5000/auth/callback",
         ).json()
         bearer = {"Authorization": f"Bearer {body['access_token']}"}
-        assert body["scope"] == "https://graph.microsoft.com/Mail.Read"
+        assert body["scope"] == "Mail.Read"
         assert client.http.get(url, headers=bearer).ok
 
     def test_echo(self, client: MsalClient) -> None:

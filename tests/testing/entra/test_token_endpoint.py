@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from flask_msal_errors.testing.entra.model import GRAPH
 from support.msal_client import MsalClient
 
 REDIRECT_URI = "http://localhost:5000/auth/callback"
@@ -110,6 +111,36 @@ class TestCodes:
         assert len(body["scope"].split()) == 5
         assert body["scope"].split()[-1] == scope
         assert client.call("/busy", body).ok
+
+    @pytest.mark.parametrize(
+        ("asked", "as_registered", "as_asked"),
+        [
+            ("user.read", "User.Read", "user.read"),
+            (f"{GRAPH}/User.Read", "User.Read", f"{GRAPH}/User.Read"),
+            (f"{GRAPH}//user.read", "User.Read", f"{GRAPH}//user.read"),
+            ("Some.Thing", "Some.Thing", "Some.Thing"),
+            ("files.readwrite", "Files.ReadWrite.All", None),
+            (f"{GRAPH}//.default", f"{GRAPH}/.default", None),
+        ],
+    )
+    def test_spelling(
+        self, client: MsalClient, asked: str, as_registered: str, as_asked: str | None
+    ) -> None:
+        """Answers name scopes as they are registered, unless that is switched off."""
+        ada = client.entra.users["ada"]
+        ada.consents |= {f"{GRAPH}/{n}" for n in ("User.Read", "Files.ReadWrite.All")}
+        scope = f"openid {asked}"
+        for switch, expected in ((True, as_registered), (False, as_asked)):
+            client.entra.registered_spelling = switch
+            body = redeem(client, client.authorize(scope=scope).params["code"]).json()
+            assert expected is None or expected in body["scope"].split()
+
+    def test_own_api(self, client: MsalClient) -> None:
+        """Neither case nor a second slash makes another scope of the company's API."""
+        scope = f"openid {client.entra.api_resource.upper()}//mail.READ"
+        body = redeem(client, client.authorize(scope=scope).params["code"]).json()
+        assert body["scope"] == client.entra.scope("Mail.Read")
+        assert client.call("/mail", body).ok
 
     def test_unknown_tenant(self, client: MsalClient) -> None:
         """Another tenant's token endpoint is 400 invalid_tenant."""
