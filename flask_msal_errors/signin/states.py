@@ -23,7 +23,7 @@ from .cookies import Signer
 #: Entra refuses queries of about 2 KB (AADSTS90015), Connect2id a state over 1,024
 #: characters; scopes and claims need their part of the query, too.
 #: https://bitbucket.org/openid/connect/issues/1055/limits-on-overall-url-length
-LONGEST = 640
+LONGEST = 760
 #: Fernet's version, and the high bits of its time until the year 2106
 #: (https://github.com/fernet/spec/blob/master/Spec.md).
 _SHAPE = re.compile(r"gAAAAA[\w-]+", re.ASCII)

@@ -132,16 +132,15 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> Respons
     # A frame's sign-in begins when the person opens the link, in the whole window.
     if kind is Kind.SCRIPT or (kind is Kind.FRAME and reads):
         return pages.interaction(demand, error)
-    if reads:
-        try:
-            return begin(request, demand, here, refused=error)
-        except TooLong:
-            return pages.too_long(demand)
     try:
+        if reads:
+            return begin(request, demand, here, refused=error)
         back = url_for("msal.resume", ticket=app_state().forms.keep(request))
+        way = begin(request, demand, back, page=here, refused=error)
+    except TooLong:
+        return pages.too_long(demand)
     except NotKept as reason:
         return pages.interaction(demand, error, lost=reason.words)
-    way = begin(request, demand, back, page=here, refused=error)
     again = of_request(Received).is_resumed
     return pages.onward("kept", way, InteractionRequired.status, again=again)
 
