@@ -29,7 +29,7 @@ import re
 import typing as t
 
 from .protocol.claims import Claims
-from .protocol.claims import json_object
+from .protocol.claims import reduced
 from .protocol.demand import Demand
 from .protocol.demand import printable
 from .protocol.retry_after import DEFAULT_RETRY_AFTER
@@ -135,7 +135,8 @@ class TokenError(MsalAuthError):
     ``claims``: JSON text of an object, as MSAL's ``claims_challenge`` takes it, or
     ``None``. ``trace_id``, ``correlation_id``, ``timestamp``: for the sign-in log.
     ``codes``: from ``error_codes``, or else from ``error_uri``, which is what an error
-    at the redirect URI has. ``result``: MSAL's dict without its tokens and secrets.
+    at the redirect URI has. ``result``: MSAL's dict without its tokens and secrets,
+    its claims as ``claims``.
     """
 
     status = 502
@@ -151,6 +152,8 @@ class TokenError(MsalAuthError):
     ) -> None:
         given = {"error": error, "error_description": message, "claims": claims}
         fields = {k: v for k, v in given.items() if v} | dict(result or {})
+        asked = reduced(fields.pop("claims")) if "claims" in fields else None
+        fields |= {"claims": asked} if asked else {}
         self.result = {k: v for k, v in fields.items() if k not in _SECRETS}
         self.error = field(self.result, "error")
         self.description = field(self.result, "error_description")
@@ -170,9 +173,7 @@ class TokenError(MsalAuthError):
 
         Only its member ``access_token``; the rest is dropped.
         """
-        text = self.result.get("claims")
-        claims = Claims.of_error(text)
-        return text if claims.members == json_object(text) else claims.to_json()
+        return self.result.get("claims")
 
     def _summary(self) -> str:
         names = [printable(name) for name in (self.error, self.suberror) if name]

@@ -101,6 +101,16 @@ class TestTokenError:
         assert TokenError(result={"claims": text}).claims == asked
         assert InteractionRequired(result={"claims": text}).claims == asked
 
+    @pytest.mark.parametrize("kind", [TokenError, InteractionRequired, AccessDenied])
+    def test_claims_in_the_result(self, kind: type[TokenError]) -> None:
+        """The dict has the same claims, or none: an app may hand it on."""
+        asked = '{"access_token":{"acrs":{"essential":true,"Values":["c1"]}}}'
+        wide = asked[:-1] + ',"id_token":{"email":null},"userinfo":{"name":null}}'
+        assert kind(result={"error": "e", "claims": wide}).result["claims"] == asked
+        assert kind("No.", claims=wide).result["claims"] == asked
+        for bad in ('{"id_token":{"email":null}}', "{", "5", None):
+            assert kind(result={"error": "e", "claims": bad}).result == {"error": "e"}
+
     @pytest.mark.parametrize("name", sorted(errors._SECRETS))
     def test_no_secrets_in_the_result(self, name: str) -> None:
         """Tokens and secrets beside an error are dropped from every view of it."""

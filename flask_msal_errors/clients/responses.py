@@ -9,7 +9,10 @@ from __future__ import annotations
 import collections.abc as cabc
 import re
 import typing as t
+from urllib.parse import urljoin
+from urllib.parse import urlsplit
 
+from ..navigation import origin_of
 from ..protocol.secret import Secret
 
 _BEARER = "bearer "
@@ -87,7 +90,7 @@ def sent_with(response: t.Any) -> tuple[str | None, str]:
     # aiohttp's name for it.
     request = getattr(response, "request_info", None) if request is None else request
     if not hasattr(getattr(request, "headers", None), "get"):
-        return ("" if _was_redirected(response) else None), ""
+        return ("" if _left_its_host(response) else None), ""
     host = _HOST.match(str(getattr(request, "url", "")))
     sent = values_of(request, "Authorization")
     tokens = [v[len(_BEARER) :].strip() for v in sent if v.lower().startswith(_BEARER)]
@@ -95,11 +98,24 @@ def sent_with(response: t.Any) -> tuple[str | None, str]:
     return token, host[1].lower() if host else ""
 
 
-def _was_redirected(response: t.Any) -> bool:
-    """Whether urllib3 followed a redirect; to another host it takes no token along."""
+def _left_its_host(response: t.Any) -> bool:
+    """Whether urllib3 was redirected to another host, to which it takes no token.
+
+    A pool of one host notes paths in place of URLs, and does not leave it.
+    """
     history = getattr(getattr(response, "retries", None), "history", ())
     steps = history if isinstance(history, tuple) else ()
-    return any(getattr(step, "redirect_location", None) for step in steps)
+    ways = [(getattr(s, "url", ""), getattr(s, "redirect_location", "")) for s in steps]
+    return any(way and _is_elsewhere(url or "", way) for url, way in ways)
+
+
+def _is_elsewhere(url: str, way: str) -> bool:
+    """Return whether a redirect leads to another origin than that of ``url``."""
+    try:
+        here, there = urlsplit(url), urlsplit(urljoin(url, way))
+        return bool(here.netloc) and origin_of(here) != origin_of(there)
+    except ValueError:
+        return True
 
 
 def responses_in(error: BaseException) -> tuple[t.Any, ...]:

@@ -118,6 +118,16 @@ def id_token_claims(name: str, **wanted: t.Any) -> Claims:
     return Claims({"id_token": {name: {"essential": True, **wanted}}})
 
 
+def reduced(text: object) -> str | None:
+    """Return JSON of an error's claims, with the member ``access_token`` alone.
+
+    What has no other member stays as it is.
+    """
+    claims = Claims.of_error(text)
+    kept = claims.members and claims.members == json_object(text)
+    return str(text) if kept else claims.to_json()
+
+
 def _of_token(value: str) -> dict[str, _Json]:
     """Return the member ``access_token`` of a challenge's claims, if it is acceptable.
 

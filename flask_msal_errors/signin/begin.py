@@ -147,9 +147,7 @@ class SignInStart:
     ) -> None:
         key = flow.demand_key
         if flow.demand.reason == "message_only" and self._loops.rounds(request, key):
-            denied = AccessDenied(result=refused.result if refused else None)
-            signals.fail(denied)
-            raise denied
+            raise AccessDenied(result=refused.result if refused else None)
         if self._loops.is_loop(request, key, flow.page):
             raise _loop(flow.demand, refused)
 

@@ -21,7 +21,6 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import StateMismatch
 from ..errors import Throttled
-from ..errors import TokenError
 from ..navigation import home
 from ..navigation import no_store
 from ..protocol.demand import Demand
@@ -50,6 +49,7 @@ from .begin import SignInStart
 from .completed import CompletedFlows
 from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
+from .flow_cookies import TooLong
 from .flow_cookies import cookie_name
 from .loops import Loops
 from .pauses import Pauses
@@ -119,9 +119,7 @@ class SignInCompletion:
                 happened = self._accept(flow, claims, caches) if is_sign_in else None
                 mark.account = User(claims).digest
         except response.Refused as refused:
-            told = {"error": refused.error, "silent": False}
-            signals.emit(signals.challenge_received, **told)
-            return self._go_on(request, flow, refused.demand, refused.error)
+            return self._once_more(request, flow, refused)
         if is_sign_in:
             return self._back(request, flow, User(claims), happened)
         way = b2c.after_success(flow, is_signed_in=signed_in() is not None)
@@ -227,20 +225,21 @@ class SignInCompletion:
             self._loops.count_round(request, way, flow.demand_key, flow.page)
         return way
 
-    def _go_on(
-        self,
-        request: Request,
-        flow: Flow,
-        way: Demand | str,
-        refused: TokenError | None = None,
+    def _once_more(
+        self, request: Request, flow: Flow, refused: response.Refused
     ) -> Response:
-        """Go on to another sign-in, or to a path.
-
-        :param refused: the error for which the same sign-in is made once more.
-        """
-        if isinstance(way, Demand):
-            after = flow if refused else None
+        """Go to the identity provider once more, with the claims that it demands."""
+        demand, error = refused.demand, refused.error
+        try:
             return self._start.begin(
-                request, way, flow.target, refused=refused, after=after
+                request, demand, flow.target, refused=error, after=flow
             )
+        except TooLong:
+            self._after_failure(request, flow, error)
+            raise error from None
+
+    def _go_on(self, request: Request, flow: Flow, way: Demand | str) -> Response:
+        """Go where B2C's user flows lead: to another sign-in, or to a path."""
+        if isinstance(way, Demand):
+            return self._start.begin(request, way, flow.target)
         return no_store(redirect(way or home(request)))

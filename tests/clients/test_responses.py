@@ -85,10 +85,23 @@ class TestRefusedToken:
         request = types.SimpleNamespace(headers=headers)
         assert refused_token(types.SimpleNamespace(request=request)) == token
 
-    @pytest.mark.parametrize(("place", "token"), [(None, None), ("https://b/", "")])
-    def test_redirects(self, place: str | None, token: str | None) -> None:
+    @pytest.mark.parametrize(
+        ("url", "place", "token"),
+        [
+            ("https://a/", None, None),
+            ("https://a/", "https://b/", ""),
+            ("https://a/", "//b/x", ""),
+            ("https://a/", "http://a/", ""),
+            ("https://a/", "https://a:8443/", ""),
+            ("https://a/", "https://[", ""),
+            ("https://a/", "/b", None),
+            ("https://a/", "https://A:443/b", None),
+            ("/a", "/b", None),
+        ],
+    )
+    def test_redirects(self, url: str, place: str | None, token: str | None) -> None:
         """urllib3 follows redirects, and takes no token to another host."""
-        step = RequestHistory("GET", "https://a/", None, 302, place)
+        step = RequestHistory("GET", url, None, 302, place)
         response = urllib3.HTTPResponse(status=401, retries=Retry(history=(step,)))
         assert refused_token(response) == token
 

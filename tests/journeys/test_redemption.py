@@ -6,6 +6,7 @@ import collections.abc as cabc
 import itertools
 import json
 import logging
+import secrets
 import typing as t
 import urllib.parse
 
@@ -138,6 +139,32 @@ class TestForm:
         entra.fail_next(for_codes(iter([refusing(POLIDS)])), times=2)
         page = person.visit(live.url + "/order", data={"what": "tea"})
         assert (page.text, seen) == ("ordered", ["tea"])
+
+
+class TestSize:
+    LONG: t.ClassVar = {"x": {"values": [secrets.token_urlsafe(2900)]}}
+
+    def test_long_page_and_claims(self, live: LiveApp, entra: Emulator) -> None:
+        """A visitor's long link comes through with claims of a usual length."""
+        entra.fail_next(refusing(POLIDS))
+        url = f"{live.url}/me?q={secrets.token_hex(500)}"
+        assert entra.person().visit(url).url == url
+
+    def test_too_long(self, live: LiveApp, entra: Emulator) -> None:
+        """Claims that fit no cookie of a visitor end on the page of the refusal."""
+        entra.fail_next(refusing(self.LONG))
+        assert was_refused(entra.person().visit(live.url + "/me"))
+
+    def test_too_long_together(self, live: LiveApp, entra: Emulator) -> None:
+        """Claims of several refusals stay within the limit of one."""
+        person = entra.person()
+        person.visit(live.url + "/profile")
+        entra.revoke("ada")
+        parts = ({n: {"value": secrets.token_hex(750)}} for n in "abc")
+        entra.fail_next(for_codes(refusing(part) for part in parts), times=5)
+        assert was_refused(person.visit(live.url + "/profile"))
+        longest = max(len(json.dumps(claims)) for claims in claims_asked(entra))
+        assert 3000 < longest < 4096 + 100
 
 
 class TestPrompt:

@@ -290,6 +290,23 @@ class TestRedirected:
             assert len(stranger.asked) == 1
             assert "Authorization" not in stranger.asked[0].headers
 
+    @pytest.mark.parametrize("absolute", [False, True])
+    def test_urllib3_on_one_host(
+        self, caller: Caller, entra: Emulator, absolute: bool
+    ) -> None:
+        """On the host of the API the token goes along, and the refusal counts."""
+        here = caller.url("/echo") if absolute else "/api/echo"
+        way = Response("", 302, {"Location": here})
+        refusal = Response("", 401, {"WWW-Authenticate": CHALLENGE})
+        entra.fail_next(lambda request: way, "api")
+        entra.fail_next(lambda request: refusal, "api")
+
+        def work() -> t.Any:
+            with urllib3.PoolManager(ca_certs=entra.ca_file) as pool:
+                return pool.request("GET", caller.url("/me"), headers=caller.bearer())
+
+        assert caller.run(work).status_code == 302
+
     def test_urllib3(self, caller: Caller, entra: Emulator, stranger: Stranger) -> None:
         """urllib3 shows no request, but that it was sent on."""
         away = Response("", 302, {"Location": stranger.url})
