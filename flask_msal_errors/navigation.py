@@ -43,6 +43,8 @@ class Outside:
     """Facts of a request that a proxy in front of it often keeps to itself."""
 
     is_https: bool = False
+    prefix: str = ""
+    """Beginning of the path that browsers see, and the proxy takes away."""
 
 
 class Kind(enum.Enum):

@@ -23,12 +23,14 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from ..navigation import Kind
+from ..navigation import Outside
 from ..navigation import current_target
 from ..navigation import kind_of
 from ..navigation import no_store
 from ..navigation import origin_of
 from ..protocol.demand import printable
 from ..protocol.loopback import is_this_machine
+from ..request_state import of_request
 from .loops import page_name
 
 logger = logging.getLogger("flask_msal_errors")
@@ -54,7 +56,7 @@ _ELSEWHERE = (
 )
 _STRIPPED = (
     "The redirect URI is %s, but requests for it arrive at %s: a proxy changes paths."
-    " Sign-ins come back below its path, other links do not. Let the proxy send"
+    " Sign-ins come back below its path, links of the app do not. Let the proxy send"
     " X-Forwarded-Prefix, and use werkzeug's ProxyFix with x_prefix=1."
 )
 
@@ -128,13 +130,18 @@ def hidden_prefix(redirect_uri: str) -> str:
     return path.removesuffix(seen) if path.endswith(seen) else ""
 
 
+def note_prefix(redirect_uri: str, app: object, **_: object) -> None:
+    """Note the path that a proxy takes away, at the start of a request."""
+    of_request(Outside).prefix = hidden_prefix(redirect_uri)
+
+
 def lead_back(redirect_uri: str, response: Response) -> Response:
     """Let a redirect of our routes stay below the path that a proxy takes away.
 
     The whole URL is given: proxies that put the path back do so with paths only.
     """
-    hidden, way = hidden_prefix(redirect_uri), response.headers.get("Location", "")
-    if hidden and way.startswith("/"):
+    hidden, way = of_request(Outside).prefix, response.headers.get("Location", "")
+    if hidden and way.startswith("/") and not f"{way}/".startswith(f"{hidden}/"):
         place = urlsplit(redirect_uri)
         response.headers["Location"] = f"{place.scheme}://{place.netloc}{hidden}{way}"
     return response

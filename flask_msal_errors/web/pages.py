@@ -30,6 +30,7 @@ from ..errors import Throttled
 from ..errors import TokenError
 from ..navigation import UNATTENDED
 from ..navigation import Kind
+from ..navigation import Outside
 from ..navigation import current_target
 from ..navigation import home
 from ..navigation import is_navigation
@@ -37,6 +38,7 @@ from ..navigation import kind_of
 from ..navigation import same_origin_path
 from ..navigation import wants_html
 from ..protocol.demand import Demand
+from ..request_state import of_request
 from ..signin.response import UNMET
 from ..user import signed_in
 from .forms import FIELD
@@ -110,6 +112,7 @@ def interaction(
         page = _render(error, [(label, link)], lost=lost)
         response: Response = make_response(page)
     else:
+        link = of_request(Outside).prefix + link
         response = problem({**details_of(error), "login_url": link})
         # Followed by htmx whatever the status (https://htmx.org/reference/).
         response.headers["HX-Redirect"] = link
@@ -150,7 +153,7 @@ def busy(url: str) -> Response:
     """Return a page that goes on to ``url`` while another request signs the user in."""
     words = "Another request of this browser completes this sign-in."
     response = error(ServiceUnavailable(words, error=_BUSY, retry_after=1))
-    response.headers["Refresh"] = f"1; url={url}"
+    response.headers["Refresh"] = f"1; url={of_request(Outside).prefix}{url}"
     return response
 
 
@@ -183,7 +186,7 @@ def office() -> Response:
     """
     here = _here()
     response = make_response(_template("ahead", link=here))
-    response.headers["Refresh"] = f"1; url={here}"
+    response.headers["Refresh"] = f"1; url={of_request(Outside).prefix}{here}"
     _finished(response, None)
     # A browser that calls itself Office is known by following: see kind_of.
     response.headers["Referrer-Policy"] = "same-origin"
@@ -261,7 +264,8 @@ def _page_of_person() -> str:
     if here and kind_of(request) is not Kind.FRAME:
         return here
     page = request.headers.get("HX-Current-URL") or request.headers.get("Referer")
-    return same_origin_path(page, request) or here or home(request)
+    path = same_origin_path(page, request) or here or home(request)
+    return path.removeprefix(of_request(Outside).prefix)
 
 
 def _render(
@@ -301,7 +305,8 @@ def _is_harmless(error: MsalAuthError) -> bool:
 def _template(name: str, **values: t.Any) -> str:
     # Not by <base>, which a page's policy may forbid (base-uri).
     top = Markup(' target="_top"' if kind_of(request) is Kind.FRAME else "")
-    return render_template(f"msal/{name}.html", say=say, top=top, **values)
+    shown = {"say": say, "top": top, "prefix": of_request(Outside).prefix, **values}
+    return render_template(f"msal/{name}.html", **shown)
 
 
 def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
@@ -362,7 +367,9 @@ def onward(
     redirected to another origin (``form-action``, as Chromium reads it).
     """
     link = response.headers.pop("Location")
-    page = render_template(f"msal/{name}.html", say=say, link=link, again=again)
+    prefix = of_request(Outside).prefix
+    values = {"say": say, "prefix": prefix, "link": link, "again": again}
+    page = render_template(f"msal/{name}.html", **values)
     response.set_data(page)
     response.mimetype = "text/html"
     response.status_code = status

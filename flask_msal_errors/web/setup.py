@@ -6,6 +6,7 @@ import collections.abc as cabc
 import functools
 import logging
 import typing as t
+from urllib.parse import urlsplit
 
 from flask import Flask
 from flask import Request
@@ -22,6 +23,7 @@ from ..request_state import of_request
 from ..settings import Settings
 from ..signin import addresses
 from ..signin.origins import lead_back
+from ..signin.origins import note_prefix
 from ..storage.interface import Unloaded
 from ..storage.setup import guard
 from ..user import is_due
@@ -47,8 +49,10 @@ def register(app: Flask, settings: Settings) -> None:
             logger.warning("%s", text)
     own = blueprint(settings.url_prefix, *hosts.places(app))
     hosts.follow(app, own)
-    if settings.redirect_uri:
-        own.after_request(functools.partial(lead_back, settings.redirect_uri))
+    uri = settings.redirect_uri or ""
+    if urlsplit(uri).path not in ("", f"{settings.url_prefix}/callback"):
+        request_started.connect(functools.partial(note_prefix, uri), app, weak=False)
+        own.after_request(functools.partial(lead_back, uri))
     app.register_blueprint(own)
     take_answers(app)
     # Flask sends this signal before any before_request function: no form is read yet.

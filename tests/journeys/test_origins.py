@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from flask import request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support import hosts
+from support.browsing import links_of
 from support.live_app import LiveApp
 
 DEEP = "/me?x=1&y=%2F%25&z=a+b"
@@ -268,6 +270,37 @@ class TestPrefix:
             assert (page.status_code, page.url) == (200, f"{live.url}/portal{DEEP}")
             assert outside == []
             assert lines(caplog, "x_prefix")
+
+    def test_pages(self, entra: Emulator, tmp_path: Path) -> None:
+        """Links, forms and style sheets of our pages are below the path, too."""
+        outside: list[str] = []
+
+        def front(environ: dict[str, t.Any]) -> None:
+            path = environ["PATH_INFO"]
+            outside.extend([] if path.startswith("/portal/") else [path])
+            environ["PATH_INFO"] = path.removeprefix("/portal")
+
+        with fronted(entra, tmp_path, front, uri="{url}/portal") as live:
+            site = live.url + "/portal"
+
+            @live.app.post("/order")
+            @live.auth.login_required(acrs="c1")
+            def order() -> str:
+                return f"ordered {request.form['what']}"
+
+            person = entra.person()
+            scripted = {"Sec-Fetch-Mode": "cors", "Accept": "application/json"}
+            refused = person.get(site + "/me", headers=scripted).json()
+            assert refused["login_url"].startswith("/portal/auth/login?ticket=")
+            assert person.visit(site + "/me").status_code == 200
+            ordered = person.visit(site + "/order", {"what": "tea"})
+            assert (ordered.url, ordered.text) == (site + "/order", "ordered tea")
+            lost = person.get(site + "/auth/callback?code=x&state=y")
+            assert 'href="/portal/auth/static/msal.css"' in lost.text
+            assert all(link.startswith("/portal/") for link in links_of(lost))
+            out = person.get(site + "/auth/logout")
+            assert 'action="/portal/auth/logout"' in out.text
+            assert outside == []
 
     def test_forwarded(
         self, entra: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
