@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import typing as t
 from urllib.parse import urlencode
+from urllib.parse import urlsplit
 
 from flask import redirect
 from flask import session
@@ -18,11 +19,12 @@ from werkzeug.wrappers import Response
 from .. import signals
 from ..errors import ConfigurationError
 from ..errors import ServiceUnavailable
+from ..navigation import Outside
 from ..navigation import home
-from ..navigation import is_https
 from ..navigation import no_store
 from ..navigation import origin
 from ..provider.client import Client
+from ..request_state import of_request
 from ..session.record import Records
 from ..session.sid_index import Place
 from ..session.sid_index import SidIndex
@@ -115,13 +117,22 @@ class SignOut:
                 told = {"user": None, "reason": "front_channel_logout"}
                 signals.emit(signals.signed_out, **told)
 
+    def _way_back(self, request: Request) -> str:
+        """Return where the provider sends the browser: as browsers see the app."""
+        chosen, uri = self._settings.post_logout, self._settings.redirect_uri
+        if chosen and not chosen.startswith("/"):
+            return chosen
+        if not chosen and not uri:
+            return url_for("msal.signed_out", _external=True)
+        path = home(request)[:-1] + chosen if chosen else url_for("msal.signed_out")
+        if not uri:
+            return origin(request) + path
+        place = urlsplit(uri)
+        prefix = of_request(Outside, request).prefix
+        return f"{place.scheme}://{place.netloc}{prefix}{path}"
+
     def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
-        scheme = "https" if is_https(request) else None
-        back = self._settings.post_logout or url_for(
-            "msal.signed_out", _external=True, _scheme=scheme
-        )
-        if back.startswith("/"):
-            back = origin(request) + home(request)[:-1] + back
+        back = self._way_back(request)
         try:
             endpoint = self._client.end_session_endpoint()
         except (ServiceUnavailable, ConfigurationError) as error:

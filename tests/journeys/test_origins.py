@@ -223,6 +223,19 @@ class TestProxies:
                 came = changes.get("HTTP_HOST", live.url.partition("//")[2])
                 assert f"//{came}" in record.getMessage()
 
+    @pytest.mark.parametrize("chosen", ["", "/"])
+    def test_signs_out(self, entra: Emulator, tmp_path: Path, chosen: str) -> None:
+        """A sign-out leads back to the address that browsers see."""
+
+        def front(environ: dict[str, t.Any]) -> None:
+            environ["HTTP_HOST"] = "127.0.0.1:8000"
+
+        with fronted(entra, tmp_path, front, MSAL_POST_LOGOUT=chosen) as live:
+            person = entra.person()
+            person.visit(live.url + "/me")
+            out = person.submit(person.get(live.url + "/auth/logout"))
+            assert out.url == live.url + (chosen or "/auth/signed-out")
+
     def test_from_another_name(self, entra: Emulator, tmp_path: Path) -> None:
         """A rewritten Host, opened at www: two redirects at most."""
 
@@ -300,6 +313,7 @@ class TestPrefix:
             assert all(link.startswith("/portal/") for link in links_of(lost))
             out = person.get(site + "/auth/logout")
             assert 'action="/portal/auth/logout"' in out.text
+            assert person.submit(out).url == site + "/auth/signed-out"
             assert outside == []
 
     def test_forwarded(
