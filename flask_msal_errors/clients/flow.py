@@ -99,7 +99,8 @@ class Refresher:
             )
         except InteractionRequired as error:
             # One sign-in meets what the token endpoint and the API ask for.
-            claims = error.demand.claims.merge(demand.claims)
+            also, claims = error.demand.claims, demand.claims
+            claims = also.merge(claims) if also.members else claims
             error.demand = dataclasses.replace(error.demand, claims=claims)
             error.api_host = demand.host
             raise
