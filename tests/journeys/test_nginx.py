@@ -6,6 +6,7 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import os
+import secrets
 import socket
 import typing as t
 import urllib.parse
@@ -29,6 +30,9 @@ FORWARDED = """
     proxy_set_header X-Forwarded-Host $http_host;"""
 HOST = "proxy_set_header Host $http_host;"
 PREFIX = "proxy_set_header X-Forwarded-Prefix /portal;"
+#: Its default, where a page of memory has 4 KB.
+SMALL = """
+    proxy_buffer_size 4k; proxy_buffers 8 4k; proxy_busy_buffers_size 8k;"""
 _CONFIG = """\
 daemon off; worker_processes 1; {user} pid {folder}/nginx.pid; error_log stderr warn;
 events {{ worker_connections 64; }}
@@ -200,6 +204,17 @@ def test_signs_in(
     told = warnings(caplog)
     assert len(told) == bool(case.told), told
     assert all(case.told in line for line in told)
+
+
+@pytest.mark.parametrize("mode", ["query", "form_post"])
+@pytest.mark.parametrize("length", [249, 2000])
+@pytest.mark.parametrize("buffers", ["", SMALL], ids=["16k", "default"])
+def test_long_link(run: Run, mode: str, length: int, buffers: str) -> None:
+    """A visitor's link of 2 KB fits, with nginx's default buffers, too."""
+    site = run(Case(HOST + FORWARDED + buffers, {"x_host": 1}), MSAL_RESPONSE_MODE=mode)
+    page = f"{site.url}/me?invited={secrets.token_urlsafe(length)[:length]}"
+    shown = site.person().visit(page)
+    assert (shown.status_code, shown.url) == (200, page)
 
 
 @pytest.mark.parametrize("directives", ["", HOST, HOST + FORWARDED])
