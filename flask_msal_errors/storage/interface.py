@@ -14,6 +14,8 @@ import typing as t
 from datetime import timedelta
 
 from flask import Flask
+from flask import current_app
+from flask import request
 from flask_session.base import MsgSpecSerializer
 from flask_session.base import ServerSideSessionInterface
 from itsdangerous import BadSignature
@@ -153,14 +155,7 @@ class GuardedInterface(ServerSideSessionInterface):
             if https and session.modified and not session:
                 self._delete_secure(app, response)
         except self.msal_backend.errors as error:
-            failure = store_unavailable("a session was saved", error)
-            signals.tell(failure)
-            response.status_code = failure.status
-            for name in _PAGE_HEADERS:
-                response.headers.pop(name, None)
-            response.headers["Retry-After"] = str(failure.retry_after)
-            response.mimetype = "text/plain"
-            response.set_data("The session could not be saved. Please try again.")
+            _replace(response, store_unavailable("a session was saved", error))
 
     def _delete_secure(self, app: Flask, response: t.Any) -> None:
         """Delete the cookie by the attributes that a browser wants of its prefix."""
@@ -213,6 +208,23 @@ class GuardedInterface(ServerSideSessionInterface):
     def _delete_session(self, store_id: str) -> None:
         self.msal_backend.bury(store_id)
         self.msal_backend.remove(store_id)
+
+
+def _replace(response: t.Any, failure: ServiceUnavailable) -> None:
+    """Put the app's answer to an error in the place of a page that is made already."""
+    signals.tell(failure)
+    for name in _PAGE_HEADERS:
+        response.headers.pop(name, None)
+    response.status_code = failure.status
+    response.headers["Retry-After"] = str(failure.retry_after)
+    if current_app._find_error_handler(failure, request.blueprints) is None:
+        response.mimetype = "text/plain"
+        response.set_data("The session could not be saved. Please try again.")
+        return
+    shown = current_app.make_response(current_app.handle_user_exception(failure))
+    response.status_code = shown.status_code
+    response.headers.update(shown.headers)
+    response.set_data(shown.get_data())
 
 
 def _hide_own(app: Flask, request: t.Any) -> None:

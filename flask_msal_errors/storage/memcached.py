@@ -121,8 +121,8 @@ class MemcachedBackend(AtomicBackend):
 def _not_written(data: bytes) -> OSError:
     if len(data) > _LIMIT:
         return TooLarge(
-            f"{len(data)} bytes are too much for memcached: keep less in the session, "
-            "or start memcached with a higher limit (-I)."
+            f"{len(data) >> 10} KB are too much for memcached: keep less in the "
+            "session, or start memcached with a higher limit (-I)."
         )
     return OSError("memcached did not write the entry")
 

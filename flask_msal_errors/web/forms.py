@@ -74,7 +74,9 @@ _FROM_ELSEWHERE = N_(
     "It was not kept, because your browser did not show that it came from a page of"
     " this site."
 )
-_TOO_LARGE = N_("It was not kept, because it is larger than %(limit)s bytes.")
+_TOO_LARGE = N_("It was not kept, because it is larger than %(limit)s.")
+_TOO_LARGE_BYTES = N_("It was not kept, because it is larger than %(limit)s bytes.")
+_NONE_KEPT = N_("It was not kept, because this site keeps no forms.")
 _NO_FORM = N_("It was not kept, because it is not an ordinary form.")
 _LONG_ADDRESS = N_("It was not kept, because the address of its page is too long.")
 _INCOMPLETE = N_("It could not be kept, because your session is incomplete.")
@@ -196,7 +198,7 @@ class Forms:
         if not is_same_origin(request):
             raise NotKept(_FROM_ELSEWHERE)
         if (request.content_length or 0) > limit:
-            raise NotKept(_TOO_LARGE._replace(values={"limit": limit}))
+            raise NotKept(_too_large(limit))
         if received.body is None:
             raise NotKept(_NO_FORM)
         if len(url) > _LONGEST_URL:
@@ -266,6 +268,15 @@ class Forms:
             raise NotResumed(_NOT_YOURS)
         key, url = found
         return key, url
+
+
+def _too_large(limit: int) -> Text:
+    """Return why a form is not kept, with the limit as people say it."""
+    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if limit >= size:
+            said = f"{limit * 10 // size / 10:g} {unit}"
+            return _TOO_LARGE._replace(values={"limit": said})
+    return _TOO_LARGE_BYTES._replace(values={"limit": limit}) if limit else _NONE_KEPT
 
 
 def _not_resumed(message: str, url: str) -> NotResumed:

@@ -219,7 +219,8 @@ def _actions(error: MsalAuthError) -> Actions:
         return [*form, start] if error.target != "/" else [start]
     if isinstance(error, ReauthenticationLoop):
         return [(N_("Try again"), url_for("msal.login", next=here, again=1)), start]
-    if isinstance(error, (Throttled, ServiceUnavailable)):
+    may_pass = type(error) in (TokenError, MsalAuthError) and not _is_ours()
+    if may_pass or isinstance(error, (Throttled, ServiceUnavailable)):
         return [(N_("Try again"), again[1] if _is_ours() else here), start]
     if isinstance(error, ConfigurationError):
         return [start]
@@ -325,7 +326,8 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
     rows = map(codes.find, error.codes) if type(error) is TokenError else ()
     if any(row and row.who == "administrator" for row in rows):
         return Text(error.title, {}), FOR_ADMINISTRATOR
-    return Text(error.title, {}), ADVICE.get(type(error).__name__)
+    kinds = (kind.__name__ for kind in type(error).__mro__)
+    return Text(error.title, {}), next(ADVICE[k] for k in kinds if k in ADVICE)
 
 
 def _finished(

@@ -66,6 +66,14 @@ def _filled(words: str, values: dict[str, object]) -> Markup:
 
 #: Advice to the user, by the name of the error's class.
 ADVICE: dict[str, Text] = {
+    "MsalAuthError": N_(
+        "Please try again. If that does not help, send what is below to the people who"
+        " run this application."
+    ),
+    "SignInError": N_(
+        "You were not signed in. Please start again. If that does not help, send what"
+        " is below to the people who run this application."
+    ),
     "ConfigurationError": N_(
         "This is not your fault. The people who run this application find the cause"
         " in its log."
@@ -98,11 +106,13 @@ ADVICE: dict[str, Text] = {
     ),
     "InvalidIdToken": N_(
         "The answer of the sign-in service could not be trusted, so you were not signed"
-        " in."
+        " in. Please start again. If that does not help, send what is below to the"
+        " people who run this application."
     ),
     "ReauthenticationLoop": N_(
         "You signed in again, but the same demand came back. It stops here, so that you"
-        " do not go round in circles."
+        " do not go round in circles. If trying again does not help, send what is below"
+        " to the people who run this application."
     ),
     "NotResumed": N_(
         "Nothing was sent now. A form that was interrupted is sent only once. Fill it"
@@ -110,6 +120,7 @@ ADVICE: dict[str, Text] = {
     ),
     "OtherAccount": N_(
         "You were asked to confirm one account, but you came back with another one."
+        " Choose which of them to go on with."
     ),
 }
 #: Advice of a TokenError with a code that an administrator resolves.
