@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import re
+import time
 from urllib.parse import urlencode
 from urllib.parse import urlsplit
 
@@ -39,6 +40,9 @@ logger = logging.getLogger("flask_msal_errors")
 MARK = "msal_moved"
 #: Seconds: a browser follows a redirect at once, and a person comes back later.
 _MARKED = 5
+#: Redirects of one client to one page within that time: it keeps no cookies.
+_OFTEN = 5
+_MOST_CLIENTS = 1000
 #: Different pairs of origins that the log tells; anybody can invent hosts.
 _MOST_TOLD = 50
 _MOVED = (
@@ -66,6 +70,7 @@ class Origins:
 
     def __init__(self) -> None:
         self._told: set[tuple[str, str, str]] = set()
+        self._sent: dict[tuple[str, ...], list[float]] = {}
 
     def check(self, request: Request, redirect_uri: str) -> Response | None:
         """Return a redirect to the same page at the redirect URI's origin, if needed.
@@ -91,7 +96,8 @@ class Origins:
         if any(_same(seen, right) for seen in _outside(request)):
             self._tell(logging.WARNING, _HIDDEN, came, right)
             return None
-        if marked == page_name(here) or not _may_go(request, right):
+        is_back = marked == page_name(here)
+        if is_back or not _may_go(request, right) or self._often(request, here):
             self._tell(logging.WARNING, _ELSEWHERE, came, right)
             return None
         self._tell(logging.INFO, _MOVED, came, right)
@@ -106,6 +112,22 @@ class Origins:
             samesite="Lax",
         )
         return way
+
+    def _often(self, request: Request, here: str) -> bool:
+        """Count a redirect of a client; tell whether it just had too many.
+
+        A client without cookies has no mark, and would be sent again for ever.
+        """
+        headers, now = request.headers, time.monotonic()
+        said = [
+            headers.get(name, "")[:500] for name in ("X-Forwarded-For", "User-Agent")
+        ]
+        key = (request.host[:300], request.remote_addr or "", page_name(here), *said)
+        times = [at for at in self._sent.pop(key, []) if now - at < _MARKED]
+        self._sent[key] = [*times, now][-_OFTEN:]
+        for oldest in list(self._sent)[:-_MOST_CLIENTS]:
+            self._sent.pop(oldest, None)
+        return len(times) >= _OFTEN
 
     def _check_path(self, request: Request, redirect_uri: str) -> None:
         seen = urlsplit(url_for("msal.callback")).path

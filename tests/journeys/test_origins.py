@@ -236,6 +236,25 @@ class TestProxies:
             out = person.submit(person.get(live.url + "/auth/logout"))
             assert out.url == live.url + (chosen or "/auth/signed-out")
 
+    def test_without_cookies(self, entra: Emulator, tmp_path: Path) -> None:
+        """A client that keeps no cookies comes to the sign-in after a few redirects."""
+
+        def front(environ: dict[str, t.Any]) -> None:
+            environ["HTTP_HOST"] = "another.localhost:8000"
+
+        with fronted(entra, tmp_path, front) as live:
+            places = [
+                requests.get(
+                    live.url + "/me",
+                    headers={"Accept": "text/html"},
+                    allow_redirects=False,
+                    timeout=30,
+                ).headers["Location"]
+                for _ in range(7)
+            ]
+            assert places[0] == live.url + "/me"
+            assert not places[-1].startswith(live.url)
+
     def test_from_another_name(self, entra: Emulator, tmp_path: Path) -> None:
         """A rewritten Host, opened at www: two redirects at most."""
 

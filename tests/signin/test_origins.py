@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import typing as t
 
 import pytest
@@ -245,6 +246,33 @@ class TestOnce:
         client.set_cookie(MARK, "1", domain="a.example")
         client.get("/in", base_url="https://a.example")
         assert client.get_cookie(MARK, domain="a.example") is None
+
+
+class TestWithoutCookies:
+    def test_ends(self, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A client that keeps no mark is sent a few times; later it may try again."""
+        now = [1000.0]
+        monkeypatch.setattr(time, "monotonic", lambda: now[0])
+        origins, two = Origins(), ("http://a.example", "https://a.example")
+        moved = [asked(app, *two, origins) is not None for _ in range(8)]
+        assert moved == [True] * 5 + [False] * 3
+        other = {"User-Agent": "another"}
+        assert asked(app, *two, origins, headers=other) is not None
+        assert asked(app, *two, origins, path="/other") is not None
+        now[0] += 6
+        assert asked(app, *two, origins) is not None
+
+    def test_memory(self, app: Flask) -> None:
+        """Any number of clients takes the memory of some."""
+        origins = Origins()
+        for number in range(1100):
+            headers = {"User-Agent": f"{number}" * 1000}
+            asked(
+                app, "http://a.example", "https://a.example", origins, headers=headers
+            )
+        kept = origins._sent
+        assert len(kept) == 1000
+        assert max(len(part) for key in kept for part in key) <= 500
 
 
 class TestLog:
