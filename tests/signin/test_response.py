@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
 import typing as t
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.errors import TokenError
+from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.signin.flow_cookies import Flow
 from flask_msal_errors.signin.response import check_demands
 from flask_msal_errors.signin.response import proofs_of
 from flask_msal_errors.signin.response import refusal
+from flask_msal_errors.signin.response import refused_for_claims
 
 SCOPES = ["openid", "api://a/Mail.Read", "profile", "offline_access"]
 
@@ -43,6 +48,68 @@ def test_refusal(answer: dict[str, str], kind: type[TokenError], suberror: str) 
     error = refusal(answer, flow())
     assert type(error) is kind and error.suberror == suberror
     assert "very secret" not in repr(error.__dict__)
+
+
+def claims(**asked: t.Any) -> Claims:
+    return Claims({"access_token": asked} if asked else {})
+
+
+MEMBERS = st.dictionaries(
+    st.text(max_size=3),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(0, 2) | st.text(max_size=2),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=2), inner),
+        max_leaves=8,
+    ),
+    max_size=3,
+)
+
+
+class TestRefusedForClaims:
+    @pytest.mark.parametrize(
+        ("sent", "demanded", "wanted"),
+        [
+            (claims(), claims(a=1), claims(a=1)),
+            (claims(a=1), claims(a=2), claims(a=2)),
+            (claims(a=1), claims(b=1), claims(a=1, b=1)),
+            (
+                claims(a={"values": ["x"]}),
+                claims(a={"values": ["y"]}),
+                claims(a={"values": ["x", "y"]}),
+            ),
+            (claims(), claims(), None),
+            (claims(a=1), claims(), None),
+            (claims(a=1), claims(a=1), None),
+            (claims(a=1, b=2), claims(b=2), None),
+            (claims(a=1), claims(a=None), None),
+            (claims(a={"values": ["x", "y"]}), claims(a={"values": ["y"]}), None),
+            (claims(a={"values": ["x", "x"]}), claims(a={"values": ["x"]}), None),
+            (claims(a="x" * 3000), claims(b="x" * 3000), None),
+        ],
+    )
+    def test_table(self, sent: Claims, demanded: Claims, wanted: t.Any) -> None:
+        """Claims that were not sent yet are asked for, beside those that were."""
+        begun = flow(claims=sent, acrs="c1", max_age=5, consent=True)
+        result = {"error": "invalid_grant", "claims": demanded.to_json()}
+        error = InteractionRequired(result=result, reason="basic_action")
+        found = refused_for_claims(begun, {"code": "x"}, error)
+        assert refused_for_claims(begun, {"error": "x"}, error) is None
+        assert refused_for_claims(begun, {}, AccessDenied(result=result)) is None
+        asked = Demand(
+            claims=wanted or Claims(), acrs="c1", max_age=5, reason="basic_action"
+        )
+        assert (found and found.demand) == (asked if wanted else None)
+
+    @given(MEMBERS, MEMBERS)
+    def test_ends(self, sent: dict[str, t.Any], demanded: dict[str, t.Any]) -> None:
+        """A demand of any claims is followed once: the same again leads nowhere."""
+        text = json.dumps({"access_token": demanded})
+        error = InteractionRequired(result={"error": "x", "claims": text})
+        begun = flow(claims=Claims({"access_token": sent}))
+        found = refused_for_claims(begun, {"code": "x"}, error)
+        if found is not None:
+            again = flow(claims=found.demand.claims)
+            assert refused_for_claims(again, {"code": "x"}, error) is None
 
 
 @pytest.mark.parametrize(
