@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc as cabc
+import sys
 import threading
 import time
 import typing as t
@@ -144,6 +145,7 @@ class Credential:
         :param enable_cae: changes nothing: ``MSAL_CLIENT_CAPABILITIES`` decides.
         :raises MsalAuthError: no token; ``catch_challenges`` resolves what it can.
         """
+        _check_no_cache()
         info = self._acting.acquire(scopes, claims, tenant_id)
         return AccessToken(info.token, info.expires_on)
 
@@ -151,6 +153,7 @@ class Credential:
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
         """Return the token in azure-core's other form."""
+        _check_no_cache()
         return self._acting.acquire(scopes, *_of(options))
 
     def close(self) -> None:
@@ -203,6 +206,20 @@ class AsyncCredential:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _check_no_cache() -> None:
+    """See that no cache is installed in requests, by which SDKs call.
+
+    :raises ConfigurationError: there is one; it does not tell users apart.
+    """
+    module = sys.modules.get("requests_cache")
+    if module is not None and module.is_installed():
+        raise ConfigurationError(
+            "requests_cache.install_cache() keeps what an SDK fetches for one user "
+            "and gives it to the next. Call in requests_cache.disabled(), or use a "
+            "CachedSession where no user's token is sent."
+        )
 
 
 def _of(options: TokenRequestOptions | None) -> tuple[str | None, str | None]:

@@ -17,6 +17,8 @@ from ..protocol import challenge
 from ..protocol.demand import Demand
 from ..protocol.loopback import is_loopback
 from .refusals import required
+from .responses import CACHED
+from .responses import is_from_cache
 from .responses import refusal_of
 from .tokens import Tokens
 from .tokens import account
@@ -63,6 +65,7 @@ class Refresher:
 
         :param token: what the call goes out with.
         :raises InteractionRequired: the user must meet what the API demands.
+        :raises ConfigurationError: a cache gave the answer.
         """
         demand = self._demanded((yield token), token)
         while demand is not None:
@@ -109,6 +112,8 @@ class Refresher:
         return result
 
     def _demanded(self, response: t.Any, token: str) -> Demand | None:
+        if is_from_cache(response):
+            raise ConfigurationError(CACHED)
         refusal = refusal_of(response)
         if refusal is None or refusal.token != token:
             return None

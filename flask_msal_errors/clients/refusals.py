@@ -158,6 +158,11 @@ def check(
     :param tokens: none outside a request, where nobody knows the user's tokens.
     :raises MsalAuthError: what it stands for.
     """
+    if tokens and responses.is_from_cache(value):
+        # requests-cache keeps the request, with REDACTED in place of its token.
+        sent = responses.values_of(getattr(value, "request", None), "Authorization")
+        if sent and tokens.lent(responses.refused_token(value) or None):
+            raise ConfigurationError(responses.CACHED)
     error = from_result(value, scopes=scopes) if is_error(value) else None
     vouched = bool(scopes) or tokens is None
     error = error or demanded(value, scopes, tokens, vouched=vouched)

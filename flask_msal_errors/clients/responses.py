@@ -28,6 +28,15 @@ _READERS: tuple[tuple[str, tuple[t.Any, ...]], ...] = (
 )
 
 
+#: The error for a response of :func:`is_from_cache` to a call with a user's token.
+CACHED = (
+    "A cache answered a call that carried a user's token. It does not tell users "
+    "apart: one would get another's data. Call without a cache (in "
+    "requests_cache.disabled(), by a client of its own), or keep what you fetched "
+    "under a key of the user."
+)
+
+
 class Refusal(t.NamedTuple):
     """A 401 or 403 and what a decision about it needs."""
 
@@ -96,6 +105,23 @@ def sent_with(response: t.Any) -> tuple[str | None, str]:
     tokens = [v[len(_BEARER) :].strip() for v in sent if v.lower().startswith(_BEARER)]
     token = Secret(tokens[0]) if len(tokens) == 1 else ""
     return token, host[1].lower() if host else ""
+
+
+def is_from_cache(response: t.Any) -> bool:
+    """Whether a client's cache gave the response, and no server.
+
+    requests-cache, CacheControl and httpx-cache mark it by an attribute, hishel by an
+    extension of httpx's (its name differs between versions), or a header on requests.
+    """
+    if getattr(response, "from_cache", False) is True:
+        return True
+    given = getattr(response, "extensions", None)
+    extensions = given if isinstance(given, cabc.Mapping) else {}
+    status = extensions.get("caching")
+    marks = {**extensions, **(status if isinstance(status, cabc.Mapping) else {})}
+    if True in (marks.get("from_cache"), marks.get("hishel_from_cache")):
+        return True
+    return values_of(response, "X-Hishel-From-Cache") == ["true"]
 
 
 def _left_its_host(response: t.Any) -> bool:

@@ -86,7 +86,6 @@ class Tokens:
                 live[handle] = self._access_tokens.load(handle)
             found = usable(live[handle], scopes)
         if found is None:
-            self._check_api(scopes)
             # What takes the place of a token that lacks scopes must not lack its own.
             called = () if forced else kept.lent.get(refused or "", ())
             several = together([*scopes, *called]) if called else scopes
@@ -98,6 +97,8 @@ class Tokens:
                 error.wanted = wanted.scopes
                 raise
         token = found["access_token"]
+        if found.get("token_source") != "cache" and resource(scopes[0]) in kept.renewed:
+            kept.fresh.add(token)
         kept.lent[token] = tuple(scopes)
         if handed:
             # A token that was forced is got in place of one that a call was refused.
@@ -217,20 +218,18 @@ class Tokens:
             return None if target is None else (token, _of(target))
         return None
 
-    def _check_api(self, scopes: cabc.Sequence[str]) -> None:
-        if len(self._client.tokens_for(scopes)) != 1:
-            raise ConfigurationError(
-                "An access token serves one API, but scopes name none or several: "
-                f"{list(scopes)!r}. Acquire one for each; login_required takes them "
-                "together."
-            )
-
     def _renew(self, wanted: _Wanted) -> dict[str, t.Any]:
         """A token by way of the record, and of the identity provider if need be.
 
         One that is due for renewal will do if the provider cannot be found, or another
         request is getting a new one.
         """
+        if len(self._client.tokens_for(wanted.scopes)) != 1:
+            raise ConfigurationError(
+                "An access token serves one API, but scopes name none or several: "
+                f"{list(wanted.scopes)!r}. Acquire one for each; login_required takes "
+                "them together."
+            )
         asks = wanted.forced or wanted.refused
         found, due = (None, None) if asks else self._recorded(wanted)
         if found is not None:
@@ -301,13 +300,12 @@ class Tokens:
         except InteractionRequired as error:
             kept.results.append((error.result, error.demand))
             if refused is not None:
-                user.drop(refused, wanted.scopes)
+                for entry in old:
+                    user.tokens.remove_at(entry)
                 kept.dropped.add(refused)
             raise
         finally:
             user.save(record)
-        if resource(wanted.scopes[0]) in kept.renewed:
-            kept.fresh.add(result["access_token"])
         return result
 
     def _record(self, person: SignedIn) -> Record:

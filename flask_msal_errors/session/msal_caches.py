@@ -160,9 +160,16 @@ class Caches:
 
     def twins(self, scopes: cabc.Iterable[str]) -> list[dict[str, t.Any]]:
         """Return the entries of the access tokens for the same resource."""
-        homes = _resources(" ".join(scopes))
-        entries = self.access_tokens()
-        return [entry for entry in entries if homes & _resources(entry["target"])]
+        homes = {resource(scope) for scope in scopes if scope not in RESERVED}
+        return [
+            entry
+            for entry in self.access_tokens()
+            if any(
+                resource(s) in homes
+                for s in entry["target"].split()
+                if s not in RESERVED
+            )
+        ]
 
     def target_of(self, token: str) -> str | None:
         """Return the scopes of an access token, if it is here and alive."""
@@ -233,10 +240,6 @@ def _log_spelling(asked: set[str], granted: list[str]) -> None:
                 scope,
                 name,
             )
-
-
-def _resources(target: str) -> set[str]:
-    return {resource(scope) for scope in target.split() if scope not in RESERVED}
 
 
 _bound: contextvars.ContextVar[Caches] = contextvars.ContextVar("msal_caches")

@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 _NEIGHBOURS = (
+    "anysqlite",
     "apiflask",
+    "cachecontrol",
     "flask_caching",
     "flask_restful",
     "flask_restx",
     "flask_smorest",
+    "hishel",
+    "requests_cache",
 )
 
 
