@@ -217,6 +217,7 @@ def kind_of(request: Request) -> Kind:
 def _shows_pages(request: Request, agent: str) -> bool:
     """Return whether an Office program shows pages, so that it followed our refresh."""
     before = same_origin_path(request.headers.get("Referer"), request) or ""
+    before = before.removeprefix(of_request(Outside, request).prefix)
     paths = [url.partition("?")[0] for url in (before, current_target(request))]
     return paths[0] == paths[1] or bool(OUTLOOK.search(agent))
 

@@ -68,6 +68,9 @@ _NEW_TAB = N_("Continue in a new tab")
 #: Of a page in a frame: the provider refuses to be shown in one.
 _WHOLE_WINDOW = N_("Continue in the whole window")
 
+#: Not by <base>, which a page's policy may forbid (base-uri).
+_TOP = Markup(' target="_top"')
+
 Actions = list[tuple[Text, str]]
 
 
@@ -304,8 +307,7 @@ def _is_harmless(error: MsalAuthError) -> bool:
 
 
 def _template(name: str, **values: t.Any) -> str:
-    # Not by <base>, which a page's policy may forbid (base-uri).
-    top = Markup(' target="_top"' if kind_of(request) is Kind.FRAME else "")
+    top = _TOP if kind_of(request) is Kind.FRAME else ""
     shown = {"say": say, "top": top, "prefix": of_request(Outside).prefix, **values}
     return render_template(f"msal/{name}.html", **shown)
 
@@ -371,13 +373,14 @@ def onward(
     link = response.headers.pop("Location")
     prefix = of_request(Outside).prefix
     values = {"say": say, "prefix": prefix, "link": link, "again": again}
-    page = render_template(f"msal/{name}.html", **values)
-    response.set_data(page)
+    # The provider's pages are in no frame: a person opens them in the whole window.
+    framed = kind_of(request) is Kind.FRAME
+    top = _TOP if framed else ""
+    response.set_data(render_template(f"msal/{name}.html", top=top, **values))
     response.mimetype = "text/html"
     response.status_code = status
-    # Not a part of the page, whose frame may be the app's own template. The provider's
-    # pages are in no frame: there the person opens the link, in the whole window.
-    if not again and kind_of(request) is not Kind.FRAME:
+    # Not a part of the page, whose frame may be the app's own template.
+    if not (again or framed):
         response.headers["Refresh"] = f"0; url={link}"
     return _finished(response, None, framed=True)
 
