@@ -24,6 +24,7 @@ from ..protocol.scopes import ADDED
 from ..protocol.scopes import RESERVED
 from ..protocol.scopes import known_as
 from ..protocol.scopes import resource
+from ..protocol.secret import Hidden
 from ..storage.codec import UNREADABLE
 from .record import HttpEntry
 from .record import Record
@@ -142,7 +143,8 @@ class Caches:
     ) -> cabc.Iterator[dict[str, t.Any]]:
         """MSAL's entries of the access tokens that are good for these scopes."""
         query, wanted = {"client_id": client_id} if client_id else None, set(scopes)
-        for entry in self.tokens.search(_Kind.ACCESS_TOKEN, query=query):
+        found = self.tokens.search(_Kind.ACCESS_TOKEN, query=query)
+        for entry in map(Hidden, found):
             is_exact = wanted.issubset(entry["target"].split())
             if is_exact or serves(entry["target"], entry.get(ASKED), wanted):
                 yield entry
