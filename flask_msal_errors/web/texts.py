@@ -131,7 +131,7 @@ FOR_ADMINISTRATOR = N_(
 #: Advice of a StateMismatch for a browser that sends cookies.
 OVERTAKEN = N_(
     "This sign-in was started in another browser, or it was finished before, or later"
-    " ones took its place. Nothing is lost: go on from here."
+    " ones took its place. Please go on from here."
 )
 #: Heading and advice when the sign-in did not prove what the page demands.
 UNPROVEN = (
