@@ -167,6 +167,22 @@ class TestGuardOfSeveralScopes:
         cost = guarded.visit()
         assert (cost["token"], cost["api"]) == (0, 1)
 
+    @pytest.mark.parametrize("client", CLIENTS)
+    def test_missing_from_the_default(
+        self, guarded: Guarded, entra: Emulator, client: Client
+    ) -> None:
+        """``/.default`` is asked for alone, once there is a newer consent."""
+        guarded.caller.scopes = [f"{entra.api_resource}/.default"]
+        guarded.work = lambda: client(guarded.caller, "GET", "/me")
+        guarded.visit()
+        entra.users["ada"].consents.add(entra.scope("Busy.Read"))
+        guarded.work = lambda: client(guarded.caller, "GET", "/busy")
+        cost = guarded.visit()
+        assert "start" in guarded.answer.text
+        assert (cost["token"], cost["api"]) == (1, 2)
+        cost = guarded.visit()
+        assert (cost["token"], cost["api"]) == (0, 1)
+
 
 def work_async(guarded: Guarded) -> t.Any:
     async def work() -> t.Any:
