@@ -9,6 +9,7 @@ import typing as t
 from flask import Flask
 from flask import has_request_context
 from flask import request
+from werkzeug.exceptions import BadRequest
 
 from .clients import refusals
 from .clients.requests import RequestsAuth
@@ -146,6 +147,9 @@ class MsalAuth:
 
         Of a blueprint, or of an app: its static files stay public.
         """
+        # Flask refuses a host that nobody can have after these functions.
+        if isinstance(request.routing_exception, BadRequest):
+            return None
         ours = request.blueprint == "msal" or request.endpoint == "static"
         return None if ours else before()
 

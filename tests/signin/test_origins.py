@@ -293,6 +293,8 @@ class TestLog:
 
     def test_injection(self, app: Flask, caplog: pytest.LogCaptureFixture) -> None:
         """A forged host begins no line of its own, and leads nowhere."""
+        if "TRUSTED_HOSTS" not in app.config:
+            pytest.skip("Flask before 3.1 refuses it")
         forged = {"HTTP_HOST": "evil.example/\x1b[0m\x85\nfake:x"}
         found = asked(
             app, "http://x.example", "https://a.example", environ_overrides=forged
