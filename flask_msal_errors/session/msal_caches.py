@@ -147,7 +147,7 @@ class Caches:
         for entry in map(Hidden, found):
             is_exact = wanted.issubset(entry["target"].split())
             if is_exact or serves(entry["target"], entry.get(ASKED), wanted):
-                yield Hidden(entry)
+                yield entry
 
     def drop(self, refused: str, scopes: cabc.Iterable[str] = ()) -> None:
         """Forget a refused access token and its twins for the same resource.
