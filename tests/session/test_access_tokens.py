@@ -268,7 +268,7 @@ class TestSignOut:
             monkeypatch.undo()
             raise ServiceUnavailable("blip")
 
-        monkeypatch.setattr(Store, "delete", fail)
+        monkeypatch.setattr(Store, "pop", fail)
         with pytest.raises(ServiceUnavailable):
             shelf.records.delete(shelf.handle)
         shelf.records.delete(shelf.handle)
