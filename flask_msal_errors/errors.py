@@ -89,8 +89,9 @@ class MsalAuthError(Exception):
     """Host of the API that refused, if it was an API."""
     wanted: tuple[str, ...] = ()
     """Scopes that a token was wanted for."""
-    # Whether its signal was sent; and whether its line was written before.
-    told: bool = False
+    # Number of the request in which its signal was sent; and whether its line was
+    # written before.
+    told: int = 0
     logged: bool = False
 
     def __init__(

@@ -30,6 +30,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import itertools
 import logging
 import re
 import typing as t
@@ -113,6 +115,15 @@ class _Outage:
     is_told: bool = False
 
 
+@dataclasses.dataclass
+class _Number:
+    """A number that no other request of this process has."""
+
+    value: int = dataclasses.field(
+        default_factory=functools.partial(next, itertools.count(1))
+    )
+
+
 def emit(signal: NamedSignal, **data: t.Any) -> None:
     """Send a signal of the current app, and log it."""
     signal.send(current_app._get_current_object(), **data)  # type: ignore[attr-defined]
@@ -125,9 +136,11 @@ def tell(error: MsalAuthError, signal: NamedSignal = refused) -> None:
 
     :param signal: of an error that has none by its class.
     """
-    if error.told or not has_app_context():
+    here = of_request(_Number).value if has_request_context() else -1
+    # An app may raise one object in many requests.
+    if error.told == here or not has_app_context():
         return
-    error.told = True
+    error.told = here
     if error.logged and has_request_context():
         # However often the store fails in a request, it is one outage.
         outage = of_request(_Outage)

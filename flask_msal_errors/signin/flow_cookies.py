@@ -121,7 +121,7 @@ class FlowCookies:
         if len(flow.target) > _LONGEST_TARGET and not handle:
             raise TooLong(flow.demand)
         name = cookie_name(flow.msal["state"])
-        kept = {"at": round(time.time(), 2), "flow": flow.pack()}
+        kept = {"at": round(time.time(), 4), "flow": flow.pack()}
         signed = self.signer.dumps(name, kept)
         if len(name) + len(signed) > _FIFTH:
             signed = self._shortened(name, kept, flow, handle)
