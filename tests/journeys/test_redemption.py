@@ -385,10 +385,9 @@ class TestLog:
 
 
 class TestUsedUp:
-    def test_answer_is_not_taken_again(self, live: LiveApp, entra: Emulator) -> None:
+    def test_answer_is_not_taken_again(self, start: Start, entra: Emulator) -> None:
         """The answer whose code was refused is used up: Back does not go in circles."""
-        if live.app.config["MSAL_RESPONSE_MODE"] == "form_post":
-            pytest.skip("A person's history holds no posts.")
+        live = start(MSAL_RESPONSE_MODE="query")
         person: Person = entra.person()
         entra.fail_next(for_codes(iter([refusing(POLIDS)])), times=1)
         at = paused_at_callback(person, live.url + "/me")
