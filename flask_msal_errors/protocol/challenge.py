@@ -17,9 +17,9 @@ from .claims import LIMIT
 from .claims import Claims
 from .demand import Demand
 from .demand import printable
-from .scopes import askable
 from .scopes import is_default
 from .scopes import qualified
+from .scopes import together
 
 _Values: t.TypeAlias = str | bytes | cabc.Iterable[str | bytes] | None
 
@@ -211,7 +211,7 @@ def _united(one: Demand, other: Demand) -> Demand:
     return dataclasses.replace(
         one,
         claims=claims if len(claims.to_json() or "") <= LIMIT else one.claims,
-        scopes=askable(_first(one.scopes + other.scopes)),
+        scopes=together(_first(one.scopes + other.scopes)),
         acr_values=_first(one.acr_values + other.acr_values),
         max_age=min(ages, default=None),
         consent=one.consent or other.consent,

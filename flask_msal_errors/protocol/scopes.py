@@ -45,17 +45,17 @@ def known_as(scopes: cabc.Iterable[str]) -> set[tuple[str, str]]:
     }
 
 
-def together(scopes: cabc.Iterable[str]) -> list[str]:
+def together(scopes: cabc.Iterable[str]) -> tuple[str, ...]:
     """Return scopes of one resource as one request can ask for them.
 
-    Each once, in its first spelling; ``/.default`` stands for all of them, and Entra
-    takes it alone (AADSTS70011).
+    Each once, in its first spelling. ``/.default`` stands for all that are registered,
+    and Entra takes it alone (AADSTS70011).
     """
     several: dict[frozenset[tuple[str, str]], str] = {}
     for scope in scopes:
         several.setdefault(frozenset(known_as([scope])), scope)
-    default = [scope for scope in several.values() if scope.endswith("/.default")]
-    return default[:1] or list(several.values())
+    listed = tuple(several.values())
+    return tuple(filter(is_default, listed))[:1] or listed
 
 
 def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
@@ -98,17 +98,7 @@ def qualified(names: cabc.Iterable[str], called: cabc.Sequence[str]) -> tuple[st
         return ()
     prefix, home = _prefix(called[0]), resource(called[0])
     full = [f"{prefix}/{n}" if prefix and "/" not in n else n for n in names]
-    return askable(dict.fromkeys(name for name in full if _is_scope_of(home, name)))
-
-
-def askable(names: cabc.Iterable[str]) -> tuple[str, ...]:
-    """Return scopes of one API as one request can have them.
-
-    ``/.default`` stands for all that are registered, and cannot be asked for beside
-    others (AADSTS70011).
-    """
-    listed = tuple(names)
-    return tuple(filter(is_default, listed))[:1] or listed
+    return together(name for name in full if _is_scope_of(home, name))
 
 
 def is_default(scope: str) -> bool:
