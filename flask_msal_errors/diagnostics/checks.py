@@ -111,20 +111,21 @@ def origins(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     """Tell whether the redirect URI's host and path are those of the app's pages."""
     for text in addresses.untrusted(app, settings):
         yield Result("origin", FIX, text)
-    for text in addresses.elsewhere(app, settings):
+    for text in (*addresses.elsewhere(app, settings), *_unknown_prefix(app, settings)):
         yield Result("origin", WARNING, text)
+
+
+def _unknown_prefix(app: Flask, settings: Settings) -> cabc.Iterator[str]:
+    """Yield what is wrong if only the redirect URI knows a path above the app."""
     path = f"{settings.url_prefix}/callback"
-    outside = urlsplit(settings.redirect_uri or "").path
-    way = reached(app, path)
-    if outside.endswith(path) and not way.prefix and not way.forwarded:
-        prefix = outside.removesuffix(path)
-        text = f"MSAL_REDIRECT_URI is {settings.redirect_uri}, but nothing here tells"
-        remedy = (
-            f"the app that it is below {prefix}: it has its callback at {path}. Let"
-        )
-        more = "the proxy send X-Forwarded-Prefix, and use ProxyFix with x_prefix=1."
-        if prefix:
-            yield Result("origin", WARNING, f"{text} {remedy} {more}")
+    way, outside = reached(app, path), urlsplit(settings.redirect_uri or "").path
+    prefix = outside.removesuffix(path)
+    if prefix in ("", outside) or way.prefix or way.forwarded:
+        return
+    text = f"MSAL_REDIRECT_URI is {settings.redirect_uri}, but nothing here tells the"
+    cause = f"app that it is below {prefix}: it has its callback at {path}."
+    remedy = "Let the proxy send X-Forwarded-Prefix, and use ProxyFix with x_prefix=1."
+    yield f"{text} {cause} {remedy}"
 
 
 def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
