@@ -85,20 +85,22 @@ def blueprint(url_prefix: str, *places: dict[str, t.Any]) -> Blueprint:
     )
     bp.register_error_handler(TooLong, lambda error: pages.too_long(error.demand))
     for place in places or [{}]:
-        bp.add_url_rule("/login", view_func=login, **place)
-        bp.add_url_rule(
-            "/callback", view_func=callback, methods=["GET", "POST"], **place
-        )
-        bp.add_url_rule("/logout", view_func=logout, methods=["GET", "POST"], **place)
-        bp.add_url_rule("/signed-out", view_func=signed_out, **place)
-        bp.add_url_rule(
-            "/front-channel-logout", view_func=front_channel_logout, **place
-        )
-        bp.add_url_rule("/resume/<ticket>", view_func=resume, **place)
-        if place:
-            static = "/static/<path:filename>"
-            bp.add_url_rule(static, "static", bp.send_static_file, **place)
+        _add_rules(bp, place)
     return bp
+
+
+def _add_rules(bp: Blueprint, place: dict[str, t.Any]) -> None:
+    both = ["GET", "POST"]
+    bp.add_url_rule("/login", view_func=login, **place)
+    bp.add_url_rule("/callback", view_func=callback, methods=both, **place)
+    bp.add_url_rule("/logout", view_func=logout, methods=both, **place)
+    bp.add_url_rule("/signed-out", view_func=signed_out, **place)
+    bp.add_url_rule("/front-channel-logout", view_func=front_channel_logout, **place)
+    bp.add_url_rule("/resume/<ticket>", view_func=resume, **place)
+    if place:
+        # Flask adds the rule of the app's own host itself.
+        static = "/static/<path:filename>"
+        bp.add_url_rule(static, "static", bp.send_static_file, **place)
 
 
 def login() -> Response:
