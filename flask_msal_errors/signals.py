@@ -104,6 +104,12 @@ LINES = {
 _FAILURES = frozenset({"sign_in_failed", "refused", "session_store_failed"})
 #: Errors that say what a person did, or that a page goes on by itself.
 _EXPECTED = frozenset({"sign_in_busy"})
+#: Fields that stand in each line that has them, and the words before them.
+_PLACE = (
+    ("msal_path", "at"),
+    ("msal_api_host", "API"),
+    ("msal_retry_after", "seconds:"),
+)
 _EMAIL = re.compile(r"[^\s'\"<>(),;:/=]+@[^\s'\"<>(),;:/]+")
 
 
@@ -153,12 +159,6 @@ def tell(error: MsalAuthError, signal: NamedSignal = refused) -> None:
         emit(throttled if isinstance(error, Throttled) else signal, error=error)
 
 
-def announce(error: MsalAuthError) -> None:
-    """Emit :data:`throttled` for an error that asks for a pause, once."""
-    if isinstance(error, Throttled):
-        tell(error)
-
-
 def fail(error: MsalAuthError) -> None:
     """Emit :data:`sign_in_failed` for an error, once."""
     tell(error, sign_in_failed)
@@ -179,16 +179,11 @@ def log(event: str, **data: t.Any) -> None:
     fields = _fields(event, **data)
     told = [fields["msal_error"], fields["msal_reason"]]
     told += [f"AADSTS{code}" for code in fields["msal_codes"]]
-    told += [f"correlation id {i}" for i in (fields["msal_correlation_id"],) if i]
+    id_ = fields["msal_correlation_id"]
+    told += [id_ and f"correlation id {id_}"]
     if event in _FAILURES:
         line, told = f"{line}: {_EMAIL.sub('…@…', str(error))}", []
-    for words, name in (
-        ("at", "path"),
-        ("API", "api_host"),
-        ("seconds:", "retry_after"),
-    ):
-        value = fields[f"msal_{name}"]
-        told += [f"{words} {value}"] if value else []
+    told += [f"{words} {fields[name]}" for name, words in _PLACE if fields[name]]
     if isinstance(error, ConfigurationError):
         level = logging.ERROR
     elif getattr(error, "is_choice", fields["msal_error"] in _EXPECTED):
@@ -231,8 +226,8 @@ def _place(event: str) -> tuple[str, str]:
     if not has_request_context():
         return "", ""
     path, ours = request.path, current_app.blueprints.get("msal")
-    forms = f"{ours.url_prefix or ''}/resume/" if ours else path
-    if path.startswith(forms) and ours:
+    forms = f"{ours.url_prefix or ''}/resume/" if ours else ""
+    if forms and path.startswith(forms):
         path = f"{forms}…"
     person = None
     # Where apps share a session, the store is asked.

@@ -200,7 +200,7 @@ class TestThrottled:
         with signals.throttled.connected_to(note):
             with live.app.app_context(), pytest.raises(Throttled) as caught:
                 live.auth.check(loop)
-            signals.announce(Throttled())
+            signals.tell(Throttled())
         assert heard == [caught.value]
 
 

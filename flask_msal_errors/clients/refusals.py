@@ -167,7 +167,8 @@ def check(
     vouched = bool(scopes) or tokens is None
     error = error or demanded(value, scopes, tokens, vouched=vouched)
     if error is not None:
-        signals.announce(error)
+        if isinstance(error, Throttled):
+            signals.tell(error)
         try:
             raise error
         finally:

@@ -10,7 +10,6 @@ import time
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
-from .. import signals
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
 from ..session.msal_caches import Caches
@@ -48,7 +47,6 @@ class Pauses:
         if wait:
             kind = Throttled if status == Throttled.status else ServiceUnavailable
             error = kind("A pause was asked for.", retry_after=wait)
-            signals.announce(error)
             try:
                 raise error
             finally:

@@ -17,7 +17,6 @@ from flask import request
 from flask import url_for
 from werkzeug.wrappers import Response
 
-from .. import signals
 from ..clients.refusals import demanded
 from ..clients.refusals import demanded_in
 from ..clients.refusals import paused
@@ -146,7 +145,6 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> Respons
 
 
 def _answer_pause(pause: Throttled | ServiceUnavailable) -> Response:
-    signals.announce(pause)
     try:
         return answer_to(pause)
     finally:
