@@ -33,8 +33,8 @@ class Most(t.NamedTuple):
 LIMITS = {
     "page": Most(20),
     "cached_token": Most(30),
-    "refresh": Most(78),
-    "refusal": Most(166, modules=37, packages=8, claims=1),
+    "refresh": Most(77),
+    "refusal": Most(164, modules=37, packages=8, claims=1),
     "callback": Most(111),
     "form": Most(102),
 }
