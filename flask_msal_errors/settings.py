@@ -88,7 +88,8 @@ class Settings:
     redirect_uri: str | None = _key(
         parsers.as_browser_url,
         "Redirect URI as registered. By default, the callback's URL as Flask sees it. "
-        "If it is https, so are all cookies.",
+        "If it is https, so are all cookies. A browser at another origin goes to its "
+        "origin before a sign-in.",
         None,
     )
     reset_password_authority: str | None = _key(
