@@ -86,7 +86,7 @@ class Origins:
             raise SecurityError("The request names no host.")
         right = f"{parts.scheme}://{parts.netloc}"
         came = f"{request.scheme}://{request.host}"
-        here = hidden_prefix(redirect_uri) + _here(request)
+        here = _hidden_prefix(redirect_uri) + _here(request)
         self._check_path(request, redirect_uri)
         marked = request.cookies.get(MARK)
         if marked:
@@ -101,17 +101,7 @@ class Origins:
             self._tell(logging.WARNING, _ELSEWHERE, came, right)
             return None
         self._tell(logging.INFO, _MOVED, came, right)
-        way = no_store(redirect(right + here))
-        way.set_cookie(
-            MARK,
-            page_name(here),
-            max_age=_MARKED,
-            path="/",
-            httponly=True,
-            secure=request.is_secure,
-            samesite="Lax",
-        )
-        return way
+        return _marked(request, redirect(right + here), here)
 
     def _often(self, request: Request, here: str) -> bool:
         """Count a redirect of a client; tell whether it just had too many.
@@ -146,7 +136,7 @@ class Origins:
             logger.log(level, text, printable(came), printable(right))
 
 
-def hidden_prefix(redirect_uri: str) -> str:
+def _hidden_prefix(redirect_uri: str) -> str:
     """Return the beginning of the redirect URI's path that requests come without."""
     seen, path = url_for("msal.callback"), urlsplit(redirect_uri).path
     return path.removesuffix(seen) if path.endswith(seen) else ""
@@ -154,7 +144,7 @@ def hidden_prefix(redirect_uri: str) -> str:
 
 def note_prefix(redirect_uri: str, app: object, **_: object) -> None:
     """Note the path that a proxy takes away, at the start of a request."""
-    of_request(Outside).prefix = hidden_prefix(redirect_uri)
+    of_request(Outside).prefix = _hidden_prefix(redirect_uri)
 
 
 def lead_back(redirect_uri: str, response: Response) -> Response:
@@ -167,6 +157,20 @@ def lead_back(redirect_uri: str, response: Response) -> Response:
         place = urlsplit(redirect_uri)
         response.headers["Location"] = f"{place.scheme}://{place.netloc}{hidden}{way}"
     return response
+
+
+def _marked(request: Request, response: Response, here: str) -> Response:
+    """Let a response mark the browser as one that was sent from this page."""
+    response.set_cookie(
+        MARK,
+        page_name(here),
+        max_age=_MARKED,
+        path="/",
+        httponly=True,
+        secure=request.is_secure,
+        samesite="Lax",
+    )
+    return no_store(response)
 
 
 def _unmarked(response: Response) -> Response:
