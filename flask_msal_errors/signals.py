@@ -67,8 +67,7 @@ sign_in_begun = _signals.signal("sign_in_begun")
 signed_in = _signals.signal("signed_in")
 #: ``user``, ``reason``: the signed-in user signed in again for what was missing.
 reauthenticated = _signals.signal("reauthenticated")
-#: ``user``: who signed out, or ``None``; ``reason``: ``front_channel_logout``, if it
-#: was elsewhere.
+#: ``user``: who signed out, or ``None``.
 signed_out = _signals.signal("signed_out")
 #: ``session``: its id was changed, by a sign-in, a sign-out or the app.
 session_id_changed = _signals.signal("session_id_changed")

@@ -72,9 +72,6 @@ consent_required
 = Nothing, if users may consent; else an administrator consents for the tenant.
 device_authentication_failed
 - The device could not prove which one it is.
-front_channel_logout
-- The user signed out at the provider, or at another of its apps.
-= Nothing: it says what a user did.
 insufficient_claims
 - An API demands claims that the token lacks, by Conditional Access mostly.
 insufficient_scope
@@ -286,8 +283,7 @@ _SUBERRORS = {
 }
 #: Words of ours, or of an API: no token endpoint says them.
 _NO_ERRORS = frozenset(
-    "api_throttled api_unavailable challenge edit_profile front_channel_logout"
-    " insufficient_claims"
+    "api_throttled api_unavailable challenge edit_profile insufficient_claims"
     " insufficient_scope insufficient_user_authentication invalid_token max_age"
     " no_token not_signed_in other_key other_origin expired unknown"
     " profile_edited reset_password session_busy"

@@ -114,8 +114,7 @@ class SignOut:
                 found = self._sid_index.find(sid)
                 now = [at for at in found if at.handle == place.handle]
                 self._end(now, but=place.session_id)
-                reason = "front_channel_logout"
-                signals.emit(signals.signed_out, user=None, reason=reason)
+                signals.emit(signals.signed_out, user=None)
 
     def _way_back(self, request: Request) -> str:
         """Return where the provider sends the browser: as browsers see the app."""

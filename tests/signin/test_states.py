@@ -77,6 +77,7 @@ class TestMake:
             (f"/{secrets.token_hex(900)}?a=b", ""),
             (f"/{secrets.token_hex(900)}", ""),
         ],
+        ids=["query", "path and query", "path"],
     )
     def test_too_long(self, target: str, left: str) -> None:
         """Of what does not fit, the path is left, or nothing; it says so."""
