@@ -14,8 +14,10 @@ import re
 #: https://github.com/IdentityServer/IdentityServer3/issues/3227), and of the WebDAV
 #: client of Windows, which asks ahead of them.
 OFFICE = re.compile(
-    r"(?<![\w-])(ms-office|msoffice|microsoft[ -]office|microsoft-webdav"
-    r"|word|excel|powerpoint|onenote)(?![\w])",
+    r"(?<![\w-])(ms-office|msoffice|microsoft-(office|webdav)"
+    r"|microsoft (office|word|excel|powerpoint|onenote))(?!\w)"
+    # Inside of such a program, the pages are shown by the engine of a browser.
+    r"|^(?!.*AppleWebKit).*(?<![\w-])(word|excel|powerpoint|onenote)/\d",
     re.IGNORECASE,
 )
 #: Outlook shows web pages by the engine of Internet Explorer: that is a browser.

@@ -30,6 +30,7 @@ OFFICES = (
     "Excel/16.89 CFNetwork/1498.700.2 Darwin/23.6.0",
     "Microsoft-WebDAV-MiniRedir/10.0.22631",
     "MSOffice",
+    "Microsoft Excel 2019",
 )
 ROBOTS = (
     "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)",
@@ -97,6 +98,8 @@ BROWSERS = {
     "Mattermost's": f"Mozilla/5.0 (X11; Linux) {CHROME} Mattermost/5.8 Electron/29",
     "Thunderbird": "Mozilla/5.0 (X11; Linux x86_64; rv:115.0) Gecko/20100101 "
     "Thunderbird/115.11.0",
+    "OneNote's": f"{PHONE} (KHTML, like Gecko) Mobile/15E148 OneNote/16.80 Safari/604",
+    "an odd phone's": "Mozilla/5.0 (Linux; Android 10; Excel M4) Gecko/130.0",
     "Samsung": "Mozilla/5.0 (Linux; Android 14; SM-S911B) AppleWebKit/537.36 (KHTML, "
     "like Gecko) SamsungBrowser/25.0 Chrome/121.0.0.0 Mobile Safari/537.36",
 }
