@@ -87,9 +87,8 @@ class Settings:
     )
     redirect_uri: str | None = _key(
         parsers.as_browser_url,
-        "Redirect URI as registered. By default, the callback's URL as Flask sees it. "
-        "If it is https, so are all cookies. A browser at another origin goes to its "
-        "origin before a sign-in.",
+        "Redirect URI as registered; by default the callback's URL as Flask sees it. "
+        "Sign-ins begin at its origin; if it is https, so are all cookies.",
         None,
     )
     reset_password_authority: str | None = _key(
