@@ -26,13 +26,9 @@ from .state import app_state
 class Answered(BaseException):
     """A guard's answer on its way past all that is around the view.
 
-    No error, as :exc:`GeneratorExit` is none: nobody who handles any ``Exception`` is
-    meant.
+    Its argument is the response. No error, as :exc:`GeneratorExit` is none: nobody who
+    handles any ``Exception`` is meant.
     """
-
-    def __init__(self, response: Response) -> None:
-        super().__init__("answered in place of the view")
-        self.response = response
 
 
 class _Dispatch:
@@ -56,7 +52,7 @@ def take_answers(app: Flask) -> None:
         try:
             served = dispatch(*context)
         except Answered as answer:
-            return answer.response
+            return answer.args[0]
         except MsalAuthError as error:
             return answer_to(error)
         finally:
