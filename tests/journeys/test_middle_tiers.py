@@ -19,6 +19,8 @@ from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
 
+pytestmark = pytest.mark.once
+
 FORMS = ("identity_web", "rfc6750")
 PROGRAM = {"Accept": "application/json", "Sec-Fetch-Mode": "cors"}
 OPENID = {"openid", "profile", "offline_access"}

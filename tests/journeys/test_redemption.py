@@ -22,6 +22,8 @@ from support.browsing import paused_at_callback
 from support.live_app import LiveApp
 from support.live_app import Start
 
+pytestmark = pytest.mark.once
+
 POLIDS = {"polids": {"essential": True, "values": ["9ab03e19"]}}
 CAPOLIDS = {"capolids": {"essential": True, "values": ["01234567"]}}
 
