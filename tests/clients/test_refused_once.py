@@ -27,6 +27,8 @@ from support.callers import caller as caller
 from support.live_app import LiveApp
 from support.live_app import Start
 
+pytestmark = pytest.mark.once
+
 
 def by_azure(caller: Caller, method: str, path: str) -> t.Any:
     """Return the API's answer to a client of the Azure SDK."""

@@ -14,6 +14,8 @@ from support.callers import by_httpx
 from support.callers import by_requests
 from support.callers import caller as caller
 
+pytestmark = pytest.mark.once
+
 GRAPH = "https://graph.microsoft.com"
 
 

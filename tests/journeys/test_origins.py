@@ -23,6 +23,8 @@ from support import hosts
 from support.browsing import links_of
 from support.live_app import LiveApp
 
+pytestmark = pytest.mark.once
+
 DEEP = "/me?x=1&y=%2F%25&z=a+b"
 Front = cabc.Callable[[dict[str, t.Any]], None]
 

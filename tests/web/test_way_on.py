@@ -31,6 +31,8 @@ from support.browsing import links_of
 from support.live_app import LiveApp
 from support.live_app import Start
 
+pytestmark = pytest.mark.once
+
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 FOUND: dict[str, t.Any] = {"codes": [50076], "correlation_id": ID}
 RESULT = {"error": "some_error", "error_codes": [50076], "correlation_id": ID}
