@@ -58,3 +58,12 @@ def visit(example: str, chromium: Browser) -> cabc.Iterator[cabc.Callable[..., P
     for context in contexts:
         context.close()
     assert not errors
+
+
+@pytest.fixture
+def page(chromium: Browser) -> cabc.Iterator[Page]:
+    """A page in a fresh profile, which takes the emulator's certificates."""
+    context = chromium.new_context(ignore_https_errors=True)
+    context.set_default_timeout(1000 * PATIENCE)
+    yield context.new_page()
+    context.close()

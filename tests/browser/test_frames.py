@@ -64,14 +64,6 @@ def live(start: Start) -> LiveApp:
     return start(add_views)
 
 
-@pytest.fixture
-def page(chromium: Browser) -> cabc.Iterator[Page]:
-    context = chromium.new_context(ignore_https_errors=True)
-    context.set_default_timeout(1000 * PATIENCE)
-    yield context.new_page()
-    context.close()
-
-
 def press(page: Page, value: str) -> None:
     with page.expect_navigation():
         page.click(f"button[value={value}]")

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.live_app import LiveApp
-from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
-    from playwright.sync_api import Browser
     from playwright.sync_api import Page
 
     from flask_msal_errors.testing import Emulator
@@ -35,14 +33,6 @@ def live(
         made.url = url
         apps.append(made)
         yield made
-
-
-@pytest.fixture
-def page(chromium: Browser) -> cabc.Iterator[Page]:
-    context = chromium.new_context(ignore_https_errors=True)
-    context.set_default_timeout(1000 * PATIENCE)
-    yield context.new_page()
-    context.close()
 
 
 def elsewhere(live: LiveApp) -> str:

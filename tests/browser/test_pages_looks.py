@@ -25,10 +25,8 @@ from flask_msal_errors.web.texts import N_
 from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
-from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
-    from playwright.sync_api import Browser
     from playwright.sync_api import Page
 
     from flask_msal_errors.testing import Emulator
@@ -111,14 +109,6 @@ def add_views(live: LiveApp) -> None:
         response.headers["Content-Security-Policy"] = STRICT
         response.headers.pop("Refresh", None)
         return response
-
-
-@pytest.fixture
-def page(chromium: Browser) -> cabc.Iterator[Page]:
-    context = chromium.new_context(ignore_https_errors=True)
-    context.set_default_timeout(1000 * PATIENCE)
-    yield context.new_page()
-    context.close()
 
 
 class TestExtension:

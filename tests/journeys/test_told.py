@@ -8,7 +8,6 @@ import typing as t
 
 import pytest
 import requests
-from cachelib import SimpleCache
 
 from flask_msal_errors import errors
 from flask_msal_errors.errors import AccessDenied
@@ -27,6 +26,7 @@ from flask_msal_errors.errors import Throttled
 from flask_msal_errors.errors import TokenError
 from flask_msal_errors.testing import Emulator
 from support.browsing import paused_at_callback
+from support.caches import NotingCache
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.told import Told
@@ -397,30 +397,18 @@ class TestOwnRoutes:
         assert (sent, level) == ("signed_out", "INFO")
 
 
-class Failing(SimpleCache):
+class Failing(NotingCache):
     """A store that fails while it is told to."""
 
     def __init__(self) -> None:
-        super().__init__(threshold=0)
+        super().__init__()
         # The extension works on a copy of the cache.
         self.state = {"left": -1}
 
-    def _pass(self) -> None:
+    def note(self) -> None:
         if self.state["left"] == 0:
             raise OSError("down")
         self.state["left"] -= 1
-
-    def set(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        self._pass()
-        return super().set(*args, **kwargs)
-
-    def get(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        self._pass()
-        return super().get(*args, **kwargs)
-
-    def delete(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        self._pass()
-        return super().delete(*args, **kwargs)
 
 
 class TestStore:

@@ -18,7 +18,6 @@ import warnings
 import pytest
 import requests
 import sentry_sdk
-from cachelib import SimpleCache
 from flask import Flask
 from flask import got_request_exception
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
@@ -35,6 +34,7 @@ from flask_msal_errors.errors import MsalAuthError
 from flask_msal_errors.storage.files import CacheBackend
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support.caches import NotingCache
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.strangers import refusing
@@ -57,32 +57,20 @@ class Fuse:
     failed = False
 
 
-class Failing(SimpleCache):
+class Failing(NotingCache):
     """A store with a bug: a use of it fails, the n-th from now."""
 
     def __init__(self) -> None:
-        super().__init__(threshold=0)
+        super().__init__()
         # The extension works on a copy of the cache.
         self.fuse = Fuse()
 
-    def _pass(self) -> None:
+    def note(self) -> None:
         if self.fuse.left is not None:
             self.fuse.left -= 1
             if self.fuse.left == 0:
                 self.fuse.failed = True
                 raise RuntimeError("a bug of the store")
-
-    def set(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        self._pass()
-        return super().set(*args, **kwargs)
-
-    def get(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        self._pass()
-        return super().get(*args, **kwargs)
-
-    def delete(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        self._pass()
-        return super().delete(*args, **kwargs)
 
 
 class Watched:

@@ -66,6 +66,17 @@ def running(entra: Emulator, folder: Path, **options: t.Any) -> t.Iterator[Site]
         yield site
 
 
+def check_sign_in(site: Site, entra: Emulator, host: str) -> None:
+    """See that a sign-in and a sign-out come back to a host."""
+    person, url = site.person(), site.url(host)
+    page = person.visit(f"{url}/page?x=1")
+    assert (page.status_code, page.url) == (200, f"{url}/page?x=1")
+    assert "msal_host" not in page.text
+    assert authorize_query(entra)["redirect_uri"] == f"{url}/auth/callback"
+    out = person.submit(person.get(f"{url}/auth/logout"))
+    assert query(out.url)["post_logout_redirect_uri"] == f"{url}/auth/signed-out"
+
+
 class TestHostMatching:
     @pytest.fixture
     def site(self, entra: Emulator, tmp_path: Path) -> t.Iterator[Site]:
@@ -79,13 +90,7 @@ class TestHostMatching:
     @pytest.mark.parametrize("host", ["a.localhost", "b.localhost"])
     def test_signs_in(self, site: Site, entra: Emulator, host: str) -> None:
         """A sign-in comes back to the host of its page, and a sign-out too."""
-        person, url = site.person(), site.url(host)
-        page = person.visit(f"{url}/page?x=1")
-        assert (page.status_code, page.url) == (200, f"{url}/page?x=1")
-        assert "msal_host" not in page.text
-        assert authorize_query(entra)["redirect_uri"] == f"{url}/auth/callback"
-        out = person.submit(person.get(f"{url}/auth/logout"))
-        assert query(out.url)["post_logout_redirect_uri"] == f"{url}/auth/signed-out"
+        check_sign_in(site, entra, host)
 
     def test_own_pages(self, site: Site) -> None:
         """Their style sheet is at the same host; links are paths."""
@@ -115,14 +120,9 @@ class TestSubdomainMatching:
     @pytest.mark.parametrize("host", ["shop.localhost", "x.shop.localhost"])
     def test_signs_in(self, site: Site, entra: Emulator, host: str) -> None:
         """A sign-in comes back to the subdomain of its page, and a sign-out too."""
-        person, url = site.person(), site.url(host)
-        page = person.visit(f"{url}/page?x=1")
-        assert (page.status_code, page.url) == (200, f"{url}/page?x=1")
-        assert "msal_host" not in page.text
-        assert authorize_query(entra)["redirect_uri"] == f"{url}/auth/callback"
-        out = person.submit(person.get(f"{url}/auth/logout"))
-        assert query(out.url)["post_logout_redirect_uri"] == f"{url}/auth/signed-out"
-        assert person.get(f"{url}/auth/static/msal.css").status_code == 200
+        check_sign_in(site, entra, host)
+        style = site.person().get(f"{site.url(host)}/auth/static/msal.css")
+        assert style.status_code == 200
 
     @pytest.mark.filterwarnings("ignore:Current server name")
     def test_foreign_host(self, site: Site) -> None:
