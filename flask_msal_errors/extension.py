@@ -8,8 +8,6 @@ import typing as t
 
 from flask import Flask
 from flask import has_request_context
-from flask import request
-from werkzeug.exceptions import BadRequest
 
 from .clients import refusals
 from .clients.requests import RequestsAuth
@@ -28,6 +26,7 @@ from .user import signed_in
 from .web import setup
 from .web.decorators import View
 from .web.decorators import before
+from .web.decorators import before_request
 from .web.decorators import guarded
 from .web.state import AppState
 from .web.state import app_state
@@ -142,16 +141,26 @@ class MsalAuth:
         decorate = functools.partial(guarded, scopes=wanted)
         return decorate if view is None else decorate(view)
 
-    def require_login(self) -> t.Any:
+    def require_login(
+        self,
+        *,
+        scopes: cabc.Sequence[str] | None = None,
+        acrs: str | None = None,
+        max_age: int | None = None,
+    ) -> t.Any:
         """Require a signed-in user, as a ``before_request`` function.
 
-        Of a blueprint, or of an app: its static files stay public.
+        Of a blueprint, or of an app: its static files stay public. Of the function
+        itself, or of what it returns: ``before_request(auth.require_login)``,
+        ``before_request(auth.require_login(max_age=600))``. In a request it guards at
+        once, so your own function may end with ``return auth.require_login(…)``.
+
+        :param scopes: as of :meth:`login_required`, like the others.
         """
-        # Flask refuses a host that nobody can have after these functions.
-        if isinstance(request.routing_exception, BadRequest):
-            return None
-        ours = request.blueprint == "msal" or request.endpoint == "static"
-        return None if ours else before()
+        guard = functools.partial(
+            before_request, checked(() if scopes is None else scopes), acrs, max_age
+        )
+        return guard() if has_request_context() else guard
 
     def acquire_token(
         self,

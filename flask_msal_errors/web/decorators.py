@@ -15,6 +15,7 @@ import typing as t
 from flask import current_app
 from flask import request
 from flask import url_for
+from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
 from ..clients.refusals import demanded
@@ -72,6 +73,24 @@ def before(
         except InteractionRequired as error:
             return _answer(error.demand, error)
     return None
+
+
+def before_request(
+    scopes: cabc.Sequence[str], acrs: str | None, max_age: int | None
+) -> t.Any:
+    """Return the response in place of a request's view, or ``None``.
+
+    Our own routes, and the static files of the app, need nobody.
+    """
+    # Flask refuses a host that nobody can have after these functions.
+    if isinstance(request.routing_exception, BadRequest):
+        return None
+    if request.blueprint == "msal" or request.endpoint == "static":
+        return None
+    try:
+        return before(scopes, acrs, max_age)
+    except MsalAuthError as error:
+        return answer_to(error)
 
 
 def _answer_stranger(demand: Demand) -> t.Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import collections.abc as cabc
+import functools
 import json
 import sys
 import time
@@ -32,6 +33,7 @@ from werkzeug.exceptions import BadGateway
 from werkzeug.exceptions import Unauthorized
 
 from flask_msal_errors import AccessDenied
+from flask_msal_errors import ConfigurationError
 from flask_msal_errors import InteractionRequired
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import Throttled
@@ -46,6 +48,7 @@ from support.live_app import Start
 from support.waiting import PATIENCE
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
+SCRIPT = {"Accept": "application/json", "Sec-Fetch-Mode": "cors"}
 CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
 CHALLENGE = (
     'Bearer realm="", error="insufficient_claims", claims="'
@@ -907,6 +910,69 @@ class TestWholeApp:
         assert person.get(live.url + "/").status_code == 302
         assert person.visit(live.url + "/").text == "hello ada@contoso.example"
         assert entra.counters["token"] == 1
+
+    def test_demands(self, start: Start, entra: Emulator) -> None:
+        """A page whose scripts are refused goes to sign in when it is loaded again."""
+
+        def add(live: LiveApp) -> None:
+            scopes = [entra.scope("Profile.Read")]
+            live.app.before_request(live.auth.require_login(scopes=scopes))
+            live.app.get("/page")(lambda: "page")
+            view = live.auth.catch_challenges(lambda: live.call("/me", "Profile.Read"))
+            live.app.add_url_rule("/data", "data", view)
+
+        live = start(add)
+        person = entra.person()
+        assert person.visit(live.url + "/page").text == "page"
+        entra.revoke("ada")
+        assert person.get(live.url + "/data", headers=SCRIPT).status_code == 401
+        assert person.get(live.url + "/page").status_code == 302
+        assert person.visit(live.url + "/page").text == "page"
+        assert person.get(live.url + "/data", headers=SCRIPT).status_code == 200
+
+    @pytest.mark.parametrize("form", ["made", "partial", "at once"])
+    @pytest.mark.parametrize("demand", [{"acrs": "c1"}, {"max_age": 600}])
+    def test_forms(
+        self, start: Start, entra: Emulator, form: str, demand: dict[str, t.Any]
+    ) -> None:
+        """A guard with arguments may be made, bound, or called in a function."""
+
+        def add(live: LiveApp) -> None:
+            group, guard = Blueprint("group", __name__), live.auth.require_login
+            if form == "made":
+                group.before_request(guard(**demand))
+            elif form == "partial":
+                group.before_request(functools.partial(guard, **demand))
+            else:
+                group.before_request(lambda: guard(**demand))
+            group.add_url_rule("/in", "in", lambda: "in")
+            live.app.register_blueprint(group)
+
+        person = entra.person()
+        live = start(add)
+        assert person.get(live.url + "/in").status_code == 302
+        assert person.visit(live.url + "/in").text == "in"
+        assert person.get(live.url + "/").text.startswith("hello ada")
+
+    def test_checked_at_the_start(self) -> None:
+        """Scopes that cannot be asked for are an error when the guard is made."""
+        auth, wrong = MsalAuth(), t.cast("t.Any", "Mail.Read")
+        with pytest.raises(ConfigurationError):
+            auth.require_login(scopes=wrong)
+        assert callable(auth.require_login(scopes=None, max_age=None))
+
+    def test_error(self, offline: Offline) -> None:
+        """What a guard meets is answered as in a decorator, whatever catches all."""
+        group = Blueprint("group", __name__)
+        group.before_request(offline.auth.require_login(scopes=["api://x/y"]))
+        group.register_error_handler(Exception, lambda error: ("caught", 500))
+        group.add_url_rule("/in", "in", lambda: "in")
+        offline.app.register_blueprint(group)
+        wait = mock.Mock(side_effect=Throttled("Wait.", retry_after=30))
+        with mock.patch.object(tokens.Tokens, "require", wait):
+            answer = offline.client().get("/in", headers=HTML)
+        assert answer.status_code == 429
+        assert answer.headers["Retry-After"] == "30"
 
 
 class TestRfc9470:
