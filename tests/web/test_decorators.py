@@ -962,7 +962,7 @@ class TestWholeApp:
         assert callable(auth.require_login(scopes=None, max_age=None))
 
     def test_error(self, offline: Offline) -> None:
-        """What a guard meets is answered as in a decorator, whatever catches all."""
+        """An error of a guard is answered by us, though the app catches all errors."""
         group = Blueprint("group", __name__)
         group.before_request(offline.auth.require_login(scopes=["api://x/y"]))
         group.register_error_handler(Exception, lambda error: ("caught", 500))
