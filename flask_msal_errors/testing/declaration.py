@@ -44,7 +44,12 @@ REGISTRATION = Group(
 )
 PROVIDERS = Group(
     "B2C and other providers",
-    "What differs at the B2C tenant and at the plain OpenID provider.",
+    "What differs at the B2C tenant, and in the answers of all authorities.",
+    folded=True,
+)
+PLAIN = Group(
+    "The plain OpenID provider",
+    "What real providers do differently. The defaults are those of strict ones.",
     folded=True,
 )
 WRITTEN = Group("Answers that you write", "Forged and scripted answers.", folded=True)
@@ -57,6 +62,7 @@ GROUPS = (
     VARIANTS,
     REGISTRATION,
     PROVIDERS,
+    PLAIN,
     WRITTEN,
     RESET,
 )

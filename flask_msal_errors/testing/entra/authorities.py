@@ -32,6 +32,7 @@ _B2C_TEXTS = {
 }
 #: B2C's code for a code of Entra's.
 _AS_B2C = {50058: 90077, 50173: 90129}
+_ABOUT_CLIENTS = ("invalid_client", "unauthorized_client")
 _PLAIN_CLAIMS = ("aud", "iss", "iat", "exp", "auth_time", "nonce", "sub", "acr")
 
 
@@ -119,7 +120,9 @@ def redirect_fields(
     return fields
 
 
-def body(tenant: Tenant, authority: Authority, refusal: Refusal) -> dict[str, t.Any]:
+def body(
+    tenant: Tenant, authority: Authority, refusal: Refusal, grant_type: str = ""
+) -> dict[str, t.Any]:
     """Return the token endpoint's error envelope."""
     full = refusal.body(tenant.pages_url)
     if authority.kind == B2C and full["error"] == "invalid_grant":
@@ -127,7 +130,10 @@ def body(tenant: Tenant, authority: Authority, refusal: Refusal) -> dict[str, t.
         return {**b2c_fields(code), "error": "invalid_grant"}
     if authority.kind != OPENID:
         return full
-    return {"error": full["error"], "error_description": refusal.text}
+    error = full["error"]
+    if grant_type == "refresh_token" and error not in _ABOUT_CLIENTS:
+        error = tenant.settings.openid_refresh_error or error
+    return {"error": error, "error_description": refusal.text}
 
 
 def b2c_fields(code: int) -> dict[str, str]:

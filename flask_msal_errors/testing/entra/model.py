@@ -154,10 +154,14 @@ class Code:
 
 @dataclasses.dataclass
 class RefreshToken:
-    """A refresh token: for one user and client, for every resource."""
+    """A refresh token: for one user and client, for every resource.
+
+    :param scopes: those of its grant, which count at the plain OpenID provider.
+    """
 
     sign_in: SignIn
     authority: Authority = Authority()
+    scopes: tuple[str, ...] = ()
     used: bool = False
 
 

@@ -15,6 +15,7 @@ from ..values import Flag
 from ..values import Names
 from ..values import Number
 from ..values import Values
+from .openid_settings import OpenidSettings
 
 HEADER_FORMS = ("graph_live", "graph_pop_bearer", "graph_doc", "arm")
 CONTEXT_FORMS = ("microsoft", "rfc9470", "middle_tier")
@@ -24,7 +25,7 @@ _DAY = 86400
 Hook = cabc.Callable[[dict[str, t.Any], dict[str, t.Any]], t.Any]
 
 
-class Settings:
+class Settings(OpenidSettings):
     """Values that a test may set on the emulator, by name.
 
     :param values: those that are set now; the others have their defaults.
@@ -156,30 +157,6 @@ class Settings:
         "Policy claim",
         "The claim of ID tokens that names the B2C policy.",
         "Now {}.",
-    )
-    openid_at_root = Setting(
-        False,
-        Flag(),
-        PROVIDERS,
-        "Issuer without a path",
-        "The plain provider’s issuer is a bare host name.",
-        ("It has no path.", "It has a path."),
-    )
-    openid_offline = Setting(
-        True,
-        Flag(),
-        PROVIDERS,
-        "Refresh tokens",
-        "The plain provider grants offline_access.",
-        ("It grants refresh tokens.", "It grants none."),
-    )
-    openid_sign_out = Setting(
-        True,
-        Flag(),
-        PROVIDERS,
-        "End session endpoint",
-        "The plain provider has an address for signing out.",
-        ("It has one.", "It has none."),
     )
     answer_iss = Setting(
         "absent",

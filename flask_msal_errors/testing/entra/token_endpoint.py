@@ -19,6 +19,7 @@ from flask import jsonify
 from flask import request
 
 from . import authorities
+from . import openid
 from . import rules
 from . import tokens
 from .claims import Wanted
@@ -44,7 +45,12 @@ blueprint.after_request(entra_headers)
 
 @blueprint.errorhandler(Refusal)
 def refused(refusal: Refusal) -> tuple[Response, int]:
-    body = authorities.body(current_tenant(), g.get("authority", Authority()), refusal)
+    body = authorities.body(
+        current_tenant(),
+        g.get("authority", Authority()),
+        refusal,
+        request.form.get("grant_type", ""),
+    )
     return jsonify(body), refusal.kind.status
 
 
@@ -81,9 +87,12 @@ def redeem_code(tenant: Tenant) -> dict[str, t.Any]:
     check_verifier(code.ask, form.get("code_verifier", ""))
     code.used = True
     scopes = requested(tenant, form.get("scope")) or code.ask.scopes
+    if g.authority.kind == OPENID:
+        # The code has its scopes (RFC 6749, 4.1.3).
+        scopes = code.ask.scopes
     wanted = parse_claims(form.get("claims"))
     rules.check_silent(tenant, code.sign_in, scopes, wanted)
-    return answer(tenant, code.sign_in, scopes, wanted, code.ask)
+    return answer(tenant, code.sign_in, scopes, wanted, code.ask, scopes)
 
 
 def check_authority(granted: Authority) -> None:
@@ -117,12 +126,15 @@ def refresh(tenant: Tenant) -> dict[str, t.Any]:
     wanted = parse_claims(request.form.get("claims"))
     if tenant.faults.loop:
         raise Refusal(50196)
+    grant = scopes
+    if g.authority.kind == OPENID:
+        grant, scopes = held.scopes, openid.refreshed(tenant, held.scopes, scopes)
     rules.check_silent(tenant, held.sign_in, scopes, wanted)
     held.used = True
     sign_in = held.sign_in
     if wanted.address:
         sign_in = dataclasses.replace(sign_in, address=wanted.address)
-    return answer(tenant, sign_in, scopes, wanted, None)
+    return answer(tenant, sign_in, scopes, wanted, None, grant)
 
 
 def requested(tenant: Tenant, text: str | None) -> tuple[str, ...]:
@@ -176,41 +188,56 @@ def answer(
     scopes: tuple[str, ...],
     wanted: Wanted,
     ask: Ask | None,
+    grant: tuple[str, ...],
 ) -> dict[str, t.Any]:
-    """Return the success body; every member as Entra sends it, and when."""
-    resource, names = for_one_resource(tenant, scopes, sign_in)
+    """Return the success body; every member as Entra sends it, and when.
+
+    :param scopes: of the access token.
+    :param grant: the scopes that the refresh token is for.
+    """
     asked = (request.form.get("scope") or (ask.get("scope") if ask else "")).split()
     lifetime = max(0, tenant.settings.token_lifetime - 1)
     body: dict[str, t.Any] = {
         "token_type": "Bearer",
-        "scope": granted(tenant, resource, names, asked),
         "expires_in": lifetime,
         "ext_expires_in": lifetime,
-        "access_token": tokens.access_token(tenant, sign_in, resource, names, wanted),
+        **access(tenant, sign_in, scopes, wanted, asked),
     }
     if tenant.settings.refresh_in is not None:
         body["refresh_in"] = tenant.settings.refresh_in
-    if "offline_access" in scopes:
+    if "offline_access" in grant:
         body["refresh_token"] = f"1.AX{secrets.token_urlsafe(48)}"
-        token = RefreshToken(sign_in, g.authority)
+        token = RefreshToken(sign_in, g.authority, grant)
         tenant.refresh_tokens[body["refresh_token"]] = token
     if "openid" in scopes:
         body["id_token"] = tokens.id_token(tenant, sign_in, ask, g.authority)
     if request.form.get("client_info") == "1":
         body["client_info"] = tokens.client_info(tenant, sign_in.user, g.authority)
-    return as_authority(body, asked, ask is None)
+    if g.authority.kind == OPENID:
+        return openid.body(tenant, body, scopes, asked, refreshed=ask is None)
+    return as_authority(body, asked)
 
 
-def as_authority(
-    body: dict[str, t.Any], asked: list[str], refreshed: bool
-) -> dict[str, t.Any]:
+def access(
+    tenant: Tenant,
+    sign_in: SignIn,
+    scopes: tuple[str, ...],
+    wanted: Wanted,
+    asked: list[str],
+) -> dict[str, str]:
+    """Return the access token and the ``scope`` member that says what it is for."""
+    if g.authority.kind == OPENID:
+        audience, names = openid.audience(scopes)
+        token = tokens.access_token(tenant, sign_in, audience, names, wanted)
+        return {"access_token": token}
+    resource, names = for_one_resource(tenant, scopes, sign_in)
+    token = tokens.access_token(tenant, sign_in, resource, names, wanted)
+    return {"access_token": token, "scope": granted(tenant, resource, names, asked)}
+
+
+def as_authority(body: dict[str, t.Any], asked: list[str]) -> dict[str, t.Any]:
     """Return the success body without what this authority does not send."""
     dropped = set()
     if g.authority.kind == B2C and not set(asked) - set(OIDC_SCOPES):
         dropped = {"access_token", "scope", "expires_in", "ext_expires_in"}
-    if g.authority.kind == OPENID:
-        # What was asked for need not be said again (RFC 6749, 5.1), and an ID token
-        # need not come at a refresh (OpenID Connect Core, 12.2).
-        dropped = {"ext_expires_in", "client_info", "scope"}
-        dropped |= {"id_token"} if refreshed else set()
     return {name: value for name, value in body.items() if name not in dropped}

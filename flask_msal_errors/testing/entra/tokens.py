@@ -55,7 +55,7 @@ def _proof(sign_in: SignIn) -> Claims:
     return claims
 
 
-def subject(user: User, audience: str) -> str:
+def subject(user: User, audience: str | list[str]) -> str:
     """Return the pairwise ``sub``: another one at every audience."""
     text = f"{user.object_id}|{audience}".encode()
     return _base64url(hashlib.sha256(text).digest())
@@ -69,7 +69,7 @@ def _sign(tenant: Tenant, claims: Claims, header: Claims) -> str:
 def access_token(
     tenant: Tenant,
     sign_in: SignIn,
-    resource: str,
+    resource: str | list[str],
     scopes: cabc.Iterable[str],
     wanted: Wanted,
 ) -> str:

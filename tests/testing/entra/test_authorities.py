@@ -56,6 +56,13 @@ class App:
         code = self.answer(**params)["code"]
         return self.token(grant_type="authorization_code", code=code).json()
 
+    def refreshed(self, body: t.Any, scope: str | None = None, **form: str) -> t.Any:
+        given = {"scope": scope} if scope else {}
+        held = body["refresh_token"]
+        return self.token(
+            grant_type="refresh_token", refresh_token=held, **given, **form
+        ).json()
+
     def claims(self, token: str) -> t.Any:
         keys = self.http.get(self.document["jwks_uri"]).json()["keys"]
         return jwt.decode(
@@ -65,6 +72,12 @@ class App:
             audience=self.entra.client_id,
             issuer=self.document["issuer"],
         )
+
+
+def scopes_in(body: t.Any) -> set[str]:
+    """The short names of the scopes of an access token."""
+    claims = jwt.decode(body["access_token"], options={"verify_signature": False})
+    return set(claims["scp"].split())
 
 
 @pytest.fixture
@@ -161,7 +174,49 @@ class TestPlain:
         body = plain.token(
             grant_type="refresh_token", refresh_token=held, scope="openid"
         ).json()
-        assert set(body) == {"token_type", "expires_in", "access_token"}
+        assert set(body) == {
+            *("token_type", "expires_in"),
+            *("access_token", "refresh_token"),
+        }
+
+    @pytest.mark.parametrize(
+        ("form", "held", "told"),
+        [
+            ("bound", None, None),
+            ("ignored", "Profile.Read", "Profile.Read"),
+            ("silently_ignored", "Profile.Read", None),
+            ("free", "Profile.Read Mail.Read", None),
+        ],
+    )
+    def test_wider_refresh(
+        self, entra: Emulator, plain: App, form: str, held: str, told: str | None
+    ) -> None:
+        """It is refused, or brings a narrower token, or a wider one."""
+        entra.openid_refresh_scope = form
+        asked = " ".join(map(entra.scope, ("Profile.Read", "Mail.Read")))
+        entra.give_consent("ada", "Mail.Read")
+        first = entra.scope("Profile.Read")
+        body = plain.redeemed(scope=f"openid offline_access {first}")
+        assert scopes_in(body) == {"openid", "offline_access", "Profile.Read"}
+        wider = plain.refreshed(body, asked)
+        if held is None:
+            assert wider["error"] == "invalid_scope"
+        else:
+            assert scopes_in(wider) == set(held.split())
+            assert wider.get("scope") == (told and entra.scope(told))
+        assert "access_token" in plain.refreshed(body, first)
+        again = plain.refreshed(plain.refreshed(body, first))
+        assert scopes_in(again) == {"openid", "offline_access", "Profile.Read"}
+
+    @pytest.mark.parametrize("word", ["invalid_request", "not_allowed", None])
+    def test_error_word(self, entra: Emulator, plain: App, word: str | None) -> None:
+        """A refused refresh may have any word; what is about the client has its own."""
+        entra.openid_refresh_error = word
+        body = plain.redeemed()
+        entra.revoke("ada")
+        assert plain.refreshed(body)["error"] == (word or "invalid_grant")
+        refused = plain.refreshed(body, client_secret="wrong")
+        assert refused["error"] == "invalid_client"
 
     def test_errors(self, entra: Emulator, plain: App) -> None:
         """Two members, and no more."""
