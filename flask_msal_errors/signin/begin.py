@@ -10,14 +10,11 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from .. import signals
-from ..errors import AccessDenied
 from ..errors import MsalAuthError
-from ..errors import ReauthenticationLoop
 from ..errors import TokenError
 from ..navigation import no_store
 from ..navigation import origin
 from ..protocol.demand import Demand
-from ..protocol.scopes import resource
 from ..provider.client import Client
 from ..settings import Settings
 from ..user import SignedIn
@@ -26,15 +23,12 @@ from . import b2c
 from .cookies import Signer
 from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
-from .loops import Loops
-from .loops import page_name
+from .limits import Loops
+from .limits import Pauses
+from .limits import page_name
 from .origins import Origins
-from .pauses import Pauses
 from .states import LONGEST
 from .states import State
-
-#: The party that refuses in a loop, by reason; else the identity provider.
-_PARTIES = {"challenge": "API", "not_signed_in": "session"}
 
 
 class SignInStart:
@@ -94,7 +88,7 @@ class SignInStart:
         flow = Flow({}, target, name, key, demand, account)
         try:
             self._pauses.check(request, person)
-            self._check_dead_ends(request, flow, refused)
+            self._loops.check(request, flow, refused)
             # Where a sign-in goes on, the user just did what the prompt asks for.
             prompt = None if after else self._settings.prompt
             parameters = self._parameters(demand, person, hint, prompt)
@@ -142,15 +136,6 @@ class SignInStart:
             return {**parameters, "domain_hint": settings.domain_hint}
         return {**parameters, "login_hint": hint or None}
 
-    def _check_dead_ends(
-        self, request: Request, flow: Flow, refused: TokenError | None
-    ) -> None:
-        key = flow.demand_key
-        if flow.demand.reason == "message_only" and self._loops.rounds(request, key):
-            raise AccessDenied(result=refused.result if refused else None)
-        if self._loops.is_loop(request, key, flow.page):
-            raise _loop(flow.demand, refused)
-
 
 def new_state(signer: Signer, place: str, target: str) -> str:
     """Return a random state of at most :data:`.LONGEST` characters.
@@ -165,17 +150,3 @@ def new_state(signer: Signer, place: str, target: str) -> str:
         if len(state) <= LONGEST:
             return state
     return signer.seal(State(place, "", False))
-
-
-def _loop(demand: Demand, refused: TokenError | None) -> ReauthenticationLoop:
-    """Return the error for a demand that comes back."""
-    party = _PARTIES.get(demand.reason, "identity provider")
-    names = [resource(scope) or "Microsoft Graph" for scope in demand.scopes[:1]]
-    error = ReauthenticationLoop(
-        party=party,
-        api=names[0] if names and party == "API" else "",
-        codes=refused.codes if refused else (),
-        correlation_id=refused.correlation_id if refused else "",
-    )
-    error.api_host = refused.api_host if refused else ""
-    return error

@@ -51,8 +51,8 @@ from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
 from .flow_cookies import TooLong
 from .flow_cookies import cookie_name
-from .loops import Loops
-from .pauses import Pauses
+from .limits import Loops
+from .limits import Pauses
 
 
 class SignInCompletion:

@@ -35,7 +35,7 @@ from ..user import leave
 from ..user import record_handle
 from ..user import signed_in
 from ..user import vanish
-from .loops import Loops
+from .limits import Loops
 
 logger = logging.getLogger("flask_msal_errors")
 

@@ -17,8 +17,8 @@ from .completed import CompletedFlows
 from .cookies import Cookies
 from .flow_cookies import FlowCookies
 from .form_post import FormPost
-from .loops import Loops
-from .pauses import Pauses
+from .limits import Loops
+from .limits import Pauses
 from .renewal import Renewal
 from .sign_out import SignOut
 

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 from .. import signals
 from ..errors import MsalAuthError
 from ..request_state import of_request
-from ..signin.loops import LOOPS
+from ..signin.limits import LOOPS
 from . import pages
 from .state import app_state
 

@@ -34,9 +34,9 @@ LIMITS = {
     "page": Most(20),
     "cached_token": Most(30),
     "refresh": Most(77),
-    "refusal": Most(163, modules=37, packages=8, claims=1),
+    "refusal": Most(161, modules=36, packages=8, claims=1),
     "callback": Most(111),
-    "form": Most(101),
+    "form": Most(99),
 }
 
 

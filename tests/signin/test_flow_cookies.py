@@ -22,7 +22,7 @@ from flask_msal_errors.signin.flow_cookies import MOST_FLOWS
 from flask_msal_errors.signin.flow_cookies import Flow
 from flask_msal_errors.signin.flow_cookies import TooLong
 from flask_msal_errors.signin.flow_cookies import cookie_name
-from flask_msal_errors.signin.loops import page_name
+from flask_msal_errors.signin.limits import page_name
 from support.jar import Browser
 from support.jar import clock as clock
 

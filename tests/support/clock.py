@@ -10,7 +10,7 @@ from msal import individual_cache
 
 from flask_msal_errors.provider import deadline
 from flask_msal_errors.session import msal_caches
-from flask_msal_errors.signin import pauses
+from flask_msal_errors.signin import limits
 
 
 def put_forward(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -24,5 +24,5 @@ def let_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     later = types.SimpleNamespace(
         time=lambda: time.time() + seconds, monotonic=time.monotonic
     )
-    for module in (individual_cache, msal_caches, pauses):
+    for module in (individual_cache, msal_caches, limits):
         monkeypatch.setattr(module, "time", later)

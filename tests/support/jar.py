@@ -19,16 +19,15 @@ from werkzeug.wrappers import Response
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.signin import cookies
 from flask_msal_errors.signin import flow_cookies
-from flask_msal_errors.signin import loops
-from flask_msal_errors.signin import pauses
+from flask_msal_errors.signin import limits
 from flask_msal_errors.signin.completed import CompletedFlows
 from flask_msal_errors.signin.cookies import Cookies
 from flask_msal_errors.signin.cookies import Signer
 from flask_msal_errors.signin.flow_cookies import Flow
 from flask_msal_errors.signin.flow_cookies import FlowCookies
 from flask_msal_errors.signin.form_post import FormPost
-from flask_msal_errors.signin.loops import Loops
-from flask_msal_errors.signin.pauses import Pauses
+from flask_msal_errors.signin.limits import Loops
+from flask_msal_errors.signin.limits import Pauses
 
 
 class Entries:
@@ -133,8 +132,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[float], None]:
 
     monkeypatch.setattr(cookies, "time", Clock)
     monkeypatch.setattr(flow_cookies, "time", Clock)
-    monkeypatch.setattr(loops, "time", Clock)
-    monkeypatch.setattr(pauses, "time", Clock)
+    monkeypatch.setattr(limits, "time", Clock)
     monkeypatch.setattr(
         TimestampSigner, "get_timestamp", lambda self: int(Clock.time())
     )
