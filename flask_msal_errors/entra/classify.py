@@ -171,11 +171,13 @@ def _configuration_error(error: TokenError) -> ConfigurationError:
 def _remedy(error: TokenError) -> str:
     """Return what has to be done, without its full stop.
 
+    The code's own, of whatever ``error`` it comes with; a developer's comes first.
     Errors at the redirect URI may have their code in the description only, which
     decides nothing but may explain.
     """
     told = re.match(r"AADSTS([0-9]{4,9}):", error.description)
     numbers = error.codes or ((int(told[1]),) if told else ())
     rows = [row for row in map(codes.find, numbers) if row]
-    own = [row.remedy for row in rows if row.who in ("developer", "administrator")]
+    rows.sort(key=lambda row: row.who not in ("developer", "administrator"))
+    own = [row.remedy for row in rows if not row.remedy.startswith(codes.NOTHING)]
     return (own or [codes.REMEDIES[error.error]])[0].rstrip(".")

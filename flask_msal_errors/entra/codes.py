@@ -16,6 +16,9 @@ import re
 #: Microsoft's own page about a code; :data:`LOOKUP` + ``"50076"``.
 LOOKUP = "https://login.microsoftonline.com/error?code="
 
+#: The beginning of a remedy that asks nothing of a developer.
+NOTHING = "Nothing:"
+
 #: Parties that can resolve it: values of :attr:`Code.who`.
 WHO = ("user", "administrator", "developer", "nobody")
 
@@ -163,7 +166,7 @@ GROUPS = (
     ),
     _group(
         "Conditional Access and devices",
-        "Nothing in the code: the sign-in page says what the device or account lacks.",
+        "Nothing: the sign-in page says what the device or account lacks.",
         """
 50005 DevicePolicyError administrator .
 - The policy does not admit devices of this platform.
@@ -555,7 +558,7 @@ GROUPS = (
 
 _BY_NUMBER = {code.number: code for group in GROUPS for code in group.codes}
 
-#: Remedies by ``error``: for no code, or one without a row that decides.
+#: Remedies by ``error``: for no code, or one without a remedy.
 REMEDIES = {
     "redirect_uri_mismatch": _BY_NUMBER[50011].remedy,
     "invalid_client": "MSAL_CLIENT_CREDENTIAL is refused by the identity provider:"

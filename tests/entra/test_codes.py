@@ -155,6 +155,25 @@ class TestDecision:
             assert "()" not in str(found)
             assert found.codes == (code.number,)
 
+    @pytest.mark.parametrize("error", codes.REMEDIES)
+    def test_own_remedy(self, error: str) -> None:
+        """What is to be done about a code does not depend on the word beside it."""
+        by_word = codes.REMEDIES[error].rstrip(".")
+        for code in CODES:
+            found = raised(code, error)
+            if type(found) is ConfigurationError:
+                asks_nothing = code.remedy.startswith("Nothing:")
+                told = by_word if asks_nothing else code.remedy.rstrip(".")
+                assert str(found).startswith(told), code
+                assert code.number in found.codes
+
+    def test_developers_first(self) -> None:
+        """Of several codes, the one that the developer resolves is explained."""
+        found = classify.from_result(
+            {"error": "invalid_client", "error_codes": [500133, 50076, 650057]}
+        )
+        assert str(found).startswith("Add the API under 'API permissions'")
+
     def test_stays(self) -> None:
         """Entra sends nobody back to an address that it does not know."""
         staying = {code.number for code in CODES if code.stays}
