@@ -62,6 +62,12 @@ class Settings:
         " assertion or a managed identity; or a function that returns one of these.",
         secret=True,
     )
+    client_auth: str = _key(
+        parsers.one_of("auto", "basic", "post"),
+        "How a secret is sent: basic (HTTP Basic), post (in the body), or auto: as the"
+        " provider's metadata say, to Entra in the body.",
+        "auto",
+    )
     authority: str | None = _key(
         parsers.as_authority,
         "Entra authority, e.g. https://login.microsoftonline.com/<tenant ID>. Set"

@@ -24,6 +24,7 @@ _GUID = "11111111-2222-3333-4444-555555555555"
 EXAMPLES: dict[str, str | None] = {
     "client_id": _GUID,
     "client_credential": '{"private_key_pfx_path": "app.pfx", "passphrase": "…"}',
+    "client_auth": "basic",
     "authority": f"https://login.microsoftonline.com/{_GUID}",
     "oidc_authority": "https://login.example.com",
     "scopes": "User.Read Mail.Read",

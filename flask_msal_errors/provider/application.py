@@ -25,6 +25,8 @@ from ..protocol.secret import forget_locals
 from ..session.msal_caches import BoundHttpCache
 from ..session.msal_caches import BoundTokenCache
 from ..settings import Settings
+from .client_auth import SecretSender
+from .client_auth import methods
 from .credentials.loading import AppAssertion
 from .credentials.loading import LoadedCredential
 from .credentials.loading import load
@@ -121,6 +123,7 @@ class Provider:
                 credential = load(self._settings.client_credential)
                 app = self._build(documents, credential)
                 metadata = documents.metadata(app.authority.token_endpoint)
+                self._choose_sender(transport, metadata)
             except OSError as error:
                 raise self.unreachable(error) from error
             except ConfigurationError as error:
@@ -139,6 +142,16 @@ class Provider:
             credential,
             self._takes_claims(metadata),
         )
+
+    def _choose_sender(self, transport: Transport, metadata: dict[str, t.Any]) -> None:
+        """Have the secret sent as the provider takes it.
+
+        Entra takes it in the body, where MSAL puts it.
+        """
+        setting = self._settings.client_auth
+        if self._settings.oidc_authority or setting != "auto":
+            found = methods(metadata, setting)
+            transport.sender = SecretSender(transport.send, found)
 
     def _takes_claims(self, metadata: dict[str, t.Any]) -> bool:
         """Tell whether the provider takes claims.

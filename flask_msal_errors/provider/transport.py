@@ -6,6 +6,7 @@ represent: an OAuth error as JSON.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import http.cookiejar
 import json
@@ -61,6 +62,8 @@ class Transport:
         self.failed_until = float("-inf")
         """Until when (of the monotonic clock) a failure of the token endpoint counts as
         recent."""
+        self.sender: cabc.Callable[[str, str, dict[str, t.Any]], Reply] = self.send
+        """Sends token requests, see :class:`.SecretSender`."""
 
     def post(self, url: str, **kwargs: t.Any) -> Reply:
         """Post a token request, unless this session was asked to wait.
@@ -78,7 +81,7 @@ class Transport:
             said = msal_caches.current().failure()
             return _refusal(status, {"retry-after": str(wait)}, said)
         try:
-            reply = self.send("POST", url, kwargs)
+            reply = self.sender("POST", url, kwargs)
         except OSError:
             self.failed_until = time.monotonic() + _RECENTLY
             raise

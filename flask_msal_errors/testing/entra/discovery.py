@@ -10,6 +10,7 @@ from flask import abort
 from flask import jsonify
 
 from . import authorities
+from . import openid
 from .refusals import Refusal
 from .tenant import Tenant
 from .tenant import current_tenant
@@ -99,6 +100,7 @@ def plain_document(root: bool) -> dict[str, t.Any]:
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "scopes_supported": scopes,
+        **openid.methods(tenant),
         **_promise(tenant),
     }
     if tenant.settings.openid_sign_out:

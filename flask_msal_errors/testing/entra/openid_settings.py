@@ -36,6 +36,23 @@ class OpenidSettings:
         "The plain provider has an address for signing out.",
         ("It has one.", "It has none."),
     )
+    openid_client_auth = Setting(
+        "basic",
+        Choice(names=("basic", "post", "both")),
+        PLAIN,
+        "Client authentication",
+        "Where the app’s secret belongs: in a header (HTTP Basic), in the body, or in"
+        " either. Metadata say so; of basic, which is the default, they are silent.",
+        "Now {}.",
+    )
+    openid_lists_all_auth = Setting(
+        False,
+        Flag(),
+        PLAIN,
+        "Listed client authentication",
+        "Metadata list every method, though the app is registered for one.",
+        ("They list every one.", "They list the app’s own."),
+    )
     openid_refresh_scope = Setting(
         "free",
         Choice(names=("bound", "ignored", "silently_ignored", "free")),

@@ -40,7 +40,14 @@ from .tenant import current_tenant
 
 CODE_LIFETIME = 600
 blueprint = Blueprint("token", __name__)
-blueprint.after_request(entra_headers)
+
+
+@blueprint.after_request
+def with_headers(response: Response) -> Response:
+    """Give an answer the headers of its authority."""
+    if g.get("authority", Authority()).kind == OPENID:
+        return openid.headers(response)
+    return entra_headers(response)
 
 
 @blueprint.errorhandler(Refusal)
@@ -63,6 +70,8 @@ def token(name: str, policy: str = "") -> Response:
     tenant = current_tenant()
     g.authority = authorities.find(tenant, name, policy)
     with tenant.lock:
+        if g.authority.kind == OPENID:
+            openid.check_method(tenant, request)
         authenticate(tenant, request)
         grants = {"authorization_code": redeem_code, "refresh_token": refresh}
         grant = grants.get(request.form.get("grant_type", ""))

@@ -43,14 +43,20 @@ class App:
     def answer(self, **params: t.Any) -> dict[str, str]:
         return self.person.authorize(self.authorize(**params)).params
 
-    def token(self, **form: str) -> requests.Response:
+    def token(self, basic: str = "", **form: str) -> requests.Response:
+        """Ask the token endpoint, with the secret in the body, or one by HTTP Basic."""
         given = {
             "client_id": self.entra.client_id,
-            "client_secret": self.entra.client_secret,
             "redirect_uri": REDIRECT_URI,
             "client_info": "1",
         }
-        return self.http.post(self.document["token_endpoint"], data={**given, **form})
+        if not basic:
+            given["client_secret"] = self.entra.client_secret
+        return self.http.post(
+            self.document["token_endpoint"],
+            data={**given, **form},
+            auth=(self.entra.client_id, basic) if basic else None,
+        )
 
     def redeemed(self, **params: t.Any) -> t.Any:
         code = self.answer(**params)["code"]
@@ -87,6 +93,7 @@ def b2c(entra: Emulator, http: requests.Session) -> App:
 
 @pytest.fixture
 def plain(entra: Emulator, http: requests.Session) -> App:
+    entra.openid_client_auth = "both"
     return App(entra, http, entra.config("openid")["MSAL_OIDC_AUTHORITY"])
 
 
@@ -217,6 +224,32 @@ class TestPlain:
         assert plain.refreshed(body)["error"] == (word or "invalid_grant")
         refused = plain.refreshed(body, client_secret="wrong")
         assert refused["error"] == "invalid_client"
+
+    @pytest.mark.parametrize(
+        ("taken", "listed"), [("basic", None), ("post", "post"), ("both", "basic")]
+    )
+    def test_client_auth(
+        self, entra: Emulator, plain: App, taken: str, listed: str | None
+    ) -> None:
+        """The secret belongs in one place, or in either; metadata say so."""
+        entra.openid_client_auth = taken
+        document = plain.http.get(
+            f"{plain.document['issuer']}/.well-known/openid-configuration"
+        ).json()
+        told = document.get("token_endpoint_auth_methods_supported")
+        assert (told and told[0]) == (listed and f"client_secret_{listed}")
+        ways = {"basic": entra.client_secret, "post": ""}
+        for way, secret in ways.items():
+            reply = plain.token(secret, grant_type="refresh_token", refresh_token="x")
+            fits = taken in (way, "both")
+            assert reply.json()["error"] == "invalid_" + ("grant" if fits else "client")
+            assert ("WWW-Authenticate" in reply.headers) is not fits
+        twice = plain.token(
+            entra.client_secret,
+            client_secret=entra.client_secret,
+            grant_type="refresh_token",
+        )
+        assert twice.json()["error"] == "invalid_request"
 
     def test_errors(self, entra: Emulator, plain: App) -> None:
         """Two members, and no more."""

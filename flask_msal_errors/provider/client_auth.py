@@ -1,0 +1,82 @@
+"""The app's secret in a token request: by HTTP Basic, or in the body.
+
+MSAL writes it into the body, which Entra takes and many other providers refuse.
+Certificates and assertions are none of its business: they go one way everywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections.abc as cabc
+import logging
+import typing as t
+from urllib.parse import quote_plus
+
+from .transport import Reply
+from .transport import json_object
+
+logger = logging.getLogger("flask_msal_errors")
+
+BASIC, POST = "client_secret_basic", "client_secret_post"
+#: The member of a discovery document that lists what a provider takes.
+METHODS = "token_endpoint_auth_methods_supported"
+_Send = cabc.Callable[[str, str, dict[str, t.Any]], Reply]
+
+
+def methods(metadata: cabc.Mapping[str, t.Any], setting: str) -> list[str]:
+    """Return the methods to try, the preferred one first.
+
+    A provider that lists none takes HTTP Basic (OpenID Connect Discovery 1.0 §3).
+
+    :param setting: ``MSAL_CLIENT_AUTH``.
+    """
+    if setting != "auto":
+        return [f"client_secret_{setting}"]
+    listed = metadata.get(METHODS)
+    listed = listed if isinstance(listed, list) else []
+    return [name for name in listed if name in (BASIC, POST)] or [BASIC]
+
+
+class SecretSender:
+    """Sends token requests with the secret where the provider wants it.
+
+    Safe for use by many threads. A provider may list both methods and have the app
+    registered for one: the other one is tried once, and remembered if it is the one.
+
+    :param send: of :class:`.Transport`.
+    :param methods: to try, see :func:`methods`.
+    """
+
+    def __init__(self, send: _Send, methods: cabc.Sequence[str]) -> None:
+        self._send = send
+        self.methods = methods
+
+    def __call__(self, verb: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
+        """Send a token request, as :meth:`.Transport.send` does."""
+        data = kwargs.get("data")
+        if not (isinstance(data, dict) and data.get("client_secret")):
+            return self._send(verb, url, kwargs)
+        first, *others = self.methods
+        reply = self._send(verb, url, _written(first, kwargs))
+        if others and _is_refused(reply):
+            reply = self._send(verb, url, _written(others[0], kwargs))
+            if not _is_refused(reply):
+                logger.info("The provider takes the secret as %s.", others[0])
+                self.methods = others[:1]
+        return reply
+
+
+def _is_refused(reply: Reply) -> bool:
+    body = json_object(reply.text) if reply.status_code in (400, 401) else None
+    return body is not None and body.get("error") == "invalid_client"
+
+
+def _written(method: str, kwargs: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a request with the secret where a method has it (RFC 6749 §2.3.1)."""
+    if method != BASIC:
+        return kwargs
+    data = dict(kwargs["data"])
+    pair = quote_plus(data["client_id"]), quote_plus(data.pop("client_secret"))
+    basic = base64.b64encode(":".join(pair).encode()).decode()
+    headers = {**(kwargs.get("headers") or {}), "Authorization": f"Basic {basic}"}
+    return {**kwargs, "data": data, "headers": headers}
