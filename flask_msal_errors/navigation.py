@@ -153,7 +153,7 @@ def home(request: Request) -> str:
 def current_target(request: Request) -> str:
     """The very URL of this request as a path with query; unsafe, the start page."""
     # request.url is an IRI: in it %25 and %2F have become other URLs.
-    path = quote(home(request) + request.path[1:], safe=_SAFE)
+    path = quote(request.root_path.rstrip("/") + request.path, safe=_SAFE)
     query = quote(request.query_string, safe=_SAFE + "?%")
     return safe_path(path + (f"?{query}" if query else "")) or home(request)
 

@@ -202,13 +202,14 @@ def _fields(
 ) -> dict[str, t.Any]:
     named = getattr(error, "error", "") or type(error).__name__
     path, digest = _place(event) if error else ("", "")
-    wanted = getattr(error, "scopes", ()) or getattr(error, "wanted", ())
+    asked = getattr(error, "demand", error)
+    wanted = getattr(asked, "scopes", ()) or getattr(error, "wanted", ())
     return {
         "msal_event": event,
         "msal_error": printable(named) if error else "",
         "msal_codes": list(error.codes) if error else [],
         "msal_correlation_id": printable(error.correlation_id) if error else "",
-        "msal_reason": reason or getattr(error, "reason", ""),
+        "msal_reason": reason or getattr(asked, "reason", ""),
         "msal_path": path,
         "msal_scopes": list(wanted),
         "msal_api_host": getattr(error, "api_host", ""),

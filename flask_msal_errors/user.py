@@ -14,6 +14,7 @@ import typing as t
 
 from flask import Flask
 from flask import current_app
+from flask import has_request_context
 from flask import session
 
 from .registration import Registration
@@ -153,6 +154,12 @@ def signed_in() -> SignedIn | None:
         seen.kept = current.get(key)
         seen.person = _read(host, current)
     return seen.person
+
+
+def account() -> tuple[str, str] | None:
+    """Return the account of this request's user; ``None`` also outside a request."""
+    person = signed_in() if has_request_context() else None
+    return person.user.account if person else None
 
 
 def last_seen() -> SignedIn | None:

@@ -23,10 +23,10 @@ from ..protocol.claims import Claims
 from ..protocol.demand import Demand
 from ..protocol.scopes import by_resource
 from ..protocol.scopes import resource
+from ..user import account
 from ..user import signed_in
 from .flow import Refresher
 from .tokens import Tokens
-from .tokens import account
 from .tokens import check_owner
 from .tokens import checked
 

@@ -16,12 +16,12 @@ from ..errors import InteractionRequired
 from ..protocol import challenge
 from ..protocol.demand import Demand
 from ..protocol.loopback import is_loopback
+from ..user import account
 from .refusals import required
 from .responses import CACHED
 from .responses import is_from_cache
 from .responses import refusal_of
 from .tokens import Tokens
-from .tokens import account
 from .tokens import check_owner
 
 #: Yields a token to send; is sent the response, or ``None`` if the body is gone.

@@ -17,10 +17,10 @@ import requests.adapters
 import requests.auth
 from urllib3.connection import HTTPConnection
 
+from ..user import account
 from .flow import Refresher
 from .flow import following
 from .tokens import Tokens
-from .tokens import account
 from .tokens import check_owner
 
 #: Seconds to wait for an API to connect, and for each read.

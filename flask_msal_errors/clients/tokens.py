@@ -36,6 +36,7 @@ from ..session.msal_caches import serves
 from ..session.record import Record
 from ..session.record import Records
 from ..user import SignedIn
+from ..user import account
 from ..user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
@@ -237,7 +238,7 @@ class Tokens:
         kept, wait = of_request(_TokensOfRequest), None if due is None else 0
         try:
             # Discovery comes before the lock, which would have to outlive it otherwise.
-            self._client.ready()
+            self._client.provider.connection()
             kept.live, kept.record = {}, None
             with self._access_tokens.locked(wanted.person.handle, wait) as record:
                 return self._renewed(record, wanted)
@@ -400,16 +401,10 @@ def _of(target: str) -> tuple[str, ...]:
     return tuple(scope for scope in target.split() if scope not in RESERVED)
 
 
-def account() -> tuple[str, str] | None:
-    """Return the account of this request's user; ``None`` also outside a request."""
-    person = signed_in() if has_request_context() else None
-    return person.user.account if person else None
-
-
 def check_owner(owner: tuple[str, str] | None, what: str) -> None:
     """See that the user of this request is the one that an object was made for.
 
-    :param owner: what :func:`account` returned when it was made.
+    :param owner: what :func:`.user.account` returned when it was made.
     :raises ConfigurationError: somebody else is signed in.
     """
     if has_request_context() and account() != owner:

@@ -56,12 +56,15 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._provider = Provider(settings)
+        self.provider = Provider(settings)
+        self.tokens_for = _in_one if settings.oidc_authority else by_resource
+        """Returns the scopes of each token that it takes to have them all: Entra's
+        tokens serve one resource each, those of other providers any scopes."""
 
     @property
     def takes_claims(self) -> bool:
         """Whether the provider is sent a claims parameter."""
-        return self._provider.connection().takes_claims
+        return self.provider.connection().takes_claims
 
     def begin(
         self,
@@ -73,7 +76,7 @@ class Client:
 
         :param parameters: others of ``initiate_auth_code_flow``.
         """
-        connection = self._provider.connection()
+        connection = self.provider.connection()
         text = claims.to_json()
         parameters["claims_challenge"] = text if connection.takes_claims else None
         # MSAL recommends form_post at every call; the app chose MSAL_RESPONSE_MODE.
@@ -100,7 +103,7 @@ class Client:
             Nothing else was changed: the caller decides whether to keep them.
         :raises InvalidIdToken: it is missing or not acceptable.
         """
-        connection, scratch = self._provider.connection(), Caches()
+        connection, scratch = self.provider.connection(), Caches()
         sent = flow if connection.takes_claims else Hidden(flow, claims_challenge=None)
         first, *others = self.tokens_for(flow["scope"]) or [[]]
         result = self._asked(
@@ -117,7 +120,7 @@ class Client:
                 nonce=flow["nonce"],
             )
         except OSError as error:
-            raise self._provider.unreachable(error) from error
+            raise self.provider.unreachable(error) from error
         return result, claims, scratch
 
     def cached(
@@ -127,7 +130,7 @@ class Client:
 
         :param due: take one that is due for renewal (``refresh_on``), too.
         """
-        due = due or self._provider.recently_failed
+        due = due or self.provider.recently_failed
         entries = user.access_tokens(self._settings.client_id, scopes)
         return usable(map(Token.of, entries), scopes, due=due)
 
@@ -153,20 +156,24 @@ class Client:
         more = set(words.split()) - RESERVED - set(scopes)
         scopes = together([*scopes, *sorted(more)]) if more else scopes
         account = next(iter(user.tokens.search(_ACCOUNT)), None)
-        self.ready()
-
-        def ask(app: t.Any) -> t.Any:
-            return account and app.acquire_token_silent_with_error(
-                list(scopes),
-                account,
-                claims_challenge=claims.to_json() if claims else None,
-                force_refresh=force_refresh or bool(claims),
-                # A token that is due for renewal but alive outlasts a failing server.
-                http_exceptions=(OSError, MsalServiceError),
-            )
-
+        # Discovery has a time limit of its own.
+        self.provider.connection()
+        options: dict[str, t.Any] = {
+            "claims_challenge": claims.to_json() if claims else None,
+            "force_refresh": force_refresh or bool(claims),
+            # A token that is due for renewal but alive outlasts a failing server.
+            "http_exceptions": (OSError, MsalServiceError),
+        }
         with deadline.within(self._settings.http_timeout):
-            result = self._asked(user, ask)
+            result = self._asked(
+                user,
+                lambda app: (
+                    account
+                    and app.acquire_token_silent_with_error(
+                        list(scopes), account, **options
+                    )
+                ),
+            )
         _raise_for(result, user, scopes, silent=True)
         old = {entry["secret"] for entry in instead_of}
         # The new one may have the key of an old one, which is gone then.
@@ -175,18 +182,9 @@ class Client:
         result["access_token"] = Secret(result["access_token"])
         return t.cast("dict[str, t.Any]", result)
 
-    def tokens_for(self, scopes: cabc.Sequence[str]) -> list[list[str]]:
-        """The scopes of each token that it takes to have them all.
-
-        Entra's tokens serve one resource each, those of other providers any scopes.
-        """
-        if self._settings.oidc_authority:
-            return [list(scopes)] if scopes else []
-        return by_resource(scopes)
-
     def end_session_endpoint(self) -> str | None:
         """Return the URL of the identity provider's sign-out, if it has one."""
-        return self._provider.connection().metadata.get("end_session_endpoint")
+        return self.provider.connection().metadata.get("end_session_endpoint")
 
     def check_sender(self, answer: cabc.Mapping[str, str]) -> None:
         """See that an answer at the redirect URI is this provider's (RFC 9207).
@@ -195,29 +193,22 @@ class Client:
 
         :raises StateMismatch: it names another issuer; or none, though promised.
         """
-        known, iss = self._provider.connection().metadata, answer.get("iss")
+        known, iss = self.provider.connection().metadata, answer.get("iss")
         promised = known.get("authorization_response_iss_parameter_supported") is True
         if iss is None and promised and not answer.keys().isdisjoint(("code", "error")):
             raise StateMismatch("The answer does not name its issuer (iss).")
         if iss is not None and not is_of(iss, known["issuer"]):
             raise StateMismatch("The answer is of another issuer (iss).")
 
-    def ready(self) -> None:
-        """Build the application now, if this process has none.
-
-        :raises ServiceUnavailable: discovery fails; the next call tries again.
-        """
-        self._provider.connection()
-
     def _asked(self, user: Caches, ask: cabc.Callable[[t.Any], t.Any]) -> t.Any:
         """MSAL's result; asked again, once, if the credential was renewed meanwhile."""
-        connection = self._provider.connection()
+        connection = self.provider.connection()
         with msal_caches.bound(user), self._translated(user):
             result = ask(connection.app)
             failed = result and "error" in result and is_credential_refused(result)
-            if failed and self._provider.has_another_credential(connection):
+            if failed and self.provider.has_another_credential(connection):
                 logger.info("The credential was renewed.")
-                result = ask(self._provider.connection().app)
+                result = ask(self.provider.connection().app)
         return Hidden(result) if isinstance(result, dict) else result
 
     @contextlib.contextmanager
@@ -229,7 +220,7 @@ class Client:
             forget_locals(error)
             raise
         except OSError as error:
-            raise self._provider.unreachable(error) from error
+            raise self.provider.unreachable(error) from error
         except MsalServiceError as error:
             forget_locals(error)
             raise ServiceUnavailable(
@@ -240,6 +231,10 @@ class Client:
             ) from None
         except MALFORMED as error:
             raise misread(error) from None
+
+
+def _in_one(scopes: cabc.Sequence[str]) -> list[list[str]]:
+    return [list(scopes)] if scopes else []
 
 
 def _raise_for(

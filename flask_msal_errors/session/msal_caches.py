@@ -337,7 +337,11 @@ class BoundHttpCache:
     def __setitem__(self, key: str, value: t.Any) -> None:
         http = current().http
         if key == self._INDEX:
-            self._take_expiries(value[1])
+            for name, (expires, created) in value[1].items():
+                if name in http:
+                    http[name] = (*http[name][:3], expires, created)
+            for name in sorted(http, key=lambda name: http[name][3])[:-MOST_ENTRIES]:
+                del http[name]
         elif not key.startswith("GET "):
             now = int(time.time())
             headers = {k: v for k, v in value.headers.items() if k in _KEPT_HEADERS}
@@ -348,15 +352,6 @@ class BoundHttpCache:
 
     def pop(self, key: str, default: t.Any = None) -> t.Any:
         return current().http.pop(key, default)
-
-    def _take_expiries(self, times: dict[str, list[int]]) -> None:
-        http = current().http
-        for key in http.keys() & times.keys():
-            status, text, headers, _, _ = http[key]
-            expires, created = times[key]
-            http[key] = (status, text, headers, expires, created)
-        for key in sorted(http, key=lambda name: http[name][3])[:-MOST_ENTRIES]:
-            del http[key]
 
 
 @dataclasses.dataclass

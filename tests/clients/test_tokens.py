@@ -96,7 +96,7 @@ def stage(
     app = session_apps.session_app(tmp_path, request.param, client)
     made = Stage(entra, session_apps.registered(app))
     yield made
-    made.client._provider.connection().transport.close()
+    made.client.provider.connection().transport.close()
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def files(entra: Emulator, tmp_path: Path) -> t.Iterator[Stage]:
     app = session_apps.session_app(tmp_path, "files")
     made = Stage(entra, session_apps.registered(app))
     yield made
-    made.client._provider.connection().transport.close()
+    made.client.provider.connection().transport.close()
 
 
 def expired(user: Caches) -> None:
@@ -214,7 +214,7 @@ class TestAcquire:
             files.acquire(force_refresh=True)
         files.entra.clear_faults()
         assert files.acquire(force_refresh=True)
-        fresh._provider.connection().transport.close()
+        fresh.provider.connection().transport.close()
 
 
 class TestDue:
@@ -246,7 +246,7 @@ class TestDue:
         """An endpoint that cannot be reached is asked once in half a minute."""
         old = files.acquire()
         files.change(self.due)
-        transport = files.client._provider.connection().transport
+        transport = files.client.provider.connection().transport
         sent: list[str] = []
 
         def send(method: str, url: str, kwargs: dict[str, t.Any]) -> t.NoReturn:
@@ -362,7 +362,7 @@ client = Client(settings)
 records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
 access_tokens = AccessTokens(records, Store(app), Codec(), settings.client_id)
 tokens = Tokens(client, records, access_tokens)
-client.ready()
+client.provider.connection()
 print("ready", flush=True)
 sys.stdin.readline()
 found = []

@@ -265,11 +265,11 @@ class TestFork:
         """A worker that is forked while the application is built can build its own."""
         live = start()
         client = live.app.extensions["flask_msal_errors"].client
-        with client._provider._lock:
+        with client.provider._lock:
             child = os.fork()
             if not child:
                 try:
-                    client.ready()
+                    client.provider.connection()
                 finally:
-                    os._exit(0 if client._provider._built else 1)
+                    os._exit(0 if client.provider._built else 1)
             assert os.waitpid(child, 0)[1] == 0

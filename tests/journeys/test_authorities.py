@@ -350,4 +350,4 @@ class TestOpenid:
         entra.fail_next({**whole, "issuer": issuer}, "discovery", 200, times=9)
         client = Client(sign_ins.settings(entra, **plain(entra)))
         with pytest.raises(ConfigurationError, match="MSAL_OIDC_AUTHORITY"):
-            client.ready()
+            client.provider.connection()

@@ -135,7 +135,7 @@ class TestIssuer:
         secrets = [entra.client_secret]
         live = start(MSAL_CLIENT_CREDENTIAL=lambda: secrets[-1])
         assert entra.person().visit(live.url + "/me").status_code == 200
-        provider = live.app.extensions["flask_msal_errors"].client._provider
+        provider = live.app.extensions["flask_msal_errors"].client.provider
         kept = provider.connection().documents._kept
         kept.update({key: (0.0, reply) for key, (_, reply) in kept.items()})
         evil = "https://evil.example"

@@ -33,10 +33,10 @@ class Most(t.NamedTuple):
 LIMITS = {
     "page": Most(20),
     "cached_token": Most(30),
-    "refresh": Most(77),
-    "refusal": Most(161, modules=36, packages=8, claims=1),
-    "callback": Most(111),
-    "form": Most(99),
+    "refresh": Most(74),
+    "refusal": Most(153, modules=36, packages=8, claims=1),
+    "callback": Most(110),
+    "form": Most(98),
 }
 
 

@@ -57,7 +57,7 @@ class TestDiscovery:
         """The seconds that discovery asks for are passed on."""
         entra.unavailable(30, target="discovery", retry_after="date")
         with pytest.raises(ServiceUnavailable) as caught:
-            client.ready()
+            client.provider.connection()
         assert 0 < (caught.value.retry_after or 0) <= 31
 
     def test_nobody_listens(self, entra: Emulator, unused_port: int) -> None:
@@ -65,7 +65,7 @@ class TestDiscovery:
         authority = f"https://localhost:{unused_port}/{entra.tenant_id}"
         made = Client(sign_ins.settings(entra, MSAL_AUTHORITY=authority))
         with pytest.raises(ServiceUnavailable, match=str(unused_port)):
-            made.ready()
+            made.provider.connection()
 
     def test_closed(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         """A failed attempt closes its connections; a good one keeps them open."""
@@ -74,12 +74,12 @@ class TestDiscovery:
         made = Client(sign_ins.settings(entra))
         entra.unavailable(target="discovery")
         with pytest.raises(ServiceUnavailable):
-            made.ready()
+            made.provider.connection()
         entra.clear_faults()
-        made.ready()
+        made.provider.connection()
         monkeypatch.undo()
-        assert len(closed) == 1 and made._provider.connection().transport not in closed
-        for transport in (*closed, made._provider.connection().transport):
+        assert len(closed) == 1 and made.provider.connection().transport not in closed
+        for transport in (*closed, made.provider.connection().transport):
             transport.close()
 
     def test_shared_failure(self, entra: Emulator, client: Client) -> None:
@@ -90,20 +90,20 @@ class TestDiscovery:
 
         def ask(_: int) -> None:
             with pytest.raises(ServiceUnavailable) as caught:
-                client.ready()
+                client.provider.connection()
             failures.append(caught.value)
 
         parallel.in_threads(6, ask)
         assert entra.counters["discovery"] == 1
         assert len({id(failure) for failure in failures}) == 6
         entra.clear_faults()
-        client.ready()
+        client.provider.connection()
 
     def test_wrong_ca(self, entra: Emulator) -> None:
         """A certificate of another CA is an error that names MSAL_VERIFY."""
         made = Client(sign_ins.settings(entra, MSAL_VERIFY=True))
         with pytest.raises(ConfigurationError, match="MSAL_VERIFY.*localhost"):
-            made.ready()
+            made.provider.connection()
 
     def test_broken_handshake(self, entra: Emulator) -> None:
         """A connection that breaks off in the handshake is no wrong CA."""
@@ -122,7 +122,7 @@ class TestDiscovery:
             authority = f"https://localhost:{port}/{entra.tenant_id}"
             made = Client(sign_ins.settings(entra, MSAL_AUTHORITY=authority))
             with pytest.raises(ServiceUnavailable):
-                made.ready()
+                made.provider.connection()
             listener.shutdown(socket.SHUT_RDWR)
         thread.join(PATIENCE)
 
@@ -133,7 +133,7 @@ class TestDiscovery:
         config = {"MSAL_AUTHORITY": None, key: f"{base}/{uuid.uuid4()}"}
         made = Client(sign_ins.settings(entra, **config))
         with pytest.raises(ConfigurationError, match=f"{key}: localhost"):
-            made.ready()
+            made.provider.connection()
 
     @pytest.mark.parametrize("name", ["issuer", "jwks_uri", "token_endpoint"])
     @pytest.mark.parametrize("value", [None, 5])
@@ -141,12 +141,12 @@ class TestDiscovery:
         self, entra: Emulator, client: Client, name: str, value: t.Any
     ) -> None:
         """A document without what is needed names the key, and is asked for again."""
-        whole = client._provider.connection().metadata
+        whole = client.provider.connection().metadata
         made = Client(sign_ins.settings(entra))
         entra.fail_next({**whole, name: value}, target="discovery", status=200)
         with pytest.raises(ConfigurationError, match="MSAL_AUTHORITY"):
-            made.ready()
-        made.ready()
+            made.provider.connection()
+        made.provider.connection()
 
     def test_ca_file_gone(self, entra: Emulator, tmp_path: Path) -> None:
         """A bundle that was removed after the start is not a crash."""
@@ -155,9 +155,9 @@ class TestDiscovery:
         made = Client(sign_ins.settings(entra, MSAL_VERIFY=str(bundle)))
         bundle.unlink()
         with pytest.raises(ServiceUnavailable):
-            made.ready()
+            made.provider.connection()
         bundle.write_text(Path(entra.ca_file).read_text())
-        made.ready()
+        made.provider.connection()
 
 
 class TestOnePerProcess:
@@ -180,9 +180,7 @@ class TestOnePerProcess:
         """First requests at the same time build one together."""
         entra.slow(0.2, target="discovery")
         built: list[int] = []
-        parallel.in_threads(
-            6, lambda _: built.append(id(client._provider.connection()))
-        )
+        parallel.in_threads(6, lambda _: built.append(id(client.provider.connection())))
         assert len(set(built)) == 1 and entra.counters["discovery"] == 1
 
     def test_fork(self, entra: Emulator) -> None:
@@ -197,21 +195,21 @@ client = Client(Settings.from_mapping({
     "MSAL_CLIENT_ID": "id", "MSAL_CLIENT_CREDENTIAL": "secret",
     "MSAL_AUTHORITY": authority, "MSAL_VERIFY": ca, "MSAL_INSTANCE_DISCOVERY": False,
 }))
-before = client._provider.connection()
-assert client._provider.connection() is before
+before = client.provider.connection()
+assert client.provider.connection() is before
 held = locks.of_threads("held in the parent", 5)
 held.__enter__()
-client._provider._lock.acquire()
+client.provider._lock.acquire()
 child = os.fork()
 if child == 0:
-    own = client._provider.connection()
+    own = client.provider.connection()
     with locks.of_threads("held in the parent", 5):
         pass
-    same = own is client._provider.connection()
+    same = own is client.provider.connection()
     os._exit(0 if own.app is not before.app and same else 1)
 _, status = os.waitpid(child, 0)
-client._provider._lock.release()
-assert client._provider.connection() is before
+client.provider._lock.release()
+assert client.provider.connection() is before
 print("child", os.waitstatus_to_exitcode(status))
 before.transport.close()
 """
@@ -242,7 +240,7 @@ class TestUnwell:
 
 def _age(client: Client) -> None:
     """Let a day go by for everything that is kept that long."""
-    connection, past = client._provider.connection(), time.monotonic() - 1
+    connection, past = client.provider.connection(), time.monotonic() - 1
     connection.validator._keys._fetched -= 86_401
     kept = connection.documents._kept
     connection.documents._kept = {k: (past, v) for k, (_, v) in kept.items()}

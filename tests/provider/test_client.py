@@ -366,7 +366,7 @@ class TestThrottled:
             answer = {"state": flow["state"], "code": f"bogus-{number}"}
             with pytest.raises(MsalAuthError):
                 client.redeem(flow, answer)
-        mapping = client._provider.connection().app.http_client._expiring_mapping
+        mapping = client.provider.connection().app.http_client._expiring_mapping
         assert len(mapping) == 0
         assert sign_ins.sign_in(entra, client)
 
@@ -512,7 +512,7 @@ class TestMsal:
 
     def test_authority(self, client: Client) -> None:
         """The application tells the token endpoint that it found."""
-        connection = client._provider.connection()
+        connection = client.provider.connection()
         found = connection.metadata["token_endpoint"]
         assert connection.app.authority.token_endpoint == found
 
@@ -525,7 +525,7 @@ class Odd:
     """An HTTP client whose token endpoint answers in ways MSAL raises on."""
 
     def __init__(self, client: Client, reply: Reply) -> None:
-        self._documents = client._provider.connection().documents
+        self._documents = client.provider.connection().documents
         self._reply = reply
 
     def get(self, url: str, **kwargs: t.Any) -> Reply:

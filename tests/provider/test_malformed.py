@@ -46,7 +46,7 @@ def test_is_no_answers_fault(
 ) -> None:
     """An exception of our cache or transport stays what it is, with a traceback."""
     user = sign_ins.signed_in(entra, client)
-    connection = client._provider.connection()
+    connection = client.provider.connection()
     if owner is Transport:
         monkeypatch.setattr(connection.documents, name, faulty(name, kind))
     else:
@@ -63,7 +63,7 @@ def test_discovery(
     """A fault of ours while the provider is looked for is no wrong setting."""
     monkeypatch.setattr(Transport, "send", faulty("send", KeyError))
     with pytest.raises(OwnFault, match="KeyError"):
-        client.ready()
+        client.provider.connection()
 
 
 def test_answer(entra: Emulator, client: Client) -> None:

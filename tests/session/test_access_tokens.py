@@ -374,4 +374,4 @@ def test_of_msal(entra: Emulator, tmp_path: Path) -> None:
     (token,) = tokens.load(handle)
     assert token.secret == result["access_token"]
     assert client.cached(caches, scopes) == usable([token], scopes) is not None
-    client._provider.connection().transport.close()
+    client.provider.connection().transport.close()

@@ -373,7 +373,7 @@ class TestBound:
 
     def test_trap_13_really_used(self, entra: Emulator) -> None:
         """MSAL's application keeps our stand-ins, though they are empty."""
-        app = Client(sign_ins.settings(entra))._provider.connection().app
+        app = Client(sign_ins.settings(entra)).provider.connection().app
         assert type(app.token_cache) is BoundTokenCache
         mapping = app.http_client._expiring_mapping._mapping
         assert type(mapping) is BoundHttpCache

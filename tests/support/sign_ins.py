@@ -32,17 +32,17 @@ def settings(entra: Emulator, **changes: t.Any) -> Settings:
 def client(entra: Emulator) -> cabc.Iterator[Client]:
     made = Client(settings(entra))
     yield made
-    if made._provider._built:
-        made._provider.connection().transport.close()
+    if made.provider._built:
+        made.provider.connection().transport.close()
 
 
 @pytest.fixture
 def impatient(entra: Emulator) -> cabc.Iterator[Client]:
     """A client that gives up after one and a half seconds."""
     made = Client(settings(entra, MSAL_HTTP_TIMEOUT=1.5))
-    made.ready()
+    made.provider.connection()
     yield made
-    made._provider.connection().transport.close()
+    made.provider.connection().transport.close()
 
 
 def packed(text: str | bytes) -> dict[str, str]:

@@ -183,7 +183,7 @@ class TestPrepared:
         broken = {"private_key": "x", "thumbprint": "AB" * 20}
         client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=broken))
         with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
-            client.ready()
+            client.provider.connection()
 
     def test_unknown_certificate(self, entra: Emulator, identity: Identity) -> None:
         """One that the registration does not list names the key as well."""
