@@ -160,7 +160,7 @@ class TestProviders:
         assert entra.counters["token"] == tries
         client.silent(user, [entra.scope("Profile.Read")], force_refresh=True)
         assert entra.counters["token"] == tries + 1
-        client._provider.connection().transport.close()
+        client.provider.connection().transport.close()
 
     def test_setting_that_is_wrong(self, entra: Emulator) -> None:
         """The setting is obeyed, and nothing else is tried."""
@@ -169,7 +169,7 @@ class TestProviders:
         with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
             sign_ins.signed_in(entra, client)
         assert entra.counters["token"] == 1
-        client._provider.connection().transport.close()
+        client.provider.connection().transport.close()
 
     @pytest.mark.parametrize("setting", ["auto", "basic"])
     def test_entra(self, entra: Emulator, setting: str) -> None:
@@ -179,4 +179,4 @@ class TestProviders:
         sign_ins.signed_in(entra, client)
         call = [call for call in entra.calls if call.kind == "token"][-1]
         assert ("client_secret" in call.form) is (setting == "auto")
-        client._provider.connection().transport.close()
+        client.provider.connection().transport.close()
