@@ -71,13 +71,14 @@ def chromium_executable() -> str:
     return _find("chromium")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chromium(
     chromium_executable: str,
 ) -> cabc.Iterator[playwright.sync_api.Browser]:
     """A running headless Chromium; ``chromium.new_context()`` is a fresh profile.
 
-    For one test: while it runs, its thread has an event loop, which async views refuse.
+    For one module: while it runs, its thread has an event loop, which async views
+    refuse.
     """
     from playwright.sync_api import sync_playwright
 

@@ -137,18 +137,17 @@ class TestFrames:
 
 class TestOffice:
     @pytest.fixture
-    def insecure(self, chromium_executable: str) -> cabc.Iterator[Browser]:
+    def insecure(
+        self, chromium: Browser, chromium_executable: str
+    ) -> cabc.Iterator[Browser]:
         """A Chromium for http://app.test, to which it sends no ``Sec-Fetch-*``."""
-        from playwright.sync_api import sync_playwright
-
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(
-                executable_path=chromium_executable,
-                timeout=1000 * PATIENCE,
-                args=["--host-resolver-rules=MAP app.test 127.0.0.1"],
-            )
-            yield browser
-            browser.close()
+        browser = chromium.browser_type.launch(
+            executable_path=chromium_executable,
+            timeout=1000 * PATIENCE,
+            args=["--host-resolver-rules=MAP app.test 127.0.0.1"],
+        )
+        yield browser
+        browser.close()
 
     def test_refresh(self, insecure: Browser, live: LiveApp) -> None:
         """A browser that calls itself Office, and follows the refresh, gets on."""
