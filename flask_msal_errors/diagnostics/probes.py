@@ -36,9 +36,9 @@ from ..provider.transport import Reply
 from ..provider.transport import json_object
 from ..settings import Settings
 from ..storage.base import Backend
+from ..storage.base import Reach
 from ..storage.codec import Codec
 from ..storage.codec import Stored
-from ..storage.locks import Reach
 from ..storage.store import Store
 from .checks import FIX
 from .checks import OK

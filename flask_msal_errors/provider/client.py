@@ -37,11 +37,11 @@ from ..session.access_tokens import usable
 from ..session.msal_caches import ASKED
 from ..session.msal_caches import Caches
 from ..settings import Settings
-from . import deadline
 from .application import Provider
 from .malformed import MALFORMED
 from .malformed import misread
 from .metadata import is_of
+from .transport import within
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -164,7 +164,7 @@ class Client:
             # A token that is due for renewal but alive outlasts a failing server.
             "http_exceptions": (OSError, MsalServiceError),
         }
-        with deadline.within(self._settings.http_timeout):
+        with within(self._settings.http_timeout):
             result = self._asked(
                 user,
                 lambda app: (

@@ -1,25 +1,31 @@
 """HTTP to the identity provider: deadlines, one retry, no cookies, honest errors.
 
-Owns the connection pool, and turns answers of the token endpoint into what MSAL can
+Owns the connection pool and the deadlines that its connections keep, of one answer and
+of several calls together. Turns answers of the token endpoint into what MSAL can
 represent: an OAuth error as JSON.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
+import contextvars
 import dataclasses
+import http.client
 import http.cookiejar
+import io
 import json
+import math
 import time
 import typing as t
 
 import requests
+import requests.adapters
 import urllib3
 
 from ..protocol.retry_after import retry_after_of
 from ..session import msal_caches
 from ..settings import Settings
-from . import deadline
 
 #: After a token request that got no answer, tokens in hand are used for so long.
 _RECENTLY = 30
@@ -29,6 +35,8 @@ _UNREADABLE = {
     "error": "invalid_response",
     "error_description": "The token endpoint answered with something that is not JSON.",
 }
+
+_ends = contextvars.ContextVar("flask_msal_errors_deadline", default=math.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +57,7 @@ class Transport:
     """Calls of the identity provider. Safe for use by many threads.
 
     ``MSAL_HTTP_TIMEOUT`` is what all attempts to connect may take, and then what the
-    whole answer may take; less where :func:`deadline.within` says so.
+    whole answer may take; less where :func:`within` says so.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -98,7 +106,7 @@ class Transport:
 
         :raises OSError: there is no answer, or none in time.
         """
-        connect, answer = map(deadline.left, self._timeouts)
+        connect, answer = map(left, self._timeouts)
         if not self._own:
             return _sent_by(self._client, method, url, answer, kwargs)
         if connect <= 0:
@@ -122,6 +130,68 @@ class Transport:
         """Close the connections, but not those of the app's own client."""
         if self._own:
             self._client.close()
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> cabc.Iterator[None]:
+    """All calls in here together take ``seconds`` at most."""
+    token = _ends.set(time.monotonic() + left(seconds))
+    try:
+        yield
+    finally:
+        _ends.reset(token)
+
+
+def left(seconds: float) -> float:
+    """``seconds``, or what is left of them until the deadline; it may be negative."""
+    return min(seconds, _ends.get() - time.monotonic())
+
+
+class _Timed(io.RawIOBase):
+    """A socket's bytes, until a deadline that no further byte puts off."""
+
+    def __init__(self, raw: io.RawIOBase, sock: t.Any) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = time.monotonic() + left(sock.gettimeout())
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer dripped past the deadline")
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """An answer whose status line, headers and body share one deadline.
+
+    A timeout of requests is one of each read: a byte a second never meets it.
+    """
+
+    def __init__(self, sock: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        plain: t.Any = self.fp
+        self.fp = io.BufferedReader(_Timed(plain.detach(), sock))
+
+
+class TimedAdapter(requests.adapters.HTTPAdapter):
+    """Makes connections whose answers have a deadline."""
+
+    def get_connection_with_tls_context(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        pool: t.Any = super().get_connection_with_tls_context(*args, **kwargs)
+        base = pool.ConnectionCls
+        if base.response_class is not _TimedResponse:
+            members = {"response_class": _TimedResponse}
+            pool.ConnectionCls = type(f"Timed{base.__name__}", (base,), members)
+        return pool
 
 
 def _sent_by(
@@ -160,7 +230,7 @@ def _session(settings: Settings) -> requests.Session:
         status=0,
         other=0,
     )
-    adapter = deadline.TimedAdapter(max_retries=retries, pool_maxsize=32)
+    adapter = TimedAdapter(max_retries=retries, pool_maxsize=32)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .base import AtomicBackend
 from .base import Backend
-from .locks import Busy
-from .locks import Reach
+from .base import Busy
+from .base import Reach
 from .registry import register_backend
 
 __all__ = ["AtomicBackend", "Backend", "Busy", "Reach", "register_backend"]

@@ -1,20 +1,26 @@
 """The interface of session backends, and all that can be built on its few methods.
 
+Owns the locks of a process. Names of one kind, which is what precedes their second
+dash, share a fixed number of locks, so that nothing has to be cleaned up. Names of
+different kinds share none, so a request that holds one may ask for another.
+
 Knows neither Flask-Session's hooks nor any client of a server.
 """
 
 from __future__ import annotations
 
 import abc
+import collections.abc as cabc
 import contextlib
+import enum
+import hashlib
+import os
 import sys
+import threading
 import typing as t
 from datetime import timedelta
 
 from flask import Flask
-
-from . import locks
-from .locks import Reach
 
 Entry = dict[str, t.Any]
 
@@ -25,6 +31,22 @@ TOMBSTONE = timedelta(minutes=2)
 GONE = "msal-gone:"
 #: Seconds that taking an entry may need.
 _TAKING = 10
+#: Seconds between two attempts at a lock that cannot be waited for.
+POLL = 0.02
+#: So many that two sessions at once hardly ever share one.
+_STRIPES = 4096
+
+
+class Reach(enum.Enum):
+    """Extent of a lock, or of a backend's entries."""
+
+    PROCESS = "the threads of one process"
+    HOST = "all workers of this host"
+    HOSTS = "all workers of all hosts"
+
+
+class Busy(Exception):
+    """The holder of a lock did not let go in time."""
 
 
 class Backend(abc.ABC):
@@ -130,7 +152,7 @@ class Backend(abc.ABC):
         :param wait: seconds to wait for the holder, at most.
         :raises Busy: the holder did not let go in time.
         """
-        return locks.of_threads(key, wait)
+        return of_threads(key, wait)
 
     def bury(self, key: str) -> None:
         """Remember for two minutes that ``key`` was given up."""
@@ -171,3 +193,37 @@ def loaded_errors(*names: tuple[str, str]) -> tuple[type[Exception], ...]:
     """
     loaded = ((sys.modules.get(module), name) for module, name in names)
     return (OSError, *(getattr(module, name) for module, name in loaded if module))
+
+
+@contextlib.contextmanager
+def of_threads(name: str, timeout: float) -> cabc.Iterator[None]:
+    """Exclude the other threads of this process; wait ``timeout`` seconds at most.
+
+    :raises Busy: the holder did not let go in time.
+    """
+    lock = _thread_locks.setdefault(stripe(name), threading.Lock())
+    if not lock.acquire(timeout=timeout):
+        raise Busy
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+_thread_locks: dict[str, threading.Lock] = {}
+
+
+def _renew_after_fork() -> None:
+    """Drop all locks: no thread that held one is in the child process."""
+    _thread_locks.clear()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch
+    os.register_at_fork(after_in_child=_renew_after_fork)
+
+
+def stripe(name: str) -> str:
+    """Return the name of the lock that a name has, perhaps with others of its kind."""
+    kind = "-".join(name.split("-", 2)[:2]).replace(":", "-")
+    digest = hashlib.sha256(name.encode()).digest()
+    return f"{kind}-{int.from_bytes(digest[:4], 'big') % _STRIPES}"

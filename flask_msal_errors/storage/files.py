@@ -15,6 +15,7 @@ import math
 import os
 import stat
 import struct
+import sys
 import time
 import typing as t
 from datetime import timedelta
@@ -26,11 +27,16 @@ from flask import Flask
 from flask.json.tag import TaggedJSONSerializer
 
 from ..errors import ConfigurationError
-from . import locks
+from .base import POLL
 from .base import Backend
+from .base import Busy
 from .base import Entry
+from .base import Reach
+from .base import stripe
 from .codec import UNREADABLE
-from .locks import Reach
+
+if sys.platform != "win32":  # pragma: no branch
+    import fcntl
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -46,8 +52,6 @@ _LOW_THRESHOLD = 10_000
 
 class CacheBackend(Backend):
     """cachelib: failures are return values; a host's processes share file locks."""
-
-    lock_reach = locks.HOST_REACH
 
     def __init__(self, interface: t.Any, app: Flask) -> None:
         super().__init__(interface, app)
@@ -87,10 +91,25 @@ class CacheBackend(Backend):
                 return
         raise OSError("cachelib did not delete the entry")
 
-    def lock(
-        self, key: str, timeout: float, wait: float
-    ) -> contextlib.AbstractContextManager[None]:
-        return locks.of_host(key, wait, self._lock_directory)
+    # Windows has no flock: there, a lock excludes threads only.
+    if sys.platform != "win32":  # pragma: no branch
+        lock_reach = Reach.HOST
+
+        @contextlib.contextmanager
+        def lock(self, key: str, timeout: float, wait: float) -> cabc.Iterator[None]:
+            """Exclude all other threads and processes; a holder that dies lets go."""
+            folder, end = self._lock_directory, time.monotonic() + wait
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+            with open(os.path.join(folder, f"{stripe(key)}.lock"), "ab") as file:
+                while True:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
+                    except BlockingIOError:
+                        if time.monotonic() > end:
+                            raise Busy from None
+                    time.sleep(POLL)
+                yield
 
 
 class _TaggedJson:

@@ -10,10 +10,11 @@ from datetime import timedelta
 from flask import Flask
 
 from ..errors import ConfigurationError
-from . import locks
+from .base import POLL
 from .base import AtomicBackend
+from .base import Busy
 from .base import Entry
-from .locks import Reach
+from .base import Reach
 
 
 class RedisBackend(AtomicBackend):
@@ -77,10 +78,10 @@ class RedisBackend(AtomicBackend):
     def lock(self, key: str, timeout: float, wait: float) -> cabc.Iterator[None]:
         """Hold redis-py's lock: across threads, processes and hosts."""
         lock = self.interface.client.lock(
-            f"msal-lock:{key}", timeout=timeout, sleep=locks.POLL, thread_local=False
+            f"msal-lock:{key}", timeout=timeout, sleep=POLL, thread_local=False
         )
         if not lock.acquire(blocking_timeout=wait):
-            raise locks.Busy
+            raise Busy
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from flask import Flask
 
 from .base import AtomicBackend
 from .base import Entry
-from .locks import Reach
+from .base import Reach
 
 
 class SqlBackend(AtomicBackend):

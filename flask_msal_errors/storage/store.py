@@ -15,9 +15,9 @@ from flask import Flask
 from ..errors import ServiceUnavailable
 from ..protocol.secret import Hidden
 from .base import Backend
+from .base import Busy
 from .base import Entry
 from .errors import store_unavailable
-from .locks import Busy
 
 
 class Store:

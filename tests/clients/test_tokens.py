@@ -26,7 +26,7 @@ from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.record import TOKENS
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.record import Records
-from flask_msal_errors.storage import locks
+from flask_msal_errors.storage.base import stripe
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
@@ -311,7 +311,7 @@ class TestSingleFlight:
         """A refresh of one session does not wait for another's."""
         record = files.records.load(files.handle)
         names = [files.handle, files.records.create(record)]
-        while len({locks._stripe(f"msal-entry:record-{name}") for name in names}) < 2:
+        while len({stripe(f"msal-entry:record-{name}") for name in names}) < 2:
             names[1] = files.records.create(record)
         with files.records.locked(names[1]):
             assert files.acquire(force_refresh=True)

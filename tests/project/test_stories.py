@@ -34,7 +34,7 @@ LIMITS = {
     "page": Most(20),
     "cached_token": Most(30),
     "refresh": Most(74),
-    "refusal": Most(153, modules=36, packages=8, claims=1),
+    "refusal": Most(152, modules=34, packages=8, claims=1),
     "callback": Most(110),
     "form": Most(98),
 }

@@ -187,7 +187,7 @@ class TestOnePerProcess:
         """A forked worker builds its own application and connections."""
         code = """
 import os, sys
-from flask_msal_errors.storage import locks
+from flask_msal_errors.storage.base import of_threads
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.settings import Settings
 authority, ca = sys.argv[1:]
@@ -197,13 +197,13 @@ client = Client(Settings.from_mapping({
 }))
 before = client.provider.connection()
 assert client.provider.connection() is before
-held = locks.of_threads("held in the parent", 5)
+held = of_threads("held in the parent", 5)
 held.__enter__()
 client.provider._lock.acquire()
 child = os.fork()
 if child == 0:
     own = client.provider.connection()
-    with locks.of_threads("held in the parent", 5):
+    with of_threads("held in the parent", 5):
         pass
     same = own is client.provider.connection()
     os._exit(0 if own.app is not before.app and same else 1)

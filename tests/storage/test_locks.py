@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import types
 import typing as t
 from pathlib import Path
 
 import pytest
+from cachelib import SimpleCache
+from flask import Flask
 
-from flask_msal_errors.storage import locks
+from flask_msal_errors.storage.base import Busy
+from flask_msal_errors.storage.base import of_threads
+from flask_msal_errors.storage.files import CacheBackend
 
 KINDS = ("msal-entry:done-", "msal-entry:record-", "msal-entry:sid-")
 MANY = range(9000)
@@ -21,8 +26,10 @@ Lock: t.TypeAlias = cabc.Callable[[str], contextlib.AbstractContextManager[None]
 def lock(request: pytest.FixtureRequest, tmp_path: Path) -> Lock:
     """A function that takes a lock, or raises at once."""
     if request.param == "threads":
-        return lambda name: locks.of_threads(name, 0.0)
-    return lambda name: locks.of_host(name, 0.0, str(tmp_path))
+        return lambda name: of_threads(name, 0.0)
+    interface = types.SimpleNamespace(cache=SimpleCache())
+    files = CacheBackend(interface, Flask("locks", instance_path=str(tmp_path)))
+    return lambda name: files.lock(name, 0.0, 0.0)
 
 
 class TestKinds:
@@ -43,16 +50,16 @@ class TestKinds:
                 try:
                     with lock(f"{KINDS[0]}{number}"):
                         pass
-                except locks.Busy:
+                except Busy:
                     shared += 1
-            with pytest.raises(locks.Busy), lock(f"{KINDS[0]}x"):
+            with pytest.raises(Busy), lock(f"{KINDS[0]}x"):
                 pass
         assert 0 < shared < 20
-        assert len(list(tmp_path.iterdir())) <= 4096
+        assert len(list(tmp_path.rglob("*.lock"))) <= 4096
 
     def test_dashes_in_a_name(self, lock: Lock, tmp_path: Path) -> None:
         """Odd names after the kind make no further kinds."""
         for number in MANY:
             with lock(f"{KINDS[1]}a-{number}-b"):
                 pass
-        assert len(list(tmp_path.iterdir())) <= 4096
+        assert len(list(tmp_path.rglob("*.lock"))) <= 4096

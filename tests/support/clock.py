@@ -8,7 +8,7 @@ import types
 import pytest
 from msal import individual_cache
 
-from flask_msal_errors.provider import deadline
+from flask_msal_errors.provider import transport
 from flask_msal_errors.session import msal_caches
 from flask_msal_errors.signin import limits
 
@@ -16,7 +16,7 @@ from flask_msal_errors.signin import limits
 def put_forward(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let these seconds have passed for every deadline that was set before."""
     later = types.SimpleNamespace(monotonic=lambda: time.monotonic() + seconds)
-    monkeypatch.setattr(deadline, "time", later)
+    monkeypatch.setattr(transport, "time", later)
 
 
 def let_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:

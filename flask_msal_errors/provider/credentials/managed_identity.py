@@ -16,7 +16,8 @@ import requests
 
 from ...errors import ConfigurationError
 from ...errors import ServiceUnavailable
-from .. import deadline
+from ..transport import TimedAdapter
+from ..transport import left
 
 #: Seconds for the endpoint, which is on this very machine.
 _TIMEOUT = 10.0
@@ -59,12 +60,12 @@ class _Local(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.trust_env = False
-        self.mount("http://", deadline.TimedAdapter())
-        self.mount("https://", deadline.TimedAdapter())
+        self.mount("http://", TimedAdapter())
+        self.mount("https://", TimedAdapter())
 
     def request(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
         # requests refuses a timeout of 0.
-        kwargs.setdefault("timeout", max(0.01, deadline.left(_TIMEOUT)))
+        kwargs.setdefault("timeout", max(0.01, left(_TIMEOUT)))
         return super().request(*args, **kwargs)
 
 
