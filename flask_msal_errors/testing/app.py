@@ -18,6 +18,7 @@ from .entra import discovery
 from .entra import managed_identity
 from .entra import single_sign_on
 from .entra import token_endpoint
+from .entra import userinfo
 from .entra.model import Call
 from .entra.tenant import Tenant
 
@@ -25,6 +26,7 @@ SERVICES = (
     discovery.discovery,
     discovery.jwks,
     token_endpoint.blueprint,
+    userinfo.blueprint,
     azure.blueprint,
 )
 PAGES = (

@@ -321,7 +321,7 @@ class TestOpenid:
 
     def test_without_refresh_tokens(self, start: Start, entra: Emulator) -> None:
         """Of a provider that refuses offline_access it is not asked."""
-        entra.openid_offline = False
+        entra.openid_offline = "no"
         live = start(add_views, **plain(entra))
         journey = Journey(live)
         journey.sign_in()

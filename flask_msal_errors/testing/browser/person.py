@@ -29,6 +29,7 @@ _BUTTONS = {
     "profile": "profile",
     "consent": "accept",
     "form_post": "continue",
+    "leave": "yes",
 }
 
 

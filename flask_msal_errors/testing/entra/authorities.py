@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import typing as t
 
+from . import openid
 from .model import B2C
 from .model import EDIT_POLICY
+from .model import OIDC_SCOPES
 from .model import OPENID
 from .model import RESET_POLICY
 from .model import SIGN_IN_POLICY
@@ -102,7 +104,9 @@ def id_claims(
         return {**own, "sub": user.object_id, "emails": [user.username], "ver": "1.0"}
     if authority.kind == OPENID:
         plain = {name: own[name] for name in _PLAIN_CLAIMS if name in own}
-        return {"acr": "0", **plain}
+        told = OIDC_SCOPES if tenant.settings.openid_claims == "id_token" else ()
+        plain["sub"] = openid.subject(tenant, user)
+        return {"acr": "0", **plain, **openid.about(user, told)}
     return {**claims, "iss": tenant.issuer}
 
 

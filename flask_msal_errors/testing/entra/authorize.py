@@ -20,6 +20,7 @@ from flask import request
 from flask import url_for
 
 from . import authorities
+from . import openid
 from . import rules
 from .claims import parse_claims
 from .codes import KINDS
@@ -100,19 +101,20 @@ def read_ask(tenant: Tenant, params: dict[str, str], authority: Authority) -> As
     """Read and check the rest of an authorize request."""
     if params.get("response_type") != "code":
         raise Refusal(70005)
-    scopes = tuple(tenant.full_scope(s) for s in params.get("scope", "").split())
+    plain = authority.kind == OPENID
+    scopes = (openid.asked if plain else _asked)(tenant, params)
     if not scopes:
         raise Refusal(90014, detail="The required field 'scope' is missing.")
     rules.check_scopes(tenant, scopes)
     wanted = parse_claims(params.get("claims"))
-    if authority.kind == OPENID:
-        if "offline_access" in scopes and not tenant.settings.openid_offline:
-            raise Refusal(70011)
-        if params.get("claims"):
-            raise Refusal(90014, detail="The claims parameter is not supported.")
+    if plain:
         levels = tuple(params.get("acr_values", "").split())
         wanted = dataclasses.replace(wanted, acr_values=levels)
     return Ask(params, scopes, wanted, tenant.now(), authority=authority)
+
+
+def _asked(tenant: Tenant, params: dict[str, str]) -> tuple[str, ...]:
+    return tuple(tenant.full_scope(s) for s in params.get("scope", "").split())
 
 
 def see_page(ctx: str) -> Response:

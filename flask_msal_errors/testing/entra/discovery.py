@@ -90,16 +90,16 @@ def plain_document(root: bool) -> dict[str, t.Any]:
         abort(404)
     authority = authorities.find(tenant, "openid")
     api, pages = f"{tenant.base_url}/openid", f"{tenant.pages_url}/openid"
-    scopes = ["openid", "profile"] + ["offline_access"] * tenant.settings.openid_offline
     found = {
         "issuer": authorities.issuer(tenant, authority),
         "authorization_endpoint": f"{pages}/authorize",
         "token_endpoint": f"{api}/token",
         "jwks_uri": f"{api}/jwks",
+        "userinfo_endpoint": f"{api}/userinfo",
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "scopes_supported": scopes,
+        **openid.scopes_supported(tenant),
         **openid.methods(tenant),
         **_promise(tenant),
     }

@@ -5,7 +5,9 @@ Plain data; ``tenant`` holds it and ``rules`` judges it.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 
 from .claims import Wanted
 
@@ -82,6 +84,12 @@ class User:
     def hint(self) -> str:
         """The opaque ``login_hint`` claim, which serves as a logout hint too."""
         return f"O.{self.object_id}"
+
+
+def pairwise(user: User, audience: str | list[str]) -> str:
+    """Return the pairwise ``sub``: another one at every audience."""
+    digest = hashlib.sha256(f"{user.object_id}|{audience}".encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,13 +5,17 @@ Source: RFC 6749, OpenID Connect Core 1.0.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import typing as t
 
+import jwt
 from flask import Request
 from flask import Response
 
 from .model import GRAPH
 from .model import OIDC_SCOPES
+from .model import User
+from .model import pairwise
 from .refusals import Refusal
 from .tenant import Tenant
 
@@ -47,6 +51,74 @@ def check_method(tenant: Tenant, request: Request) -> None:
     other = "post" if by_header else "basic"
     if tenant.settings.openid_client_auth == other and not by_assertion:
         raise Refusal(7000218, detail="Another client authentication is expected.")
+
+
+def read(tenant: Tenant, text: str | None) -> Scopes:
+    """Return the full scopes that an app names, by their aliases or not."""
+    names = {alias: scope for scope, alias in _aliases(tenant).items()}
+    words = (text or "").split()
+    return tuple(names.get(word) or tenant.full_scope(word) for word in words)
+
+
+def _aliases(tenant: Tenant) -> dict[str, str]:
+    """Return the names of scopes in answers, by full scope."""
+    given = tenant.settings.openid_scope_aliases
+    return {tenant.full_scope(scope): alias for scope, alias in given.items()}
+
+
+def asked(tenant: Tenant, params: dict[str, str]) -> Scopes:
+    """Return the scopes of an authorization request, as far as they can be granted.
+
+    :raises Refusal: a scope or a parameter is not as this provider wants it.
+    """
+    missing = tenant.settings.openid_required_parameters - params.keys()
+    if missing:
+        raise Refusal(90014, detail=f"The parameter {min(missing)} is missing.")
+    if params.get("claims"):
+        raise Refusal(90014, detail="The claims parameter is not supported.")
+    scopes = _allowed(tenant, read(tenant, params.get("scope")))
+    return _without_offline(tenant, scopes, params.get("prompt", "").split())
+
+
+def _allowed(tenant: Tenant, scopes: Scopes) -> Scopes:
+    """Return those of the scopes that the app may have (RFC 6749 §3.3)."""
+    names = tenant.settings.openid_client_scopes
+    if names is None:
+        return scopes
+    allowed = set(map(tenant.full_scope, names))
+    kept = tuple(scope for scope in scopes if scope in allowed)
+    if kept != scopes and tenant.settings.openid_other_scopes == "refuse":
+        raise Refusal(70011, detail="The app may not have all of these scopes.")
+    return kept
+
+
+def _without_offline(tenant: Tenant, scopes: Scopes, prompts: list[str]) -> Scopes:
+    """Return the scopes without ``offline_access`` where that is not granted."""
+    form = tenant.settings.openid_offline
+    if "offline_access" not in scopes or form in ("yes", "unlisted"):
+        return scopes
+    if form == "no":
+        raise Refusal(70011)
+    if form != "always" and "consent" in prompts:
+        return scopes
+    if form == "refused_without_consent":
+        raise Refusal(90014, detail="For offline_access, prompt=consent is needed.")
+    return tuple(scope for scope in scopes if scope != "offline_access")
+
+
+def scopes_supported(tenant: Tenant) -> dict[str, list[str]]:
+    """Return the metadata member that lists scopes, which is recommended only."""
+    known = ["openid", "profile", "email"]
+    form = tenant.settings.openid_offline
+    if form == "always":
+        return {}
+    hidden = form in ("no", "unlisted")
+    return {"scopes_supported": known if hidden else [*known, "offline_access"]}
+
+
+def is_refreshable(tenant: Tenant, grant: Scopes) -> bool:
+    """Whether a grant brings a refresh token."""
+    return "offline_access" in grant or tenant.settings.openid_offline == "always"
 
 
 def refreshed(tenant: Tenant, granted: Scopes, asked: Scopes) -> Scopes:
@@ -87,11 +159,43 @@ def body(
     """
     dropped = {*_OF_ENTRA, *(["id_token"] if refreshed else [])}
     own = {name: value for name, value in full.items() if name not in dropped}
-    words = {tenant.full_scope(word): word for word in asked}
+    names = {**{tenant.full_scope(word): word for word in asked}, **_aliases(tenant)}
+    told = [names.get(scope, scope) for scope in scopes]
     silent = refreshed and tenant.settings.openid_refresh_scope == "silently_ignored"
-    if words and set(words) != set(scopes) and not silent:
-        own["scope"] = " ".join(words.get(scope, scope) for scope in scopes)
-    return own
+    if asked and set(told) != set(asked) and not silent:
+        own["scope"] = " ".join(told)
+    seconds = own.pop("expires_in")
+    return {**own, **_lifetime(tenant, seconds)}
+
+
+def _lifetime(tenant: Tenant, seconds: int) -> dict[str, t.Any]:
+    """Return the member that says how long a token lives, in the form that is set."""
+    forms: dict[str, t.Any] = {
+        "number": seconds,
+        "string": str(seconds),
+        "float": float(seconds),
+        "null": None,
+    }
+    form = tenant.settings.openid_expires_in
+    return {"expires_in": forms[form]} if form in forms else {}
+
+
+def subject(tenant: Tenant, user: User) -> str | int:
+    """Return the ``sub`` of a user: of ID tokens, and at the userinfo endpoint."""
+    name = pairwise(user, tenant.client_id)
+    if tenant.settings.openid_sub == "string":
+        return name
+    return int.from_bytes(name.encode()[:6], "big")
+
+
+def about(user: User, scopes: cabc.Collection[str]) -> dict[str, str]:
+    """Return the claims about a user that scopes ask for (OpenID Connect Core §5.4)."""
+    found = {}
+    if "profile" in scopes:
+        found = {"name": user.name, "preferred_username": user.username}
+    if "email" in scopes:
+        found["email"] = user.username
+    return found
 
 
 def headers(response: Response) -> Response:
@@ -100,3 +204,43 @@ def headers(response: Response) -> Response:
     if response.status_code == 401:
         response.headers["WWW-Authenticate"] = 'Basic realm="openid"'
     return response
+
+
+def has_to_ask(tenant: Tenant, sent: cabc.Mapping[str, str]) -> bool:
+    """Whether a sign-out needs a click of the person."""
+    form = tenant.settings.openid_logout
+    known = sent.get("id_token_hint") or sent.get("confirmed")
+    return form == "asks_without_hint" and not known
+
+
+def leaving(tenant: Tenant, sent: cabc.Mapping[str, str]) -> tuple[str, str]:
+    """Return the parameter with the way back, and the hint whose session ends.
+
+    Source: OpenID Connect RP-Initiated Logout 1.0 §2; the logout endpoint of Cognito.
+
+    :raises Refusal: the request is not as this provider wants it.
+    """
+    form, token = tenant.settings.openid_logout, sent.get("id_token_hint", "")
+    if form == "logout_uri":
+        if sent.get("client_id") != tenant.client_id or "logout_uri" not in sent:
+            raise Refusal(90014, detail="Required: client_id and logout_uri.")
+        return "logout_uri", ""
+    if form == "hint_required" and not token:
+        raise Refusal(90014, detail="Required: id_token_hint.")
+    return "post_logout_redirect_uri", _hinted(tenant, token) if token else ""
+
+
+def _hinted(tenant: Tenant, token: str) -> str:
+    """Return the user name of an ID token that was issued to the app, expired or not.
+
+    :raises Refusal: it is none.
+    """
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.PyJWTError:
+        claims = {}
+    if claims.get("aud") == tenant.client_id:
+        for user in tenant.users.values():
+            if claims.get("sub") == subject(tenant, user):
+                return user.username
+    raise Refusal(90014, detail="id_token_hint is no ID token of this app.")

@@ -6,7 +6,15 @@ from ..declaration import PLAIN
 from ..declaration import Setting
 from ..values import Choice
 from ..values import Flag
+from ..values import Names
+from ..values import Number
+from ..values import Object
 from ..values import Suggested
+
+OFFLINE_FORMS = (
+    *("yes", "no", "unlisted"),
+    *("dropped_without_consent", "refused_without_consent", "always"),
+)
 
 
 class OpenidSettings:
@@ -21,12 +29,73 @@ class OpenidSettings:
         ("It has no path.", "It has a path."),
     )
     openid_offline = Setting(
-        True,
-        Flag(),
+        "yes",
+        Choice(names=OFFLINE_FORMS),
         PLAIN,
         "Refresh tokens",
-        "The plain provider grants offline_access.",
-        ("It grants refresh tokens.", "It grants none."),
+        "The scope offline_access is granted (yes), refused (no), granted though"
+        " scopes_supported lacks it (unlisted), dropped or refused without"
+        " prompt=consent (OpenID Connect Core §11), or unknown: every sign-in brings a"
+        " refresh token (always).",
+        "Now {}.",
+    )
+    openid_client_scopes = Setting[set[str] | None](
+        None,
+        Names(optional=True, none="all"),
+        PLAIN,
+        "Scopes of the app",
+        "The scopes that the app’s registration allows, by full or short names.",
+        "Now: {}.",
+    )
+    openid_other_scopes = Setting(
+        "refuse",
+        Choice(names=("refuse", "narrow")),
+        PLAIN,
+        "Other scopes",
+        "A sign-in that asks for scopes that the app may not have is refused, or is"
+        " granted the rest.",
+        "Now {}.",
+    )
+    openid_scope_aliases = Setting[dict[str, str]](
+        {},
+        Object(),
+        PLAIN,
+        "Names of granted scopes",
+        "Scopes that answers call by another name, as Google does with email.",
+        "Now: {}.",
+    )
+    openid_required_parameters = Setting[set[str]](
+        set(),
+        Names(),
+        PLAIN,
+        "Required parameters",
+        "Parameters without which an authorization request is refused, such as Auth0’s"
+        " audience.",
+        "Now: {}.",
+    )
+    openid_lifetime = Setting(
+        3600,
+        Number(whole=True),
+        PLAIN,
+        "Lifetime of access tokens",
+        "Seconds that access tokens live at most. Keycloak’s live for 300.",
+        "Now {} s.",
+    )
+    openid_expires_in = Setting(
+        "number",
+        Choice(names=("number", "string", "float", "null", "absent")),
+        PLAIN,
+        "Form of the lifetime",
+        "The form of expires_in, which RFC 6749 §5.1 only recommends.",
+        "Now {}.",
+    )
+    openid_sub = Setting(
+        "string",
+        Choice(names=("string", "number")),
+        PLAIN,
+        "Form of the subject",
+        "The form of the claim sub, which OpenID Connect Core §2 has as a string.",
+        "Now {}.",
     )
     openid_sign_out = Setting(
         True,
@@ -35,6 +104,24 @@ class OpenidSettings:
         "End session endpoint",
         "The plain provider has an address for signing out.",
         ("It has one.", "It has none."),
+    )
+    openid_logout = Setting(
+        "plain",
+        Choice(names=("plain", "hint_required", "asks_without_hint", "logout_uri")),
+        PLAIN,
+        "Sign-out",
+        "Takes post_logout_redirect_uri alone (plain), refuses it without an"
+        " id_token_hint, asks the person without it, or wants logout_uri, as AWS"
+        " Cognito does.",
+        "Now {}.",
+    )
+    openid_claims = Setting(
+        "userinfo",
+        Choice(names=("userinfo", "id_token")),
+        PLAIN,
+        "Names and addresses",
+        "The place of name and email: the userinfo endpoint alone, or ID tokens, too.",
+        "Now {}.",
     )
     openid_client_auth = Setting(
         "basic",

@@ -18,7 +18,9 @@ from flask import render_template
 from flask import request
 
 from . import authorities
+from . import openid
 from . import rules
+from .model import OPENID
 from .model import Browser
 from .redirects import may_return_to
 from .tenant import Tenant
@@ -66,20 +68,29 @@ def logout(name: str, policy: str = "") -> Response:
     A ``logout_hint`` ends that user's session only.
     """
     tenant = current_tenant()
-    authorities.find(tenant, name, policy)
+    authority = authorities.find(tenant, name, policy)
+    back, hint = "post_logout_redirect_uri", request.values.get("logout_hint", "")
+    if authority.kind == OPENID:
+        if openid.has_to_ask(tenant, request.values):
+            return make_response(render_template("leave.html", sent=request.values))
+        back, user = openid.leaving(tenant, request.values)
+        hint = user or hint
     with tenant.lock:
-        ended = _end(tenant, request.values.get("logout_hint", ""))
+        ended = _end(tenant, hint)
     frames = _frames(tenant, ended)
-    target = _way_back()
+    target = _way_back(back)
     if target and not frames:
         return t.cast(Response, redirect(target, 302))
     page = render_template("signed_out.html", frames=frames, target=target)
     return make_response(page)
 
 
-def _way_back() -> str:
-    """Return where the app wants the person next, if that is on this machine."""
-    target = request.values.get("post_logout_redirect_uri", "")
+def _way_back(name: str) -> str:
+    """Return the page that the app wants next, if that is on this machine.
+
+    :param name: of the parameter that has it.
+    """
+    target = request.values.get(name, "")
     if not may_return_to(target):
         return ""
     state = request.values.get("state")

@@ -148,10 +148,12 @@ def refresh(tenant: Tenant) -> dict[str, t.Any]:
 
 def requested(tenant: Tenant, text: str | None) -> tuple[str, ...]:
     """Return the full scopes of a token request."""
+    if g.authority.kind == OPENID:
+        return openid.read(tenant, text)
     scopes = tuple(tenant.full_scope(scope) for scope in (text or "").split())
     rules.check_scopes(tenant, scopes)
     resources = {s.rpartition("/")[0] for s in scopes if s not in OIDC_SCOPES}
-    if len(resources) > 1 and g.authority.kind != OPENID:
+    if len(resources) > 1:
         raise Refusal(28000)
     return scopes
 
@@ -205,7 +207,7 @@ def answer(
     :param grant: the scopes that the refresh token is for.
     """
     asked = (request.form.get("scope") or (ask.get("scope") if ask else "")).split()
-    lifetime = max(0, tenant.settings.token_lifetime - 1)
+    lifetime = max(0, tokens.lifetime(tenant, g.authority) - 1)
     body: dict[str, t.Any] = {
         "token_type": "Bearer",
         "expires_in": lifetime,
@@ -214,7 +216,8 @@ def answer(
     }
     if tenant.settings.refresh_in is not None:
         body["refresh_in"] = tenant.settings.refresh_in
-    if "offline_access" in grant:
+    plain = g.authority.kind == OPENID
+    if openid.is_refreshable(tenant, grant) if plain else "offline_access" in grant:
         body["refresh_token"] = f"1.AX{secrets.token_urlsafe(48)}"
         token = RefreshToken(sign_in, g.authority, grant)
         tenant.refresh_tokens[body["refresh_token"]] = token
@@ -222,7 +225,7 @@ def answer(
         body["id_token"] = tokens.id_token(tenant, sign_in, ask, g.authority)
     if request.form.get("client_info") == "1":
         body["client_info"] = tokens.client_info(tenant, sign_in.user, g.authority)
-    if g.authority.kind == OPENID:
+    if plain:
         return openid.body(tenant, body, scopes, asked, refreshed=ask is None)
     return as_authority(body, asked)
 
@@ -237,10 +240,12 @@ def access(
     """Return the access token and the ``scope`` member that says what it is for."""
     if g.authority.kind == OPENID:
         audience, names = openid.audience(scopes)
-        token = tokens.access_token(tenant, sign_in, audience, names, wanted)
+        token = tokens.access_token(
+            tenant, sign_in, audience, names, wanted, g.authority
+        )
         return {"access_token": token}
     resource, names = for_one_resource(tenant, scopes, sign_in)
-    token = tokens.access_token(tenant, sign_in, resource, names, wanted)
+    token = tokens.access_token(tenant, sign_in, resource, names, wanted, g.authority)
     return {"access_token": token, "scope": granted(tenant, resource, names, asked)}
 
 

@@ -17,11 +17,13 @@ import jwt
 
 from . import authorities
 from .claims import Wanted
+from .model import OPENID
 from .model import Ask
 from .model import Authority
 from .model import Issued
 from .model import SignIn
 from .model import User
+from .model import pairwise
 from .tenant import Tenant
 
 Claims = dict[str, t.Any]
@@ -42,9 +44,17 @@ def client_info(tenant: Tenant, user: User, authority: Authority) -> str:
     return _base64url(_compact({"uid": user.object_id + flow, "utid": tenant.id}))
 
 
-def _lifetime(tenant: Tenant) -> Claims:
+def lifetime(tenant: Tenant, authority: Authority | None) -> int:
+    """Return the seconds that an access token lives."""
+    settings = tenant.settings
+    if authority is None or authority.kind != OPENID:
+        return settings.token_lifetime
+    return min(settings.token_lifetime, settings.openid_lifetime)
+
+
+def _lives(tenant: Tenant, seconds: int) -> Claims:
     start = int(tenant.now()) + tenant.settings.clock_skew
-    return {"iat": start, "nbf": start, "exp": start + tenant.settings.token_lifetime}
+    return {"iat": start, "nbf": start, "exp": start + seconds}
 
 
 def _proof(sign_in: SignIn) -> Claims:
@@ -53,12 +63,6 @@ def _proof(sign_in: SignIn) -> Claims:
     if sign_in.acrs:
         claims["acrs"] = sorted(sign_in.acrs)
     return claims
-
-
-def subject(user: User, audience: str | list[str]) -> str:
-    """Return the pairwise ``sub``: another one at every audience."""
-    text = f"{user.object_id}|{audience}".encode()
-    return _base64url(hashlib.sha256(text).digest())
 
 
 def _sign(tenant: Tenant, claims: Claims, header: Claims) -> str:
@@ -72,6 +76,7 @@ def access_token(
     resource: str | list[str],
     scopes: cabc.Iterable[str],
     wanted: Wanted,
+    authority: Authority | None = None,
 ) -> str:
     """Sign an access token and let the APIs know of it.
 
@@ -84,7 +89,7 @@ def access_token(
     claims = {
         "aud": resource,
         "iss": tenant.issuer,
-        **_lifetime(tenant),
+        **_lives(tenant, lifetime(tenant, authority)),
         "acr": "1",
         **_proof(sign_in),
         "azp": tenant.client_id,
@@ -95,7 +100,7 @@ def access_token(
         "preferred_username": user.username,
         "scp": " ".join(scopes),
         "sid": sign_in.sid,
-        "sub": subject(user, resource),
+        "sub": pairwise(user, resource),
         "tid": tenant.id,
         "uti": uti,
         "ver": "2.0",
@@ -116,7 +121,7 @@ def id_token(
     claims: Claims = {
         "aud": tenant.client_id,
         "iss": tenant.issuer,
-        **_lifetime(tenant),
+        **_lives(tenant, tenant.settings.token_lifetime),
         **_proof(sign_in),
         "auth_time": int(sign_in.at) + tenant.settings.clock_skew,
         "email": user.username,
@@ -125,7 +130,7 @@ def id_token(
         "oid": user.object_id,
         "preferred_username": user.username,
         "sid": sign_in.sid,
-        "sub": subject(user, tenant.client_id),
+        "sub": pairwise(user, tenant.client_id),
         "tid": tenant.id,
         "uti": uuid.uuid4().hex,
         "ver": "2.0",

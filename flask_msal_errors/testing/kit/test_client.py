@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from ..browser.fetch import Data
 from ..browser.fetch import origin
 from ..browser.person import Person
-from ..entra import tokens
+from ..entra import openid
 from ..entra.model import User
 from ..entra.tenant import OfTenant
 from ..entra.tenant import Tenant
@@ -115,7 +115,7 @@ class AppClients(OfTenant):
             raise sign_in_stopped.in_the_app(answer)
         if subject not in (
             person.object_id,
-            tokens.subject(person, self.tenant.client_id),
+            str(openid.subject(self.tenant, person)),
         ):
             raise ValueError(
                 f"This client is not signed in as {person.key} but as somebody else:"

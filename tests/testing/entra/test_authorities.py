@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 import urllib.parse
 
@@ -69,6 +70,11 @@ class App:
             grant_type="refresh_token", refresh_token=held, **given, **form
         ).json()
 
+    def again(self) -> t.Any:
+        """The discovery document as it is now."""
+        issuer = self.document["issuer"]
+        return self.http.get(f"{issuer}/.well-known/openid-configuration").json()
+
     def claims(self, token: str) -> t.Any:
         keys = self.http.get(self.document["jwks_uri"]).json()["keys"]
         return jwt.decode(
@@ -82,8 +88,12 @@ class App:
 
 def scopes_in(body: t.Any) -> set[str]:
     """The short names of the scopes of an access token."""
-    claims = jwt.decode(body["access_token"], options={"verify_signature": False})
-    return set(claims["scp"].split())
+    return set(unchecked(body["access_token"])["scp"].split())
+
+
+def unchecked(token: str) -> t.Any:
+    """The claims of a token."""
+    return jwt.decode(token, options={"verify_signature": False, "verify_sub": False})
 
 
 @pytest.fixture
@@ -233,10 +243,7 @@ class TestPlain:
     ) -> None:
         """The secret belongs in one place, or in either; metadata say so."""
         entra.openid_client_auth = taken
-        document = plain.http.get(
-            f"{plain.document['issuer']}/.well-known/openid-configuration"
-        ).json()
-        told = document.get("token_endpoint_auth_methods_supported")
+        told = plain.again().get("token_endpoint_auth_methods_supported")
         assert (told and told[0]) == (listed and f"client_secret_{listed}")
         ways = {"basic": entra.client_secret, "post": ""}
         for way, secret in ways.items():
@@ -275,7 +282,7 @@ class TestPlain:
         self, entra: Emulator, http: requests.Session, plain: App
     ) -> None:
         """No refresh tokens, no sign-out, no path: the document says so."""
-        entra.openid_offline = entra.openid_sign_out = False
+        entra.openid_offline, entra.openid_sign_out = "no", False
         entra.openid_at_root = True
         root = entra.config("openid")["MSAL_OIDC_AUTHORITY"]
         assert urllib.parse.urlsplit(root).path == ""
@@ -285,6 +292,149 @@ class TestPlain:
         old = http.get(f"{root}/openid/.well-known/openid-configuration")
         assert old.status_code == 404
         assert plain.answer()["error"] == "invalid_scope"
+
+    @pytest.mark.parametrize(
+        ("form", "params", "error", "comes"),
+        [
+            ("yes", {}, None, True),
+            ("unlisted", {}, None, True),
+            ("no", {}, "invalid_scope", False),
+            ("dropped_without_consent", {}, None, False),
+            ("dropped_without_consent", {"prompt": "consent"}, None, True),
+            ("refused_without_consent", {}, "invalid_request", False),
+            ("refused_without_consent", {"prompt": "consent"}, None, True),
+            ("always", {"scope": "openid"}, None, True),
+        ],
+    )
+    def test_offline(
+        self,
+        entra: Emulator,
+        plain: App,
+        form: str,
+        params: dict[str, str],
+        error: str | None,
+        comes: bool,
+    ) -> None:
+        """Refresh tokens come for offline_access, with prompt=consent, or always."""
+        entra.openid_offline = form
+        answer = plain.answer(**params)
+        assert answer.get("error") == error
+        if error is None:
+            form_ = {"grant_type": "authorization_code", "code": answer["code"]}
+            assert ("refresh_token" in plain.token(**form_).json()) is comes
+        listed = plain.again().get("scopes_supported")
+        assert (listed is None) is (form == "always")
+        hidden = form in ("no", "unlisted", "always")
+        assert ("offline_access" in (listed or ())) is not hidden
+
+    def test_grant_without_offline_access(self, entra: Emulator, plain: App) -> None:
+        """A refresh token may come of a grant that lacks the scope for it."""
+        entra.openid_offline, entra.openid_refresh_scope = "always", "bound"
+        body = plain.redeemed()
+        assert body["scope"] == "openid"
+        wider = plain.refreshed(body, "openid offline_access")
+        assert wider["error"] == "invalid_scope"
+        assert "refresh_token" in plain.refreshed(body)
+
+    def test_scopes_of_the_app(self, entra: Emulator, plain: App) -> None:
+        """Scopes that an app may not have are refused, or left out and so told."""
+        asked = f"openid profile {entra.scope('Mail.Read')}"
+        entra.openid_client_scopes = {"openid", entra.scope("Mail.Read")}
+        assert plain.answer(scope=asked)["error"] == "invalid_scope"
+        entra.openid_other_scopes = "narrow"
+        body = plain.redeemed(scope=asked)
+        assert body["scope"] == f"openid {entra.scope('Mail.Read')}"
+        assert scopes_in(body) == {"openid", "Mail.Read"}
+
+    def test_aliases(self, entra: Emulator, plain: App) -> None:
+        """A scope may be asked for by two names, and is told by one."""
+        alias = "https://www.id.example/auth/userinfo.email"
+        entra.openid_scope_aliases = {"email": alias}
+        entra.openid_refresh_scope = "bound"
+        body = plain.redeemed(scope="openid email offline_access")
+        assert set(body["scope"].split()) == {"openid", alias, "offline_access"}
+        for name in ("email", alias):
+            again = plain.refreshed(body, f"openid {name}")
+            assert scopes_in(again) == {"openid", "email"}
+
+    def test_required_parameters(self, entra: Emulator, plain: App) -> None:
+        """A provider may want parameters of its own."""
+        entra.openid_required_parameters = {"audience"}
+        assert plain.answer()["error"] == "invalid_request"
+        assert "code" in plain.answer(audience="https://api.example")
+
+    @pytest.mark.parametrize(
+        ("form", "expected"),
+        [
+            ("number", "299"),
+            ("string", '"299"'),
+            ("float", "299.0"),
+            ("null", "null"),
+            ("absent", None),
+        ],
+    )
+    def test_lifetime(
+        self, entra: Emulator, plain: App, form: str, expected: str | None
+    ) -> None:
+        """Access tokens are short-lived, and answers tell it in many forms."""
+        entra.openid_lifetime, entra.openid_expires_in = 300, form
+        body = plain.redeemed()
+        found = json.dumps(body["expires_in"]) if "expires_in" in body else None
+        assert found == expected
+        times = unchecked(body["access_token"])
+        assert times["exp"] - times["iat"] == 300
+
+    @pytest.mark.parametrize("form", ["string", "number"])
+    def test_userinfo(self, entra: Emulator, plain: App, form: str) -> None:
+        """Names and addresses are told there, by the scopes of the token."""
+        entra.openid_sub = form
+        place = plain.document["userinfo_endpoint"]
+        asked = {"openid": set(), "openid profile email": {"name", "email"}}
+        for scope, names in asked.items():
+            body = plain.redeemed(scope=scope)
+            bearer = {"Authorization": f"Bearer {body['access_token']}"}
+            about = plain.http.get(place, headers=bearer).json()
+            assert names <= set(about) and ("name" in about) is bool(names)
+            claims = unchecked(body["id_token"])
+            assert about["sub"] == claims["sub"] and "name" not in claims
+            assert isinstance(about["sub"], int) is (form == "number")
+        entra.openid_claims = "id_token"
+        claims = unchecked(plain.redeemed()["id_token"])
+        assert claims["name"] == "Ada Lovelace" and claims["email"]
+        refused = plain.http.get(place, headers={"Authorization": "Bearer x"})
+        assert refused.status_code == 401
+
+    def test_logout(self, entra: Emulator, plain: App) -> None:
+        """Signing out may need a hint, a click, or a parameter of another name."""
+        hint = plain.redeemed()["id_token"]
+        known, home = {"id_token_hint": hint}, entra.pages_url + "/health"
+        asked = {"post_logout_redirect_uri": home}
+        own = {"client_id": entra.client_id, "logout_uri": home}
+        forms: dict[str, list[tuple[dict[str, str], int, list[str]]]] = {
+            "plain": [(asked, 200, [])],
+            "hint_required": [
+                (asked, 400, ["error"]),
+                ({**asked, "id_token_hint": "x"}, 400, ["error"]),
+                ({**asked, **known}, 200, []),
+            ],
+            "asks_without_hint": [
+                (asked, 200, ["leave"]),
+                ({**asked, **known}, 200, []),
+            ],
+            "logout_uri": [(asked, 400, ["error"]), ({**asked, **own}, 200, [])],
+        }
+        for form, cases in forms.items():
+            entra.openid_logout = form
+            for sent, status, pages in cases:
+                plain.redeemed()
+                plain.person.pages.clear()
+                query = urllib.parse.urlencode(sent)
+                place = f"{plain.document['end_session_endpoint']}?{query}"
+                reply = plain.person.visit(place)
+                assert (reply.status_code, plain.person.pages[:1]) == (status, pages)
+                assert reply.url.startswith(home) is (status == 200)
+                ended = plain.answer(prompt="none").get("error") == "login_required"
+                assert ended is (status == 200)
 
     def test_code_of_entra(
         self, entra: Emulator, http: requests.Session, plain: App
