@@ -15,6 +15,7 @@ import typing as t
 from flask import Flask
 from flask import current_app
 from flask import has_request_context
+from flask import request
 from flask import session
 
 from .registration import Registration
@@ -246,6 +247,7 @@ def leave() -> None:
     session[host.registration.session_key] = None
     renew_id()
     forget()
+    _forget_remembered()
 
 
 def vanish() -> None:
@@ -271,7 +273,18 @@ def admit(claims: dict[str, t.Any]) -> None:
     others = neighbours(session, host.registration.session_key).values()
     if kept or not all(_is_of(other, claims) for other in others):
         forget()
+        _forget_remembered()
     session.pop(current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token"), None)
+
+
+def _forget_remembered() -> None:
+    """Have Flask-Login delete its cookie, which would sign the person in again.
+
+    ``logout_user()`` leaves the same mark, but loads the user first, by the app's code.
+    """
+    name = current_app.config.get("REMEMBER_COOKIE_NAME", "remember_token")
+    if hasattr(current_app, "login_manager") and name in request.cookies:
+        session["_remember"] = "clear"
 
 
 def _is_of(kept: t.Any, claims: dict[str, t.Any]) -> bool:

@@ -16,13 +16,16 @@ import http.cookiejar
 import io
 import json
 import math
+import ssl
 import time
 import typing as t
 
 import requests
 import requests.adapters
 import urllib3
+import urllib3.util.ssl_
 
+from ..errors import ConfigurationError
 from ..protocol.retry_after import retry_after_of
 from ..session import msal_caches
 from ..settings import Settings
@@ -217,6 +220,7 @@ def _sent_by(
 
 
 def _session(settings: Settings) -> requests.Session:
+    _check_patched_in_time()
     session = requests.Session()
     # The provider's cookies (fpc, x-ms-gateway-slice) would be shared by all users.
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
@@ -234,6 +238,22 @@ def _session(settings: Settings) -> requests.Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _check_patched_in_time() -> None:
+    """See that gevent, if there is any, patched ``ssl`` before urllib3 imported it.
+
+    :raises ConfigurationError: it did later. Each property of a context would call
+        itself without end (https://github.com/gevent/gevent/issues/1016).
+    """
+    taken: t.Any = urllib3.util.ssl_.SSLContext
+    if ssl.SSLContext is not taken and issubclass(ssl.SSLContext, taken):
+        raise ConfigurationError(
+            "gevent or eventlet patched ssl after urllib3 had been imported: each call "
+            "by https would end in a RecursionError. Patch before the app is imported: "
+            "with gunicorn, gunicorn.conf.py begins with 'from gevent import monkey; "
+            "monkey.patch_all()'."
+        )
 
 
 def _stay_on_https(url: str, reply: t.Any) -> None:

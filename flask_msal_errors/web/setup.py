@@ -37,6 +37,8 @@ logger = logging.getLogger("flask_msal_errors")
 
 #: More bytes than any answer of a provider or token of a sign-out takes.
 _LONGEST_POST = 128 * 1024
+#: Our routes that end what a person began.
+_ENDINGS = {"msal.callback", "msal.resume", "msal.logout", "msal.signed_out"}
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -111,7 +113,8 @@ def _begin_own(app: Flask, received: Request) -> None:
 
     They are exempt from Flask-WTF, because a state or a signed token protects our
     posts; the app may set up its ``CSRFProtect`` after this extension. Anybody may post
-    to them: long bodies are refused unread.
+    to them: long bodies are refused unread. Flask-Limiter counts what begins a sign-in,
+    not what ends it: nobody is turned away after password and MFA.
     """
     environ = received.environ
     if (received.content_length or 0) > _LONGEST_POST:
@@ -123,3 +126,6 @@ def _begin_own(app: Flask, received: Request) -> None:
     csrf = app.extensions.get("csrf")
     if csrf is not None:
         csrf.exempt(app.blueprints["msal"])
+    if received.endpoint in _ENDINGS:
+        for limiter in app.extensions.get("limiter", ()):
+            limiter.exempt(app.view_functions[received.endpoint])

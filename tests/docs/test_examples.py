@@ -30,7 +30,8 @@ def test_every_example_is_driven() -> None:
     """No example stands here untested: each name occurs in a ``load``."""
     here = Path(__file__)
     loaded: set[str] = set()
-    for path in (here, here.parents[1] / "sdks" / here.name):
+    folders = (here.parents[1] / name for name in ("docs", "neighbours", "sdks"))
+    for path in (folder / here.name for folder in folders):
         loaded |= set(re.findall(r"\.load\(\s*\"(\w+)\"", path.read_text("utf-8")))
     assert loaded == {path.stem for path in EXAMPLES.glob("*.py")}
 

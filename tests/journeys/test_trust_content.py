@@ -17,6 +17,7 @@ from flask_msal_errors import signals
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support import session_apps
+from support.browsing import heir
 from support.live_app import LiveApp
 from support.live_app import Start
 
@@ -49,15 +50,6 @@ def ordered(live: LiveApp, person: Person, token: str) -> int:
     """The status of an order with a token of Flask-WTF's."""
     name = live.app.config["WTF_CSRF_FIELD_NAME"]
     return person.post(f"{live.url}/order", {name: token}).status_code
-
-
-def heir(entra: Emulator, before: Person) -> Person:
-    """Somebody else at the same browser, whom the provider does not know yet."""
-    person = entra.person("grace")
-    person.cookies = before.cookies
-    for name in person.cookies.names(entra.authority):
-        person.cookies.clear(entra.authority, name)
-    return person
 
 
 class TestAnonymous:

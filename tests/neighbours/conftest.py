@@ -12,11 +12,18 @@ _NEIGHBOURS = (
     "anysqlite",
     "apiflask",
     "cachecontrol",
+    "flask_admin",
     "flask_caching",
+    "flask_limiter",
+    "flask_login",
     "flask_restful",
     "flask_restx",
     "flask_smorest",
+    "gevent",
     "hishel",
+    "opentelemetry.instrumentation.httpx",
+    "opentelemetry.instrumentation.requests",
+    "opentelemetry.instrumentation.urllib3",
     "requests_cache",
 )
 

@@ -1,0 +1,161 @@
+"""The programs of the guide *Beside other packages*, with the real packages."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import functools
+import importlib
+import json
+import typing as t
+import urllib.parse
+
+import pytest
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from flask_msal_errors.testing import Emulator
+from support.doc_examples import Examples
+from support.doc_examples import examples as examples
+
+SCRIPT = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+
+
+class TestLogin:
+    """Flask-Login, whose user is a row of the app."""
+
+    def test_rows(self, examples: Examples, entra: Emulator) -> None:
+        """A row belongs to an account; without one there is 403, not a sign-in."""
+        module = examples.load("beside_login")
+        ada = module.Member(id="1", nickname="Countess")
+        module.MEMBERS[entra.users["ada"].object_id] = ada
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        assert person.get(url + "/desk").status_code == 302
+        assert person.get(url + "/desk", headers=SCRIPT).status_code == 401
+        answer = person.visit(url + "/desk")
+        assert (answer.text, answer.url) == ("the desk of Countess", url + "/desk")
+        module.MEMBERS.clear()
+        assert person.get(url + "/desk").status_code == 403
+
+    def test_next_person(self, examples: Examples, entra: Emulator) -> None:
+        """After our sign-out nobody is left for Flask-Login."""
+        module = examples.load("beside_login")
+        ada = module.Member(id="1", nickname="Countess")
+        module.MEMBERS[entra.users["ada"].object_id] = ada
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        person.visit(url + "/desk")
+        person.submit(person.get(url + "/auth/logout"))
+        assert person.get(url + "/desk").status_code == 302
+
+
+class TestAdmin:
+    """Flask-Admin, whose views are for a role."""
+
+    def test_role(self, examples: Examples, entra: Emulator) -> None:
+        """A stranger signs in and is back; without the role the page is forbidden."""
+        url = examples.serve(examples.load("beside_admin").create_app())
+        entra.id_token_hook = lambda claims, _: claims.update(roles=["Admin"])
+        person = entra.person()
+        assert person.get(url + "/admin/reports/").status_code == 302
+        answer = person.visit(url + "/admin/reports/")
+        assert answer.text == "reports for Ada Lovelace"
+        assert answer.url == url + "/admin/reports/"
+        assert person.get(url + "/admin/").status_code == 200
+        entra.id_token_hook = None
+        other = entra.person("grace")
+        assert other.visit(url + "/admin/").status_code == 403
+        assert other.get(url + "/admin/reports/").status_code == 403
+
+
+def test_limiter(examples: Examples, entra: Emulator) -> None:
+    """Flask-Limiter stops a sign-in before it begins, but not on its way back."""
+    examples.configure(RATELIMIT_APPLICATION="9 per hour")
+    module = examples.load("beside_limiter")
+    url = examples.serve(module.create_app())
+    person, neighbour = entra.person(), entra.person("grace")
+    callback = person.authorize(person.get(url + "/").headers["Location"]).url
+    while neighbour.get(url + "/auth/login").status_code != 429:
+        pass
+    assert person.visit(callback).text == "hello Ada Lovelace"
+    leaving = person.get(url + "/auth/logout")
+    while person.get(url + "/").status_code != 429:
+        pass
+    assert person.submit(leaving).status_code == 200
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> cabc.Iterator[InMemorySpanExporter]:
+    """What OpenTelemetry records, of HTTP clients too."""
+    kept, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    kinds = {
+        "requests": "RequestsInstrumentor",
+        "urllib3": "URLLib3Instrumentor",
+        "httpx": "HTTPXClientInstrumentor",
+    }
+    active = []
+    for name, kind in kinds.items():
+        module: t.Any = importlib.import_module(f"opentelemetry.instrumentation.{name}")
+        active.append(getattr(module, kind)())
+        active[-1].instrument(tracer_provider=provider)
+    instrument: t.Any = FlaskInstrumentor.instrument_app
+    here = functools.partial(instrument, tracer_provider=provider)
+    monkeypatch.setattr(FlaskInstrumentor, "instrument_app", staticmethod(here))
+    yield kept
+    for each in active:
+        each.uninstrument()
+
+
+def of_servers(spans: cabc.Sequence[ReadableSpan]) -> list[dict[str, t.Any]]:
+    """Return the spans of requests that the app got, and of what it called then.
+
+    The person's browser calls by requests, and so it is recorded, too.
+    """
+    told = [json.loads(span.to_json()) for span in spans]
+    kept = {s["context"]["span_id"] for s in told if s["kind"] == "SpanKind.SERVER"}
+    for _ in told:
+        kept |= {s["context"]["span_id"] for s in told if s["parent_id"] in kept}
+    return [span for span in told if span["context"]["span_id"] in kept]
+
+
+@pytest.mark.parametrize("mode", ["query", "form_post"])
+def test_telemetry(
+    examples: Examples, entra: Emulator, spans: InMemorySpanExporter, mode: str
+) -> None:
+    """Spans of the app and of its calls hold neither code nor state nor token."""
+    examples.configure(MSAL_RESPONSE_MODE=mode)
+    module = examples.load("beside_telemetry", GRAPH=entra.graph_url)
+    url = examples.serve(module.create_app())
+    assert entra.person().visit(url + "/").text == "hello Ada Lovelace"
+    told = of_servers(spans.get_finished_spans())
+    assert {span["kind"] for span in told} == {"SpanKind.SERVER", "SpanKind.CLIENT"}
+    secrets = [
+        value
+        for call in entra.calls
+        for source in (call.query, call.form)
+        for name, value in source.items()
+        if name in ("state", "code", "client_secret", "code_verifier", "nonce")
+    ]
+    assert len(secrets) > 3
+    text = urllib.parse.unquote(json.dumps(told))
+    assert [value for value in secrets if value in text] == []
+
+
+class TestApis:
+    """Frameworks and a cache outside of a guard."""
+
+    @pytest.mark.parametrize("path", ["/restx/me", "/orders/", "/news"])
+    def test_guarded(self, examples: Examples, entra: Emulator, path: str) -> None:
+        """Strangers are sent to sign in, scripts get the link, users the answer."""
+        url = examples.serve(examples.load("beside_apis").create_app())
+        person = entra.person()
+        places = {person.get(url + path).headers["Location"] for _ in range(2)}
+        assert len(places) == 2
+        answer = person.get(url + path, headers=SCRIPT)
+        assert (answer.status_code, "login_url" in answer.json()) == (401, True)
+        assert person.visit(url + path).status_code == 200
+        assert entra.person().get(url + path).status_code == 302
