@@ -23,7 +23,7 @@ Entry = dict[str, t.Any]
 auth = MsalAuth()
 
 
-class SqliteInterface(ServerSideSessionInterface):  # type: ignore[misc]
+class SqliteInterface(ServerSideSessionInterface):
     """Read, write and remove a session, as Flask-Session asks for it."""
 
     ttl = True

@@ -89,7 +89,7 @@ def test_limiter(examples: Examples, entra: Emulator) -> None:
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> cabc.Iterator[InMemorySpanExporter]:
-    """What OpenTelemetry records, of HTTP clients too."""
+    """The spans that OpenTelemetry records, of HTTP clients too."""
     kept, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
     kinds = {

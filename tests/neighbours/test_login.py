@@ -23,7 +23,7 @@ pytestmark = [
 
 
 class Member:
-    """What Flask-Login wants of a user."""
+    """A user as Flask-Login takes them."""
 
     is_authenticated = is_active = True
 
