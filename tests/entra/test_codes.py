@@ -157,7 +157,7 @@ class TestDecision:
 
     @pytest.mark.parametrize("error", codes.REMEDIES)
     def test_own_remedy(self, error: str) -> None:
-        """What is to be done about a code does not depend on the word beside it."""
+        """The remedy of a code does not depend on the word beside it."""
         by_word = codes.REMEDIES[error].rstrip(".")
         for code in CODES:
             found = raised(code, error)
