@@ -28,13 +28,12 @@ from ..protocol.scopes import resource
 from ..protocol.scopes import together
 from ..provider.client import Client
 from ..request_state import of_request
-from ..session.access_tokens import AccessTokens
-from ..session.access_tokens import Token
-from ..session.access_tokens import usable
 from ..session.msal_caches import Caches
 from ..session.msal_caches import serves
 from ..session.record import Record
-from ..session.record import Records
+from ..session.records import Records
+from ..session.records import Token
+from ..session.records import usable
 from ..user import SignedIn
 from ..user import account
 from ..user import signed_in
@@ -45,12 +44,9 @@ logger = logging.getLogger("flask_msal_errors")
 class Tokens:
     """Acquires tokens, and forgets those that an API refused."""
 
-    def __init__(
-        self, client: Client, records: Records, access_tokens: AccessTokens
-    ) -> None:
+    def __init__(self, client: Client, records: Records) -> None:
         self._client = client
         self._records = records
-        self._access_tokens = access_tokens
 
     def acquire(
         self,
@@ -84,7 +80,7 @@ class Tokens:
         if scopes and not forced and not refused:
             live, handle = kept.live, person.handle
             if handle not in live:
-                live[handle] = self._access_tokens.load(handle)
+                live[handle] = self._records.tokens(handle)
             found = usable(live[handle], scopes)
         if found is None:
             # What takes the place of a token that lacks scopes must not lack its own.
@@ -175,10 +171,8 @@ class Tokens:
         if person is None or refused in of_request(_TokensOfRequest).dropped:
             return
         scopes = of_request(_TokensOfRequest).lent.get(refused, ())
-        alive = any(
-            x.secret == refused for x in self._access_tokens.load(person.handle)
-        )
-        with self._access_tokens.locked(person.handle, wait, always=alive) as record:
+        alive = any(x.secret == refused for x in self._records.tokens(person.handle))
+        with self._records.locked(person.handle, wait, always=alive) as record:
             user = Caches.of(record)
             user.drop(refused, scopes)
             user.save(record)
@@ -212,7 +206,7 @@ class Tokens:
             return None
         # Whose call it was is not known then: it is the app's.
         with contextlib.suppress(ServiceUnavailable):
-            for each in self._access_tokens.load(person.handle):
+            for each in self._records.tokens(person.handle):
                 if each.secret == token:
                     return token, _of(each.scopes)
             target = Caches.of(self._record(person)).target_of(token)
@@ -240,7 +234,7 @@ class Tokens:
             # Discovery comes before the lock, which would have to outlive it otherwise.
             self._client.provider.connection()
             kept.live, kept.record = {}, None
-            with self._access_tokens.locked(wanted.person.handle, wait) as record:
+            with self._records.locked(wanted.person.handle, wait) as record:
                 return self._renewed(record, wanted)
         except ServiceUnavailable as error:
             if due is None:
@@ -267,7 +261,7 @@ class Tokens:
     def _refill(self, person: SignedIn) -> None:
         """Put the living tokens back, which the store lost; if not now, then later."""
         with contextlib.suppress(ServiceUnavailable):
-            with self._access_tokens.locked(person.handle, 0, always=True):
+            with self._records.locked(person.handle, 0, always=True):
                 pass
 
     def _renewed(self, record: Record, wanted: _Wanted) -> dict[str, t.Any]:

@@ -32,10 +32,10 @@ from ..protocol.secret import Hidden
 from ..protocol.secret import Secret
 from ..protocol.secret import forget_locals
 from ..session import msal_caches
-from ..session.access_tokens import Token
-from ..session.access_tokens import usable
 from ..session.msal_caches import ASKED
 from ..session.msal_caches import Caches
+from ..session.records import Token
+from ..session.records import usable
 from ..settings import Settings
 from .application import Provider
 from .malformed import MALFORMED

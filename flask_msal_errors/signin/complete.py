@@ -27,10 +27,9 @@ from ..protocol.demand import Demand
 from ..protocol.secret import Hidden
 from ..protocol.secret import Secret
 from ..provider.client import Client
-from ..session.access_tokens import AccessTokens
 from ..session.msal_caches import Caches
 from ..session.record import Record
-from ..session.record import Records
+from ..session.records import Records
 from ..session.sid_index import SidIndex
 from ..settings import Settings
 from ..storage.interface import is_stored
@@ -70,7 +69,6 @@ class SignInCompletion:
         pauses: Pauses,
         start: SignInStart,
         records: Records,
-        access_tokens: AccessTokens,
         sid_index: SidIndex,
     ) -> None:
         self._acrs_claim = settings.acrs_claim
@@ -82,7 +80,6 @@ class SignInCompletion:
         self._pauses = pauses
         self._start = start
         self._records = records
-        self._access_tokens = access_tokens
         self._sid_index = sid_index
 
     def complete(self, request: Request, answer: dict[str, str]) -> Response:
@@ -168,7 +165,7 @@ class SignInCompletion:
             return self._accept_again(person, claims, caches, proofs)
         record = Record(proofs=proofs)
         caches.merge_into(record)
-        handle = self._access_tokens.create(record)
+        handle = self._records.create(record)
         if session:
             ended = record_handle()
             if ended is not None:
@@ -194,13 +191,13 @@ class SignInCompletion:
         If another request ends the session meanwhile, wherever this one is then, nobody
         is signed in and nothing of it stays.
         """
-        with self._access_tokens.locked(person.handle) as record:
+        with self._records.locked(person.handle) as record:
             is_lost = not record.tokens
             caches.merge_into(record)
             record.proofs = {**record.proofs, **proofs}
         if is_lost:
             # The store may have dropped the record before the session.
-            self._access_tokens.create(record, person.handle)
+            self._records.create(record, person.handle)
         if not is_stored(current_app, session):
             self._records.delete(person.handle)
             vanish()

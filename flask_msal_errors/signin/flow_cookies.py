@@ -21,7 +21,7 @@ from ..protocol.demand import Demand
 from ..protocol.scopes import RESERVED
 from ..protocol.secret import Hidden
 from ..provider.clocks import LEEWAY
-from ..session.record import Records
+from ..session.records import Records
 from ..settings import Settings
 from ..storage.codec import Codec
 from ..storage.codec import Stored

@@ -22,7 +22,7 @@ from ..navigation import current_target
 from ..protocol.demand import Demand
 from ..protocol.scopes import resource
 from ..session.msal_caches import Caches
-from ..session.record import Records
+from ..session.records import Records
 from ..settings import Settings
 from ..user import SignedIn
 from .cookies import Cookies

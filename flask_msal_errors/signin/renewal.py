@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..session.record import Records
+from ..session.records import Records
 from ..session.sid_index import SidIndex
 from ..user import remember
 from ..user import signed_in

@@ -25,7 +25,7 @@ from ..navigation import no_store
 from ..navigation import origin
 from ..provider.client import Client
 from ..request_state import of_request
-from ..session.record import Records
+from ..session.records import Records
 from ..session.sid_index import Place
 from ..session.sid_index import SidIndex
 from ..settings import Settings

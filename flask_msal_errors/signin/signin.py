@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..provider.client import Client
-from ..session.access_tokens import AccessTokens
-from ..session.record import Records
+from ..session.records import Records
 from ..session.sid_index import SidIndex
 from ..settings import Settings
 from ..storage.store import Store
@@ -45,7 +44,6 @@ class SignIn:
         client: Client,
         store: Store,
         records: Records,
-        access_tokens: AccessTokens,
         sid_index: SidIndex,
     ) -> SignIn:
         """Return the objects for one app."""
@@ -64,7 +62,6 @@ class SignIn:
             pauses=pauses,
             start=start,
             records=records,
-            access_tokens=access_tokens,
             sid_index=sid_index,
         )
         return cls(

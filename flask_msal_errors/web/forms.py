@@ -30,7 +30,7 @@ from ..errors import ServiceUnavailable
 from ..navigation import current_target
 from ..navigation import is_same_origin
 from ..request_state import of_request
-from ..session.record import Records
+from ..session.records import Records
 from ..settings import Settings
 from ..signin.cookies import Expired
 from ..signin.cookies import Signer

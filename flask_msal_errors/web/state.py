@@ -16,8 +16,7 @@ from ..clients.tokens import Tokens
 from ..errors import ConfigurationError
 from ..provider.client import Client
 from ..registration import Registration
-from ..session.access_tokens import AccessTokens
-from ..session.record import Records
+from ..session.records import Records
 from ..session.sid_index import SidIndex
 from ..settings import Settings
 from ..signin.cookies import Cookies
@@ -38,7 +37,6 @@ class AppState:
     registration: Registration
     store: Store
     records: Records
-    access_tokens: AccessTokens
     sid_index: SidIndex
     client: Client
     tokens: Tokens
@@ -57,8 +55,7 @@ class AppState:
         lifetime = app.permanent_session_lifetime
         if settings.session_max_age is not None:
             lifetime = min(lifetime, timedelta(seconds=settings.session_max_age))
-        records = Records(store, codec, lifetime, patience)
-        access_tokens = AccessTokens(records, store, codec, settings.client_id)
+        records = Records(store, codec, lifetime, settings.client_id, patience)
         client = Client(settings)
         cookies = Cookies(signer)
         sid_index = SidIndex(store, codec, app.permanent_session_lifetime)
@@ -68,7 +65,6 @@ class AppState:
             client=client,
             store=store,
             records=records,
-            access_tokens=access_tokens,
             sid_index=sid_index,
         )
         return cls(
@@ -76,10 +72,9 @@ class AppState:
             registration=registration,
             store=store,
             records=records,
-            access_tokens=access_tokens,
             sid_index=sid_index,
             client=client,
-            tokens=Tokens(client, records, access_tokens),
+            tokens=Tokens(client, records),
             signin=signin,
             links=Links(cookies, signin.user_flows),
             forms=Forms(settings, signer, store, records),

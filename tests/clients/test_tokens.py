@@ -23,9 +23,9 @@ from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.request_state import of_request
 from flask_msal_errors.session.msal_caches import Caches
-from flask_msal_errors.session.record import TOKENS
 from flask_msal_errors.session.record import Record
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import TOKENS
+from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.base import stripe
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
@@ -44,18 +44,17 @@ class Stage:
         self.entra = entra
         self.app = app
         self.client = Client(sign_ins.settings(entra))
-        self.records = Records(Store(app), Codec(), timedelta(hours=1))
-        self.access_tokens = sign_ins.access_tokens(entra, app, self.records)
-        self.tokens = Tokens(self.client, self.records, self.access_tokens)
+        self.records = Records(Store(app), Codec(), timedelta(hours=1), entra.client_id)
+        self.tokens = Tokens(self.client, self.records)
         self.scopes = [entra.scope("Profile.Read")]
         _, self.claims, caches = sign_ins.sign_in(entra, self.client)
         self.handle = self.records.create(Record())
-        with self.access_tokens.locked(self.handle) as record:
+        with self.records.locked(self.handle) as record:
             caches.merge_into(record)
 
     def change(self, work: t.Callable[[Caches], object]) -> None:
         """Change the user's caches behind the app's back."""
-        with self.access_tokens.locked(self.handle) as record:
+        with self.records.locked(self.handle) as record:
             user = Caches.of(record)
             work(user)
             user.save(record)
@@ -135,9 +134,7 @@ class TestAcquire:
         old = stage.acquire()
         stage.records._store.delete(TOKENS + stage.handle)
         assert stage.acquire() == old
-        assert [token.secret for token in stage.access_tokens.load(stage.handle)] == [
-            old
-        ]
+        assert [token.secret for token in stage.records.tokens(stage.handle)] == [old]
 
     def test_renewed(self, stage: Stage) -> None:
         """An expired one is renewed and kept for the next request."""
@@ -203,7 +200,7 @@ class TestAcquire:
         times = {"refresh_on": -60} if due else {"expires_on": 200}
         files.change(lambda user: sign_ins.aged(user, **times))
         fresh = Client(sign_ins.settings(files.entra))
-        files.tokens = Tokens(fresh, files.records, files.access_tokens)
+        files.tokens = Tokens(fresh, files.records)
         files.entra.unavailable(30, target="discovery")
         if due:
             assert files.acquire()
@@ -253,7 +250,7 @@ class TestDue:
             sent.append(method)
             raise requests.ConnectionError("no network")
 
-        transport.send = send  # type: ignore[method-assign]
+        transport.sender = send
         assert [files.acquire() for _ in range(5)] == [old] * 5
         assert sent == ["POST"]
 
@@ -346,8 +343,7 @@ import json, pathlib, sys, redis, datetime
 from support import parallel
 from support import session_apps
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.session.access_tokens import AccessTokens
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.storage.store import Store
@@ -359,9 +355,9 @@ connection = redis.Redis.from_url(url) if url else None
 app = session_apps.session_app(pathlib.Path(folder), kind, connection)
 session_apps.registered(app)
 client = Client(settings)
-records = Records(Store(app), Codec(), datetime.timedelta(hours=1))
-access_tokens = AccessTokens(records, Store(app), Codec(), settings.client_id)
-tokens = Tokens(client, records, access_tokens)
+hour = datetime.timedelta(hours=1)
+records = Records(Store(app), Codec(), hour, settings.client_id)
+tokens = Tokens(client, records)
 client.provider.connection()
 print("ready", flush=True)
 sys.stdin.readline()

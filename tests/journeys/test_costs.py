@@ -97,7 +97,7 @@ def signed_in_with(desk: Desk, tokens: int) -> None:
     app = desk.live.app
     state = app.extensions["flask_msal_errors"]
     handle = json.loads(session_of(desk))[state.registration.session_key]["handle"]
-    with app.app_context(), state.access_tokens.locked(handle) as record:
+    with app.app_context(), state.records.locked(handle) as record:
         cache = json.loads(record.tokens)
         name, entry = next(iter(cache["AccessToken"].items()))
         for number in range(tokens):

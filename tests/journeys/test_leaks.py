@@ -16,7 +16,7 @@ from flask import Response
 
 from flask_msal_errors import ConfigurationError
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import Records
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.testing.entra import tokens

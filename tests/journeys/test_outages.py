@@ -16,7 +16,7 @@ from flask import session
 
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.session.record import Record
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator

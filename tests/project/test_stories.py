@@ -33,10 +33,10 @@ class Most(t.NamedTuple):
 LIMITS = {
     "page": Most(20),
     "cached_token": Most(30),
-    "refresh": Most(74),
-    "refusal": Most(152, modules=34, packages=8, claims=1),
-    "callback": Most(110),
-    "form": Most(98),
+    "refresh": Most(72),
+    "refusal": Most(151, modules=33, packages=8, claims=1),
+    "callback": Most(108),
+    "form": Most(97),
 }
 
 

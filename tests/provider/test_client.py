@@ -23,7 +23,7 @@ from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.transport import Reply
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.record import Record
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import Records
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
@@ -379,7 +379,7 @@ from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.errors import Throttled
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.storage.store import Store

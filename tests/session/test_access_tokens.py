@@ -16,14 +16,13 @@ from hypothesis import given
 
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.session.access_tokens import EARLY
-from flask_msal_errors.session.access_tokens import AccessTokens
-from flask_msal_errors.session.access_tokens import Token
-from flask_msal_errors.session.access_tokens import usable
 from flask_msal_errors.session.msal_caches import Caches
-from flask_msal_errors.session.record import TOKENS
 from flask_msal_errors.session.record import Record
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import EARLY
+from flask_msal_errors.session.records import TOKENS
+from flask_msal_errors.session.records import Records
+from flask_msal_errors.session.records import Token
+from flask_msal_errors.session.records import usable
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
@@ -53,10 +52,7 @@ class Shelf:
 
     def __init__(self, app: t.Any, keys: tuple[str, ...] = ()) -> None:
         self.store = Store(app)
-        self.records = Records(self.store, Codec(keys), HOUR)
-        self.access_tokens = AccessTokens(
-            self.records, self.store, Codec(keys), "client"
-        )
+        self.records = Records(self.store, Codec(keys), HOUR, "client")
         self.handle = self.records.create(Record())
 
     def add(self, *scopes: str, secret: str = "AT", lifetime: int = 3600) -> None:
@@ -64,13 +60,13 @@ class Shelf:
         self.change(lambda user: user.tokens.add(event))
 
     def change(self, work: t.Callable[[Caches], object]) -> None:
-        with self.access_tokens.locked(self.handle) as record:
+        with self.records.locked(self.handle) as record:
             user = Caches.of(record)
             work(user)
             user.save(record)
 
     def secrets(self) -> set[str]:
-        return {token.secret for token in self.access_tokens.load(self.handle)}
+        return {token.secret for token in self.records.tokens(self.handle)}
 
     def entry(self) -> dict[str, t.Any] | None:
         return self.store.read(TOKENS + self.handle)
@@ -163,7 +159,7 @@ class TestFollowing:
         """A change that MSAL made before it raised counts here, too."""
         shelf.add(f"{API}/Read")
         with pytest.raises(LookupError):
-            with shelf.access_tokens.locked(shelf.handle) as record:
+            with shelf.records.locked(shelf.handle) as record:
                 user = Caches.of(record)
                 user.drop("AT")
                 user.save(record)
@@ -178,7 +174,7 @@ class TestFollowing:
         files.store.delete(TOKENS + files.handle)
         files.change(lambda user: None)
         assert files.secrets() == set()
-        with files.access_tokens.locked(files.handle, always=True):
+        with files.records.locked(files.handle, always=True):
             pass
         assert files.secrets() == {"AT"}
 
@@ -209,7 +205,7 @@ class TestFollowing:
     def test_another_app(self, files: Shelf) -> None:
         """Tokens of another client ID are not handed out."""
         files.add(f"{API}/Read")
-        files.access_tokens._client_id = "other"
+        files.records._client_id = "other"
         files.add("User.Read")
         assert files.secrets() == set()
 
@@ -233,7 +229,7 @@ class TestSignOut:
     def test_during_a_refresh(self, shelf: Shelf) -> None:
         """A refresh that ends after the sign-out leaves nothing behind either."""
         shelf.add("User.Read")
-        with shelf.access_tokens.locked(shelf.handle) as record:
+        with shelf.records.locked(shelf.handle) as record:
             user = Caches.of(record)
             user.tokens.add(response(f"{API}/Read", secret="late", lifetime=3600))
             user.save(record)
@@ -330,8 +326,8 @@ class TestReading:
     def test_any_json(self, value: t.Any) -> None:
         """Any JSON reads as some tokens, whose parts have their types."""
         store = t.cast(Store, OneEntry(value))
-        tokens = AccessTokens(t.cast(Records, None), store, Codec(), "c")
-        for token in tokens.load("handle"):
+        records = Records(store, Codec(), HOUR)
+        for token in records.tokens("handle"):
             strings = (token.secret, token.kind, token.scopes)
             assert all(isinstance(string, str) for string in strings)
             assert isinstance(token.expires, int) and isinstance(token.renewal, int)
@@ -344,9 +340,9 @@ class TestReading:
         shelf.add(f"{API}/Read", secret="very-secret")
         entry = shelf.entry()
         assert "very-secret" not in json.dumps(entry)
-        shelf.access_tokens._codec = Codec((new, old))
+        shelf.records._codec = Codec((new, old))
         assert shelf.secrets() == {"very-secret"}
-        shelf.access_tokens._codec = Codec((new,))
+        shelf.records._codec = Codec((new,))
         assert shelf.secrets() == set()
 
 
@@ -365,13 +361,12 @@ def test_of_msal(entra: Emulator, tmp_path: Path) -> None:
     client = Client(sign_ins.settings(entra))
     result, _, caches = sign_ins.sign_in(entra, client)
     app = session_apps.session_app(tmp_path, "files")
-    records = Records(Store(app), Codec(), HOUR)
-    tokens = sign_ins.access_tokens(entra, app, records)
+    records = Records(Store(app), Codec(), HOUR, entra.client_id)
     handle = records.create(Record())
-    with tokens.locked(handle) as record:
+    with records.locked(handle) as record:
         caches.merge_into(record)
     scopes = [entra.scope("Profile.Read")]
-    (token,) = tokens.load(handle)
+    (token,) = records.tokens(handle)
     assert token.secret == result["access_token"]
     assert client.cached(caches, scopes) == usable([token], scopes) is not None
     client.provider.connection().transport.close()

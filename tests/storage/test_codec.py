@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_msal_errors.diagnostics.probes import _Probe
-from flask_msal_errors.session.access_tokens import _Tokens
 from flask_msal_errors.session.record import Record
+from flask_msal_errors.session.records import _Tokens
 from flask_msal_errors.session.sid_index import _Places
 from flask_msal_errors.signin.completed import _Completed
 from flask_msal_errors.signin.flow_cookies import _LongFlow

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.session.record import Record
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store

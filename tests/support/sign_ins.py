@@ -9,15 +9,10 @@ import typing as t
 import zlib
 
 import pytest
-from flask import Flask
 
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.session.access_tokens import AccessTokens
 from flask_msal_errors.session.msal_caches import Caches
-from flask_msal_errors.session.record import Records
 from flask_msal_errors.settings import Settings
-from flask_msal_errors.storage.codec import Codec
-from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
 
 REDIRECT_URI = "http://localhost/auth/callback"
@@ -49,11 +44,6 @@ def packed(text: str | bytes) -> dict[str, str]:
     """The entry of a record that says ``text``."""
     data = text if isinstance(text, bytes) else text.encode()
     return {"plain": base64.b64encode(zlib.compress(data)).decode()}
-
-
-def access_tokens(entra: Emulator, app: Flask, records: Records) -> AccessTokens:
-    """The living tokens of an app's sessions."""
-    return AccessTokens(records, Store(app), Codec(), entra.client_id)
 
 
 def signed_in(

@@ -191,7 +191,7 @@ class Offline:
                 }
             )
             caches.save(record)
-            handle = state.access_tokens.create(record)
+            handle = state.records.create(record)
             remember(handle, {"iss": "i", "sub": "s"}, 3600)
             return "signed in"
 

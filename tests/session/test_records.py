@@ -13,7 +13,7 @@ from flask import session
 
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.session.record import Record
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from support import parallel
@@ -196,7 +196,7 @@ def test_trap_15_no_lost_update(app: Flask, records: Records) -> None:
 ADDING = """
 import pathlib, sys, datetime, redis
 from support import session_apps
-from flask_msal_errors.session.record import Records
+from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 folder, kind, url, handle, sid, name = sys.argv[1:]
