@@ -36,12 +36,12 @@ from ..request_state import of_request
 from ..signin.flow_cookies import TooLong
 from ..user import signed_in
 from . import pages
-from .answered import answer_to
-from .answered import is_handled
-from .answered import leave
 from .forms import SPENDS
 from .forms import NotKept
 from .forms import Received
+from .hooks import answer_to
+from .hooks import is_handled
+from .hooks import leave
 from .state import app_state
 
 #: Types that Flask takes as a response, and neither MSAL nor an HTTP client returns.
