@@ -40,6 +40,13 @@ from ..user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
 
+#: What an error says where there is no request.
+OUTSIDE = (
+    "A user's token was asked for outside a request: nobody is signed in. Acquire it "
+    "in the view and hand it to the background work. For an answer in pieces, "
+    "flask.stream_with_context keeps the request."
+)
+
 
 class Tokens:
     """Acquires tokens, and forgets those that an API refused."""
@@ -412,7 +419,4 @@ def _nobody(scopes: cabc.Sequence[str]) -> MsalAuthError:
     """Return the error for a user's token where nobody is signed in."""
     if has_request_context():
         return InteractionRequired(scopes=scopes, reason="not_signed_in")
-    return ConfigurationError(
-        "A user's token was asked for outside a request: nobody is signed in. Acquire "
-        "it in the view and hand it to the background work."
-    )
+    return ConfigurationError(OUTSIDE)

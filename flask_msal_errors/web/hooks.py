@@ -29,6 +29,7 @@ from ..storage.interface import Unloaded
 from ..storage.setup import guard
 from ..user import is_due
 from . import pages
+from . import streams
 from .state import app_state
 
 #: More bytes than any answer of a provider or token of a sign-out takes.
@@ -129,6 +130,9 @@ def take_answers(app: Flask) -> None:
         if LOOPS in request.environ.get("HTTP_COOKIE", ""):
             settle = app_state().signin.loops.settle
             after_this_request(functools.partial(settle, request))
+        body = served[0] if isinstance(served, tuple) and served else served
+        if hasattr(getattr(body, "response", body), "__next__"):
+            return streams.watched(served)
         return served
 
     vars(app)["dispatch_request"] = dispatch_request

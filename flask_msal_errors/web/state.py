@@ -12,6 +12,7 @@ from datetime import timedelta
 from flask import Flask
 from flask import current_app
 
+from ..clients.tokens import OUTSIDE
 from ..clients.tokens import Tokens
 from ..errors import ConfigurationError
 from ..provider.client import Client
@@ -88,7 +89,7 @@ class AppState:
 def app_state() -> AppState:
     """Return the state of the current app.
 
-    :raises ConfigurationError: the app was not initialised.
+    :raises ConfigurationError: the app was not initialised, or there is none.
     """
     try:
         return t.cast(AppState, current_app.extensions[EXTENSION])
@@ -97,3 +98,6 @@ def app_state() -> AppState:
             f"MsalAuth is not set up for the app {current_app.name!r}. Call "
             "auth.init_app(app) in its factory."
         ) from None
+    except RuntimeError:
+        # There is no current app, and so no request.
+        raise ConfigurationError(OUTSIDE) from None

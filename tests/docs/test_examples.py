@@ -14,12 +14,15 @@ from urllib.parse import urlsplit
 import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
+from flask import Response
 from flask import jsonify
 from flask import session
 from flask_session import Session
 
 import flask_msal_errors
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
+from support.callers import CHALLENGE
 from support.doc_examples import EXAMPLES
 from support.doc_examples import Examples
 
@@ -38,6 +41,38 @@ def test_every_example_is_driven() -> None:
 
 #: Headers that a browser adds to a request of a script.
 FETCH = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+
+
+class TestStreams:
+    """Answers in pieces, whose calls are refused."""
+
+    def served(self, examples: Examples, entra: Emulator) -> tuple[str, Person]:
+        module = examples.load("streams", GRAPH=entra.graph_url, PAUSE=0)
+        return examples.serve(module.create_app()), entra.person()
+
+    def test_first_piece(self, examples: Examples, entra: Emulator) -> None:
+        """A refusal of the first piece's call becomes a sign-in, as in any view."""
+        url, person = self.served(examples, entra)
+        assert "Lecture on Thursday\n" in person.visit(url + "/mails.txt").text
+        headers = {"WWW-Authenticate": CHALLENGE}
+        entra.fail_next({}, "api", status=401, headers=headers, times=2)
+        assert person.get(url + "/mails.txt").status_code == 302
+        assert "Lecture on Thursday\n" in person.visit(url + "/mails.txt").text
+
+    def test_events(self, examples: Examples, entra: Emulator) -> None:
+        """A refusal of a later call is an event, which has the page reloaded."""
+        url, person = self.served(examples, entra)
+        person.visit(url + "/mails.txt")
+        calls: list[str] = []
+
+        def third(request: t.Any) -> t.Any:
+            calls.append(request.path)
+            challenge = {"WWW-Authenticate": CHALLENGE}
+            return Response("", 401, challenge) if len(calls) > 2 else None
+
+        entra.fail_next(third, "api", times=9)
+        told = person.get(url + "/events", headers=FETCH).text.split("\n\n")
+        assert told == [*["data: 3 mails"] * 2, "event: sign-in\ndata: reload", ""]
 
 
 class TestProtect:

@@ -1,0 +1,91 @@
+"""Answers in pieces, which a generator makes after its view and guard have returned.
+
+Owns what is told of a refusal there: the answer has begun, so nobody can be sent to
+sign in any more, and the server only breaks it off.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import typing as t
+
+from flask import copy_current_request_context
+from werkzeug.wrappers import Response
+
+from .. import signals
+from ..clients.refusals import demanded_in
+from ..clients.refusals import paused_in
+from ..errors import ConfigurationError
+from ..errors import InteractionRequired
+from ..errors import MsalAuthError
+from .state import app_state
+
+_Explain = cabc.Callable[[Exception], "MsalAuthError | None"]
+
+
+def watched(served: t.Any) -> t.Any:
+    """Return a view's answer so that refusals in its pieces are told.
+
+    :param served: an iterator, a response with one, or a tuple that begins with either.
+    """
+    if isinstance(served, tuple):
+        return watched(served[0]), *served[1:]
+    if not isinstance(served, Response):
+        return _Pieces(served, copy_current_request_context(_explained))
+    # A file is sent by the server itself, if it can.
+    if not served.direct_passthrough:
+        served.response = watched(served.response)
+    return served
+
+
+class _Pieces:
+    """An iterator whose refusals are told, and raised as errors that teach."""
+
+    def __init__(self, pieces: cabc.Iterator[t.Any], explain: _Explain) -> None:
+        self._pieces = pieces
+        self._explain = explain
+
+    def __iter__(self) -> cabc.Iterator[t.Any]:
+        return self
+
+    def __next__(self) -> t.Any:
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            raise
+        except Exception as error:
+            told = self._explain(error)
+            if told is None or told is error:
+                raise
+            raise told from error
+
+    def close(self) -> None:
+        """End a generator that is not read to its end."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def _explained(error: Exception) -> MsalAuthError | None:
+    """Tell of an error that is a refusal, and return what to raise; else ``None``."""
+    tokens = app_state().tokens
+    refused = error if isinstance(error, MsalAuthError) else None
+    refused = refused or demanded_in(error, (), tokens)
+    if isinstance(refused, InteractionRequired):
+        refused = _too_late(refused)
+    told = refused or paused_in(error, tokens)
+    if told is not None:
+        signals.tell(told)
+    return refused
+
+
+def _too_late(error: InteractionRequired) -> ConfigurationError:
+    late = ConfigurationError(
+        f"The user is needed ({error.reason}), but the answer has begun: nobody can be "
+        "sent to sign in. Make the first call before it begins, in the view, and catch "
+        "InteractionRequired in the generator: see the guide 'Answers in pieces'.",
+        codes=error.codes,
+        correlation_id=error.correlation_id,
+    )
+    late.api_host, late.wanted = error.api_host, error.wanted or error.scopes
+    return late
