@@ -40,7 +40,7 @@ from ..user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
 
-#: What an error says where there is no request.
+#: The text of an error where there is no request.
 OUTSIDE = (
     "A user's token was asked for outside a request: nobody is signed in. Acquire it "
     "in the view and hand it to the background work. For an answer in pieces, "

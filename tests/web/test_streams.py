@@ -69,18 +69,18 @@ class TestRefused:
     """The API refuses a generator's call."""
 
     @pytest.mark.parametrize("call", [with_adapter, without_adapter])
-    @pytest.mark.parametrize("first", [b"", b"begun "])
+    @pytest.mark.parametrize("first", ["", "begun "])
     def test_user_needed(
         self,
         caller: Caller,
         told: list[MsalAuthError],
         caplog: pytest.LogCaptureFixture,
         call: Call,
-        first: bytes,
+        first: str,
     ) -> None:
         """One line and one signal say why the answer was broken off, and what to do."""
 
-        def pieces() -> cabc.Iterator[bytes | str]:
+        def pieces() -> cabc.Iterator[str]:
             if first:
                 yield first
             yield call(caller)
