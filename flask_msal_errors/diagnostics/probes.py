@@ -182,7 +182,8 @@ def _keys_and_clock(connection: ProviderConnection) -> cabc.Iterator[Result]:
         text = f"{uri} answers {reply.status_code} without keys that sign ID tokens."
         yield Result("signing keys", FIX, text)
         return
-    yield Result("signing keys", OK, f"Keys that can sign ID tokens: {len(found)}.")
+    count = len({key.kid for key in found})
+    yield Result("signing keys", OK, f"Keys that can sign ID tokens: {count}.")
     yield clock(reply, asked, time.time())
 
 

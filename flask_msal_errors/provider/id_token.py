@@ -5,24 +5,33 @@ Knows neither sessions nor MSAL, nor where keys come from.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import typing as t
 
 import jwt
+from jwt.exceptions import InvalidSubjectError
 
 from ..errors import InvalidIdToken
 from ..parsers import GUID
+from ..protocol.demand import printable
 from ..protocol.secret import Secret
 from ..settings import Settings
 from .clocks import LEEWAY
 from .clocks import note
 from .keys import ALGORITHMS
+from .keys import SigningKey
 from .keys import SigningKeys
 from .metadata import TENANT
 
 #: Raised after the signature was found to be good.
 _TIMES = (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError)
+_NOT_ACCEPTED = (
+    "The ID token was refused (InvalidAlgorithmError): signed with {}, it is by an"
+    " unknown key. Have the provider sign this app's with a key that it publishes, such"
+    " as by RS256 (id_token_signed_response_alg)."
+)
 
 
 class Validator:
@@ -31,6 +40,7 @@ class Validator:
     def __init__(self, settings: Settings, keys: SigningKeys) -> None:
         self._client_id = settings.client_id
         self._registration = settings.registration
+        self._is_entra = settings.authority is not None
         self._keys = keys
 
     def validate(
@@ -47,9 +57,7 @@ class Validator:
             raise InvalidIdToken("The token response held no ID token.")
         token = Secret(token)
         try:
-            kid = str(jwt.get_unverified_header(token).get("kid", ""))
-            key = self._keys.find(kid, metadata["jwks_uri"])
-            claims = self._decoded(token, jwt.PyJWK.from_dict(key))
+            key, claims = self._verified(token, metadata["jwks_uri"])
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             name = type(error).__name__
             about = note(_unchecked(token)) if isinstance(error, _TIMES) else ""
@@ -63,15 +71,31 @@ class Validator:
             raise InvalidIdToken("The ID token's nonce is not this sign-in's.")
         return claims
 
-    def _decoded(self, token: str, key: jwt.PyJWK) -> dict[str, t.Any]:
-        return jwt.decode(
-            token,
-            key,
-            algorithms=ALGORITHMS,
-            audience=self._client_id,
-            leeway=LEEWAY,
-            options={"require": ["iss", "sub", "aud", "exp", "iat"]},
-        )
+    def _verified(self, token: str, uri: str) -> tuple[SigningKey, dict[str, t.Any]]:
+        """Return the key that signed a token, and the claims.
+
+        :param uri: of the provider's keys.
+        """
+        header = jwt.get_unverified_header(token)
+        kid, alg = str(header.get("kid", "")), str(header.get("alg"))
+        if alg not in ALGORITHMS:
+            raise InvalidIdToken(_NOT_ACCEPTED.format(printable(alg, 20)))
+        options: t.Any = {
+            "require": ["iss", "sub", "aud", "exp", "iat"],
+            "verify_sub": self._is_entra,
+        }
+        for key in self._keys.candidates(kid, alg, uri):
+            with contextlib.suppress(jwt.InvalidSignatureError):
+                claims = jwt.decode(
+                    token,
+                    key.key,
+                    algorithms=[alg],
+                    audience=self._client_id,
+                    leeway=LEEWAY,
+                    options=options,
+                )
+                return key, claims if self._is_entra else _with_subject(claims)
+        raise jwt.InvalidSignatureError
 
     def _check_recipient(self, claims: dict[str, t.Any]) -> None:
         """See that a token was issued to this app.
@@ -86,18 +110,31 @@ class Validator:
     def _check_issuer(
         self,
         claims: dict[str, t.Any],
-        key: dict[str, t.Any],
+        key: SigningKey,
         metadata: dict[str, t.Any],
     ) -> None:
         issuer, tenant = claims["iss"], claims.get("tid", "")
         published = str(metadata["issuer"])
-        expected = [published, str(key.get("issuer", published))]
+        expected = [published, str(key.entry.get("issuer", published))]
         if any(TENANT in name for name in expected):
             if not (isinstance(tenant, str) and re.fullmatch(GUID, tenant)):
                 raise InvalidIdToken("The ID token names no tenant (tid).")
             expected = [name.replace(TENANT, tenant) for name in expected]
         if expected != [issuer, issuer]:
             raise InvalidIdToken("The ID token's issuer is not the one of its key.")
+
+
+def _with_subject(claims: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return claims whose subject is a string: some providers send a number.
+
+    :raises InvalidSubjectError: it is neither.
+    """
+    subject = claims["sub"]
+    if isinstance(subject, int) and not isinstance(subject, bool):
+        return {**claims, "sub": str(subject)}
+    if not isinstance(subject, str):
+        raise InvalidSubjectError
+    return claims
 
 
 def _unchecked(token: str) -> dict[str, t.Any]:

@@ -1,6 +1,6 @@
-"""The signing keys of the identity provider: fetched, kept for a day, found by id.
+"""The signing keys of the identity provider: fetched, kept for a day, tried in turn.
 
-Knows nothing of tokens.
+Knows algorithms, and nothing of what a token says.
 """
 
 from __future__ import annotations
@@ -10,24 +10,42 @@ import logging
 import time
 import typing as t
 
+import jwt
+
 from ..errors import InvalidIdToken
 
 logger = logging.getLogger("flask_msal_errors")
 
-#: Signatures by a private key. ``none`` and the HMACs, whose key anybody who reads the
-#: JWKS knows, are never accepted (RFC 8725 §3.1).
-ALGORITHMS = [
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    *("ES256", "ES384", "ES512", "EdDSA"),
-]
-#: Keys of public key cryptography (RFC 7518 §6.1, RFC 8037). A key for an HMAC has no
-#: business in a public document.
-_KEY_TYPES = ["RSA", "EC", "OKP"]
+_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+#: Algorithms by key type and curve (RFC 7518 §3.1, RFC 8037, RFC 9864). Signatures by
+#: a private key alone: ``none`` and the HMACs, whose key anybody who reads the JWKS
+#: knows, are never accepted (RFC 8725 §3.1).
+_BY_KEY = {
+    ("RSA", ""): _RSA,
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+    ("EC", "P-521"): ("ES512",),
+    ("OKP", "Ed25519"): ("EdDSA", "Ed25519"),
+    ("OKP", "Ed448"): ("EdDSA", "Ed448"),
+}
+ALGORITHMS = sorted({name for names in _BY_KEY.values() for name in names})
+#: Names of one algorithm: RFC 8037 has the first, RFC 9864 one for each curve.
+_EDWARDS = ("EdDSA", "Ed25519", "Ed448")
 _LIFETIME = 24 * 3600
 #: Seconds between two attempts to fetch keys that are unknown, or cannot be had.
 _PAUSE = 60
+#: The most attempts within that time, for whatever keys.
+_MOST = 5
 
-Key = dict[str, t.Any]
+
+class SigningKey(t.NamedTuple):
+    """A key that may verify signatures of one algorithm."""
+
+    kid: str
+    alg: str
+    key: jwt.PyJWK
+    entry: dict[str, t.Any]
+    """The key as the provider publishes it."""
 
 
 class SigningKeys:
@@ -38,34 +56,68 @@ class SigningKeys:
 
     def __init__(self, fetch: cabc.Callable[[str], dict[str, t.Any]]) -> None:
         self._fetch = fetch
-        self._keys: dict[str, Key] = {}
-        self._fetched = self._missed = self._failed = float("-inf")
+        self._keys: list[SigningKey] = []
+        self._fetched = self._failed = float("-inf")
+        self._asked: list[float] = []
+        self._missed: dict[str, float] = {}
 
-    def find(self, kid: str, uri: str) -> Key:
-        """Return the key with an id.
+    def candidates(self, kid: str, alg: str, uri: str) -> cabc.Iterator[SigningKey]:
+        """Yield the keys that may have signed a token.
 
+        If none of those that are known is the one, the provider is asked for new ones,
+        once a minute for one id.
+
+        :param kid: of the token's header; empty, if any key that fits may be the one
+            (RFC 7515 §4.1.4).
         :param uri: ``jwks_uri`` of the provider's metadata.
         :raises InvalidIdToken: the provider has no such key.
         :raises OSError: the keys cannot be had.
         """
+        is_new = found = False
         if time.monotonic() - self._fetched > _LIFETIME:
-            self._renew(uri, kid)
-        if kid not in self._keys and time.monotonic() - self._missed > _PAUSE:
-            self._keys = keys_in(self._fetch(uri))
-            self._missed = time.monotonic()
-        if kid not in self._keys:
+            is_new = self._renew(uri, kid, alg)
+        while True:
+            for key in self._keys:
+                if key.alg == alg and kid in ("", key.kid):
+                    found = True
+                    yield key
+            if is_new or not self._may_ask(kid):
+                break
+            self._take(self._fetch(uri), kid)
+            is_new = True
+        if not found:
             raise InvalidIdToken("The ID token is signed by an unknown key.")
-        return self._keys[kid]
 
-    def _renew(self, uri: str, kid: str) -> None:
+    def _may_ask(self, kid: str) -> bool:
+        """Tell whether new keys may be asked for because of an id."""
+        since = time.monotonic() - _PAUSE
+        self._asked = [at for at in self._asked if at >= since]
+        self._missed = {name: at for name, at in self._missed.items() if at >= since}
+        return kid not in self._missed and len(self._asked) < _MOST
+
+    def _take(self, jwks: dict[str, t.Any], kid: str) -> None:
+        """Keep new keys, and note the ids for which none came."""
+        before, self._keys = self._keys, keys_in(jwks)
+        old = [key.entry for key in before]
+        came = {key.kid for key in self._keys if key.entry not in old}
+        lost = {key.kid for key in before} - {key.kid for key in self._keys}
+        if not (came if kid == "" else kid in came):
+            lost.add(kid)
+        now = time.monotonic()
+        self._asked.append(now)
+        self._missed |= dict.fromkeys(lost, now)
+
+    def _renew(self, uri: str, kid: str, alg: str) -> bool:
         """Fetch the keys anew; old ones still count while that fails.
 
         The token itself came from the provider just now, over TLS, which alone would do
         (OpenID Connect Core §3.1.3.7, step 6).
+
+        :return: whether they came.
         """
-        known = kid in self._keys
+        known = any(k.alg == alg and kid in ("", k.kid) for k in self._keys)
         if known and time.monotonic() - self._failed <= _PAUSE:
-            return
+            return False
         try:
             self._keys = keys_in(self._fetch(uri))
             self._fetched = time.monotonic()
@@ -77,19 +129,40 @@ class SigningKeys:
                 "Old signing keys are used: new ones cannot be had (%s).",
                 type(error).__name__,
             )
+            return False
+        return True
 
 
-def keys_in(jwks: dict[str, t.Any]) -> dict[str, Key]:
-    """Return the keys of a JWKS that can sign tokens, by their ids.
-
-    Entra's have no ``alg``: RS256.
-    """
+def keys_in(jwks: dict[str, t.Any]) -> list[SigningKey]:
+    """Return the keys of a JWKS that can sign tokens, once for each algorithm."""
     entries = jwks.get("keys")
-    return {
-        str(entry.get("kid", "")): entry
+    return [
+        SigningKey(str(entry.get("kid", "")), alg, key, entry)
         for entry in (entries if isinstance(entries, list) else ())
-        if isinstance(entry, dict)
-        and entry.get("use", "sig") == "sig"
-        and entry.get("kty") in _KEY_TYPES
-        and entry.get("alg", "RS256") in ALGORITHMS
-    }
+        if isinstance(entry, dict) and entry.get("use", "sig") == "sig"
+        for alg in ALGORITHMS
+        if _fits(entry, alg) and (key := _loaded(entry, alg))
+    ]
+
+
+def _fits(entry: dict[str, t.Any], alg: str) -> bool:
+    """Tell whether a key may have made signatures of an algorithm.
+
+    Entra's keys name none, and others' need not (RFC 7517 §4.4).
+    """
+    kind = str(entry.get("kty"))
+    curve = "" if kind == "RSA" else str(entry.get("crv"))
+    own = entry.get("alg") or alg
+    bound = own == alg or (own in _EDWARDS and alg in _EDWARDS)
+    return bound and alg in _BY_KEY.get((kind, curve), ())
+
+
+def _loaded(entry: dict[str, t.Any], alg: str) -> jwt.PyJWK | None:
+    """Return a key that PyJWT verifies signatures of an algorithm with."""
+    try:
+        made = jwt.PyJWK(entry, "EdDSA" if alg in _EDWARDS else alg)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    # PyJWT 2.15 does not know the names of RFC 9864.
+    made.algorithm_name = alg
+    return made

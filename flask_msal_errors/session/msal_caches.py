@@ -15,6 +15,7 @@ import logging
 import time
 import typing as t
 
+import jwt
 import msal
 import msgspec
 from msal.throttled_http_client import NormalizedResponse
@@ -278,9 +279,7 @@ class BoundTokenCache(msal.TokenCache):
         """Keep new tokens; MSAL logs an event with its code and verifier otherwise."""
         data = {k: v for k, v in event.get("data", {}).items() if k not in _SECRETS}
         response, tokens = event.get("response", {}), current().tokens
-        # Only Entra sends client_info, and an ID token need not come at a refresh
-        # (OpenID Connect Core §12.2): MSAL would not find the new token by its account.
-        if not {"client_info", "id_token"} & response.keys():
+        if "client_info" not in response:
             response = _with_account(response)
         before = list(tokens.search(_Kind.ACCESS_TOKEN))
         tokens.add(dict(event, data=data, response=response), **kwargs)
@@ -304,7 +303,19 @@ class BoundTokenCache(msal.TokenCache):
 
 
 def _with_account(response: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return a refresh's answer that tells MSAL whose it is."""
+    """Return an answer of another provider than Entra that tells MSAL whose it is.
+
+    An ID token need not come at a refresh (OpenID Connect Core §12.2), and some
+    providers send a subject that is a number: MSAL would find no account.
+    """
+    if "id_token" in response:
+        with contextlib.suppress(jwt.PyJWTError):
+            options: t.Any = {"verify_signature": False, "verify_sub": False}
+            claims = jwt.decode(response["id_token"], options=options)
+            if isinstance(claims.get("sub"), int):
+                claims = {**claims, "sub": str(claims["sub"])}
+                return {**response, "id_token_claims": claims}
+        return response
     account = next(iter(current().tokens.search(_Kind.ACCOUNT)), None)
     if account is None:
         return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -14,6 +15,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,12 +40,18 @@ NONCE = "the nonce"
 
 OURS, THEIRS = (rsa.generate_private_key(65537, 2048) for _ in range(2))
 CURVE = ec.generate_private_key(ec.SECP256R1())
+EDWARDS = ed25519.Ed25519PrivateKey.generate()
+#: Settings for a provider that is not Microsoft's.
+OPENID: dict[str, t.Any] = {"MSAL_AUTHORITY": None, "MSAL_OIDC_AUTHORITY": ISSUER}
 
 
 def jwk(key: t.Any = OURS, kid: str = "one", **members: t.Any) -> dict[str, t.Any]:
     public = key.public_key()
-    curve = isinstance(key, ec.EllipticCurvePrivateKey)
-    algorithm = jwt.algorithms.ECAlgorithm if curve else jwt.algorithms.RSAAlgorithm
+    algorithm: t.Any = jwt.algorithms.RSAAlgorithm
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        algorithm = jwt.algorithms.ECAlgorithm
+    elif isinstance(key, ed25519.Ed25519PrivateKey):
+        algorithm = jwt.algorithms.OKPAlgorithm
     made = json.loads(algorithm.to_jwk(public))
     made.pop("key_ops", None)
     return {**made, "kid": kid, "use": "sig", **members}
@@ -85,6 +93,20 @@ def hmac_signed(secret: bytes) -> str:
     head = part({"alg": "HS256", "typ": "JWT", "kid": "one"})
     body = f"{head}.{part(claims())}"
     return f"{body}.{part(hmac.digest(secret, body.encode(), 'sha256'))}"
+
+
+def with_subject(value: t.Any) -> str:
+    """A good token but for its subject, which PyJWT would not sign."""
+    head = part({"alg": "RS256", "typ": "JWT", "kid": "one"})
+    body = f"{head}.{part(claims(sub=value))}"
+    algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
+    return f"{body}.{part(algorithm.sign(body.encode(), OURS))}"
+
+
+def ed25519_signed(name: str) -> str:
+    """A token with the old or the new name of its algorithm."""
+    body = f"{part({'alg': name, 'typ': 'JWT', 'kid': 'one'})}.{part(claims())}"
+    return f"{body}.{part(EDWARDS.sign(body.encode()))}"
 
 
 class Keys:
@@ -150,12 +172,43 @@ class TestAccepted:
             (OURS, "PS256", "PS256"),
             (OURS, "RS512", "RS512"),
             (CURVE, "ES256", None),
+            (OURS, "PS512", None),
+            (OURS, "RS384", None),
         ],
     )
     def test_algorithms(self, key: t.Any, algorithm: str, alg: str | None) -> None:
-        """Keys say their algorithm; Entra's say nothing and mean RS256."""
+        """Keys name their algorithm; those that do not serve what fits their type."""
         members = {"alg": alg} if alg else {}
         assert validate(signed(key, algorithm), jwk(key, **members))
+
+    @pytest.mark.parametrize("name", ["EdDSA", "Ed25519"])
+    @pytest.mark.parametrize("alg", ["EdDSA", "Ed25519", None])
+    def test_edwards(self, name: str, alg: str | None) -> None:
+        """RFC 9864 gave one algorithm a second name; tokens and keys have either."""
+        members = {"alg": alg} if alg else {}
+        assert validate(ed25519_signed(name), jwk(EDWARDS, **members))
+
+    def test_without_kid(self) -> None:
+        """Without an id the only key is meant, or each that fits is tried."""
+        token = signed(kid=None)
+        assert validate(token, jwk())
+        others = [jwk(CURVE, "c"), jwk(THEIRS, "two"), {"kty": "RSA", "n": "!"}]
+        assert validate(token, *others, jwk())
+        assert validate(token, *others, {k: v for k, v in jwk().items() if k != "kid"})
+        assert "InvalidSignature" in refused(token, *others[:2])
+        assert "unknown key" in refused(token, others[0])
+
+    def test_two_keys_of_one_id(self) -> None:
+        """An id may stand for keys of two types (RFC 7517 §4.5)."""
+        for token in (signed(), signed(CURVE, "ES256")):
+            assert validate(token, jwk(CURVE), jwk())
+            assert validate(token, jwk(), jwk(CURVE))
+
+    @pytest.mark.parametrize("value", [5, 2**80, -1])
+    def test_number_as_subject(self, value: int) -> None:
+        """Some providers send a number as subject: a string from here on."""
+        assert validate(with_subject(value), **OPENID)["sub"] == str(value)
+        refused(with_subject(value))
 
     @pytest.mark.parametrize("audience", [CLIENT, [CLIENT]])
     def test_audience(self, audience: t.Any) -> None:
@@ -239,6 +292,11 @@ class TestRefused:
         key = {"kty": "oct", "kid": "one", "k": part(secret)}
         assert "unknown key" in refused(hmac_signed(secret), key)
 
+    def test_secret_key(self) -> None:
+        """The log says that HS256 is never accepted, and what to set instead."""
+        text = refused(hmac_signed(b"the secret of the app, which it knows"))
+        assert "signed with HS256" in text and "RS256" in text
+
     @pytest.mark.parametrize("algorithm", ["RS384", "PS256"])
     def test_another_algorithm(self, algorithm: str) -> None:
         """A key signs by its own algorithm only."""
@@ -317,13 +375,11 @@ class TestRefused:
         other = rsa.generate_private_key(65537, 2048)
         assert "clock" not in refused(signed(other, iat=int(time.time()) + 900))
 
-    @pytest.mark.parametrize("value", [5, ["x"], {}])
+    @pytest.mark.parametrize("value", [["x"], {}, None, True, 1.5])
     def test_odd_subject(self, value: t.Any) -> None:
         """A subject that is no text is none."""
-        head = part({"alg": "RS256", "typ": "JWT", "kid": "one"})
-        body = f"{head}.{part(claims(sub=value))}"
-        algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
-        refused(f"{body}.{part(algorithm.sign(body.encode(), OURS))}")
+        refused(with_subject(value))
+        refused(with_subject(value), **OPENID)
 
     @pytest.mark.parametrize("value", [["x"], {"a": 1}, 5, None])
     def test_odd_issuer(self, value: t.Any) -> None:
@@ -499,6 +555,35 @@ class TestKeys:
         clock.now += 61
         with pytest.raises(InvalidIdToken):
             validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        assert len(keys.fetched) == 3
+
+    def test_rotated_again_and_again(self, clock: t.Any) -> None:
+        """Keys that nobody saw before are asked for within the minute, five times."""
+        keys = Keys(jwk())
+        validator = Validator(settings(), SigningKeys(keys))
+        validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+        for number in range(9):
+            keys.document = {"keys": [jwk(THEIRS, f"new {number}")]}
+            new = signed(THEIRS, kid=f"new {number}")
+            if number < 3:
+                validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+            else:
+                with contextlib.suppress(InvalidIdToken):
+                    validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+        assert len(keys.fetched) <= 6
+
+    @pytest.mark.parametrize("kid", [None, "one"])
+    def test_new_key_of_the_same_id(self, clock: t.Any, kid: str | None) -> None:
+        """A provider that is started anew may give a new key the old id, or none."""
+        keys = Keys(jwk())
+        validator = Validator(settings(), SigningKeys(keys))
+        validator.validate(signed(kid=kid), metadata=self.METADATA, nonce=NONCE)
+        keys.document = {"keys": [jwk(THEIRS)]}
+        new = signed(THEIRS, kid=kid)
+        validator.validate(new, metadata=self.METADATA, nonce=NONCE)
+        for _ in range(9):
+            with pytest.raises(InvalidIdToken, match="InvalidSignature"):
+                validator.validate(signed(kid=kid), metadata=self.METADATA, nonce=NONCE)
         assert len(keys.fetched) == 3
 
     def test_failed_fetch(self, clock: t.Any) -> None:

@@ -98,7 +98,7 @@ def plain_document(root: bool) -> dict[str, t.Any]:
         "userinfo_endpoint": f"{api}/userinfo",
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"],
+        "id_token_signing_alg_values_supported": [tenant.settings.openid_alg],
         **openid.scopes_supported(tenant),
         **openid.methods(tenant),
         **_promise(tenant),
@@ -110,7 +110,13 @@ def plain_document(root: bool) -> dict[str, t.Any]:
 
 @jwks.get("/openid/jwks")
 def plain_keys() -> dict[str, t.Any]:
-    """Return the keys, with what RFC 7517 and RFC 7518 need of them alone."""
-    keys = current_tenant().keys.jwks("")["keys"]
-    needed = ("kty", "use", "kid", "n", "e")
-    return {"keys": [{name: key[name] for name in needed} for key in keys]}
+    """Return the keys; ids and algorithms are optional."""
+    tenant = current_tenant()
+    alg = tenant.settings.openid_alg
+    keys = tenant.keys.plain_jwks(alg)
+    for key in keys:
+        if tenant.settings.openid_key_alg:
+            key["alg"] = alg
+        if not tenant.settings.openid_kid:
+            del key["kid"]
+    return {"keys": keys}

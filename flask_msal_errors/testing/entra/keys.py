@@ -6,18 +6,31 @@ They know certificates and JWKs; they know nothing of users, policies or HTTP.
 from __future__ import annotations
 
 import base64
+import collections.abc as cabc
 import datetime
+import json
 import typing as t
 
+import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 _DAYS = datetime.timedelta(days=30)
 _Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+#: Makers of the keys of the plain provider's other algorithms than RSA's.
+_MAKERS: dict[str, cabc.Callable[[], t.Any]] = {
+    "ES256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "ES512": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate,
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+#: The plain provider's algorithms; PyJWT signs Ed25519 by the older name (RFC 9864).
+PLAIN_KEYS = ("RS256", "RS512", "PS256", *_MAKERS, "HS256")
 
 
 def certificate_builder(
@@ -81,6 +94,7 @@ class KeyRing:
 
     def __init__(self) -> None:
         self._keys = [SigningKey()]
+        self._others: dict[str, t.Any] = {}
 
     @property
     def current(self) -> SigningKey:
@@ -89,9 +103,31 @@ class KeyRing:
     def rotate(self, keep_old: bool) -> None:
         """Sign with a new key from now on; the old stay published if asked."""
         self._keys = [*(self._keys if keep_old else []), SigningKey()]
+        self._others.clear()
 
     def by_kid(self, kid: str | None) -> SigningKey | None:
         return next((key for key in self._keys if key.kid == kid), None)
 
     def jwks(self, issuer: str) -> dict[str, list[dict[str, t.Any]]]:
         return {"keys": [key.jwk(issuer) for key in self._keys]}
+
+    def private(self, alg: str) -> t.Any:
+        """Return the key that signs by an algorithm; all of RSA's have the same one."""
+        if alg in _MAKERS and alg not in self._others:
+            self._others[alg] = _MAKERS[alg]()
+        return self._others.get(alg, self.current.private)
+
+    def plain_jwks(self, alg: str) -> list[dict[str, t.Any]]:
+        """Return the published keys, with what RFC 7517 and RFC 7518 need of them."""
+        if alg not in _MAKERS:
+            needed = ("kty", "use", "kid", "n", "e")
+            return [{name: key.jwk("")[name] for name in needed} for key in self._keys]
+        algorithm = jwt.algorithms.get_default_algorithms()[by_pyjwt(alg)]
+        made = json.loads(algorithm.to_jwk(self.private(alg).public_key()))
+        key = {name: made[name] for name in ("kty", "crv", "x", "y") if name in made}
+        return [{**key, "use": "sig", "kid": f"{alg}-{self.current.kid}"}]
+
+
+def by_pyjwt(alg: str) -> str:
+    """Return the name by which PyJWT knows an algorithm (it has not RFC 9864's)."""
+    return "EdDSA" if alg == "Ed25519" else alg

@@ -10,6 +10,7 @@ from ..values import Names
 from ..values import Number
 from ..values import Object
 from ..values import Suggested
+from .keys import PLAIN_KEYS
 
 OFFLINE_FORMS = (
     *("yes", "no", "unlisted"),
@@ -114,6 +115,30 @@ class OpenidSettings:
         " id_token_hint, asks the person without it, or wants logout_uri, as AWS"
         " Cognito does.",
         "Now {}.",
+    )
+    openid_alg = Setting(
+        "RS512",
+        Choice(names=tuple(PLAIN_KEYS)),
+        PLAIN,
+        "Algorithm of ID tokens",
+        "The algorithm that signs the plain provider’s ID tokens.",
+        "Now {}.",
+    )
+    openid_key_alg = Setting(
+        False,
+        Flag(),
+        PLAIN,
+        "Algorithm of keys",
+        "Published keys name their algorithm (RFC 7517 §4.4).",
+        ("They name it.", "They do not name it."),
+    )
+    openid_kid = Setting(
+        False,
+        Flag(),
+        PLAIN,
+        "Ids of keys",
+        "Keys and ID tokens have an id (kid), which is optional with a single key.",
+        ("They have one.", "They have none."),
     )
     openid_claims = Setting(
         "userinfo",

@@ -70,6 +70,29 @@ def _sign(tenant: Tenant, claims: Claims, header: Claims) -> str:
     return jwt.encode(claims, key.private, algorithm="RS256", headers=header)
 
 
+def _sign_plain(tenant: Tenant, claims: Claims, header: Claims) -> str:
+    """Sign an ID token of the plain provider, by the algorithm of its header."""
+    alg, key = header["alg"], tenant.keys.private(header["alg"])
+    if alg not in ("HS256", "Ed25519"):
+        return jwt.encode(claims, key, algorithm=alg, headers=header)
+    # PyJWT warns of short secrets, and does not know the names of RFC 9864.
+    text = f"{_base64url(_compact(header))}.{_base64url(_compact(claims))}"
+    if alg == "Ed25519":
+        return f"{text}.{_base64url(key.sign(text.encode()))}"
+    digest = hmac.digest(tenant.client_secret.encode(), text.encode(), "sha256")
+    return f"{text}.{_base64url(digest)}"
+
+
+def _header(tenant: Tenant, authority: Authority) -> Claims:
+    alg, kid = "RS256", tenant.keys.current.kid
+    if authority.kind == OPENID:
+        alg = tenant.settings.openid_alg
+        if not tenant.settings.openid_kid:
+            return {"typ": "JWT", "alg": alg}
+        kid = tenant.keys.plain_jwks(alg)[-1]["kid"]
+    return {"typ": "JWT", "alg": alg, "kid": kid}
+
+
 def access_token(
     tenant: Tenant,
     sign_in: SignIn,
@@ -117,7 +140,7 @@ def id_token(
 ) -> str:
     """Sign an ID token; ``ask`` is the sign-in it answers, ``None`` at a refresh."""
     user = sign_in.user
-    header: Claims = {"typ": "JWT", "alg": "RS256", "kid": tenant.keys.current.kid}
+    header = _header(tenant, authority)
     claims: Claims = {
         "aud": tenant.client_id,
         "iss": tenant.issuer,
@@ -145,7 +168,8 @@ def id_token(
     changed = hook(claims, header) if hook else None
     if isinstance(changed, str):
         return changed
-    return _sign(tenant, changed if changed is not None else claims, header)
+    sign = _sign_plain if authority.kind == OPENID else _sign
+    return sign(tenant, changed if changed is not None else claims, header)
 
 
 def forger(
@@ -161,7 +185,7 @@ def forger(
     def hook(claims: Claims, header: Claims) -> str:
         key = tenant.keys.current
         kept = {k: v for k, v in {**claims, **changes}.items() if k not in dropped}
-        head = {**header, "alg": alg, "kid": kid or header["kid"]}
+        head = {**header, "alg": alg, **({"kid": kid} if kid else {})}
         if alg == "RS256":
             return jwt.encode(kept, key.private, algorithm=alg, headers=head)
         text = f"{_base64url(_compact(head))}.{_base64url(_compact(kept))}"

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing.entra.keys import PLAIN_KEYS
 from flask_msal_errors.testing.entra.model import OIDC_SCOPES
 
 REDIRECT_URI = "http://localhost:5000/auth/callback"
@@ -27,7 +28,8 @@ class App:
         self.http = http
         self.person = entra.person()
         url = authority if "openid" in authority else f"{authority}/v2.0"
-        self.document = http.get(f"{url}/.well-known/openid-configuration").json()
+        self.place = f"{url}/.well-known/openid-configuration"
+        self.document = http.get(self.place).json()
 
     def authorize(self, **params: t.Any) -> str:
         given = {
@@ -72,15 +74,17 @@ class App:
 
     def again(self) -> t.Any:
         """The discovery document as it is now."""
-        issuer = self.document["issuer"]
-        return self.http.get(f"{issuer}/.well-known/openid-configuration").json()
+        return self.http.get(self.place).json()
 
     def claims(self, token: str) -> t.Any:
         keys = self.http.get(self.document["jwks_uri"]).json()["keys"]
+        (alg,) = self.again()["id_token_signing_alg_values_supported"]
+        key = jwt.PyJWK.from_dict(keys[-1], "EdDSA" if alg == "Ed25519" else alg)
+        key.algorithm_name = alg
         return jwt.decode(
             token,
-            jwt.PyJWK.from_dict(keys[0], "RS256"),
-            algorithms=["RS256"],
+            key,
+            algorithms=[alg],
             audience=self.entra.client_id,
             issuer=self.document["issuer"],
         )
@@ -435,6 +439,23 @@ class TestPlain:
                 assert reply.url.startswith(home) is (status == 200)
                 ended = plain.answer(prompt="none").get("error") == "login_required"
                 assert ended is (status == 200)
+
+    @pytest.mark.parametrize("alg", [a for a in PLAIN_KEYS if a != "HS256"])
+    @pytest.mark.parametrize("named", [True, False])
+    def test_keys(self, entra: Emulator, plain: App, alg: str, named: bool) -> None:
+        """Keys and tokens name their ids and algorithms, or do not."""
+        entra.openid_alg, entra.openid_key_alg, entra.openid_kid = alg, named, named
+        token = plain.redeemed()["id_token"]
+        key = plain.http.get(plain.document["jwks_uri"]).json()["keys"][-1]
+        header = jwt.get_unverified_header(token)
+        assert header["alg"] == alg and plain.claims(token)["sub"]
+        assert (key.get("alg"), key.get("kid")) == (
+            (alg, header["kid"]) if named else (None, None)
+        )
+        entra.rotate_keys(keep_old=False)
+        with pytest.raises(jwt.InvalidSignatureError):
+            plain.claims(token)
+        plain.claims(plain.redeemed()["id_token"])
 
     def test_code_of_entra(
         self, entra: Emulator, http: requests.Session, plain: App

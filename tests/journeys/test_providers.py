@@ -1,0 +1,75 @@
+"""Providers that are not Microsoft's, as they differ from one another."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing.entra.keys import PLAIN_KEYS
+from support.live_app import LiveApp
+from support.live_app import Start
+
+pytestmark = pytest.mark.once
+
+
+def config(entra: Emulator, **more: t.Any) -> dict[str, t.Any]:
+    """Settings for the provider that is not Microsoft's."""
+    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+    return {**entra.config("openid"), **absent, **more}
+
+
+def views(live: LiveApp) -> None:
+    @live.app.get("/sub")
+    @live.auth.login_required
+    def sub() -> str:
+        assert live.auth.user is not None
+        return live.auth.user.subject
+
+    @live.app.get("/renewed")
+    @live.auth.login_required
+    def renewed() -> str:
+        scopes = [live.entra.scope("Profile.Read")]
+        return str(live.auth.acquire_token(scopes, force_refresh=True)["expires_in"])
+
+
+class TestTokens:
+    def test_algorithms(self, start: Start, entra: Emulator) -> None:
+        """Each algorithm signs in, with and without names of keys; HS256 never does."""
+        for alg in PLAIN_KEYS:
+            live = start(**config(entra))
+            for named in (True, False):
+                entra.openid_alg = alg
+                entra.openid_key_alg = entra.openid_kid = named
+                person = entra.person()
+                page = person.visit(live.url + "/me")
+                good = alg != "HS256"
+                assert (page.status_code == 200) is good, (alg, named, page.text)
+                assert (person.get(live.url + "/").text == "hello nobody") is not good
+
+    def test_rotation(
+        self, start: Start, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Keys are renewed again and again, with and without ids."""
+        live = start(**config(entra))
+        for named in (True, False, True):
+            entra.openid_kid = named
+            entra.rotate_keys(keep_old=False)
+            assert entra.person().visit(live.url + "/me").status_code == 200
+        entra.openid_alg = "HS256"
+        assert entra.person().visit(live.url + "/me").status_code == 400
+        assert "signed with HS256" in caplog.text
+
+    def test_number_as_subject(self, start: Start, entra: Emulator) -> None:
+        """A subject that is a number is the same string in every answer."""
+        entra.openid_sub = "number"
+        live = start(views, **config(entra))
+        person = entra.person()
+        shown = person.visit(live.url + "/sub").text
+        assert shown.isdecimal()
+        assert "Ada Lovelace" in person.visit(live.url + "/profile").text
+        assert person.visit(live.url + "/renewed").status_code == 200
+        entra.revoke("ada")
+        assert person.visit(live.url + "/renewed").status_code == 200
+        assert person.visit(live.url + "/sub").text == shown
