@@ -16,6 +16,7 @@ from .clients.tokens import checked
 from .clients.tokens import checked_claims
 from .diagnostics.cli import cli
 from .errors import ConfigurationError
+from .errors import MsalAuthError
 from .protocol.secret import forget_locals
 from .settings import Settings
 from .signin.cookies import Signer
@@ -23,6 +24,7 @@ from .storage.setup import prepare
 from .user import EXTENSION
 from .user import User
 from .user import signed_in
+from .web import pages
 from .web import setup
 from .web.decorators import View
 from .web.decorators import before
@@ -232,6 +234,15 @@ class MsalAuth:
         with refusals.needing("azure"):
             from .clients.azure import Credential
         return Credential(app_state().tokens, wanted)
+
+    def problem_details(self, error: MsalAuthError) -> dict[str, t.Any]:
+        """Return what problem details tell a program of an error (RFC 9457 §3).
+
+        For programs that get no response of HTTP, such as the client of a WebSocket. If
+        the user can resolve the error, ``login_url`` leads to the sign-in for exactly
+        what is missing. It is good for ten minutes in this browser.
+        """
+        return pages.problem_details(error)
 
     def login_url(self, next: str | None = None, *, policy: str | None = None) -> str:
         """Return the URL of the sign-in, which comes back to ``next`` (or to here).

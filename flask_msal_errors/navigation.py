@@ -53,11 +53,15 @@ class Kind(enum.Enum):
     AHEAD = "a browser, perhaps later"
     OFFICE = "an Office program, which then opens a browser"
     PROGRAM = "a link preview, or a reader of feeds or calendars"
+    CONNECT = "a client of Socket.IO, which waits to be let in"
+    EVENT = "a client of Socket.IO, to which handlers answer by events"
     FRAME = "a browser, in a frame of another page"
     SCRIPT = "a script"
     PAGE = "a browser, as a page"
 
 
+#: Kinds that nobody sees a response of.
+EVENTS = frozenset({Kind.CONNECT, Kind.EVENT})
 #: Kinds whose requests begin no sign-in.
 UNATTENDED = frozenset({Kind.AHEAD, Kind.OFFICE, Kind.PROGRAM})
 
@@ -193,6 +197,12 @@ def kind_of(request: Request) -> Kind:
     of one inside an Office program. Where it is missing, as on plain http, XHR and HTMX
     markers and the ``Accept`` header do.
     """
+    # Flask-SocketIO's word on the request that opened a socket, of which it makes one
+    # for each event (https://flask-socketio.readthedocs.io, "Access to Flask's Context
+    # Globals").
+    event = vars(request).get("event")
+    if isinstance(event, dict) and "message" in event:
+        return Kind.CONNECT if event["message"] == "connect" else Kind.EVENT
     headers, asks = request.headers, request.method in ("GET", "HEAD")
     agent, mode = headers.get("User-Agent", ""), headers.get("Sec-Fetch-Mode")
     # Android's WebView puts its package's name there, in navigations too.

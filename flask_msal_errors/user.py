@@ -19,6 +19,7 @@ from flask import request
 from flask import session
 
 from .registration import Registration
+from .request_state import FromStore
 from .request_state import of_request
 
 #: The name of this package in ``app.extensions``.
@@ -122,7 +123,7 @@ class Host(t.Protocol):
 
 
 @dataclasses.dataclass
-class _Seen:
+class _Seen(FromStore):
     """The session's content when this request last read it."""
 
     kept: t.Any = None
@@ -153,7 +154,7 @@ def signed_in() -> SignedIn | None:
     seen = of_request(_Seen)
     if seen.kept is None or seen.kept is not dict.get(current, key):
         seen.kept = current.get(key)
-        seen.person = _read(host, current)
+        seen.person = _read(host, current, seen.is_late)
     return seen.person
 
 
@@ -168,11 +169,13 @@ def last_seen() -> SignedIn | None:
     return of_request(_Seen).person
 
 
-def _read(host: Host, current: dict[str, t.Any]) -> SignedIn | None:
+def _read(host: Host, current: dict[str, t.Any], is_late: bool) -> SignedIn | None:
     """Return the user of a session, if the app takes them now.
 
-    Another app may write back an old copy of our key. So where apps share a session,
-    the record must still exist.
+    The record must still exist where the session may be older than its end: Another
+    app may write back an old copy of our key where apps share it. Flask-SocketIO gives
+    the events of a socket a copy of its own, which has no id. And Flask reads a session
+    once a request, however long that lasts.
     """
     ours = host.registration
     kept = current.get(ours.session_key)
@@ -189,8 +192,9 @@ def _read(host: Host, current: dict[str, t.Any]) -> SignedIn | None:
     if ours.has_rules and ours.misfit(claims, since):
         return None
     others = (key for key in current if key != ours.session_key)
-    is_shared = any(str(key).startswith(_KEYS) for key in others)
-    if is_shared and not host.keeps(handle):
+    is_old = is_late or not hasattr(current, "sid")
+    is_old = is_old or any(str(key).startswith(_KEYS) for key in others)
+    if is_old and not host.keeps(handle):
         return None
     return SignedIn(User(claims), handle, renew_at, since)
 

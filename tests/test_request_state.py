@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import time
+import types
 import weakref
 
 import pytest
@@ -11,6 +13,8 @@ from flask import Flask
 from flask import copy_current_request_context
 from flask import request
 
+from flask_msal_errors import request_state
+from flask_msal_errors.request_state import FromStore
 from flask_msal_errors.request_state import of_request
 from support import parallel
 
@@ -27,6 +31,11 @@ class Other:
     """Another layer's."""
 
     value: int = 0
+
+
+@dataclasses.dataclass
+class Read(FromStore):
+    """State that a layer read of the store."""
 
 
 @pytest.fixture
@@ -55,6 +64,25 @@ def test_requests_share_nothing(app: Flask) -> None:
         with app.request_context(outer.request.environ):
             assert of_request(Seen).values == []
         assert of_request(Seen).values == [1]
+
+
+def test_read_again(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that lasts, such as a stream, reads the store again after a while."""
+    with app.test_request_context():
+        first = of_request(Read)
+        assert of_request(Read) is first
+        assert not first.is_late
+        later = types.SimpleNamespace(monotonic=lambda: time.monotonic() + 11)
+        monkeypatch.setattr(request_state, "time", later)
+        assert of_request(Read).is_late
+
+
+def test_socket(app: Flask) -> None:
+    """A WebSocket, whose one request lasts as long as it is open, believes nothing."""
+    with app.test_request_context(headers={"Upgrade": "WebSocket"}):
+        assert of_request(Read).is_late
+        assert of_request(Read) is not of_request(Read)
+        assert of_request(Seen) is of_request(Seen)
 
 
 def test_dies_with_the_request(app: Flask) -> None:

@@ -27,6 +27,7 @@ from ..protocol.scopes import problem_of
 from ..protocol.scopes import resource
 from ..protocol.scopes import together
 from ..provider.client import Client
+from ..request_state import FromStore
 from ..request_state import of_request
 from ..session.msal_caches import Caches
 from ..session.msal_caches import serves
@@ -85,7 +86,7 @@ class Tokens:
         if is_stale and kept.is_in_vain(refused, scopes):
             return {"access_token": refused}
         if scopes and not forced and not refused:
-            live, handle = kept.live, person.handle
+            live, handle = of_request(_Read).live, person.handle
             if handle not in live:
                 live[handle] = self._records.tokens(handle)
             found = usable(live[handle], scopes)
@@ -183,8 +184,7 @@ class Tokens:
             user = Caches.of(record)
             user.drop(refused, scopes)
             user.save(record)
-        kept = of_request(_TokensOfRequest)
-        kept.live, kept.record = {}, None
+        of_request(_Read).live, of_request(_Read).record = {}, None
 
     def forget(self, stale: str) -> None:
         """Drop a token that an API refused for no reason that a user can change.
@@ -236,11 +236,11 @@ class Tokens:
         found, due = (None, None) if asks else self._recorded(wanted)
         if found is not None:
             return found
-        kept, wait = of_request(_TokensOfRequest), None if due is None else 0
+        wait = None if due is None else 0
         try:
             # Discovery comes before the lock, which would have to outlive it otherwise.
             self._client.provider.connection()
-            kept.live, kept.record = {}, None
+            of_request(_Read).live, of_request(_Read).record = {}, None
             with self._records.locked(wanted.person.handle, wait) as record:
                 return self._renewed(record, wanted)
         except ServiceUnavailable as error:
@@ -251,7 +251,7 @@ class Tokens:
             return due
         finally:
             # What was read meanwhile, by a parallel call, may be the refused one.
-            kept.live = {}
+            of_request(_Read).live = {}
 
     def _recorded(
         self, wanted: _Wanted
@@ -261,7 +261,7 @@ class Tokens:
         found = self._client.cached(user, wanted.scopes)
         if found is None:
             return None, self._client.cached(user, wanted.scopes, due=True)
-        if not of_request(_TokensOfRequest).live.get(wanted.person.handle):
+        if not of_request(_Read).live.get(wanted.person.handle):
             self._refill(wanted.person)
         return found, None
 
@@ -312,21 +312,27 @@ class Tokens:
 
     def _record(self, person: SignedIn) -> Record:
         """The record, read from the store once per request."""
-        kept = of_request(_TokensOfRequest).record
+        kept = of_request(_Read).record
         if kept is None or kept[0] != person.handle:
             kept = person.handle, self._records.load(person.handle)
-            of_request(_TokensOfRequest).record = kept
+            of_request(_Read).record = kept
         return kept[1]
 
 
 @dataclasses.dataclass(repr=False)
-class _TokensOfRequest:
-    """Tokens of the user that this request read, and those that it handed out."""
+class _Read(FromStore):
+    """Tokens of the user as this request read them."""
 
     live: dict[str, list[Token]] = dataclasses.field(default_factory=dict)
-    """Living tokens as they were read, once, by the handle of their session."""
+    """Living ones, by the handle of their session."""
     record: tuple[str, Record] | None = None
     """The record, with its handle."""
+
+
+@dataclasses.dataclass(repr=False)
+class _TokensOfRequest:
+    """Tokens of the user that this request handed out, and what became of them."""
+
     lent: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     """Tokens that were acquired, with the scopes they were got for."""
     handed: set[str] = dataclasses.field(default_factory=set)

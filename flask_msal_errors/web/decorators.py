@@ -26,6 +26,7 @@ from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
+from ..navigation import EVENTS
 from ..navigation import UNATTENDED
 from ..navigation import Kind
 from ..navigation import current_target
@@ -42,6 +43,7 @@ from .forms import Received
 from .hooks import answer_to
 from .hooks import is_handled
 from .hooks import leave
+from .hooks import refuse
 from .state import app_state
 
 #: Types that Flask takes as a response, and neither MSAL nor an HTTP client returns.
@@ -83,9 +85,10 @@ def before_request(
     Our own routes, and the static files of the app, need nobody.
     """
     # Flask refuses a host that nobody can have after these functions.
-    if isinstance(request.routing_exception, BadRequest):
-        return None
-    if request.blueprint == "msal" or request.endpoint == "static":
+    is_refused = isinstance(request.routing_exception, BadRequest)
+    is_open = request.blueprint == "msal" or request.endpoint == "static"
+    # The URL of a socket is no route, but may look like one.
+    if (is_refused or is_open) and kind_of(request) not in EVENTS:
         return None
     try:
         return before(scopes, acrs, max_age)
@@ -141,9 +144,11 @@ def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
     return value if found is None else leave(_answer(found.demand, found))
 
 
-def _answer(demand: Demand, error: InteractionRequired | None = None) -> Response:
+def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
     """Redirect a page view to the sign-in; answer anything else with a link to it."""
     kind, reads = kind_of(request), request.method in ("GET", "HEAD")
+    if kind in EVENTS:
+        return refuse(error or InteractionRequired(demand=demand), kind)
     if kind in UNATTENDED:
         return pages.unattended(kind, demand, error)
     here, begin = current_target(request), app_state().signin.start.begin
@@ -163,7 +168,7 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> Respons
     return pages.onward("kept", way, InteractionRequired.status, again=again)
 
 
-def _answer_pause(pause: Throttled | ServiceUnavailable) -> Response:
+def _answer_pause(pause: Throttled | ServiceUnavailable) -> t.Any:
     try:
         return answer_to(pause)
     finally:

@@ -8,6 +8,7 @@ view's data, and Flask-RESTX makes a 500 of any error.
 from __future__ import annotations
 
 import functools
+import importlib
 import typing as t
 
 from flask import Flask
@@ -23,6 +24,9 @@ from werkzeug.wsgi import LimitedStream
 from .. import signals
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..navigation import EVENTS
+from ..navigation import Kind
+from ..navigation import kind_of
 from ..request_state import of_request
 from ..signin.limits import LOOPS
 from ..storage.interface import Unloaded
@@ -150,11 +154,15 @@ def leave(response: Response) -> Response:
     return response
 
 
-def answer_to(error: MsalAuthError) -> Response:
+def answer_to(error: MsalAuthError) -> t.Any:
     """Return what the app's own handler makes of an error of our tree, or our page.
 
-    :raises MsalAuthError: the same error, if the app's API framework has a handler.
+    :raises MsalAuthError: the same error, if the app's API framework has a handler, or
+        in a handler of Socket.IO.
     """
+    kind = kind_of(request)
+    if kind in EVENTS:
+        return refuse(error, kind)
     signals.tell(error)
     if _handler(error, _of_frameworks(current_app.handle_user_exception)):
         raise error
@@ -162,6 +170,29 @@ def answer_to(error: MsalAuthError) -> Response:
     if handler is None:
         return pages.error(error)
     return current_app.make_response(current_app.ensure_sync(handler)(error))
+
+
+def refuse(error: MsalAuthError, kind: Kind) -> t.Any:
+    """Stop a handler of Socket.IO, where a response would let the client in.
+
+    Flask-SocketIO gives a client in if its connect handler returns anything but
+    ``False``, or if a handler of the app takes the exception.
+
+    :raises MsalAuthError: the same error, in an event; ``on_error`` handlers get it.
+    :raises ConnectionRefusedError: Socket.IO's own, at the connect.
+    """
+    signals.tell(error)
+    if kind is Kind.EVENT:
+        raise error
+    server = current_app.extensions["socketio"].server
+    place: t.Any = request
+    if hasattr(server.namespace_handlers.get(place.namespace), "error"):
+        # Which a Namespace of Flask-SocketIO calls with any exception.
+        return False
+    details = pages.problem_details(error)
+    words = details.get("detail", details["title"])
+    refused = importlib.import_module("socketio.exceptions").ConnectionRefusedError
+    raise refused(words, details) from error
 
 
 def is_handled(error: Exception) -> bool:

@@ -106,21 +106,38 @@ def interaction(
     """
     error = error or InteractionRequired(demand=demand)
     signals.tell(error)
-    login = app_state().links.login
-    link = _here() if _is_ours() else login(demand, _page_of_person())
     if is_navigation(request):
         label = N_("Continue")
         if lost or kind_of(request) is Kind.FRAME:
             label = _NEW_TAB if lost else _WHOLE_WINDOW
-        page = _render(error, [(label, link)], lost=lost)
+        page = _render(error, [(label, _way(error))], lost=lost)
         response: Response = make_response(page)
     else:
-        link = of_request(Outside).prefix + link
-        response = problem({**details_of(error), "login_url": link})
+        details = problem_details(error)
+        response = problem(details)
         # Followed by htmx whatever the status (https://htmx.org/reference/).
-        response.headers["HX-Redirect"] = link
+        response.headers["HX-Redirect"] = details["login_url"]
     response.status_code = error.status
     return _finished(response, None, framed=True)
+
+
+def problem_details(error: MsalAuthError) -> dict[str, t.Any]:
+    """Return the problem details of an error, with the way to a sign-in if one helps.
+
+    Whoever asks for them answers the error.
+    """
+    signals.tell(error)
+    details = details_of(error)
+    if isinstance(error, InteractionRequired):
+        details["login_url"] = of_request(Outside).prefix + _way(error)
+    return details
+
+
+def _way(error: InteractionRequired) -> str:
+    """Return the URL of a sign-in for what is missing, which leads back."""
+    if _is_ours():
+        return _here()
+    return app_state().links.login(error.demand, _page_of_person())
 
 
 def unattended(

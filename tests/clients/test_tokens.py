@@ -12,7 +12,7 @@ import requests
 from flask import Flask
 
 from flask_msal_errors.clients.tokens import Tokens
-from flask_msal_errors.clients.tokens import _TokensOfRequest
+from flask_msal_errors.clients.tokens import _Read
 from flask_msal_errors.clients.tokens import checked
 from flask_msal_errors.clients.tokens import checked_claims
 from flask_msal_errors.errors import ConfigurationError
@@ -322,7 +322,7 @@ class TestSingleFlight:
         def slow_view() -> None:
             with files.request():
                 files.tokens.proofs()
-                kept = of_request(_TokensOfRequest).record
+                kept = of_request(_Read).record
                 assert kept is not None and kept[1].tokens
                 read.set()
                 assert renewed.wait(PATIENCE)

@@ -1,0 +1,321 @@
+"""Flask-SocketIO: connects and events below our decorators, over real sockets."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import importlib
+import logging
+import typing as t
+
+import pytest
+
+from flask_msal_errors import InteractionRequired
+from flask_msal_errors import MsalAuthError
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
+from support.browsing import logout_token
+from support.live_app import LiveApp
+from support.live_app import Start
+from support.waiting import PATIENCE
+
+MAIL = "Mail.Read"
+#: Connect handlers, by their namespaces: each needs what a stranger lacks.
+GUARDS = (
+    *("/plain", "/scopes", "/acrs", "/catching", "/inside", "/returned"),
+    *("/class", "/swallowing"),
+)
+View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
+
+
+def of(name: str) -> t.Any:
+    """Return a module that is not installed everywhere."""
+    return importlib.import_module(name)
+
+
+class Hall:
+    """An app with sockets; its handlers of errors answer with problem details."""
+
+    def __init__(self, live: LiveApp, **options: t.Any) -> None:
+        self.live, self.auth = live, live.auth
+        self.entered: list[str] = []
+        self.seen: list[Exception] = []
+        self.open: list[t.Any] = []
+        self.socketio = of("flask_socketio").SocketIO(
+            live.app, async_mode="threading", ping_interval=1, **options
+        )
+        self.socketio.on_error_default(self._answer)
+        self._add_connects()
+        self._add_events()
+
+    def _on(self, event: str, namespace: str = "/") -> cabc.Callable[[View], View]:
+        decorate: cabc.Callable[[View], View]
+        decorate = self.socketio.on(event, namespace=namespace)
+        return decorate
+
+    def _answer(self, error: Exception) -> t.Any:
+        self.seen.append(error)
+        if isinstance(error, MsalAuthError):
+            return self.auth.problem_details(error)
+        return {"failed": type(error).__name__}
+
+    def _add_connects(self) -> None:
+        auth, scope = self.auth, self.live.entra.scope
+        demands = {
+            "/plain": auth.login_required,
+            "/scopes": auth.login_required(scopes=[scope(MAIL)]),
+            "/acrs": auth.login_required(acrs="c1"),
+        }
+        for name, demand in demands.items():
+            self.socketio.on("connect", namespace=name)(demand(self._entering(name)))
+        for name in ("/open", "/"):
+            self.socketio.on("connect", namespace=name)(self._entering(name))
+
+        @self._on("connect", namespace="/catching")
+        @auth.catch_challenges
+        def catching() -> None:
+            auth.acquire_token([scope(MAIL)])
+            self.entered.append("/catching")
+
+        @self._on("connect", namespace="/inside")
+        def inside() -> None:
+            auth.require_login()
+            self.entered.append("/inside")
+
+        @self._on("connect", namespace="/returned")
+        def returned() -> t.Any:
+            return auth.require_login(scopes=[scope(MAIL)])
+
+        for name in ("/class", "/swallowing"):
+            members: dict[str, t.Any] = {"on_connect": auth.login_required(self._enter)}
+            if name == "/swallowing":
+                members["error"] = lambda _, error: self.seen.append(error)
+            kind = type("Chat", (of("flask_socketio").Namespace,), members)
+            self.socketio.on_namespace(kind(name))
+
+    def _entering(self, name: str) -> cabc.Callable[[], None]:
+        return lambda: self.entered.append(name)
+
+    def _enter(self, *args: object) -> None:
+        self.entered.append("a class")
+
+    def _add_events(self) -> None:
+        auth, scope = self.auth, self.live.entra.scope
+
+        @self._on("who")
+        @auth.login_required
+        def who() -> str:
+            assert auth.user is not None
+            return auth.user.username
+
+        @self._on("token")
+        @auth.login_required
+        def token() -> str:
+            return str(auth.acquire_token([scope(MAIL)])["access_token"])
+
+        @self._on("bare")
+        def bare() -> str:
+            return str(auth.acquire_token([scope(MAIL)])["access_token"])
+
+        @self._on("mail")
+        @auth.catch_challenges(scopes=[scope(MAIL)])
+        def mail() -> t.Any:
+            return self.live.call("/mail", MAIL)
+
+        @self._on("vault")
+        @auth.login_required(acrs="c1")
+        def vault() -> str:
+            return "the vault"
+
+        @self._on("broken")
+        @auth.login_required
+        def broken() -> str:
+            raise LookupError
+
+    def connect(
+        self, person: Person, name: str = "/", transport: str = "polling"
+    ) -> Socket:
+        """A socket of the person's browser, let in or not."""
+        made = Socket(self, person, name, transport)
+        self.open.append(made.client)
+        return made
+
+    def close(self) -> None:
+        for client in self.open:
+            client.disconnect()
+            client.shutdown()
+
+
+class Socket:
+    """A client of Socket.IO with the cookies that a browser has now."""
+
+    def __init__(self, hall: Hall, person: Person, name: str, transport: str) -> None:
+        self.name, self.refusals = name, list[t.Any]()
+        self.client = of("socketio").Client(reconnection=False)
+        self.client.on("connect_error", self.refusals.append, namespace=name)
+        headers = {
+            "Cookie": hall.live.cookie(person),
+            "Referer": f"{hall.live.url}/chat?topic=1",
+        }
+        with contextlib.suppress(of("socketio").exceptions.ConnectionError):
+            self.client.connect(
+                hall.live.url,
+                headers=headers,
+                namespaces=[name],
+                transports=[transport],
+                wait_timeout=PATIENCE,
+            )
+
+    @property
+    def is_open(self) -> bool:
+        return self.name in self.client.namespaces
+
+    def ask(self, event: str) -> t.Any:
+        return self.client.call(event, namespace=self.name, timeout=PATIENCE)
+
+
+Open = cabc.Callable[..., Hall]
+
+
+@pytest.fixture
+def opened(start: Start) -> cabc.Iterator[Open]:
+    """A function that opens a hall."""
+    halls: list[Hall] = []
+
+    def open_hall(**options: t.Any) -> Hall:
+        halls_of: list[Hall] = []
+        start(lambda live: halls_of.append(Hall(live, **options)))
+        halls.extend(halls_of)
+        return halls_of[0]
+
+    yield open_hall
+    for hall in halls:
+        hall.close()
+
+
+def ada_in(hall: Hall, entra: Emulator, *names: str) -> Person:
+    """Ada, signed in with a token for her mail."""
+    person = entra.person(*names)
+    assert person.visit(f"{hall.live.url}/mail").status_code == 200
+    return person
+
+
+def sign_out(hall: Hall, person: Person) -> None:
+    url = f"{hall.live.url}/auth/logout"
+    person.visit(url, {"token": logout_token(person.get(url))})
+    assert person.get(hall.live.url + "/").text == "hello nobody"
+
+
+class TestConnect:
+    def test_stranger(self, opened: Open, entra: Emulator) -> None:
+        """A stranger is let in nowhere, whatever a handler of all errors does."""
+        hall = opened()
+        sockets = {name: hall.connect(entra.person(), name) for name in GUARDS}
+        assert [name for name, socket in sockets.items() if socket.is_open] == []
+        assert not hall.entered
+        told = sockets["/plain"].refusals[0]
+        assert told["data"]["status"] == 401
+        assert told["message"] == told["data"]["detail"]
+
+    def test_let_in(self, opened: Open, entra: Emulator) -> None:
+        """A user who meets the demand is let in, by a WebSocket too."""
+        hall = opened()
+        person = ada_in(hall, entra)
+        names = [name for name in GUARDS if name != "/acrs"]
+        for name in names:
+            transport = "websocket" if name == "/plain" else "polling"
+            assert hall.connect(person, name, transport).is_open, name
+        assert not hall.connect(person, "/acrs").is_open
+
+    def test_way_back(self, opened: Open, entra: Emulator) -> None:
+        """The refusal has the sign-in for what is missing, back to the page."""
+        hall = opened()
+
+        @hall.live.app.get("/chat")
+        def chat() -> str:
+            return "the chat"
+
+        person = ada_in(hall, entra)
+        refused = hall.connect(person, "/acrs")
+        way = refused.refusals[0]["data"]["login_url"]
+        back = person.visit(hall.live.url + way)
+        assert (back.text, back.url) == ("the chat", f"{hall.live.url}/chat?topic=1")
+        assert hall.connect(person, "/acrs").is_open
+
+    def test_told(
+        self, opened: Open, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A refusal has its line in the log, and one alone."""
+        caplog.set_level(logging.INFO, "flask_msal_errors")
+        hall = opened()
+        hall.connect(entra.person(), "/plain")
+        told = [vars(each).get("msal_event") for each in caplog.records]
+        assert [event for event in told if event] == ["challenge_received"]
+
+
+class TestEvents:
+    def test_demands(self, opened: Open, entra: Emulator) -> None:
+        """Events raise what they lack, and the app's handler answers."""
+        hall = opened()
+        person = ada_in(hall, entra)
+        socket = hall.connect(person)
+        assert socket.ask("who") == "ada@contoso.example"
+        assert socket.ask("mail")["value"]
+        told = socket.ask("vault")
+        assert (told["status"], told["error"]) == (401, "interaction_required")
+        assert isinstance(hall.seen.pop(), InteractionRequired)
+        person.visit(hall.live.url + told["login_url"])
+        assert socket.ask("vault") == "the vault"
+        assert socket.ask("broken") == {"failed": "LookupError"}
+
+    def test_challenge_of_an_api(self, opened: Open, entra: Emulator) -> None:
+        """A refusal of an API comes as our error, with its claims in the link."""
+        hall = opened()
+        person = ada_in(hall, entra)
+        socket = hall.connect(person)
+        entra.revoke("ada")
+        told = socket.ask("mail")
+        assert told["login_url"].startswith("/auth/login?ticket=")
+        person.visit(hall.live.url + told["login_url"])
+        assert socket.ask("mail")["value"]
+
+    def test_pause(self, opened: Open, entra: Emulator) -> None:
+        """An API's pause comes as our error, with its seconds."""
+        hall = opened()
+        socket = hall.connect(ada_in(hall, entra))
+        entra.throttle(target="api")
+        told = socket.ask("mail")
+        assert told["status"] == 429
+        assert told["retry_after"] > 0
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+@pytest.mark.parametrize("manages", [True, False], ids=["copied", "shared"])
+class TestAfterSignOut:
+    def test_next_person(
+        self, opened: Open, entra: Emulator, manages: bool, transport: str
+    ) -> None:
+        """An open socket lends nobody's token after its person signed out."""
+        hall = opened(manage_session=manages)
+        browser = ada_in(hall, entra)
+        socket = hall.connect(browser, "/", transport)
+        assert socket.ask("token") == socket.ask("bare")
+        sign_out(hall, browser)
+        asked = ("who", "token", "bare", "mail")
+        assert [socket.ask(event).get("status") for event in asked] == [401] * 4
+        browser.name = "grace"
+        browser.visit(f"{hall.live.url}/mail")
+        assert [socket.ask(event).get("status") for event in asked] == [401] * 4
+        assert hall.connect(browser).ask("who") == "grace@contoso.example"
+
+    def test_signed_in_again(
+        self, opened: Open, entra: Emulator, manages: bool, transport: str
+    ) -> None:
+        """After a step-up elsewhere a copied session goes on; another one asks."""
+        hall = opened(manage_session=manages)
+        browser = ada_in(hall, entra)
+        socket = hall.connect(browser, "/", transport)
+        browser.visit(f"{hall.live.url}/vault")
+        told = socket.ask("vault")
+        assert told == "the vault" if manages else told["status"] == 401
+        assert hall.connect(browser).ask("vault") == "the vault"
