@@ -33,6 +33,7 @@ from .credentials.loading import load
 from .credentials.loading import prepared
 from .documents import CURRENT
 from .documents import Documents
+from .documents import UnreadableDocument
 from .id_token import Validator
 from .keys import SigningKeys
 from .malformed import MALFORMED
@@ -192,9 +193,7 @@ class Provider:
         key, host = self._authority()
         if isinstance(error, Untrusted):
             return ConfigurationError(
-                f"{key}: the OpenID configuration of {host} {error}. Check the key: it "
-                "is the issuer, exactly as the provider publishes it, or an authority "
-                "of Entra with the right tenant."
+                f"{key}: the OpenID configuration of {host} {error}. {error.remedy}"
             )
         # requests keeps the body of the token request there, with all its secrets.
         if isinstance(error, requests.RequestException):
@@ -205,19 +204,28 @@ class Provider:
                 f"MSAL_VERIFY: the certificate of {host} is not trusted. Point it "
                 "to the bundle of the CA that signed it."
             )
+        readable = isinstance(error, UnreadableDocument)
+        about = str(error) if readable else type(error).__name__
         return ServiceUnavailable(
-            f"The identity provider {host} ({key}) cannot be reached "
-            f"({type(error).__name__}). It is asked again at the next request.",
+            f"The identity provider {host} ({key}) cannot be reached ({about})."
+            " It is asked again at the next request.",
             error="temporarily_unavailable",
             retry_after=getattr(error, "retry_after", None),
         )
 
     def _wrong_authority(self) -> ConfigurationError:
         key, host = self._authority()
+        remedy = (
+            "the tenant's id, and MSAL_INSTANCE_DISCOVERY for a host that is not"
+            " Microsoft's."
+        )
+        if self._settings.oidc_authority:
+            remedy = (
+                "that it is the issuer, exactly as the provider publishes it: its"
+                " configuration is below that, at /.well-known/openid-configuration."
+            )
         return ConfigurationError(
-            f"{key}: {host} has no usable OpenID configuration for it. Check the "
-            "tenant's id, and MSAL_INSTANCE_DISCOVERY for a host that is not "
-            "Microsoft's."
+            f"{key}: {host} has no usable OpenID configuration for it. Check {remedy}"
         )
 
     def _authority(self) -> tuple[str, str]:

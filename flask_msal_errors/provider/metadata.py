@@ -34,25 +34,64 @@ _REQUIRED = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 _PAGES = ("authorization_endpoint", "end_session_endpoint")
 
 
+_OF_KEY = (
+    "Check the key: it is the issuer, exactly as the provider publishes it, or an"
+    " authority of Entra with the right tenant."
+)
+_OF_SCHEME = (
+    "Have the provider publish https URLs: behind a proxy, it has to be told that it is"
+    " reached by https (X-Forwarded-Proto)."
+)
+_OF_URL = "Correct that URL in the provider's own configuration."
+
+
 class Untrusted(requests.RequestException):
-    """A discovery document is another provider's, or leads to unsafe places."""
+    """A discovery document is another provider's, or leads to unsafe places.
+
+    Its text completes "its OpenID configuration …".
+
+    :param remedy: the next step, as a sentence.
+    """
+
+    def __init__(self, fault: str, remedy: str = _OF_KEY) -> None:
+        super().__init__(fault)
+        self.remedy = remedy
 
 
 def check(document: dict[str, t.Any], settings: Settings) -> None:
     """See that a discovery document is the configured provider's.
 
     :raises Untrusted: its issuer is another (OpenID Connect Discovery 1.0 §4.3), or an
-        endpoint is not on https. The text completes "its OpenID configuration …".
+        endpoint is not on https.
     """
     missing = [name for name in _REQUIRED if not isinstance(document.get(name), str)]
     if missing:
         raise Untrusted(f"has no usable {missing[0]}")
-    if not _is_issuer(document["issuer"], settings):
-        raise Untrusted(f"names another issuer, {printable(document['issuer'])!r}")
+    issuer = document["issuer"]
+    if not _is_issuer(issuer, settings):
+        secured = re.sub("^http:", "https:", issuer)
+        if secured != issuer and _is_issuer(secured, settings):
+            raise Untrusted(f"names the issuer {printable(issuer)!r}", _OF_SCHEME)
+        raise Untrusted(f"names another issuer, {printable(issuer)!r}")
     for name, value in document.items():
-        is_place = name.endswith("_endpoint") or name == "jwks_uri"
-        if is_place and value is not None and not _is_safe(value, name in _PAGES):
-            raise Untrusted(f"has a {name} that is no https URL")
+        if (name.endswith("_endpoint") or name == "jwks_uri") and value is not None:
+            _check_place(name, value)
+
+
+def _check_place(name: str, value: t.Any) -> None:
+    """See that an endpoint is on https, at a path that MSAL can read.
+
+    :raises Untrusted: it is not.
+    """
+    said = f"has {printable(str(value))!r} as {name}"
+    if not isinstance(value, str) or not _is_safe(value, name in _PAGES):
+        on_http = str(value).startswith("http:")
+        raise Untrusted(
+            f"{said}, which is no https URL", _OF_SCHEME if on_http else _OF_URL
+        )
+    # MSAL 1.39 takes the first segment of this path for a tenant (``canonicalize``).
+    if name == "token_endpoint" and not re.match("/[^/]", urlsplit(value).path):
+        raise Untrusted(f"{said}, whose path does not begin with one slash", _OF_URL)
 
 
 def is_of(issuer: str, published: str) -> bool:
@@ -103,8 +142,8 @@ def _is_written(issuer: str, tenant: str, policy: str) -> bool:
     return issuer in (f"{host}/{tenant}/v2.0", of_version_1)
 
 
-def _is_safe(place: t.Any, is_page: bool) -> bool:
-    if not isinstance(place, str) or place != place.strip():
+def _is_safe(place: str, is_page: bool) -> bool:
+    if place != place.strip():
         return False
     try:
         url = as_browser_url(place)

@@ -34,6 +34,8 @@ from ..settings import Settings
 _RECENTLY = 30
 _MOST_BYTES = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
+#: Members of which MSAL makes a whole number, or fails.
+_SECONDS = ("expires_in", "ext_expires_in", "refresh_in")
 _UNREADABLE = {
     "error": "invalid_response",
     "error_description": "The token endpoint answered with something that is not JSON.",
@@ -102,6 +104,8 @@ class Transport:
             return _refusal(reply.status_code, reply.headers, body)
         if body is None:
             return _refusal(400, {"retry-after": "0"}, _UNREADABLE)
+        if any(name in body and type(body[name]) is not int for name in _SECONDS):
+            return dataclasses.replace(reply, text=json.dumps(_with_seconds(body)))
         return reply
 
     def send(self, method: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
@@ -125,7 +129,7 @@ class Transport:
         ) as response:
             if method == "GET":
                 _stay_on_https(url, response)
-            text = _read(response).decode("utf-8", "replace")
+            text = _read(response).decode("utf-8-sig", "replace")
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Reply(response.status_code, text, headers)
 
@@ -212,7 +216,7 @@ def _sent_by(
         reply = getattr(client, method.lower())(url, **kwargs)
         _stay_on_https(url, reply)
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        return Reply(reply.status_code, reply.text, headers)
+        return Reply(reply.status_code, reply.text.removeprefix("\ufeff"), headers)
     except OSError:
         raise
     except Exception as error:
@@ -283,6 +287,21 @@ def json_object(text: str) -> dict[str, t.Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _with_seconds(body: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a success body whose seconds are whole numbers, or are left out.
+
+    Providers send them as strings, with a fraction, or as null; RFC 6749 §5.1 only
+    recommends them.
+    """
+    kept = dict(body)
+    for name in _SECONDS:
+        try:
+            kept[name] = int(float(kept.pop(name)))
+        except (KeyError, ValueError, TypeError, OverflowError):
+            continue
+    return kept
 
 
 def _refusal(

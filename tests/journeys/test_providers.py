@@ -31,7 +31,29 @@ def views(live: LiveApp) -> None:
     @live.auth.login_required
     def renewed() -> str:
         scopes = [live.entra.scope("Profile.Read")]
-        return str(live.auth.acquire_token(scopes, force_refresh=True)["expires_in"])
+        result = live.auth.acquire_token(scopes, force_refresh=True)
+        return "renewed" if result["access_token"] else "not"
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("form", ["string", "float", "null", "absent"])
+    def test_lifetimes(self, start: Start, entra: Emulator, form: str) -> None:
+        """A lifetime in any form, or none, makes tokens that can be used."""
+        entra.openid_expires_in = form
+        live = start(views, **config(entra))
+        person = entra.person()
+        assert "Ada Lovelace" in person.visit(live.url + "/profile").text
+        assert person.visit(live.url + "/renewed").status_code == 200
+        assert entra.counters["token"] == 2
+
+    def test_page_instead_of_a_document(
+        self, start: Start, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A provider that answers with a page is told by the URL that it was asked."""
+        entra.fail_next(lambda _: "<html>", "discovery", 200)
+        live = start(**config(entra))
+        assert entra.person().visit(live.url + "/me").status_code == 503
+        assert "/.well-known/openid-configuration answered 200 without" in caplog.text
 
 
 class TestTokens:

@@ -15,6 +15,8 @@ OTHER = "11111111-2222-3333-4444-555555555555"
 PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
 WORLD = "https://login.microsoftonline.com"
 B2C = "https://contoso.b2clogin.com"
+#: Words of remedies.
+TLS, URL = "X-Forwarded-Proto", "Correct that URL"
 
 
 def settings(authority: str, key: str = "MSAL_AUTHORITY") -> Settings:
@@ -216,6 +218,33 @@ class TestEndpoints:
     def test_page_of_this_machine(self, name: str, host: str) -> None:
         """A page may be on this machine, as an emulator's is."""
         metadata.check(self.whole(**{name: f"http://{host}:8000/x"}), self.OWN)
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            (
+                {"token_endpoint": "http://a/token"},
+                ["'http://a/token' as token_e", TLS],
+            ),
+            ({"jwks_uri": "http://a/keys"}, ["'http://a/keys' as jwks_uri", TLS]),
+            ({"issuer": "http://id.example/op"}, ["'http://id.example/op'", TLS]),
+            ({"token_endpoint": "https://a//token"}, ["begin with one slash", URL]),
+            ({"token_endpoint": "https://a"}, ["begin with one slash", URL]),
+            ({"jwks_uri": "/keys"}, ["'/keys' as jwks_uri", URL]),
+            ({"jwks_uri": None}, ["no usable jwks_uri", "Check the key"]),
+            ({"issuer": "https://id.example/op/"}, ["another issuer", "Check the key"]),
+        ],
+    )
+    def test_words(self, changes: dict[str, str], words: list[str]) -> None:
+        """The refusal names the fault, and a remedy for it alone."""
+        own = settings("https://id.example/op", "MSAL_OIDC_AUTHORITY")
+        whole = {**document("https://id.example/op"), **changes}
+        with pytest.raises(metadata.Untrusted) as caught:
+            metadata.check(whole, own)
+        text = f"{caught.value} {caught.value.remedy}"
+        assert all(word in text for word in words)
+        remedies = (TLS, URL, "Check the key")
+        assert [word for word in remedies if word in text] == words[1:]
 
     def test_absent(self) -> None:
         """Optional fields may be missing or null."""

@@ -188,6 +188,29 @@ class TestPost:
         assert json.loads(reply.text) == {"access_token": "x"}
         assert reply.headers["x-name"] == "v"
 
+    @pytest.mark.parametrize(
+        ("said", "kept"),
+        [
+            ("300", 300),
+            ('"300"', 300),
+            ("300.9", 300),
+            ('"300.0"', 300),
+            *((odd, None) for odd in ("null", '""', '"soon"', "[]", "{}", "NaN")),
+            ("1e999", None),
+        ],
+    )
+    def test_seconds(self, peer: t.Any, said: str, kept: int | None) -> None:
+        """Seconds in any form reach MSAL as whole numbers, or not at all."""
+        body = f'{{"access_token": "x", "expires_in": {said}, "refresh_in": {said}}}'
+        found = json.loads(self.reply(peer, 200, body).text)
+        assert (found.get("expires_in"), found.get("refresh_in")) == (kept, kept)
+        assert found["access_token"] == "x"
+
+    def test_byte_order_mark(self, peer: t.Any) -> None:
+        """JSON may begin with a mark that RFC 8259 §8.1 lets readers ignore."""
+        reply = self.reply(peer, 200, '\ufeff{"access_token": "x"}')
+        assert reply.text == '{"access_token": "x"}'
+
     def test_error(self, peer: t.Any) -> None:
         """So does an OAuth error."""
         reply = self.reply(peer, 400, '{"error": "invalid_grant"}')
