@@ -153,8 +153,10 @@ def signed_in() -> SignedIn | None:
     # Every guarded view asks several times.
     seen = of_request(_Seen)
     if seen.kept is None or seen.kept is not dict.get(current, key):
-        seen.kept = current.get(key)
+        # In this order: another thread of the request takes both as they are.
+        kept = current.get(key)
         seen.person = _read(host, current, seen.is_late)
+        seen.kept = kept
     return seen.person
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import typing as t
+import weakref
 
 from azure.core.credentials import AccessToken
 from azure.core.credentials import AccessTokenInfo
@@ -23,11 +24,10 @@ from ..protocol.claims import Claims
 from ..protocol.demand import Demand
 from ..protocol.scopes import by_resource
 from ..protocol.scopes import resource
-from ..user import account
 from ..user import signed_in
+from .flow import Owner
 from .flow import Refresher
 from .tokens import Tokens
-from .tokens import check_owner
 from .tokens import checked
 
 #: Long past (epoch seconds). azure-core's policies keep a token in their client until
@@ -42,7 +42,8 @@ class _Acting:
 
     The user is the one of the request that this was made in. The resource is that of
     the app's scopes, or else of what is asked for first: an SDK asks for whatever the
-    answer of an API names.
+    answer of an API names. Threads of the SDK ask, too: each is told from the others by
+    the token that it got, for one that is refused may have been replaced meanwhile.
     """
 
     def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
@@ -53,33 +54,60 @@ class _Acting:
             )
         self._tokens = tokens
         self._scopes = tuple(scopes)
-        self._account = account()
+        self._owner = Owner("A credential")
         self._homes = _homes(scopes)
         self._one_at_a_time = threading.Lock()
-        self._last: dict[tuple[str, ...], str] = {}
+        self._last: weakref.WeakKeyDictionary[t.Any, dict[tuple[str, ...], str]]
+        self._last = weakref.WeakKeyDictionary()
 
     def acquire(
         self, asked: tuple[str, ...], claims: str | None, tenant_id: str | None
     ) -> AccessTokenInfo:
-        """A token of the user, for the scopes that a client asks for.
+        """Return a token of the user for the scopes that a client asks for.
 
-        :param claims: of a challenge, which refused the token given out before.
+        :param claims: of a challenge, which refused the token given out before to the
+            thread or task that asks.
         """
-        self._check(tenant_id)
+        return self._acquire_for(threading.current_thread(), asked, claims, tenant_id)
+
+    async def acquire_async(
+        self, asked: tuple[str, ...], claims: str | None, tenant_id: str | None
+    ) -> AccessTokenInfo:
+        """Return the token to a task; what blocks runs in a thread."""
+        task = asyncio.current_task()
+        return await asyncio.to_thread(
+            self._acquire_for, task, asked, claims, tenant_id
+        )
+
+    def _acquire_for(self, caller: t.Any, *args: t.Any) -> AccessTokenInfo:
+        result = self._owner.run(self._result_for, caller, *args)
+        expires_on = int(time.time()) + int(result["expires_in"])
+        token = result["access_token"]
+        return AccessTokenInfo(token, expires_on, refresh_on=_AT_ONCE)
+
+    def _result_for(
+        self,
+        caller: t.Any,
+        asked: tuple[str, ...],
+        claims: str | None,
+        tenant_id: str | None,
+    ) -> dict[str, t.Any]:
+        _check_tenant(tenant_id)
         scopes = self._wanted(asked)
         demanded = Claims.of_api(claims or "")
         if demanded:
             demand = Demand(
                 claims=demanded, reason="challenge", error="insufficient_claims"
             )
-            refresher, last = Refresher(self._tokens, scopes), self._last.get(scopes)
+            last = self._last.get(caller, {}).get(scopes)
+            refresher = Refresher(self._tokens, scopes, self._owner)
             result = refresher.renewed(demand, last)
             self._tokens.hand_out(result["access_token"], instead_of=last)
         else:
             result = self._tokens.acquire(scopes, handed=True)
-        token = self._last[scopes] = result["access_token"]
-        expires_on = int(time.time()) + int(result["expires_in"])
-        return AccessTokenInfo(token, expires_on, refresh_on=_AT_ONCE)
+        with self._one_at_a_time:
+            self._last.setdefault(caller, {})[scopes] = result["access_token"]
+        return result
 
     def _wanted(self, asked: tuple[str, ...]) -> tuple[str, ...]:
         """The app's scopes of the same resource, in place of the client's."""
@@ -96,18 +124,22 @@ class _Acting:
         own = tuple(scope for scope in self._scopes if resource(scope) in homes)
         return own or tuple(checked(asked))
 
-    def _check(self, tenant_id: str | None) -> None:
-        check_owner(self._account, "A credential")
-        person = signed_in()
-        if person is None or not tenant_id:
-            return
-        home = str(person.user.tenant_id)
-        if tenant_id.lower() not in (home.lower(), *_ANY_TENANT):
-            raise ConfigurationError(
-                f"A client asked for a token of tenant {tenant_id}, but the user is "
-                f"signed in to {home}: set its tenant, or sign in there "
-                "(MSAL_AUTHORITY)."
-            )
+
+def _check_tenant(tenant_id: str | None) -> None:
+    """See that a client asks for a token of the user's own tenant.
+
+    :raises ConfigurationError: it names another.
+    """
+    person = signed_in()
+    if person is None or not tenant_id:
+        return
+    home = str(person.user.tenant_id)
+    if tenant_id.lower() not in (home.lower(), *_ANY_TENANT):
+        raise ConfigurationError(
+            f"A client asked for a token of tenant {tenant_id}, but the user is "
+            f"signed in to {home}: set its tenant, or sign in there "
+            "(MSAL_AUTHORITY)."
+        )
 
 
 def _homes(scopes: cabc.Iterable[str]) -> set[str]:
@@ -167,10 +199,7 @@ class Credential:
 
 
 class AsyncCredential:
-    """azure-core's ``AsyncTokenCredential`` and ``AsyncSupportsTokenInfo``.
-
-    What may block runs in a thread, with this request's context.
-    """
+    """azure-core's ``AsyncTokenCredential`` and ``AsyncSupportsTokenInfo``."""
 
     def __init__(self, acting: _Acting) -> None:
         self._acting = acting
@@ -184,19 +213,14 @@ class AsyncCredential:
         **kwargs: t.Any,
     ) -> AccessToken:
         """Return the token; see :meth:`Credential.get_token`."""
-        info = await self._acquire(scopes, claims, tenant_id)
+        info = await self._acting.acquire_async(scopes, claims, tenant_id)
         return AccessToken(info.token, info.expires_on)
 
     async def get_token_info(
         self, *scopes: str, options: TokenRequestOptions | None = None
     ) -> AccessTokenInfo:
         """Return the token; see :meth:`Credential.get_token_info`."""
-        return await self._acquire(scopes, *_of(options))
-
-    async def _acquire(
-        self, scopes: tuple[str, ...], claims: str | None, tenant_id: str | None
-    ) -> AccessTokenInfo:
-        return await asyncio.to_thread(self._acting.acquire, scopes, claims, tenant_id)
+        return await self._acting.acquire_async(scopes, *_of(options))
 
     async def close(self) -> None:
         """Nothing is held that would have to be released."""

@@ -10,6 +10,7 @@ import collections.abc as cabc
 
 import httpx
 
+from .flow import Owner
 from .flow import Refresher
 from .flow import following
 from .tokens import Tokens
@@ -29,7 +30,8 @@ class HttpxAuth(httpx.Auth):
     """
 
     def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
-        self._refresher = Refresher(tokens, scopes)
+        owner = Owner("The auth object of an HTTP client")
+        self._refresher = Refresher(tokens, scopes, owner)
 
     def sync_auth_flow(self, request: httpx.Request) -> _Flow:
         if _is_short(request) and isinstance(request.stream, httpx.SyncByteStream):

@@ -17,11 +17,10 @@ import requests.adapters
 import requests.auth
 from urllib3.connection import HTTPConnection
 
-from ..user import account
+from .flow import Owner
 from .flow import Refresher
 from .flow import following
 from .tokens import Tokens
-from .tokens import check_owner
 
 #: Seconds to wait for an API to connect, and for each read.
 _TIMEOUT = (10.0, 60.0)
@@ -42,8 +41,11 @@ class RequestsAuth(requests.auth.AuthBase):
     get the token: requests strips it.
     """
 
-    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
-        self._refresher = Refresher(tokens, scopes)
+    def __init__(
+        self, tokens: Tokens, scopes: cabc.Sequence[str], owner: Owner | None = None
+    ) -> None:
+        owner = owner or Owner("The auth object of an HTTP client")
+        self._refresher = Refresher(tokens, scopes, owner)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         parts = urlsplit(request.url or "")
@@ -118,19 +120,18 @@ class RequestsSession(requests.Session):
 
     def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
         super().__init__()
-        self.auth = RequestsAuth(tokens, scopes)
-        self._account = account()
+        self._owner = Owner("A requests_session")
+        self.auth = RequestsAuth(tokens, scopes, self._owner)
         for scheme in ("https://", "http://"):
             self.mount(scheme, _shared_adapter(os.getpid()))
 
     def request(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
         """Call an API, which may have set cookies for this user.
 
-        :raises ConfigurationError: somebody else is signed in.
+        :raises ConfigurationError: somebody else is signed in, or its request is over.
         """
-        check_owner(self._account, "A requests_session")
         kwargs.setdefault("timeout", _TIMEOUT)
         if self.verify is not True:
             # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
             kwargs.setdefault("verify", self.verify)
-        return super().request(*args, **kwargs)
+        return self._owner.run(super().request, *args, **kwargs)

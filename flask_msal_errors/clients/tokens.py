@@ -36,7 +36,6 @@ from ..session.records import Records
 from ..session.records import Token
 from ..session.records import usable
 from ..user import SignedIn
-from ..user import account
 from ..user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
@@ -109,10 +108,11 @@ class Tokens:
             # A token that was forced is got in place of one that a call was refused.
             same = [
                 each
-                for each in kept.handed
+                for each in list(kept.handed)
                 if forced and kept.lent[each] == tuple(scopes)
             ]
-            kept.handed = kept.handed.difference(same) | {token}
+            kept.handed.difference_update(same)
+            kept.handed.add(token)
         return found
 
     def require(self, scopes: cabc.Sequence[str]) -> None:
@@ -406,19 +406,6 @@ def checked_claims(claims: str) -> Claims:
 def _of(target: str) -> tuple[str, ...]:
     """Return the scopes of an API that a token is good for."""
     return tuple(scope for scope in target.split() if scope not in RESERVED)
-
-
-def check_owner(owner: tuple[str, str] | None, what: str) -> None:
-    """See that the user of this request is the one that an object was made for.
-
-    :param owner: what :func:`.user.account` returned when it was made.
-    :raises ConfigurationError: somebody else is signed in.
-    """
-    if has_request_context() and account() != owner:
-        raise ConfigurationError(
-            f"{what} was made for another user than the one of this request. Make it "
-            "and its client in the view, not once for the application."
-        )
 
 
 def _nobody(scopes: cabc.Sequence[str]) -> MsalAuthError:

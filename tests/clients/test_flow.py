@@ -13,6 +13,7 @@ from flask_msal_errors import InteractionRequired
 from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import Throttled
 from flask_msal_errors import signals
+from flask_msal_errors.clients.flow import Owner
 from flask_msal_errors.clients.flow import Refresher
 from flask_msal_errors.clients.flow import following
 from flask_msal_errors.clients.tokens import Tokens
@@ -47,7 +48,7 @@ class FakeTokens:
         self.dropped.append(refused)
 
     def refresher(self) -> Refresher:
-        return Refresher(t.cast(Tokens, self), SCOPES)
+        return Refresher(t.cast(Tokens, self), SCOPES, Owner("A client"))
 
 
 def answer(status: int, header: str = "", token: str | None = None) -> t.Any:
