@@ -5,12 +5,12 @@ from __future__ import annotations
 import collections.abc as cabc
 import typing as t
 
-import httpx
 import pytest
 from flask import Response
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.entra import challenges
+from support import graph_sdk
 from support.callers import CHALLENGE
 from support.callers import Caller
 
@@ -67,26 +67,9 @@ def groups(caller: Caller) -> t.Any:
 
 async def graph(caller: Caller) -> t.Any:
     """Microsoft Graph's SDK, on Kiota and httpx."""
-    from kiota_authentication_azure.azure_identity_authentication_provider import (
-        AzureIdentityAuthenticationProvider,
-    )
-    from msgraph import GraphRequestAdapter
-    from msgraph import GraphServiceClient
-    from msgraph.graph_request_adapter import options
-    from msgraph_core import GraphClientFactory
+    from msgraph.graph_service_client import GraphServiceClient
 
-    # Kiota's own transport, put in front of this one, does not close it.
-    async with httpx.AsyncHTTPTransport(verify=caller.tls) as transport:
-        http = httpx.AsyncClient(transport=transport)
-        provider = AzureIdentityAuthenticationProvider(
-            caller.auth.credential().aio,
-            scopes=["https://graph.microsoft.com/User.Read"],
-        )
-        middleware = GraphClientFactory.create_with_default_middleware
-        adapter = GraphRequestAdapter(
-            provider, middleware(client=http, options=options)
-        )
-        adapter.base_url = caller.entra.graph_url
+    async with graph_sdk.adapter(caller, caller.entra.graph_url) as adapter:
         me = await GraphServiceClient(request_adapter=adapter).me.get()
         return me.user_principal_name if me else None
 
