@@ -151,7 +151,7 @@ class TestThreads:
     def test_one_sign_in(
         self, caller: Caller, entra: Emulator, make: cabc.Callable[[Caller], Call]
     ) -> None:
-        """What only the user resolves comes out of the threads, and is asked once."""
+        """A refusal comes out of the threads, and the user is asked once."""
         entra.revoke("ada")
         before = entra.counters["authorize"]
         answer = caller.run(lambda: in_threads(2, make(caller))[0], follow=True)

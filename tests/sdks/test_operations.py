@@ -152,10 +152,15 @@ async def pages(caller: Caller, apis: AzureApis) -> t.Any:
     from msgraph_core.tasks.page_iterator import PageIterator
 
     found: list[str] = []
+
+    def note(mail: t.Any) -> bool:
+        found.append(mail.subject)
+        return True
+
     async with graph_sdk.adapter(caller, f"{apis.url}/graph/v1.0") as adapter:
         first = await GraphServiceClient(request_adapter=adapter).me.messages.get()
         pages: t.Any = PageIterator(first, adapter)
-        await pages.iterate(lambda mail: found.append(mail.subject) or True)
+        await pages.iterate(note)
     return " ".join(found)
 
 
