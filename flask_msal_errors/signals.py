@@ -11,7 +11,8 @@ sign-in failed by it, it is :data:`sign_in_failed`; of any other, :data:`refused
 A line has fields for JSON loggers (``extra``), which are empty if there is nothing to
 tell:
 
-* ``msal_event``: the name of the signal, or ``session_store_failed``;
+* ``msal_event``: the name of the signal, ``session_store_failed``, or ``passed_over``
+  for code of the app that failed, and without which our routes and pages went on;
 * ``msal_error``: Entra's ``error``, or the name of our class;
 * ``msal_codes``: the numbers of Entra's AADSTS codes;
 * ``msal_correlation_id``: for the sign-in log of the tenant;
@@ -122,6 +123,13 @@ class _Outage:
 
 
 @dataclasses.dataclass
+class _PassedOver:
+    """Names of code of the app that failed in this request."""
+
+    names: set[str] = dataclasses.field(default_factory=set)
+
+
+@dataclasses.dataclass
 class _Number:
     """A number that no other request of this process has."""
 
@@ -162,6 +170,27 @@ def tell(error: MsalAuthError, signal: NamedSignal = refused) -> None:
 def fail(error: MsalAuthError) -> None:
     """Emit :data:`sign_in_failed` for an error, once."""
     tell(error, sign_in_failed)
+
+
+def pass_over(error: Exception, failed: str) -> None:
+    """Log an error of code of the app, without which we go on.
+
+    Once a request, and not if a line told of the error before.
+
+    :param failed: the name of the code.
+    """
+    state = of_request(_PassedOver) if has_request_context() else _PassedOver()
+    here = of_request(_Number).value if has_request_context() else -1
+    if failed in state.names or getattr(error, "told", 0) == here:
+        return
+    state.names.add(failed)
+    level = logging.ERROR
+    if isinstance(error, MsalAuthError):
+        error.told, level = here, logging.WARNING
+    path, digest = _place("passed_over")
+    line = "%s failed at %s, which goes on without it"
+    extra = {**_fields("passed_over"), "msal_path": path, "msal_user": digest}
+    logger.log(level, line, failed, path, exc_info=error, extra=extra)
 
 
 def lose_store(error: ServiceUnavailable) -> None:

@@ -44,6 +44,8 @@ from .hooks import answer_to
 from .hooks import is_handled
 from .hooks import leave
 from .hooks import refuse
+from .rendering import Stage
+from .rendering import is_own_route
 from .state import app_state
 
 #: Types that Flask takes as a response, and neither MSAL nor an HTTP client returns.
@@ -86,7 +88,7 @@ def before_request(
     """
     # Flask refuses a host that nobody can have after these functions.
     is_refused = isinstance(request.routing_exception, BadRequest)
-    is_open = request.blueprint == "msal" or request.endpoint == "static"
+    is_open = is_own_route() or request.endpoint == "static"
     # The URL of a socket is no route, but may look like one.
     if (is_refused or is_open) and kind_of(request) not in EVENTS:
         return None
@@ -108,10 +110,9 @@ def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
     """Return the response for an exception that the user can resolve.
 
     Called in the ``except`` block: it raises any other exception again.
-
-    :raises Throttled: the API has too many requests, and named a time to come back.
-    :raises ServiceUnavailable: the API does not work, and named a time.
     """
+    if of_request(Stage).is_ours:
+        raise
     if isinstance(error, InteractionRequired):
         return _answer(error.demand, error)
     tokens = app_state().tokens
@@ -145,7 +146,12 @@ def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
 
 
 def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
-    """Redirect a page view to the sign-in; answer anything else with a link to it."""
+    """Redirect a page view to the sign-in; answer anything else with a link to it.
+
+    :raises InteractionRequired: nothing is answered here.
+    """
+    if of_request(Stage).is_ours:
+        raise error or InteractionRequired(demand=demand)
     kind, reads = kind_of(request), request.method in ("GET", "HEAD")
     if kind in EVENTS:
         return refuse(error or InteractionRequired(demand=demand), kind)
@@ -170,6 +176,8 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
 
 def _answer_pause(pause: Throttled | ServiceUnavailable) -> t.Any:
     try:
+        if of_request(Stage).is_ours:
+            raise pause
         return answer_to(pause)
     finally:
         # A frame and the error that it holds would keep the API's connection open
@@ -196,7 +204,7 @@ def guarded(
             answer = check() if check else None
             if answer is not None:
                 return leave(answer)
-            if spends and request.method == "POST":
+            if spends and request.method == "POST" and of_request(Stage).is_view:
                 app_state().forms.spend()
             value = view(*args, **kwargs)
             if not isinstance(value, _PAGES) and inspect.isawaitable(value):
@@ -211,7 +219,7 @@ def guarded(
             answer = check() if check else None
             if answer is not None:
                 return leave(answer)
-            if spends and request.method == "POST":
+            if spends and request.method == "POST" and of_request(Stage).is_view:
                 app_state().forms.spend()
             value = await view(*args, **kwargs)
         except Exception as error:

@@ -34,6 +34,7 @@ from ..storage.setup import guard
 from ..user import is_due
 from . import pages
 from . import streams
+from .rendering import Stage
 from .state import app_state
 
 #: More bytes than any answer of a provider or token of a sign-out takes.
@@ -50,12 +51,6 @@ class Answered(BaseException):
     """
 
 
-class _Dispatch:
-    """Whether Flask calls the view of this request now, and takes an answer."""
-
-    is_on = False
-
-
 def begin_request(app: Flask, **_: t.Any) -> None:
     """Prepare a request: about two microseconds, for every request of the app."""
     # An app may replace its session interface after init_app.
@@ -66,6 +61,7 @@ def begin_request(app: Flask, **_: t.Any) -> None:
     if app.session_interface.is_null_session(current):
         _refuse_without_session(received)
     if received.blueprint == "msal":
+        of_request(Stage).is_ours = True
         _begin_own(app, received)
     # The callback of form_post comes without the session's cookie.
     elif is_due(app, current):
@@ -121,8 +117,8 @@ def take_answers(app: Flask) -> None:
 
     @functools.wraps(dispatch)
     def dispatch_request(*context: t.Any) -> t.Any:
-        state = of_request(_Dispatch)
-        state.is_on = True
+        stage = of_request(Stage)
+        stage.is_view = True
         try:
             served = dispatch(*context)
         except Answered as answer:
@@ -130,7 +126,7 @@ def take_answers(app: Flask) -> None:
         except MsalAuthError as error:
             return answer_to(error)
         finally:
-            state.is_on = False
+            stage.is_view = False
         if LOOPS in request.environ.get("HTTP_COOKIE", ""):
             settle = app_state().signin.loops.settle
             after_this_request(functools.partial(settle, request))
@@ -149,7 +145,7 @@ def leave(response: Response) -> Response:
 
     :raises Answered: always, while Flask dispatches the request.
     """
-    if of_request(_Dispatch).is_on:
+    if of_request(Stage).is_view:
         raise Answered(response)
     return response
 

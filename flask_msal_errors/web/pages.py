@@ -8,7 +8,6 @@ from __future__ import annotations
 import typing as t
 
 from flask import make_response
-from flask import render_template
 from flask import request
 from flask import url_for
 from markupsafe import Markup
@@ -44,6 +43,8 @@ from ..user import signed_in
 from .forms import FIELD
 from .problem import details_of
 from .problem import problem
+from .rendering import is_own_route
+from .rendering import rendered
 from .state import app_state
 from .texts import ADVICE
 from .texts import BUSY
@@ -77,7 +78,7 @@ Actions = list[tuple[Text, str]]
 def error(error: MsalAuthError) -> Response:
     """Return the default response of any error of the tree."""
     signals.tell(error)
-    if isinstance(error, InteractionRequired) and not _is_ours():
+    if isinstance(error, InteractionRequired) and not is_own_route():
         kind = kind_of(request)
         if kind in UNATTENDED:
             return unattended(kind, error.demand, error)
@@ -135,7 +136,7 @@ def problem_details(error: MsalAuthError) -> dict[str, t.Any]:
 
 def _way(error: InteractionRequired) -> str:
     """Return the URL of a sign-in for what is missing, which leads back."""
-    if _is_ours():
+    if is_own_route():
         return _here()
     return app_state().links.login(error.demand, _page_of_person())
 
@@ -239,14 +240,14 @@ def _actions(error: MsalAuthError) -> Actions:
         return [*form, start] if error.target != "/" else [start]
     if isinstance(error, ReauthenticationLoop):
         return [(N_("Try again"), url_for("msal.login", next=here, again=1)), start]
-    may_pass = type(error) in (TokenError, MsalAuthError) and not _is_ours()
+    may_pass = type(error) in (TokenError, MsalAuthError) and not is_own_route()
     if may_pass or isinstance(error, (Throttled, ServiceUnavailable)):
-        return [(N_("Try again"), again[1] if _is_ours() else here), start]
+        return [(N_("Try again"), again[1] if is_own_route() else here), start]
     if isinstance(error, ConfigurationError):
         return [start]
     if isinstance(error, SignInError) and error.target != "/" and signed_in():
         return [(N_("Continue"), here), start]
-    hopeless = isinstance(error, AccessDenied) and not _is_ours()
+    hopeless = isinstance(error, AccessDenied) and not is_own_route()
     return [start, again] if hopeless or signed_in() else [again, start]
 
 
@@ -256,14 +257,9 @@ def _again(error: MsalAuthError, target: str) -> str:
     return url_for("msal.login", next=target)
 
 
-def _is_ours() -> bool:
-    """Return whether the error happened at one of our own routes."""
-    return request.blueprint == "msal"
-
-
 def _here() -> str:
     """Return the URL of this request; of our own routes, :mod:`.watchers` hide it."""
-    if not _is_ours():
+    if not is_own_route():
         return current_target(request)
     said: dict[str, t.Any] = dict(request.view_args or {})
     said.update((name, request.args[name]) for name in _OWN if name in request.args)
@@ -272,12 +268,12 @@ def _here() -> str:
 
 def _is_page() -> bool:
     """Return whether the error happened at a page of the app."""
-    return is_navigation(request) and request.method == "GET" and not _is_ours()
+    return is_navigation(request) and request.method == "GET" and not is_own_route()
 
 
 def _page_of_person() -> str:
     """Return the person's page: this one, or the page of the script or form."""
-    if _is_ours():
+    if is_own_route():
         return home(request)
     here = None
     if is_navigation(request) and request.method in ("GET", "HEAD"):
@@ -326,7 +322,7 @@ def _is_harmless(error: MsalAuthError) -> bool:
 def _template(name: str, **values: t.Any) -> str:
     top = _TOP if kind_of(request) is Kind.FRAME else ""
     shown = {"say": say, "top": top, "prefix": of_request(Outside).prefix, **values}
-    return render_template(f"msal/{name}.html", **shown)
+    return rendered(name, **shown)
 
 
 def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
@@ -393,7 +389,7 @@ def onward(
     # The provider's pages are in no frame: a person opens them in the whole window.
     framed = kind_of(request) is Kind.FRAME
     top = _TOP if framed else ""
-    response.set_data(render_template(f"msal/{name}.html", top=top, **values))
+    response.set_data(rendered(name, top=top, **values))
     response.mimetype = "text/html"
     response.status_code = status
     # Not a part of the page, whose frame may be the app's own template.

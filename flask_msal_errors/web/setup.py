@@ -17,6 +17,7 @@ from ..settings import Settings
 from ..signin import addresses
 from ..signin.origins import lead_back
 from ..signin.origins import note_prefix
+from . import app_code
 from . import hosts
 from . import pages
 from .hooks import begin_request
@@ -45,6 +46,7 @@ def register(app: Flask, settings: Settings) -> None:
     take_answers(app)
     # Flask sends this signal before any before_request function: no form is read yet.
     request_started.connect(begin_request, app, weak=False)
+    request_started.connect(app_code.take, app, weak=False)
     signals.session_id_changed.connect(
         lambda app, **_: app_state().signin.sign_out.follow(), app, weak=False
     )

@@ -135,6 +135,8 @@ def callback() -> Response:
     signin = app_state().signin
     try:
         if request.method == "POST":
+            # Functions of the app that run before may have begun one.
+            set_no_cookie(session)
             return _hand_over(signin.form_post)
         answer = _answer(request.args) or _handed_over(signin.form_post)
         if not answer and signed_in() is not None:

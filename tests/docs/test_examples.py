@@ -118,6 +118,22 @@ class TestProtect:
         assert "/auth/login?" in answer.text
 
 
+class TestLoader:
+    def test_loader(self, examples: Examples, entra: Emulator) -> None:
+        """A refused profile sends the person to sign in, and locks nobody out."""
+        module = examples.load("loader", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        assert person.visit(url + "/").text == "hello stranger"
+        assert person.visit(url + "/auth/login").text == "hello Ada Lovelace"
+        entra.revoke("ada")
+        assert person.get(url + "/auth/signed-out").status_code == 200
+        assert person.get(url + "/").status_code == 302
+        entra.revoke("ada")
+        assert person.visit(url + "/auth/login").text == "hello Ada Lovelace"
+        assert person.get(url + "/staff").status_code == 403
+
+
 class TestClients:
     def test_requests(self, examples: Examples, entra: Emulator) -> None:
         """A page with scopes of its own, and one that finds out what it may."""

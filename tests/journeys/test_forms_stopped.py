@@ -287,6 +287,14 @@ class TestRefusedBefore:
         assert resumed(live, ada, second).status_code == 410
         assert desk.runs == [FIELDS]
 
+    def test_guarded_context(self, live: LiveApp, ada: Person, desk: Desk) -> None:
+        """A guarded context processor of its page is no view, and spends nothing."""
+        live.app._got_first_request = False
+        live.app.context_processor(live.auth.catch_challenges(dict))
+        second = self.refused(live, ada, ticket_for(live, ada))
+        assert resumed(live, ada, second).text == "carried out"
+        assert desk.runs == [FIELDS]
+
     def test_new_ticket(self, live: LiveApp, ada: Person, desk: Desk) -> None:
         """The newer ticket carries it out, and the older one does nothing more."""
         first = ticket_for(live, ada)

@@ -36,7 +36,7 @@ LIMITS = {
     "refresh": Most(72),
     "refusal": Most(152, modules=32, packages=8, claims=1),
     "callback": Most(108),
-    "form": Most(97),
+    "form": Most(98),
 }
 
 
