@@ -132,7 +132,8 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
     def config(self, kind: str = "entra", **overrides: t.Any) -> dict[str, t.Any]:
         """Return the ``MSAL_*`` settings of a Flask app that signs in here.
 
-        :param kind: ``entra``, ``b2c`` (user flows) or ``openid`` (another provider).
+        :param kind: ``entra``, ``b2c`` (user flows), ``openid`` (another provider) or
+            ``custom_domain`` (External ID, by a domain of its own).
         """
         settings: dict[str, t.Any] = {
             "MSAL_CLIENT_ID": self.client_id,

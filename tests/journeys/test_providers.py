@@ -56,6 +56,19 @@ class TestAnswers:
         assert "/.well-known/openid-configuration answered 200 without" in caplog.text
 
 
+class TestCustomDomain:
+    def test_journey(self, start: Start, entra: Emulator) -> None:
+        """Entra behind a custom domain signs in, renews, and asks again."""
+        absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+        live = start(views, **{**entra.config("custom_domain"), **absent})
+        person = entra.person()
+        assert "Ada Lovelace" in person.visit(live.url + "/profile").text
+        assert person.visit(live.url + "/renewed").text == "renewed"
+        entra.revoke("ada")
+        assert person.visit(live.url + "/renewed").text == "renewed"
+        assert entra.counters["token.authorization_code"] == 2
+
+
 class TestTokens:
     def test_algorithms(self, start: Start, entra: Emulator) -> None:
         """Each algorithm signs in, with and without names of keys; HS256 never does."""

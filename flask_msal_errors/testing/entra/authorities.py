@@ -1,4 +1,4 @@
-"""The emulator's authorities: Entra, B2C user flows, and a plain OpenID provider.
+"""The emulator's authorities: Entra, by its own or a custom domain, B2C, plain OpenID.
 
 What each publishes and how it words what the others word alike. They share the people,
 sign-ins and policies of one tenant. Sources: Microsoft's "Azure AD B2C: Authentication
@@ -11,6 +11,7 @@ import typing as t
 
 from . import openid
 from .model import B2C
+from .model import CUSTOM
 from .model import EDIT_POLICY
 from .model import OIDC_SCOPES
 from .model import OPENID
@@ -45,6 +46,8 @@ def find(tenant: Tenant, name: str, policy: str = "") -> Authority:
     """
     if name == "openid" and not policy:
         return Authority(OPENID, "openid")
+    if name == tenant.external_id and not policy:
+        return Authority(CUSTOM, name)
     known = not policy or policy.lower() in _POLICIES
     if not (known and tenant.known(name)):
         raise Refusal(90002)
@@ -58,6 +61,10 @@ def issuer(tenant: Tenant, authority: Authority) -> str:
     if authority.kind == OPENID:
         at_root = tenant.settings.openid_at_root
         return tenant.base_url if at_root else f"{tenant.base_url}/openid"
+    if authority.kind == CUSTOM:
+        # An External ID tenant keeps its issuer when it goes by a domain of its own.
+        own = tenant.external_id
+        return f"https://{own}.ciamlogin.com/{own}/v2.0"
     if authority.kind == B2C:
         return f"{tenant.base_url}/{tenant.id}/v2.0/"
     shared = authority.path in ("common", "organizations")
@@ -75,13 +82,15 @@ def url(tenant: Tenant, kind: str, policy: str = SIGN_IN_POLICY) -> str:
     """Return the authority's URL as an app's settings have it."""
     if kind == OPENID:
         return issuer(tenant, Authority(OPENID))
+    if kind == CUSTOM:
+        return f"{tenant.base_url}/{tenant.external_id}/v2.0"
     base = f"{tenant.base_url}/{tenant.id}"
     return f"{base}/{policy}" if kind == B2C else base
 
 
 def settings_of(tenant: Tenant, kind: str) -> dict[str, t.Any]:
     """Return the ``MSAL_*`` settings in which an app at this authority differs."""
-    if kind == OPENID:
+    if kind in (OPENID, CUSTOM):
         return {"MSAL_OIDC_AUTHORITY": url(tenant, kind)}
     own = {"MSAL_AUTHORITY": url(tenant, kind), "MSAL_INSTANCE_DISCOVERY": False}
     if kind == B2C:
@@ -107,6 +116,8 @@ def id_claims(
         told = OIDC_SCOPES if tenant.settings.openid_claims == "id_token" else ()
         plain["sub"] = openid.subject(tenant, user)
         return {"acr": "0", **plain, **openid.about(user, told)}
+    if authority.kind == CUSTOM:
+        return {**own, "tid": tenant.external_id}
     return {**claims, "iss": tenant.issuer}
 
 

@@ -18,7 +18,7 @@ OIDC_SCOPES = {
     "email": "View your email address",
     "offline_access": "Maintain access to data you have given it access to",
 }
-ENTRA, B2C, OPENID = "entra", "b2c", "openid"
+ENTRA, B2C, OPENID, CUSTOM = "entra", "b2c", "openid", "custom_domain"
 SIGN_IN_POLICY, RESET_POLICY, EDIT_POLICY = "B2C_1_signin", "B2C_1_reset", "B2C_1_edit"
 GRAPH_NAMES = (
     "Calendars.Read",
@@ -119,7 +119,7 @@ class Browser:
 class Authority:
     """One of the emulator's authorities, by the name that a request uses.
 
-    :param kind: ``entra``, ``b2c`` or ``openid``.
+    :param kind: ``entra``, ``b2c``, ``openid`` or ``custom_domain``.
     :param path: what the paths of its endpoints begin with.
     :param policy: the user flow, at B2C.
     """

@@ -59,6 +59,7 @@ class Tenant:
         self._people = _NAMES if people is None else people
         self._redirect_uris = frozenset(redirect_uris or ())
         self.id = stable_id("tenant")
+        self.external_id = stable_id("external")
         self.client_id = stable_id("client")
         self.api_resource = f"api://{stable_id('api')}"
         self.first_secret = client_secret or secrets.token_urlsafe(24)

@@ -17,6 +17,7 @@ import jwt
 
 from . import authorities
 from .claims import Wanted
+from .model import CUSTOM
 from .model import OPENID
 from .model import Ask
 from .model import Authority
@@ -41,7 +42,8 @@ def _compact(value: t.Any) -> bytes:
 def client_info(tenant: Tenant, user: User, authority: Authority) -> str:
     """Return the ``client_info`` from which MSAL makes its home account id."""
     flow = f"-{authority.policy.lower()}" if authority.policy else ""
-    return _base64url(_compact({"uid": user.object_id + flow, "utid": tenant.id}))
+    home = tenant.external_id if authority.kind == CUSTOM else tenant.id
+    return _base64url(_compact({"uid": user.object_id + flow, "utid": home}))
 
 
 def lifetime(tenant: Tenant, authority: Authority | None) -> int:

@@ -27,7 +27,8 @@ class App:
         self.entra = entra
         self.http = http
         self.person = entra.person()
-        url = authority if "openid" in authority else f"{authority}/v2.0"
+        whole = "openid" in authority or authority.endswith("/v2.0")
+        url = authority if whole else f"{authority}/v2.0"
         self.place = f"{url}/.well-known/openid-configuration"
         self.document = http.get(self.place).json()
 
@@ -465,6 +466,29 @@ class TestPlain:
         code = tenant.answer()["code"]
         reply = plain.token(grant_type="authorization_code", code=code)
         assert reply.json()["error"] == "invalid_grant"
+
+
+class TestCustomDomain:
+    def test_entra_behind_another_name(
+        self, entra: Emulator, http: requests.Session
+    ) -> None:
+        """External ID keeps its issuer and Entra's ways, whatever its domain."""
+        own = App(entra, http, entra.config("custom_domain")["MSAL_OIDC_AUTHORITY"])
+        tenant = urllib.parse.urlsplit(own.place).path.split("/")[1]
+        issuer = f"https://{tenant}.ciamlogin.com/{tenant}/v2.0"
+        assert own.document["issuer"] == issuer and "msgraph_host" in own.document
+        scopes = [entra.scope("Mail.Read"), "https://graph.microsoft.com/User.Read"]
+        asked = " ".join(["openid offline_access", *scopes])
+        code = own.answer(scope=asked)["code"]
+        form = {"grant_type": "authorization_code", "code": code}
+        refused = own.token(**form, scope=asked).json()
+        assert refused["error_codes"] == [28000]
+        body = own.redeemed(scope=f"openid offline_access {scopes[0]}")
+        claims = own.claims(body["id_token"])
+        assert (claims["iss"], claims["tid"]) == (issuer, tenant)
+        assert scopes_in(own.refreshed(body, scopes[1])) == {"User.Read"}
+        entra.revoke("ada")
+        assert own.refreshed(body)["error_codes"] == [50173]
 
 
 class TestHosts:
