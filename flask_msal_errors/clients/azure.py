@@ -95,7 +95,7 @@ class _Acting:
         _check_tenant(tenant_id)
         scopes = self._wanted(asked)
         demanded = Claims.of_api(claims or "")
-        if demanded:
+        if demanded.members:
             demand = Demand(
                 claims=demanded, reason="challenge", error="insufficient_claims"
             )

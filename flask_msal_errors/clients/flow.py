@@ -170,7 +170,7 @@ class Refresher:
         try:
             result = self.tokens.acquire(
                 wanted,
-                claims=demand.claims or None,
+                claims=demand.claims,
                 force_refresh=not demand.scopes,
                 refused=refused,
             )

@@ -19,6 +19,7 @@ from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..protocol.claims import NO_CLAIMS
 from ..protocol.claims import Claims
 from ..protocol.demand import Demand
 from ..protocol.scopes import RESERVED
@@ -80,8 +81,9 @@ class Tokens:
         if person is None:
             raise _nobody(scopes)
         kept, found = of_request(_TokensOfRequest), None
-        forced = bool(claims or force_refresh)
-        is_stale = refused is not None and force_refresh and not claims
+        claims = claims or NO_CLAIMS
+        forced = bool(claims.members or force_refresh)
+        is_stale = refused is not None and force_refresh and not claims.members
         if is_stale and kept.is_in_vain(refused, scopes):
             return {"access_token": refused}
         if scopes and not forced and not refused:
@@ -283,7 +285,7 @@ class Tokens:
             user.tokens.remove_at(entry)
         user.save(record)
         # No older token can meet an API's claims.
-        if (refused or not wanted.forced) and not (old and wanted.claims):
+        if (refused or not wanted.forced) and not (old and wanted.claims.members):
             found = self._client.cached(user, wanted.scopes)
             if found:
                 return found
@@ -364,7 +366,7 @@ class _Wanted:
 
     person: SignedIn
     scopes: tuple[str, ...]
-    claims: Claims | None
+    claims: Claims
     forced: bool
     """Whether only the token endpoint can give it."""
     refused: str | None

@@ -86,7 +86,10 @@ def from_result(
     if result is None and kind is TokenError:
         return InteractionRequired(scopes=scopes, reason="no_token")
     if kind is InteractionRequired:
-        return InteractionRequired(result=body, scopes=scopes, reason=_reason(body))
+        # The suberror says more than the error, if we know it.
+        name = "suberror" if field(body, "suberror") in REASONS else "error"
+        reason = field(body, name)
+        return InteractionRequired(result=body, scopes=scopes, reason=reason)
     if kind is Throttled:
         held = LOOP_RETRY_AFTER if _LOOP in codes_of(body) else DEFAULT_RETRY_AFTER
         wait = held if retry_after is None else retry_after
@@ -151,12 +154,6 @@ def _kind(body: cabc.Mapping[str, t.Any], status: int | None) -> _Kind | None:
             return BY_CODE[code]
     by_error = _BY_ERROR.get(field(body, "error"), TokenError)
     return _BY_SUBERROR.get(field(body, "suberror"), by_error)
-
-
-def _reason(body: cabc.Mapping[str, t.Any]) -> str:
-    """Return the suberror, which says more than the error, if we know it."""
-    suberror = field(body, "suberror")
-    return suberror if suberror in REASONS else field(body, "error")
 
 
 def _configuration_error(error: TokenError) -> ConfigurationError:

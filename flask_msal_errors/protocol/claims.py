@@ -24,7 +24,7 @@ _DEPTH_LIMIT = 32
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claims:
-    """A claims request; false if it asks for nothing.
+    """A claims request.
 
     ``members``: by token, such as ``access_token``, the claims that are asked for. What
     is no object there is left out (MSAL crashes at ``{"access_token": null}``).
@@ -67,9 +67,6 @@ class Claims:
         :param value: JSON; anything else reads as a request for nothing.
         """
         return cls(_of_token(value) if isinstance(value, str) else {})
-
-    def __bool__(self) -> bool:
-        return bool(self.members)
 
     def merge(self, *others: Claims) -> Claims:
         """Return one request that makes all of them.

@@ -139,7 +139,7 @@ class Client:
         user: Caches,
         scopes: cabc.Sequence[str],
         *,
-        claims: Claims | None = None,
+        claims: Claims = NO_CLAIMS,
         force_refresh: bool = False,
         instead_of: cabc.Sequence[dict[str, t.Any]] = (),
     ) -> dict[str, t.Any]:
@@ -159,8 +159,8 @@ class Client:
         # Discovery has a time limit of its own.
         self.provider.connection()
         options: dict[str, t.Any] = {
-            "claims_challenge": claims.to_json() if claims else None,
-            "force_refresh": force_refresh or bool(claims),
+            "claims_challenge": claims.to_json() if claims.members else None,
+            "force_refresh": force_refresh or bool(claims.members),
             # A token that is due for renewal but alive outlasts a failing server.
             "http_exceptions": (OSError, MsalServiceError),
         }

@@ -122,11 +122,15 @@ class TestCall:
                 {"scopes": SCOPES, "claims": Claims.parse(CLAIMS)}
                 | {"force_refresh": True},
             ),
-            (STALE, 401, {"scopes": SCOPES, "claims": None, "force_refresh": True}),
+            (STALE, 401, {"scopes": SCOPES, "claims": Claims(), "force_refresh": True}),
             (
                 SCOPE,
                 403,
-                {"scopes": ("api://a/Write",), "claims": None, "force_refresh": False},
+                {
+                    "scopes": ("api://a/Write",),
+                    "claims": Claims(),
+                    "force_refresh": False,
+                },
             ),
         ],
         ids=["claims", "stale", "scope"],

@@ -34,7 +34,7 @@ LIMITS = {
     "page": Most(20),
     "cached_token": Most(30),
     "refresh": Most(72),
-    "refusal": Most(152, modules=32, packages=8, claims=1),
+    "refusal": Most(150, modules=32, packages=8, claims=1),
     "callback": Most(108),
     "form": Most(98),
 }

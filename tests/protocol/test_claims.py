@@ -243,6 +243,6 @@ class TestClaims:
 
     @pytest.mark.parametrize("text", [None, 5, b"\xff", "", "{}", '{"a":null}', ["x"]])
     def test_nothing(self, text: object) -> None:
-        """A request for nothing is false, and has no JSON."""
+        """A request for nothing has no members and no JSON."""
         claims = Claims.parse(text)
-        assert not claims and claims.to_json() is None and claims == Claims()
+        assert not claims.members and claims.to_json() is None and claims == Claims()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_msal_errors.protocol.claims import NO_CLAIMS
 from flask_msal_errors.protocol.claims import Claims
 from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.protocol.demand import printable
@@ -69,7 +70,7 @@ class TestRequest:
         asked = {**nbf("1").members, "id_token": {**levels, **context}}
         assert demand.request().members == asked
         assert Demand(acrs="c1").request("acr").essential_acrs() == ("c1",)
-        assert not Demand(scopes=("a",), max_age=5).request()
+        assert Demand(scopes=("a",), max_age=5).request() == NO_CLAIMS
 
 
 class TestPack:
