@@ -133,13 +133,7 @@ def start_provider(
 @pytest.fixture(
     params=[
         pytest.param("django_toolkit", marks=pytest.mark.xdist_group("django")),
-        pytest.param(
-            "authlib_server",
-            marks=[
-                pytest.mark.xdist_group("authlib"),
-                pytest.mark.xfail(reason="HTTP Basic is not spoken yet", strict=True),
-            ],
-        ),
+        pytest.param("authlib_server", marks=pytest.mark.xdist_group("authlib")),
     ]
 )
 def provider(
