@@ -353,7 +353,8 @@ class ReauthenticationLoop(SignInError):
     """A demand came back again and again, so it is no longer followed.
 
     :param party: who refuses, ``"identity provider"`` or ``"API"``; ``"session"`` if
-        nobody does, but who signed in is a stranger again.
+        nobody does, but who signed in is a stranger again; ``"application"`` if it
+        sends who is signed in to the sign-in again and again.
     :param api: the resource of the API that refuses.
     """
 

@@ -23,12 +23,15 @@ from . import b2c
 from .cookies import Signer
 from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
+from .limits import AGAIN
 from .limits import Loops
 from .limits import Pauses
 from .limits import page_name
 from .origins import Origins
 from .states import LONGEST
 from .states import State
+
+_NOTHING = Demand()
 
 
 class SignInStart:
@@ -83,8 +86,9 @@ class SignInStart:
         if away is not None:
             return away
         account = person.user.digest if person else getattr(after, "account", None)
-        key = demand.key(account or "anonymous")
         name = after.page if after else page_name(page or target)
+        is_free = person is not None and demand == _NOTHING
+        key = AGAIN + name if is_free else demand.key(account or "anonymous")
         flow = Flow({}, target, name, key, demand, account)
         try:
             self._pauses.check(request, person)

@@ -217,8 +217,8 @@ class SignInCompletion:
         if happened is not None:
             signals.emit(happened, user=user, reason=flow.demand.reason)
         way = no_store(redirect(flow.target))
-        # Whoever is signed in and signs in again without need does so on purpose.
-        if flow.account is None or flow.demand.reason not in b2c.VOLUNTARY:
+        # B2C's silent sign-in after an edited profile is nobody's demand.
+        if flow.account is None or flow.demand.reason != b2c.PROFILE_EDITED:
             self._loops.count_round(request, way, flow.demand_key, flow.page)
         return way
 

@@ -6,6 +6,7 @@ other place.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import hashlib
 import time
 import typing as t
@@ -19,7 +20,9 @@ from ..errors import ServiceUnavailable
 from ..errors import Throttled
 from ..errors import TokenError
 from ..navigation import current_target
+from ..navigation import is_navigation
 from ..protocol.demand import Demand
+from ..protocol.demand import printable
 from ..protocol.scopes import resource
 from ..session.msal_caches import Caches
 from ..session.records import Records
@@ -33,6 +36,14 @@ from .flow_cookies import Flow
 LOOPS = "loops"
 _MOST_LOOPS = 8
 _PAGE = "page "
+#: Before a page's name, the key of sign-ins of who is signed in, and lacks nothing.
+AGAIN = "again "
+#: With so many for one page within so many seconds, the app itself asks for them.
+_MOST_AGAIN, _MINUTE = 5, 60
+_SENT_AGAIN = (
+    "The application sends a signed-in user to the sign-in again and again, for {}. Who"
+    " may not see a page has to get 403 there: signing in does not change that."
+)
 #: The party that refuses in a loop, by reason; else the identity provider.
 _PARTIES = {"challenge": "API", "not_signed_in": "session"}
 _NOT_BEFORE = "not_before"
@@ -64,7 +75,12 @@ class Loops:
         at_page = len(counts.get(_PAGE + flow.page, ())) - 1
         if flow.demand.reason == "message_only" and rounds > 0:
             raise AccessDenied(result=refused.result if refused else None)
-        if rounds >= limit or at_page >= 2 * limit:
+        if flow.demand_key.startswith(AGAIN):
+            if _recent(counts.get(flow.demand_key, ())) >= _MOST_AGAIN:
+                path = printable(flow.target.partition("?")[0])
+                words = _SENT_AGAIN.format(path)
+                raise ReauthenticationLoop(words, party="application")
+        elif rounds >= limit or at_page >= 2 * limit:
             raise _loop(flow.demand, refused)
 
     def count_round(
@@ -72,19 +88,27 @@ class Loops:
     ) -> Response:
         """Count a completed sign-in, until its page is served."""
         loops = self.counts(request)
-        for name in (key, _PAGE + page):
+        for name in (key,) if key.startswith(AGAIN) else (key, _PAGE + page):
             _, *times = loops.pop(name, [""])
-            most = 2 * self._limit
+            most = max(2 * self._limit, _MOST_AGAIN)
             loops[name] = [page, *times[1 - most :], int(time.time())]
         latest = dict([*loops.items()][-_MOST_LOOPS:])
         self._cookies.set(request, response, LOOPS, latest, lifetime=self._window)
         return response
 
     def settle(self, request: Request, response: Response) -> Response:
-        """End the counts of the page that this request was served."""
+        """End the counts of the page that this request was served.
+
+        The app sends nobody round who sees one of its pages.
+        """
         loops = self.counts(request)
         page = page_name(current_target(request))
-        left = {key: value for key, value in loops.items() if value[0] != page}
+        sees = response.location is None and is_navigation(request)
+        left = {
+            key: value
+            for key, value in loops.items()
+            if not (sees if key.startswith(AGAIN) else value[0] == page)
+        }
         if left == loops:
             return response
         if not left:
@@ -149,6 +173,11 @@ class Pauses:
         until = [int(time.time()) + seconds, status]
         self._cookies.set(request, response, _NOT_BEFORE, until, lifetime=seconds)
         return response
+
+
+def _recent(count: cabc.Sequence[t.Any]) -> int:
+    """Return how often a count was raised within a minute."""
+    return sum(at > time.time() - _MINUTE for at in count[1:])
 
 
 def page_name(target: str) -> str:

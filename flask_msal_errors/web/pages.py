@@ -239,7 +239,8 @@ def _actions(error: MsalAuthError) -> Actions:
         form = [(N_("Open the form again"), error.target)]
         return [*form, start] if error.target != "/" else [start]
     if isinstance(error, ReauthenticationLoop):
-        return [(N_("Try again"), url_for("msal.login", next=here, again=1)), start]
+        retry = (N_("Try again"), url_for("msal.login", next=here, again=1))
+        return [start, retry] if error.party == "application" else [retry, start]
     may_pass = type(error) in (TokenError, MsalAuthError) and not is_own_route()
     if may_pass or isinstance(error, (Throttled, ServiceUnavailable)):
         return [(N_("Try again"), again[1] if is_own_route() else here), start]

@@ -167,6 +167,10 @@ STRANGER = (
 PARTIES = {
     "API": N_("The API behind this page still refuses."),
     "identity provider": N_("The sign-in service still refuses."),
+    "application": N_(
+        "This application sends you to sign in although you are signed in. Perhaps you"
+        " may not see that page: ask the people who run this application."
+    ),
     "session": N_(
         "This site lost your session. Please check that your browser accepts cookies."
     ),

@@ -88,3 +88,21 @@ def test_next_person(live: LiveApp, person: Person, entra: Emulator) -> None:
     assert grace.visit(live.url + "/me").text == "me grace@contoso.example"
     assert grace.cookies.get(live.url, "remember_token") is None
     assert grace.get(live.url + "/current").text == "None"
+
+
+def test_deleted_row(start: Start, person: Person, entra: Emulator) -> None:
+    """A row that is gone sends who is signed in to sign in, five times and no more."""
+
+    def add(live: LiveApp) -> None:
+        manager = flask_login.LoginManager(live.app)
+        manager.login_view = "msal.login"
+        manager.user_loader(lambda id: None)
+        view = flask_login.login_required(lambda: "the desk")
+        live.app.add_url_rule("/desk", "desk", view)
+
+    live = start(add)
+    person.visit(live.url + "/me")
+    page = person.visit(live.url + "/desk")
+    assert (page.status_code, page.url.startswith(live.url + "/auth/login")) == (400, 1)
+    assert "sends you to sign in although you are signed in" in page.text
+    assert entra.counters["authorize"] == 1 + 5

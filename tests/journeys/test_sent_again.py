@@ -1,0 +1,117 @@
+"""An app that sends who is signed in to the sign-in again and again."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+
+import pytest
+import requests
+from flask import redirect
+from flask import request
+from werkzeug.wrappers import Response
+
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
+from support.live_app import LiveApp
+from support.live_app import Start
+from support.told import Told
+from support.told import listening
+
+pytestmark = pytest.mark.once
+
+WORDS = "sends you to sign in although you are signed in"
+
+
+def add_views(live: LiveApp) -> None:
+    """Pages for a role that nobody has."""
+
+    @live.app.get("/role/<name>")
+    def role(name: str) -> Response:
+        return redirect(live.auth.login_url())
+
+    @live.app.get("/enter")
+    def enter() -> Response:
+        return redirect(live.auth.login_url(request.args["next"]))
+
+    @live.app.get("/desk")
+    def desk() -> Response:
+        return redirect("/enter?next=/desk?secret=1")
+
+
+@pytest.fixture
+def live(start: Start) -> LiveApp:
+    return start(add_views)
+
+
+@pytest.fixture
+def ada(live: LiveApp, entra: Emulator) -> Person:
+    person = entra.person()
+    person.visit(live.url + "/me")
+    entra.counters.clear()
+    return person
+
+
+@pytest.fixture
+def told() -> cabc.Iterator[Told]:
+    with listening() as heard:
+        yield heard
+
+
+def to_its_end(live: LiveApp, person: Person, path: str) -> requests.Response:
+    """Follow redirects by hand: a loop has no end that a browser would wait for."""
+    answer = person.get(live.url + path)
+    for _ in range(40):
+        way = answer.headers.get("Location")
+        if way is None:
+            break
+        if way.startswith(live.entra.pages_url) or way.startswith("https://"):
+            way = person.authorize(way).url
+        answer = person.get(way if "://" in way else live.url + way)
+    return answer
+
+
+@pytest.mark.parametrize("path", ["/role/x", "/desk"])
+def test_ends(
+    live: LiveApp, ada: Person, entra: Emulator, told: Told, path: str
+) -> None:
+    """After five sign-ins a page says that the app does it, and what helps."""
+    page = to_its_end(live, ada, path)
+    assert (page.status_code, WORDS in page.text) == (400, True)
+    assert entra.counters["authorize"] == 5
+    assert page.text.index("Start page") < page.text.index("Try again")
+    (line,) = (text for text in told.lines if "again and again" in text)
+    assert f"for {path}. Who may not see a page has to get 403" in line
+    assert "secret" not in line
+    failed = [data for name, data in told.signals if name == "sign_in_failed"]
+    assert [data["error"].party for data in failed] == ["application"]
+    assert to_its_end(live, ada, path).status_code == 400
+    assert entra.counters["authorize"] == 5
+
+
+def test_people(live: LiveApp, ada: Person, entra: Emulator) -> None:
+    """A person who signs in by hand sees the page each time, however often."""
+    for _ in range(8):
+        assert ada.visit(live.url + "/auth/login?next=/me").status_code == 200
+    assert entra.counters["authorize"] == 8
+
+
+def test_tabs(live: LiveApp, ada: Person, entra: Emulator) -> None:
+    """Tabs that are restored together count each for itself."""
+    begun = [
+        ada.get(live.url + f"/auth/login?next=/role/{name}").headers["Location"]
+        for name in "abcdef"
+    ]
+    backs = [ada.get(ada.authorize(way).url) for way in begun[1:]]
+    assert [back.status_code for back in backs] == [302] * 5
+    again = ada.get(live.url + "/auth/login?next=/role/a")
+    assert again.status_code == 302
+
+
+def test_a_page_ends_it(live: LiveApp, ada: Person, entra: Emulator) -> None:
+    """A page that the person gets to see ends the count, a script's answer does not."""
+    assert to_its_end(live, ada, "/role/x").status_code == 400
+    ada.get(live.url + "/", headers={"Sec-Fetch-Mode": "cors", "Accept": "*/*"})
+    assert to_its_end(live, ada, "/role/x").status_code == 400
+    assert entra.counters["authorize"] == 5
+    assert ada.get(live.url + "/").status_code == 200
+    assert ada.get(live.url + "/auth/login?next=/role/x").status_code == 302
