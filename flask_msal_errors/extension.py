@@ -193,6 +193,11 @@ class MsalAuth:
     ) -> t.Any:
         """Return what MSAL or an HTTP client returned, unless it is a refusal.
 
+        Also a JSON batch, such as Microsoft Graph's: the whole document
+        (``{"responses": […]}``, or what its SDK returns), or one of its answers, which
+        has ``status`` and ``headers``. There a 429 or 503 with ``Retry-After`` is
+        raised, too.
+
         :param scopes: of the call. With them you say that it carried the user's token,
             where its response does not show that.
         :raises MsalAuthError: an MSAL error dict, or a response whose challenge the

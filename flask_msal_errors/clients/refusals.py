@@ -67,7 +67,9 @@ def demanded(
     refusal = responses.refusal_of(response)
     if refusal is None or not refusal.values or refusal.token == "":
         return None
-    lent = tokens.lent(refusal.token, scopes if vouched else ()) if tokens else None
+    lent = None
+    if tokens:
+        lent = tokens.lent(refusal.token, scopes if vouched else (), vouched=vouched)
     if lent is None and not vouched:
         return None
     token, called = lent or (None, ())
@@ -154,6 +156,9 @@ def check(
 ) -> t.Any:
     """``value``, unless it is an MSAL error or a response with a challenge.
 
+    In a JSON batch, also unless an answer asks for a pause: nothing else raises there.
+    What the user can resolve comes first.
+
     :param scopes: of the call: with them the app says that it carried the user's token.
     :param tokens: none outside a request, where nobody knows the user's tokens.
     :raises MsalAuthError: what it stands for.
@@ -166,6 +171,10 @@ def check(
     error = from_result(value, scopes=scopes) if is_error(value) else None
     vouched = bool(scopes) or tokens is None
     error = error or demanded(value, scopes, tokens, vouched=vouched)
+    batch = responses.answers_in_batch(value)
+    found = (demanded(each, scopes, tokens, vouched=True) for each in batch)
+    error = error or next((each for each in found if each is not None), None)
+    error = error or next(filter(None, map(paused, batch)), None)
     if error is not None:
         if isinstance(error, Throttled):
             signals.tell(error)

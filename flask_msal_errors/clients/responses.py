@@ -81,6 +81,42 @@ def values_of(response: t.Any, wanted: str) -> list[str]:
     return [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in found]
 
 
+class Inner(t.NamedTuple):
+    """An answer inside a JSON batch; its request is not known."""
+
+    status: int
+    headers: cabc.Mapping[str, t.Any]
+
+
+def answers_in_batch(value: t.Any) -> list[Inner]:
+    """Return the answers of a JSON batch, or the one that ``value`` is.
+
+    Of Microsoft Graph (https://learn.microsoft.com/graph/json-batching): the document
+    ``{"responses": […]}`` and each of its members, as JSON or as objects of the SDK.
+    """
+    several = _member(value, "responses")
+    several = several.values() if isinstance(several, cabc.Mapping) else several
+    each = several if isinstance(several, (list, cabc.ValuesView)) else [value]
+    found = [_inner(one) for one in each]
+    return [one for one in found if one is not None]
+
+
+def _inner(value: t.Any) -> Inner | None:
+    # An HTTP client's response has these, too, but for the id.
+    if not isinstance(value, cabc.Mapping) and not hasattr(value, "id"):
+        return None
+    status, headers = _member(value, "status"), _member(value, "headers")
+    is_answer = isinstance(status, int) and not isinstance(status, bool)
+    if not is_answer or not isinstance(headers, cabc.Mapping):
+        return None
+    return Inner(status, {str(name): each for name, each in headers.items()})
+
+
+def _member(value: t.Any, name: str) -> t.Any:
+    is_json = isinstance(value, cabc.Mapping)
+    return value.get(name) if is_json else getattr(value, name, None)
+
+
 def refused_token(response: t.Any) -> str | None:
     """The bearer token of the request that a response answers.
 

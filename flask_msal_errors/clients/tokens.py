@@ -138,13 +138,19 @@ class Tokens:
         handed.add(token)
 
     def lent(
-        self, token: str | None, scopes: cabc.Sequence[str] = ()
+        self,
+        token: str | None,
+        scopes: cabc.Sequence[str] = (),
+        *,
+        vouched: bool = False,
     ) -> tuple[str, tuple[str, ...]] | None:
         """The token of the user that a call carried, and the scopes it was got for.
 
         :param token: as :func:`.refused_token` says it. If the call is not known, it is
             the token that was handed out, provided that there was one alone.
         :param scopes: one of those that an unknown call's token was got for.
+        :param vouched: the app says that it carried one. Then an adapter's counts, too,
+            and the last of several for the same scopes.
         :return: ``None`` if the call carried none of this user's, as far as is known.
         """
         kept = of_request(_TokensOfRequest)
@@ -152,10 +158,11 @@ class Tokens:
             wanted = known_as(scopes)
             fitting = [
                 each
-                for each in list(kept.handed)
+                for each in list(kept.lent if vouched else kept.handed)
                 if not wanted or wanted & known_as(kept.lent[each])
             ]
-            token = fitting[0] if len(fitting) == 1 else ""
+            kinds = {kept.lent[each] for each in fitting} if vouched else fitting
+            token = fitting[-1] if len(kinds) == 1 else ""
         if token in kept.lent:
             return token, kept.lent[token]
         return self._living(token) if token else None

@@ -83,6 +83,108 @@ def several(kind: t.Any) -> t.Any:
     return headers
 
 
+def inner(status: t.Any, **headers: t.Any) -> dict[str, t.Any]:
+    """An answer in a batch; underscores of the names are dashes."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    body = {"error": {"code": "x", "message": "y"}}
+    return {"id": "1", "status": status, "headers": named, "body": body}
+
+
+REFUSED = inner(401, WWW_Authenticate=CHALLENGE)
+BUSY = inner(429, Retry_After="7")
+
+
+class TestCheckBatch:
+    """Microsoft Graph's JSON batches: they are 200, whatever is inside."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            REFUSED,
+            inner(401, **{"www-authenticate": CHALLENGE}),
+            inner(401, **{"WWW-AUTHENTICATE": [CHALLENGE]}),
+            {"responses": [inner(200), BUSY, REFUSED]},
+            types.SimpleNamespace(**REFUSED),
+            types.SimpleNamespace(responses={"1": types.SimpleNamespace(**REFUSED)}),
+        ],
+        ids=str,
+    )
+    def test_user(self, value: t.Any) -> None:
+        """A challenge inside sends the user; in a document, before any pause."""
+        with pytest.raises(InteractionRequired) as caught:
+            check(value, ["Mail.Read"])
+        assert caught.value.claims == CLAIMS
+        assert caught.value.scopes == ("Mail.Read",)
+
+    @pytest.mark.parametrize(
+        ("value", "kind", "seconds"),
+        [
+            (BUSY, Throttled, 7),
+            (inner(429, **{"retry-after": 0.2}), Throttled, 1),
+            (inner(503, Retry_After="9"), ServiceUnavailable, 9),
+            ({"responses": [inner(200), BUSY]}, Throttled, 7),
+        ],
+    )
+    def test_pause(self, value: t.Any, kind: t.Any, seconds: int) -> None:
+        """So does a pause that an answer names: no status line says it."""
+        with pytest.raises(kind) as caught:
+            check(value)
+        assert caught.value.retry_after == seconds
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            inner(200),
+            inner(404),
+            inner(401),
+            inner(429),
+            inner(500, Retry_After="7"),
+            inner(True, WWW_Authenticate=CHALLENGE),
+            inner("401", WWW_Authenticate=CHALLENGE),
+            {"status": 401},
+            {"status": 429, "headers": None},
+            {"status": "busy", "headers": {"Retry-After": "7"}},
+            {"responses": {"a": 1}},
+            {"responses": "401"},
+            {"responses": [REFUSED["body"], None, 42, [BUSY]]},
+            types.SimpleNamespace(id="1", status=204, headers={}, body=None),
+        ],
+        ids=str,
+    )
+    def test_returns_the_rest(self, value: t.Any) -> None:
+        """A good answer, or none of a batch, comes back as the very object."""
+        assert check(value) is value
+
+    @pytest.mark.parametrize("by_hand", [False, True])
+    def test_in_a_view(self, caller: Caller, entra: Emulator, by_hand: bool) -> None:
+        """The refused token is forgotten, whoever sent it; one sign-in resolves it."""
+        answers = [{"responses": [REFUSED]}]
+        seen: list[str] = []
+
+        def work() -> t.Any:
+            with caller.auth.requests_session(caller.scopes) as api:
+                api.verify = entra.ca_file
+                headers = caller.bearer() if by_hand else {}
+                reply = api.get(caller.url("/me"), headers=headers)
+            seen.append(reply.request.headers["Authorization"])
+            document = answers.pop() if answers else {"responses": []}
+            assert caller.auth.check(document) is document
+            return "done"
+
+        before = entra.counters["authorize"]
+        answer = caller.run(work, follow=True)
+        assert answer.text == "done"
+        assert entra.counters["authorize"] - before == 1
+        assert seen[0] != seen[1]
+        asked = [call.query for call in entra.calls if call.kind == "authorize"][-1]
+        assert "nbf" in asked["claims"] and caller.scopes[0] in asked["scope"]
+
+    def test_returned(self, caller: Caller) -> None:
+        """A view's own document of that shape goes out as it is."""
+        document = {"responses": [REFUSED, BUSY]}
+        assert caller.run(lambda: document, at="/caught").json() == document
+
+
 class TestCheck:
     @pytest.mark.parametrize(
         "value",

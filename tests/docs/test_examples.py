@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import html
 import re
 import sqlite3
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from cryptography.fernet import Fernet
 from flask import Flask
+from flask import Request
 from flask import Response
 from flask import jsonify
 from flask import session
@@ -160,6 +162,28 @@ class TestClients:
         assert answer.status_code == (429 if seconds else 500)
         assert answer.headers.get("Retry-After") == headers.get("Retry-After")
 
+    def test_batch(self, examples: Examples, entra: Emulator) -> None:
+        """Refusals inside of a batch are met by the user, or are a pause."""
+        module = examples.load("graph_batch", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        expected = {"name": "Ada Lovelace", "mails": 3}
+        assert person.visit(url + "/desk").json() == expected
+        before = entra.counters["authorize"]
+        # The batch itself goes through, and what is in it does not.
+        for status, headers in {
+            401: {"WWW-Authenticate": CHALLENGE},
+            429: {"Retry-After": "9"},
+        }.items():
+            refusal = Response("{}", status, headers)
+            inner = functools.partial(inside, refusal)
+            entra.fail_next(inner, "api", times=2)
+            if status == 401:
+                assert person.visit(url + "/desk").json() == expected
+        assert entra.counters["authorize"] - before == 1
+        answer = person.get(url + "/desk")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "9")
+
     def test_httpx(self, examples: Examples, entra: Emulator) -> None:
         """httpx gets the same answer."""
         module = examples.load("httpx_client", GRAPH=entra.graph_url)
@@ -195,6 +219,11 @@ class TestClients:
         assert answer == {"name": "Ada Lovelace", "orders": 3}
         assert person.pages.count("consent") == 1
         assert entra.counters["authorize"] == 1
+
+
+def inside(refusal: Response, received: Request) -> Response | None:
+    """The answer to a call inside of a batch; the batch itself goes through."""
+    return None if received.path.endswith("$batch") else refusal
 
 
 class TestStepUp:
