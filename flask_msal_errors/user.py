@@ -33,7 +33,10 @@ _NOISE = frozenset({"nonce", "aio", "rh", "uti", "at_hash", "c_hash", "nbf", "xm
 
 @dataclasses.dataclass(frozen=True)
 class User:
-    """The signed-in user, by the validated claims of their ID token."""
+    """The signed-in user, by the validated claims of their ID token.
+
+    Another provider's userinfo endpoint adds names, where that token has none.
+    """
 
     claims: dict[str, t.Any]
 

@@ -42,6 +42,7 @@ from .malformed import MALFORMED
 from .malformed import misread
 from .metadata import is_of
 from .transport import within
+from .userinfo import completed
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -99,7 +100,8 @@ class Client:
         The user consented to all scopes of the flow; the token is one for those of the
         first resource.
 
-        :return: MSAL's result, the validated claims of its ID token, and the caches.
+        :return: MSAL's result, the validated claims of its ID token (with names of the
+            userinfo endpoint, if it lacks them), and the caches.
             Nothing else was changed: the caller decides whether to keep them.
         :raises InvalidIdToken: it is missing or not acceptable.
         """
@@ -121,6 +123,9 @@ class Client:
             )
         except OSError as error:
             raise self.provider.unreachable(error) from error
+        if self._settings.oidc_authority:
+            token = result.get("access_token")
+            claims = completed(claims, token, connection.transport, connection.metadata)
         return result, claims, scratch
 
     def cached(

@@ -230,7 +230,7 @@ class TestOpenid:
         assert "claims" not in names
 
     def test_user(self, start: Start, entra: Emulator) -> None:
-        """``sub`` is all that is known of somebody, and what they are called."""
+        """``sub`` is all that is known of somebody, if the provider has no names."""
 
         def add(live: LiveApp) -> None:
             @live.app.get("/who")
@@ -241,6 +241,7 @@ class TestOpenid:
                 assert user.name == user.subject == user.claims["sub"]
                 return " ".join(sorted(user.claims))
 
+        entra.fail_next({}, "userinfo", 404)
         live = start(add, **plain(entra))
         shown = entra.person().visit(live.url + "/who").text
         assert shown == "acr aud auth_time exp iat iss sub"

@@ -27,6 +27,14 @@ def views(live: LiveApp) -> None:
         assert live.auth.user is not None
         return live.auth.user.subject
 
+    @live.app.get("/<any(name, claims, acr):what>")
+    @live.auth.login_required
+    def show(what: str) -> str:
+        user = live.auth.user
+        assert user is not None
+        shown = {"name": user.name, "claims": " ".join(user.claims)}
+        return shown.get(what) or str(user.claims[what])
+
     @live.app.get("/renewed")
     @live.auth.login_required
     def renewed() -> str:
@@ -54,6 +62,64 @@ class TestAnswers:
         live = start(**config(entra))
         assert entra.person().visit(live.url + "/me").status_code == 503
         assert "/.well-known/openid-configuration answered 200 without" in caplog.text
+
+
+class TestNames:
+    def test_userinfo(self, start: Start, entra: Emulator) -> None:
+        """Names that ID tokens lack come from the userinfo endpoint, once a sign-in."""
+        live = start(views, **config(entra))
+        person = entra.person()
+        assert person.visit(live.url + "/name").text == "Ada Lovelace"
+        assert person.visit(live.url + "/me").text == "me ada@contoso.example"
+        assert person.visit(live.url + "/renewed").text == "renewed"
+        assert entra.counters["userinfo"] == 1
+        entra.openid_claims = "id_token"
+        assert entra.person().visit(live.url + "/name").text == "Ada Lovelace"
+        assert entra.counters["userinfo"] == 1
+
+    @pytest.mark.parametrize(
+        ("answer", "status", "words"),
+        [
+            ({"sub": "another", "name": "Mallory"}, 200, "another subject"),
+            ({"name": "Mallory"}, 200, "another subject"),
+            ({"error": "invalid_token"}, 401, "(401)"),
+            ({}, 503, "(503)"),
+        ],
+    )
+    def test_no_names(
+        self,
+        start: Start,
+        entra: Emulator,
+        caplog: pytest.LogCaptureFixture,
+        answer: dict[str, str],
+        status: int,
+        words: str,
+    ) -> None:
+        """The names of another subject count for nobody; without any people get in."""
+        entra.fail_next(answer, "userinfo", status)
+        live = start(views, **config(entra))
+        person = entra.person()
+        subject = person.visit(live.url + "/sub").text
+        assert person.visit(live.url + "/name").text == subject
+        assert words in caplog.text and "Bearer" not in caplog.text
+
+    def test_claims_that_decide(self, start: Start, entra: Emulator) -> None:
+        """Of that endpoint nothing counts that decides who somebody is, or may."""
+        live = start(views, **config(entra))
+        person = entra.person()
+        subject = person.visit(live.url + "/sub").text
+        forged = {
+            "roles": ["admin"],
+            "acr": "c1",
+            "acrs": ["c1"],
+            "tid": "t",
+            "oid": "o",
+        }
+        entra.fail_next({"sub": subject, "name": "Ada", **forged}, "userinfo", 200)
+        other = entra.person()
+        found = set(other.visit(live.url + "/claims").text.split())
+        assert "name" in found and not (forged.keys() - {"acr"}) & found
+        assert other.visit(live.url + "/acr").text == "0"
 
 
 class TestCustomDomain:
