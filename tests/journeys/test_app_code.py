@@ -18,6 +18,7 @@ from flask import before_render_template
 from flask import g
 from flask import redirect
 from flask import request
+from flask import session
 from werkzeug.wrappers import Response
 
 from flask_msal_errors import InteractionRequired
@@ -204,6 +205,26 @@ class TestLoaders:
         step = here.person.authorize(way.headers["Location"])
         back = here.get(step.url.removeprefix(here.live.url))
         assert back.headers["Location"] == "/basket/egg"
+
+    def test_session_is_kept(self, start: Start, entra: Emulator) -> None:
+        """A function that counts visits gives a cross-site post no new session."""
+
+        def count() -> None:
+            session["visits"] = session.get("visits", 0) + 1
+
+        live = start(
+            lambda live: live.app.before_request(count),
+            tls=True,
+            MSAL_RESPONSE_MODE="form_post",
+        )
+        person = entra.person()
+        person.get(live.url + "/basket/egg")
+        assert person.visit(live.url + "/me").status_code == 200
+        step = person.authorize(person.get(live.url + "/vault").headers["Location"])
+        before = live.session_id(person)
+        person.post(step.url, step.params, chain=(entra.pages_url,))
+        assert live.session_id(person) == before
+        assert person.get(live.url + "/basket/ham").text == "egg ham"
 
     def test_hooks_of_each_kind(
         self, start: Start, entra: Emulator, told: Told
