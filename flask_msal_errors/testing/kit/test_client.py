@@ -220,6 +220,8 @@ def _standing_in(
     """Put a guarded page in place of the app's login: it asks for exactly this."""
     # Here, so that the emulator alone needs nothing of the rest of the package.
     from ... import MsalAuth
+    from ...request_state import of_request
+    from ...web.rendering import Stage
 
     auth = MsalAuth()
 
@@ -228,8 +230,13 @@ def _standing_in(
         assert auth.user is not None
         return "", {_MARK: auth.user.subject}
 
+    def stand_in() -> t.Any:
+        # A guard answers nothing at the sign-in's own routes.
+        of_request(Stage).is_ours = False
+        return page()
+
     login = app.view_functions[_LOGIN]
-    app.view_functions[_LOGIN] = page
+    app.view_functions[_LOGIN] = stand_in
     try:
         yield
     finally:
