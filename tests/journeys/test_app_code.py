@@ -372,10 +372,6 @@ class Broken:
         """The app's frame is no template."""
         self.frame("{% if %}")
 
-    def by_recursion(self) -> None:
-        """The app's frame extends itself."""
-        self.frame("{% extends 'msal/base.html' %}")
-
     def frame(self, source: str) -> None:
         loader = jinja2.DictLoader({"msal/base.html": source})
         self.live.app.jinja_loader = t.cast("t.Any", loader)
