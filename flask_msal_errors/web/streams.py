@@ -55,9 +55,14 @@ class _Pieces:
             raise
         except Exception as error:
             told = self._explain(error)
-            if told is None or told is error:
-                raise
-            raise told from error
+            try:
+                if told is None or told is error:
+                    raise
+                raise told from error
+            finally:
+                # A frame and the error that it holds would keep the API's connection
+                # open until the next garbage collection.
+                del told
 
     def close(self) -> None:
         """End a generator that is not read to its end."""
