@@ -16,6 +16,8 @@ from .errors import ConfigurationError
 from .registration import Registration
 
 PREFIX = "MSAL_"
+#: The capability to handle claims challenges, which Entra alone knows.
+CP1 = ("CP1",)
 
 
 def _key(
@@ -88,8 +90,8 @@ class Settings:
     client_capabilities: tuple[str, ...] = _key(
         parsers.as_words,
         "Client capabilities sent to Entra; CP1 says that claims challenges are"
-        " handled. Default: CP1, or none with MSAL_OIDC_AUTHORITY.",
-        ("CP1",),
+        " handled. Default: CP1 at Entra, none at another provider.",
+        CP1,
     )
     redirect_uri: str | None = _key(
         parsers.as_browser_url,
@@ -232,11 +234,6 @@ class Settings:
             self.session_max_age,
         )
 
-    @property
-    def acrs_claim(self) -> str:
-        """Name of the claim that proves an authentication context in an ID token."""
-        return "acr" if self.oidc_authority else "acrs"
-
     @classmethod
     def from_mapping(cls, config: cabc.Mapping[str, t.Any]) -> Settings:
         """Return the settings in a Flask config or an environment.
@@ -260,6 +257,7 @@ class Settings:
                 doc = field.metadata["doc"]
                 raise ConfigurationError(f"{key} is not set, but it must be. {doc}")
         if "oidc_authority" in values:
+            # Where that is Entra at a domain of its own, it gets CP1 all the same.
             values.setdefault("client_capabilities", ())
         return cls(**values)
 

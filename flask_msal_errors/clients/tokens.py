@@ -30,6 +30,7 @@ from ..protocol.scopes import together
 from ..provider.client import Client
 from ..request_state import FromStore
 from ..request_state import of_request
+from ..session.msal_caches import MARGIN
 from ..session.msal_caches import Caches
 from ..session.msal_caches import serves
 from ..session.record import Record
@@ -90,7 +91,7 @@ class Tokens:
             live, handle = of_request(_Read).live, person.handle
             if handle not in live:
                 live[handle] = self._records.tokens(handle)
-            found = usable(live[handle], scopes)
+            found = usable(live[handle], scopes) or usable(kept.got, scopes)
         if found is None:
             # What takes the place of a token that lacks scopes must not lack its own.
             called = () if forced else kept.lent.get(refused or "", ())
@@ -194,6 +195,7 @@ class Tokens:
             user.drop(refused, scopes)
             user.save(record)
         of_request(_Read).live, of_request(_Read).record = {}, None
+        of_request(_TokensOfRequest).got = []
 
     def forget(self, stale: str) -> None:
         """Drop a token that an API refused for no reason that a user can change.
@@ -317,6 +319,11 @@ class Tokens:
             raise
         finally:
             user.save(record)
+        kept.got = [
+            Token.of(entry, late=True)
+            for entry in user.access_tokens()
+            if entry["secret"] == result["access_token"] and MARGIN in entry
+        ]
         return result
 
     def _record(self, person: SignedIn) -> Record:
@@ -342,6 +349,9 @@ class _Read(FromStore):
 class _TokensOfRequest:
     """Tokens of the user that this request handed out, and what became of them."""
 
+    got: list[Token] = dataclasses.field(default_factory=list)
+    """The latest of another provider, which serves this request however short it lives.
+    """
     lent: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     """Tokens that were acquired, with the scopes they were got for."""
     handed: set[str] = dataclasses.field(default_factory=set)

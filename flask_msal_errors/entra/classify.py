@@ -61,12 +61,17 @@ _BY_ERROR: dict[str, _Kind] = {
 }
 
 
+#: Errors of a token endpoint (RFC 6749 §5.2) that no user can help with, and our own.
+_NOT_OF_USERS = frozenset({"", "invalid_response", "unsupported_grant_type"})
+
+
 def from_result(
     result: object,
     *,
     scopes: cabc.Iterable[str] = (),
     status: int | None = None,
     retry_after: int | None = None,
+    words_differ: bool = False,
 ) -> MsalAuthError | None:
     """Return the error that an answer of MSAL or a token endpoint means.
 
@@ -77,18 +82,26 @@ def from_result(
         answer that is not JSON, together with its ``status``.
     :param scopes: what the token was wanted for.
     :param retry_after: seconds, see :func:`.parse_retry_after`.
+    :param words_differ: of a refresh at another provider. Each has a word of its own
+        for a refresh token that is gone; what blames neither the client nor the server
+        means that the user is needed.
     :return: ``None`` for a success.
     """
     body = result if isinstance(result, cabc.Mapping) else _parsed(result, status)
     kind = _kind(body, status)
     if kind is None:
         return None
+    if words_differ and kind in (TokenError, AccessDenied):
+        blamed = field(body, "error") in _NOT_OF_USERS
+        kind = TokenError if blamed or result is None else InteractionRequired
     if result is None and kind is TokenError:
         return InteractionRequired(scopes=scopes, reason="no_token")
     if kind is InteractionRequired:
         # The suberror says more than the error, if we know it.
         name = "suberror" if field(body, "suberror") in REASONS else "error"
         reason = field(body, name)
+        if words_differ and reason not in REASONS:
+            reason = "invalid_grant"
         return InteractionRequired(result=body, scopes=scopes, reason=reason)
     if kind is Throttled:
         held = LOOP_RETRY_AFTER if _LOOP in codes_of(body) else DEFAULT_RETRY_AFTER

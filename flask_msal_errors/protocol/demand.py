@@ -75,13 +75,15 @@ class Demand:
             claims = claims.merge(shown) if claims.members else shown
         return claims
 
-    def key(self, user: str) -> str:
+    def key(self, user: str, by_scope: bool = False) -> str:
         """Return a short name for "the same demand of the same user".
 
         By resource and claim *names*: values such as ``nbf`` change with every refusal.
         Consent to another scope is another demand: it ends when all are given.
+
+        :param by_scope: scopes say nothing of a resource, as at other providers.
         """
-        consent = self.reason == "consent_required"
+        consent = by_scope or self.reason == "consent_required"
         # Of several APIs the one that refuses comes first: the next is another demand.
         about = set(self.scopes) if consent else set(map(resource, self.scopes[:1]))
         levels = ("id_token.acr",) if self.acr_values else ()

@@ -58,6 +58,15 @@ def together(scopes: cabc.Iterable[str]) -> tuple[str, ...]:
     return tuple(filter(is_default, listed))[:1] or listed
 
 
+def renamed(asked: cabc.Iterable[str], granted: cabc.Iterable[str]) -> set[str]:
+    """Return the scopes that were granted under the name of a URL.
+
+    Google does so (https://developers.google.com/identity/protocols/oauth2/scopes).
+    """
+    ends = {url.rpartition("/")[2] for url in granted if "://" in url}
+    return {s for s in asked if not ends.isdisjoint({s, f"userinfo.{s}"})}
+
+
 def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
     """Return scopes grouped by their resources, in the order of their first ones.
 

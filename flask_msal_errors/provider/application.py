@@ -24,6 +24,7 @@ from ..errors import ServiceUnavailable
 from ..protocol.secret import forget_locals
 from ..session.msal_caches import BoundHttpCache
 from ..session.msal_caches import BoundTokenCache
+from ..settings import CP1
 from ..settings import Settings
 from .client_auth import SecretSender
 from .client_auth import methods
@@ -41,6 +42,7 @@ from .malformed import is_ours
 from .malformed import misread
 from .metadata import Untrusted
 from .metadata import check
+from .metadata import is_entra
 from .transport import Transport
 from .transport import json_object
 
@@ -54,6 +56,11 @@ class ProviderConnection(t.NamedTuple):
     metadata: dict[str, t.Any]
     validator: Validator
     credential: LoadedCredential
+    is_entra: bool
+    """Whether it has the ways of Entra, wherever it is: a refresh token serves every
+    scope, an access token one API."""
+    acrs_claim: str
+    """Name of the claim that proves an authentication context in an ID token."""
     takes_claims: bool
     """Whether to send a claims parameter."""
 
@@ -134,6 +141,7 @@ class Provider:
                 ours = is_ours(error)
                 raise (misread(error) if ours else self._wrong_authority()) from None
             cleanup.pop_all()
+        own = is_entra(metadata, self._settings)
         return ProviderConnection(
             app,
             transport,
@@ -141,6 +149,8 @@ class Provider:
             metadata,
             Validator(self._settings, SigningKeys(documents.fetch)),
             credential,
+            own,
+            "acrs" if own else "acr",
             self._takes_claims(metadata),
         )
 
@@ -149,10 +159,10 @@ class Provider:
 
         Entra takes it in the body, where MSAL puts it.
         """
-        setting = self._settings.client_auth
-        if self._settings.oidc_authority or setting != "auto":
+        setting, own = self._settings.client_auth, is_entra(metadata, self._settings)
+        if not own or setting != "auto":
             found = methods(metadata, setting)
-            transport.sender = SecretSender(transport.send, found)
+            transport.sender = SecretSender(transport.send, found, binds=not own)
 
     def _takes_claims(self, metadata: dict[str, t.Any]) -> bool:
         """Tell whether the provider takes claims.
@@ -161,8 +171,9 @@ class Provider:
         https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
         """
         told = metadata.get("claims_parameter_supported") is True
-        settings = self._settings
-        return told or bool(settings.authority or settings.client_capabilities)
+        return told or bool(
+            is_entra(metadata, self._settings) or self._settings.client_capabilities
+        )
 
     def _build(
         self, documents: Documents, loaded: LoadedCredential
@@ -173,17 +184,21 @@ class Provider:
             settings.client_id,
             lambda: str(app.authority.token_endpoint),
         )
+        known = _document(documents, issuer) if issuer else {}
+        own = is_entra(known, settings)
+        hidden = own and settings.authority is None
+        capabilities = settings.client_capabilities or (CP1 if hidden else ())
         app = msal.ConfidentialClientApplication(
             settings.client_id,
             client_credential=credential,
             authority=settings.authority,
             oidc_authority=issuer,
-            exclude_scopes=_unknown_scopes(documents, issuer) if issuer else None,
-            client_capabilities=list(settings.client_capabilities) or None,
+            exclude_scopes=_unknown_scopes(known),
+            client_capabilities=list(capabilities) or None,
             instance_discovery=settings.instance_discovery,
             http_client=documents,
             http_cache=BoundHttpCache(),
-            token_cache=BoundTokenCache(),
+            token_cache=BoundTokenCache(binds=not own),
         )
         return app
 
@@ -244,9 +259,14 @@ def _with_path(issuer: str | None) -> str | None:
     return f"{issuer}{CURRENT}" if issuer and not urlsplit(issuer).path else issuer
 
 
-def _unknown_scopes(documents: Documents, issuer: str) -> list[str]:
-    """Return ``offline_access``, which MSAL always adds, if the provider refuses it."""
+def _document(documents: Documents, issuer: str) -> dict[str, t.Any]:
+    """Return the discovery document that MSAL reads, too."""
     document = documents.get(f"{issuer}/.well-known/openid-configuration").text
-    known = (json_object(document) or {}).get("scopes_supported")
+    return json_object(document) or {}
+
+
+def _unknown_scopes(document: dict[str, t.Any]) -> list[str]:
+    """Return ``offline_access``, which MSAL always adds, if the provider refuses it."""
+    known = document.get("scopes_supported")
     name = "offline_access"
     return [name] if isinstance(known, list) and name not in known else []

@@ -58,7 +58,7 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.provider = Provider(settings)
-        self.tokens_for = _in_one if settings.oidc_authority else by_resource
+        self.tokens_for = self._grouped if settings.oidc_authority else by_resource
         """Returns the scopes of each token that it takes to have them all: Entra's
         tokens serve one resource each, those of other providers any scopes."""
 
@@ -157,12 +157,15 @@ class Client:
             asked for all that they were asked for, or else granted.
         :raises TokenError: what the token endpoint or the network said.
         """
-        words = " ".join(e.get(ASKED) or e["target"] for e in instead_of)
-        more = set(words.split()) - RESERVED - set(scopes)
-        scopes = together([*scopes, *sorted(more)]) if more else scopes
-        account = next(iter(user.tokens.search(_ACCOUNT)), None)
         # Discovery has a time limit of its own.
-        self.provider.connection()
+        is_entra = self.provider.connection().is_entra
+        if is_entra:
+            words = " ".join(e.get(ASKED) or e["target"] for e in instead_of)
+            more = set(words.split()) - RESERVED - set(scopes)
+            scopes = together([*scopes, *sorted(more)]) if more else scopes
+        else:
+            user.grant().check(scopes)
+        account = next(iter(user.tokens.search(_ACCOUNT)), None)
         options: dict[str, t.Any] = {
             "claims_challenge": claims.to_json() if claims.members else None,
             "force_refresh": force_refresh or bool(claims.members),
@@ -179,7 +182,9 @@ class Client:
                     )
                 ),
             )
-        _raise_for(result, user, scopes, silent=True)
+        _raise_for(result, user, scopes, silent=True, is_entra=is_entra)
+        if not is_entra:
+            user.grant().check(scopes)
         old = {entry["secret"] for entry in instead_of}
         # The new one may have the key of an old one, which is gone then.
         for entry in [e for e in user.access_tokens() if e["secret"] in old]:
@@ -204,6 +209,13 @@ class Client:
             raise StateMismatch("The answer does not name its issuer (iss).")
         if iss is not None and not is_of(iss, known["issuer"]):
             raise StateMismatch("The answer is of another issuer (iss).")
+
+    def _grouped(self, scopes: cabc.Sequence[str]) -> list[list[str]]:
+        several = by_resource(scopes)
+        # One that serves them all needs no look at the provider.
+        if len(several) > 1 and self.provider.connection().is_entra:
+            return several
+        return [list(scopes)] if scopes else []
 
     def _asked(self, user: Caches, ask: cabc.Callable[[t.Any], t.Any]) -> t.Any:
         """MSAL's result; asked again, once, if the credential was renewed meanwhile."""
@@ -238,12 +250,12 @@ class Client:
             raise misread(error) from None
 
 
-def _in_one(scopes: cabc.Sequence[str]) -> list[list[str]]:
-    return [list(scopes)] if scopes else []
-
-
 def _raise_for(
-    result: t.Any, user: Caches, scopes: cabc.Sequence[str], silent: bool = False
+    result: t.Any,
+    user: Caches,
+    scopes: cabc.Sequence[str],
+    silent: bool = False,
+    is_entra: bool = True,
 ) -> None:
     wait, status = user.pause() if result and "error" in result else (0, 0)
     wanted = tuple(scope for scope in scopes if scope not in RESERVED)
@@ -252,6 +264,7 @@ def _raise_for(
         scopes=wanted,
         status=status or None,
         retry_after=wait or None,
+        words_differ=silent and not is_entra,
     )
     if error is not None:
         error.wanted = wanted

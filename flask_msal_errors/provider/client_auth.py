@@ -1,6 +1,6 @@
-"""The app's secret in a token request: by HTTP Basic, or in the body.
+"""Changes to MSAL's token requests, which are those that Entra takes.
 
-MSAL writes it into the body, which Entra takes and many other providers refuse.
+The app's secret goes by HTTP Basic or in the body; a refresh may go without scopes.
 Certificates and assertions are none of its business: they go one way everywhere.
 """
 
@@ -45,15 +45,24 @@ class SecretSender:
 
     :param send: of :class:`.Transport`.
     :param methods: to try, see :func:`methods`.
+    :param binds: the provider refuses a refresh that asks for more than was granted
+        (RFC 6749 §6). MSAL adds ``offline_access openid profile``, which a grant may
+        lack. Without scopes, it asks for just what was granted.
     """
 
-    def __init__(self, send: _Send, methods: cabc.Sequence[str]) -> None:
+    def __init__(
+        self, send: _Send, methods: cabc.Sequence[str], binds: bool = True
+    ) -> None:
         self._send = send
+        self._binds = binds
         self.methods = methods
 
     def __call__(self, verb: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
         """Send a token request, as :meth:`.Transport.send` does."""
         data = kwargs.get("data")
+        if self._binds and isinstance(data, dict) and "refresh_token" in data:
+            data = {name: value for name, value in data.items() if name != "scope"}
+            kwargs = {**kwargs, "data": data}
         if not (isinstance(data, dict) and data.get("client_secret")):
             return self._send(verb, url, kwargs)
         first, *others = self.methods

@@ -94,6 +94,17 @@ def _check_place(name: str, value: t.Any) -> None:
         raise Untrusted(f"{said}, whose path does not begin with one slash", _OF_URL)
 
 
+def is_entra(document: dict[str, t.Any], settings: Settings) -> bool:
+    """Tell whether the provider is Entra, perhaps at a domain of the customer's own.
+
+    Entra names its cloud in each discovery document, and keeps its issuers.
+    https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc
+    """
+    host = urlsplit(str(document.get("issuer"))).netloc
+    is_told = not {"cloud_instance_name", "tenant_region_scope"}.isdisjoint(document)
+    return bool(settings.authority) or is_told or _MICROSOFT.fullmatch(host) is not None
+
+
 def is_of(issuer: str, published: str) -> bool:
     """Tell whether an issuer is the one that a document has, or a tenant of those."""
     own = re.escape(published).replace(re.escape(TENANT), GUID)

@@ -24,9 +24,11 @@ from ..protocol.retry_after import MAX_RETRY_AFTER
 from ..protocol.scopes import ADDED
 from ..protocol.scopes import RESERVED
 from ..protocol.scopes import known_as
+from ..protocol.scopes import renamed
 from ..protocol.scopes import resource
 from ..protocol.secret import Hidden
 from ..storage.codec import UNREADABLE
+from .grant import Grant
 from .record import HttpEntry
 from .record import Record
 
@@ -47,6 +49,9 @@ _Kind = msal.TokenCache.CredentialType
 #: Our own field of an access token: the scopes that it was asked for. Entra grants some
 #: under other names, and leaves out those that a wider one includes.
 ASKED = "flask_msal_errors_asked"
+#: Our own field of another provider's access token, which may live for five minutes
+#: only (Keycloak's default): for how many seconds before its end it is not used.
+MARGIN = "flask_msal_errors_margin"
 #: Every entry: what is not a string would break MSAL's searches.
 _Entries = dict[str, dict[str, dict[str, str | None]]]
 _Epoch = t.Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,18}\Z")]
@@ -138,6 +143,20 @@ class Caches:
         for section, entries in brought.items():
             kept.setdefault(section, {}).update(entries)
         record.tokens = json.dumps(kept)
+
+    def account(self) -> dict[str, t.Any] | None:
+        """Return MSAL's entry of the account, if there is one."""
+        return next(iter(self.tokens.search(_Kind.ACCOUNT)), None)
+
+    def grant(self) -> Grant:
+        """Return what the latest sign-in was granted; an empty one is not known."""
+        return Grant.of(self.account())
+
+    def keep_grant(self, grant: Grant) -> None:
+        """Note what a sign-in was granted, or what a refresh has left of it."""
+        account = self.account()
+        if account is not None:
+            self.tokens.modify(_Kind.ACCOUNT, account, grant.fields())
 
     def access_tokens(
         self, client_id: str | None = None, scopes: cabc.Collection[str] = ()
@@ -264,7 +283,15 @@ def current() -> Caches:
 
 
 class BoundTokenCache(msal.TokenCache):
-    """The token cache that MSAL's application is given: the bound one's stand-in."""
+    """The token cache that MSAL's application is given: the bound one's stand-in.
+
+    :param binds: a refresh brings what was granted, and no more (RFC 6749 §6). MSAL
+        takes a token for one of all scopes that were asked for.
+    """
+
+    def __init__(self, *, binds: bool = False) -> None:
+        super().__init__()
+        self._binds = binds
 
     def search(
         self, kind: str, target: t.Any = None, query: t.Any = None, **kwargs: t.Any
@@ -282,24 +309,60 @@ class BoundTokenCache(msal.TokenCache):
         if "client_info" not in response:
             response = _with_account(response)
         before = list(tokens.search(_Kind.ACCESS_TOKEN))
-        tokens.add(dict(event, data=data, response=response), **kwargs)
         scope = data.get("scope") or ()
         words = scope.split() if isinstance(scope, str) else scope
+        granted = _granted(event, words) if self._binds else event.get("scope") or ()
+        event = dict(event, data=data, response=response, scope=granted)
+        tokens.add(event, **kwargs)
+        if self._binds:
+            _keep_grant(event, words)
+            words = renamed(words, granted)
         for entry in list(tokens.search(_Kind.ACCESS_TOKEN)):
             if entry["secret"] != response.get("access_token"):
                 continue
             # It replaces the one of the same grant, asked for in other words perhaps.
             same = (e.get(ASKED, "") for e in before if e["target"] == entry["target"])
             asked = {*" ".join(same).split(), *words} - ADDED
-            if not asked.issubset(entry["target"].split()):
+            if not self._binds and not asked.issubset(entry["target"].split()):
                 _log_spelling(asked, entry["target"].split())
-            tokens.modify(_Kind.ACCESS_TOKEN, entry, {ASKED: " ".join(sorted(asked))})
+            fields = {ASKED: " ".join(sorted(asked))}
+            if self._binds:
+                lifetime = int(entry["expires_on"]) - int(entry["cached_at"])
+                fields[MARGIN] = str(max(1, lifetime // 4))
+            tokens.modify(_Kind.ACCESS_TOKEN, entry, fields)
 
     def modify(self, *args: t.Any, **kwargs: t.Any) -> None:
         current().tokens.modify(*args, **kwargs)
 
     def _get_app_metadata(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
         return current().tokens._get_app_metadata(*args, **kwargs)
+
+
+def _granted(
+    event: dict[str, t.Any], asked: cabc.Collection[str]
+) -> cabc.Collection[str]:
+    """Return the scopes of a new token; unsaid, they are those that were asked for.
+
+    Of a refresh, which asked for none, they are those of its grant (RFC 6749 §5.1, §6).
+    """
+    known = current().grant().granted
+    if event["response"].get("scope"):
+        return list(event["scope"])
+    return sorted(known) if known and _is_refresh(event) else asked
+
+
+def _keep_grant(event: dict[str, t.Any], asked: cabc.Collection[str]) -> None:
+    grant = current().grant()
+    if not _is_refresh(event):
+        grant = Grant.made(asked, event["scope"])
+    elif event["response"].get("scope"):
+        left = Grant.made(grant.granted, event["scope"]).granted
+        grant = dataclasses.replace(grant, granted=left)
+    current().keep_grant(grant)
+
+
+def _is_refresh(event: dict[str, t.Any]) -> bool:
+    return event.get("grant_type") == "refresh_token"
 
 
 def _with_account(response: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -316,7 +379,7 @@ def _with_account(response: dict[str, t.Any]) -> dict[str, t.Any]:
                 claims = {**claims, "sub": str(claims["sub"])}
                 return {**response, "id_token_claims": claims}
         return response
-    account = next(iter(current().tokens.search(_Kind.ACCOUNT)), None)
+    account = current().account()
     if account is None:
         return response
     return {**response, "id_token_claims": {"sub": account["home_account_id"]}}

@@ -24,6 +24,7 @@ from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
 from .msal_caches import ASKED
+from .msal_caches import MARGIN
 from .msal_caches import Caches
 from .msal_caches import serves
 from .record import Record
@@ -38,7 +39,8 @@ EARLY = 300
 class Token(msgspec.Struct, array_like=True, frozen=True):
     """An access token, its scopes, and until when it is good (epoch seconds).
 
-    ``scopes`` were granted; ``asked`` is what for, in the words of the app.
+    ``scopes`` were granted; ``asked`` is what for, in the words of the app. ``early``:
+    for how many seconds before it expires it is not used any more.
     """
 
     secret: str
@@ -47,15 +49,20 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
     expires: int
     renewal: int
     asked: str = ""
+    early: int = EARLY
 
     @classmethod
-    def of(cls, entry: cabc.Mapping[str, t.Any]) -> Token:
-        """Return the token of an entry in MSAL's cache."""
+    def of(cls, entry: cabc.Mapping[str, t.Any], *, late: bool = False) -> Token:
+        """Return the token of an entry in MSAL's cache.
+
+        :param late: it is used up, and so much later (clocks differ, views take time).
+        """
         kind = str(entry.get("token_type", "Bearer"))
         expires = int(entry["expires_on"])
-        renewal = int(entry.get("refresh_on", expires))
+        renewal = int(entry.get("refresh_on", expires)) if not late else expires + EARLY
         granted, asked = entry["target"], entry.get(ASKED) or ""
-        return cls(entry["secret"], kind, granted, expires, renewal, asked)
+        early = -EARLY if late else min(EARLY, int(entry.get(MARGIN) or EARLY))
+        return cls(entry["secret"], kind, granted, expires, renewal, asked, early)
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -155,11 +162,11 @@ class Records:
         entries = Caches.of(record).access_tokens(self._client_id)
         now = time.time()
         found = [Token.of(entry) for entry in entries]
-        tokens = [token for token in found if token.expires - now > EARLY]
+        tokens = [token for token in found if token.expires - now > token.early]
         if not tokens:
             self._store.remove(TOKENS + handle)
             return
-        left = max(token.expires for token in tokens) - EARLY - now
+        left = max(token.expires - token.early for token in tokens) - now
         lifetime = min(max(1.0, left), self.lifetime.total_seconds())
         entry = self._codec.encode(_Tokens(tokens))
         self._store.write(TOKENS + handle, entry, timedelta(seconds=lifetime))
@@ -225,7 +232,7 @@ def usable(
     """
     now, wanted = time.time(), set(scopes)
     for token in tokens:
-        if token.expires - now < EARLY or (token.renewal < now and not due):
+        if token.expires - now < token.early or (token.renewal < now and not due):
             continue
         is_exact = wanted.issubset(token.scopes.split())
         if is_exact or serves(token.scopes, token.asked, wanted):

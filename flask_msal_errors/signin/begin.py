@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import typing as t
 
 from flask import redirect
@@ -16,6 +17,9 @@ from ..navigation import no_store
 from ..navigation import origin
 from ..protocol.demand import Demand
 from ..provider.client import Client
+from ..session.msal_caches import Caches
+from ..session.record import Record
+from ..session.records import Records
 from ..settings import Settings
 from ..user import SignedIn
 from ..user import signed_in
@@ -45,9 +49,10 @@ class SignInStart:
         flows: FlowCookies,
         loops: Loops,
         pauses: Pauses,
+        records: Records,
     ) -> None:
         self._settings = settings
-        self._acrs_claim = settings.acrs_claim
+        self._records = records
         self._client = client
         self._user_flows = user_flows
         self._flows = flows
@@ -88,19 +93,23 @@ class SignInStart:
         account = person.user.digest if person else getattr(after, "account", None)
         name = after.page if after else page_name(page or target)
         is_free = person is not None and demand == _NOTHING
-        key = AGAIN + name if is_free else demand.key(account or "anonymous")
-        flow = Flow({}, target, name, key, demand, account)
         try:
             self._pauses.check(request, person)
+            client = self._user_flows.get(demand.reason, self._client)
+            provider = client.provider.connection()
+            key = demand.key(account or "anonymous", not provider.is_entra)
+            key = AGAIN + name if is_free else key
+            flow = Flow({}, target, name, key, demand, account)
             self._loops.check(request, flow, refused)
             # Where a sign-in goes on, the user just did what the prompt asks for.
             prompt = None if after else self._settings.prompt
             parameters = self._parameters(demand, person, hint, prompt)
             parameters["redirect_uri"], here = uri, origin(request)
             parameters["state"] = new_state(self._flows.signer, here, target)
-            client = self._user_flows.get(demand.reason, self._client)
             scopes = demand.scopes or self._settings.scopes
-            claims = demand.request(self._acrs_claim)
+            if not provider.is_entra:
+                scopes = self._together(scopes, person)
+            claims = demand.request(provider.acrs_claim)
             flow.msal.update(client.begin(scopes, claims, **parameters))
         except MsalAuthError as error:
             error.target, error.wanted = target, demand.scopes
@@ -117,6 +126,18 @@ class SignInStart:
         if after is not None:
             self._loops.count_round(request, response, key, flow.page)
         return response
+
+    def _together(
+        self, scopes: cabc.Sequence[str], person: SignedIn | None
+    ) -> tuple[str, ...]:
+        """Return scopes with all that the refresh token to be replaced serves.
+
+        The new one serves no others (RFC 6749 §6), and pages that need different
+        scopes would send the user to and fro.
+        """
+        record = self._records.load(person.handle) if person else Record()
+        granted = Caches.of(record).grant().scopes
+        return tuple(dict.fromkeys([*scopes, *self._settings.scopes, *granted]))
 
     def _parameters(
         self,

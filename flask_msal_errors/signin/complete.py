@@ -31,7 +31,6 @@ from ..session.msal_caches import Caches
 from ..session.record import Record
 from ..session.records import Records
 from ..session.sid_index import SidIndex
-from ..settings import Settings
 from ..storage.interface import is_stored
 from ..user import SignedIn
 from ..user import User
@@ -60,7 +59,6 @@ class SignInCompletion:
     def __init__(
         self,
         *,
-        settings: Settings,
         client: Client,
         user_flows: b2c.UserFlows,
         flows: FlowCookies,
@@ -71,7 +69,6 @@ class SignInCompletion:
         records: Records,
         sid_index: SidIndex,
     ) -> None:
-        self._acrs_claim = settings.acrs_claim
         self._client = client
         self._user_flows = user_flows
         self._flows = flows
@@ -137,7 +134,8 @@ class SignInCompletion:
                     "Another tenant answered (iss) than issued a token."
                 )
             response.check_account(flow, User(claims))
-            response.check_demands(flow, claims, self._acrs_claim)
+            context = client.provider.connection().acrs_claim
+            response.check_demands(flow, claims, context)
         except MsalAuthError as error:
             refused = response.refused_for_claims(flow, answer, error)
             if refused is not None and client is self._client and client.takes_claims:
@@ -160,7 +158,8 @@ class SignInCompletion:
     ) -> NamedSignal | None:
         """Make the session the user's, under a new id; return what happened."""
         person = signed_in()
-        proofs = response.proofs_of(flow, claims, self._acrs_claim)
+        context = self._client.provider.connection().acrs_claim
+        proofs = response.proofs_of(flow, claims, context)
         if person is not None:
             return self._accept_again(person, claims, caches, proofs)
         record = Record(proofs=proofs)

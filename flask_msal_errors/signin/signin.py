@@ -51,9 +51,8 @@ class SignIn:
         completed = CompletedFlows(settings, cookies.signer, store)
         flows = FlowCookies(settings, cookies, store, records, completed)
         loops, pauses = Loops(settings, cookies), Pauses(cookies, records)
-        start = SignInStart(settings, client, user_flows, flows, loops, pauses)
+        start = SignInStart(settings, client, user_flows, flows, loops, pauses, records)
         completion = SignInCompletion(
-            settings=settings,
             client=client,
             user_flows=user_flows,
             flows=flows,

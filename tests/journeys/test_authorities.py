@@ -264,7 +264,7 @@ class TestOpenid:
     def test_single_flight(self, start: Start, entra: Emulator) -> None:
         """Eight requests, one-time refresh tokens: one refresh, and all are served."""
         entra.one_time_refresh_tokens = True
-        entra.token_lifetime = 300
+        entra.token_lifetime = 1
         live = start(**plain(entra))
         person = entra.person()
         person.visit(live.url + "/me")

@@ -139,11 +139,15 @@ def control(request: HttpRequest) -> HttpResponse:
 
 
 def api(request: HttpRequest, scope: str) -> HttpResponse:
-    """Answer whoever has a token with this scope."""
+    """Answer whoever has a token with this scope, others as RFC 6750 §3.1 has it."""
     from oauth2_provider.decorators import protected_resource
 
     view = protected_resource(scopes=[scope])(lambda _: HttpResponse(f"api {scope}"))
-    return t.cast("HttpResponse", view(request))
+    response: HttpResponse = view(request)
+    if response.status_code == 403:
+        response.status_code = 401
+        response["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    return response
 
 
 def _urls() -> list[t.Any]:

@@ -163,7 +163,6 @@ class TestScopes:
         assert visitor.visit("/mail").text == f"api {MAIL}"
         assert grants(visitor.provider) == ["authorization_code"]
 
-    @pytest.mark.xfail(reason="a refresh asks more than was granted")
     def test_later(self, visitor: Visitor) -> None:
         """A page that needs more sends the person once, and then both pages work."""
         visitor.visit("/mail")
@@ -187,7 +186,6 @@ class TestRefresh:
             until(is_renewed)
         assert set(grants(visitor.provider)) == {"authorization_code", "refresh_token"}
 
-    @pytest.mark.xfail(reason="tokens count as expired five minutes early")
     def test_five_minutes(self, visitor: Visitor) -> None:
         """Tokens of five minutes cost no call a page, though several ask at once."""
         visitor.provider.control(lifetime=300)
@@ -196,7 +194,6 @@ class TestRefresh:
             assert visitor.browser.get(f"{visitor.url}/mail").text == f"api {MAIL}"
         assert grants(visitor.provider) == ["authorization_code"]
 
-    @pytest.mark.xfail(reason="a refresh asks more than was granted")
     def test_revoked(self, visitor: Visitor) -> None:
         """A person whose tokens were revoked signs in again, and goes on."""
         visitor.visit("/mail")

@@ -166,7 +166,7 @@ class OpenidSettings:
         ("They list every one.", "They list the app’s own."),
     )
     openid_refresh_scope = Setting(
-        "free",
+        "bound",
         Choice(names=("bound", "ignored", "silently_ignored", "free")),
         PLAIN,
         "Scopes of a refresh",

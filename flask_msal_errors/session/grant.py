@@ -1,0 +1,70 @@
+"""The scopes that a sign-in was granted, where a refresh brings no others.
+
+That is RFC 6749 §6, which all providers but Entra follow in one way or another. Knows
+the fields of MSAL's entry of an account that hold them, and no token.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import dataclasses
+import typing as t
+
+from ..errors import AccessDenied
+from ..errors import InteractionRequired
+from ..protocol.scopes import ADDED
+from ..protocol.scopes import known_as
+from ..protocol.scopes import renamed
+
+_GRANTED, _DENIED = "flask_msal_errors_granted", "flask_msal_errors_denied"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grant:
+    """Scopes that the latest sign-in was granted, and those that it asked in vain."""
+
+    granted: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, account: cabc.Mapping[str, t.Any] | None) -> Grant:
+        """Return what an account's entry says."""
+        fields = account or {}
+        granted, denied = fields.get(_GRANTED) or "", fields.get(_DENIED) or ""
+        return cls(frozenset(granted.split()), frozenset(denied.split()))
+
+    @classmethod
+    def made(cls, asked: cabc.Iterable[str], granted: cabc.Iterable[str]) -> Grant:
+        """Return what a provider made of the scopes that a sign-in asked for."""
+        words, given = frozenset(asked), frozenset(granted)
+        # Some providers do not list the scopes that MSAL always adds.
+        denied = words - given - ADDED - renamed(words, given)
+        return cls(given | renamed(words, given), denied)
+
+    @property
+    def scopes(self) -> list[str]:
+        """Those that a new sign-in has to ask for again, or they are lost."""
+        return sorted(self.granted - ADDED)
+
+    def fields(self) -> dict[str, str]:
+        """Return the fields of an account's entry."""
+        granted, denied = sorted(self.granted), sorted(self.denied)
+        return {_GRANTED: " ".join(granted), _DENIED: " ".join(denied)}
+
+    def check(self, scopes: cabc.Sequence[str]) -> None:
+        """See that a refresh can bring all of these scopes.
+
+        :raises InteractionRequired: the user was not asked for some.
+        :raises AccessDenied: the latest sign-in asked for them, in vain.
+        """
+        own = known_as(self.granted)
+        missing = {s for s in scopes if own and not own.issuperset(known_as([s]))}
+        denied = sorted(missing & self.denied)
+        if denied:
+            raise AccessDenied(
+                "The identity provider did not grant what the sign-in asked for: "
+                f"{' '.join(denied)}",
+                error="access_denied",
+            )
+        if missing:
+            raise InteractionRequired(scopes=scopes, reason="consent_required")

@@ -1,0 +1,111 @@
+"""Scopes, refreshes and short tokens at a provider that is strict about grants."""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+
+import pytest
+import requests
+
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
+from support import parallel
+from support.live_app import LiveApp
+from support.live_app import Start
+from support.waiting import PATIENCE
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture
+def site(start: Start, entra: Emulator) -> LiveApp:
+    """An app at the plain provider, whose own scopes it does not name."""
+    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+    return start(**{**entra.config("openid"), **absent, "MSAL_SCOPES": []})
+
+
+@pytest.fixture
+def person(entra: Emulator) -> Person:
+    """Somebody who is not signed in yet."""
+    return entra.person()
+
+
+@pytest.fixture
+def visit(site: LiveApp, person: Person) -> cabc.Callable[[str], requests.Response]:
+    """A function that opens a page of the app and does what it asks."""
+    return lambda path: person.visit(site.url + path)
+
+
+def refusals(entra: Emulator) -> int:
+    return sum(n for kind, n in entra.counters.items() if kind == "token.400")
+
+
+def test_union(visit: cabc.Callable[[str], requests.Response], entra: Emulator) -> None:
+    """Two pages of different scopes take a sign-in each, and none after that."""
+    for path in ("/mail", "/profile", "/mail", "/profile"):
+        assert visit(path).status_code == 200
+    assert entra.counters["token.authorization_code"] == 2
+    assert refusals(entra) == 0
+
+
+@pytest.mark.parametrize("word", ["invalid_request", "not_allowed", "made_up"])
+def test_word_of_a_refusal(
+    visit: cabc.Callable[[str], requests.Response], entra: Emulator, word: str
+) -> None:
+    """A refresh token that is gone leads to a sign-in, whatever the provider says."""
+    entra.openid_refresh_error, entra.token_lifetime = word, 1
+    visit("/mail")
+    entra.token_lifetime = 3600
+    entra.revoke("ada")
+    assert visit("/mail").status_code == 200
+    assert entra.counters["token.authorization_code"] == 2
+
+
+@pytest.mark.parametrize("form", ["ignored", "silently_ignored", "bound"])
+def test_not_granted(
+    visit: cabc.Callable[[str], requests.Response],
+    entra: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    form: str,
+) -> None:
+    """A scope that the sign-in asked in vain is named by a page, after one sign-in."""
+    entra.openid_refresh_scope = form
+    always = {"openid", "profile", "offline_access"}
+    entra.openid_client_scopes = {*always, entra.scope("Profile.Read")}
+    entra.openid_other_scopes = "narrow"
+    page = visit("/mail")
+    assert page.status_code == 403 and "Mail.Read" in caplog.text
+    assert entra.counters["token.authorization_code"] == 1
+    assert visit("/profile").status_code == 200
+
+
+def test_five_minutes(
+    site: LiveApp,
+    person: Person,
+    visit: cabc.Callable[[str], requests.Response],
+    entra: Emulator,
+) -> None:
+    """Tokens of five minutes serve six pages at once, without a call."""
+    entra.token_lifetime = 300
+    visit("/mail")
+    cookie = {"Cookie": site.cookie(person), "Accept": "text/html"}
+    shown: list[int] = []
+
+    def get(_: int) -> None:
+        reply = requests.get(site.url + "/mail", headers=cookie, timeout=PATIENCE)
+        shown.append(reply.status_code)
+
+    parallel.in_threads(6, get)
+    assert shown == [200] * 6 and entra.counters["token.refresh_token"] == 0
+
+
+def test_expired_at_once(
+    visit: cabc.Callable[[str], requests.Response], entra: Emulator
+) -> None:
+    """A token that lives for a second serves the page for which it was got."""
+    entra.token_lifetime = 2
+    visit("/mail")
+    before = entra.counters["token.refresh_token"]
+    entra.token_lifetime = 1
+    assert visit("/mail").status_code == 200
+    assert entra.counters["token.refresh_token"] <= before + 1
