@@ -229,8 +229,9 @@ class MsalAuth:
         """The user as a credential for clients of the Azure and Microsoft Graph SDKs.
 
         Made in the view, like its client: it serves the user of this request only, and
-        one resource. Asynchronous clients, Microsoft Graph's among them, take
-        ``credential().aio``.
+        one resource. Threads of the client act for them, too, until the request ends:
+        let the view wait for its pollers and transfers. Asynchronous clients, Microsoft
+        Graph's among them, take ``credential().aio``.
 
         :param scopes: asked for in place of the client's own (mostly ``/.default``).
             Their resource is the only one; without them, the first that is asked for.

@@ -7,6 +7,7 @@ import collections.abc as cabc
 import sys
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 import azure.core.credentials
 import azure.core.credentials_async
@@ -317,6 +318,24 @@ class TestChallenges:
 
         assert len(set(caller.run(work).json())) == 1
         assert entra.counters["token"] - before["token"] == 1
+
+    def test_one_after_another(self, caller: Caller, entra: Emulator) -> None:
+        """A thread whose token another one has replaced gets that one, and no third."""
+        before = entra.counters["token"]
+
+        def work() -> t.Any:
+            credential = caller.auth.credential()
+            get, scope = credential.get_token, caller.scopes[0]
+            with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as two:
+                first = {pool.submit(get, scope).result().token for pool in (one, two)}
+                fresh = [
+                    pool.submit(get, scope, claims=CLAIMS).result().token
+                    for pool in (one, two)
+                ]
+            return [len(first), len(set(fresh)), first.isdisjoint(fresh)]
+
+        assert caller.run(work).json() == [1, 1, True]
+        assert entra.counters["token"] - before == 1
 
     @CLIENTS
     def test_not_for_a_user(
