@@ -17,6 +17,7 @@ import requests.adapters
 import requests.auth
 from urllib3.connection import HTTPConnection
 
+from ..errors import ConfigurationError
 from .flow import Owner
 from .flow import Refresher
 from .flow import following
@@ -24,6 +25,8 @@ from .tokens import Tokens
 
 #: Seconds to wait for an API to connect, and for each read.
 _TIMEOUT = (10.0, 60.0)
+#: Words of urllib3's ``ResponseError``, which has no more of an answer.
+_SWALLOWED = ("too many 401 error responses", "too many 403 error responses")
 #: Connections kept open to each of so many hosts, for all users of a process.
 _POOL = 32
 #: Azure's load balancers forget a connection after 4 idle minutes, without a word to
@@ -128,10 +131,21 @@ class RequestsSession(requests.Session):
     def request(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
         """Call an API, which may have set cookies for this user.
 
-        :raises ConfigurationError: somebody else is signed in, or its request is over.
+        :raises ConfigurationError: somebody else is signed in, or its request is over;
+            or urllib3 swallowed the API's refusal.
         """
         kwargs.setdefault("timeout", _TIMEOUT)
         if self.verify is not True:
             # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
             kwargs.setdefault("verify", self.verify)
-        return self._owner.run(super().request, *args, **kwargs)
+        try:
+            return self._owner.run(super().request, *args, **kwargs)
+        except requests.exceptions.RetryError as error:
+            if not any(words in str(error) for words in _SWALLOWED):
+                raise
+            raise ConfigurationError(
+                "An adapter's Retry has 401 or 403 in its status_forcelist: urllib3 "
+                "repeats a refused call with the refused token, and then keeps the "
+                "API's answer to itself. Take them out; the session itself tries once "
+                "more with another token."
+            ) from error
