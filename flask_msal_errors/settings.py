@@ -123,7 +123,8 @@ class Settings:
             "create",
             because=" (none is for hidden frames: a sign-in page could never be shown)",
         ),
-        "Prompt at the first sign-in: login, select_account, consent or create.",
+        "Prompt at the first sign-in: login, select_account, consent or create. Other"
+        " providers than Entra get consent with every sign-in.",
         None,
     )
     domain_hint: str | None = _key(

@@ -109,6 +109,9 @@ class SignInStart:
             scopes = demand.scopes or self._settings.scopes
             if not provider.is_entra:
                 scopes = self._together(scopes, person)
+                # offline_access may need it each time (OpenID Connect Core §11).
+                if self._settings.prompt == "consent":
+                    parameters["prompt"] = "consent"
             claims = demand.request(provider.acrs_claim)
             flow.msal.update(client.begin(scopes, claims, **parameters))
         except MsalAuthError as error:

@@ -109,3 +109,18 @@ def test_expired_at_once(
     entra.token_lifetime = 1
     assert visit("/mail").status_code == 200
     assert entra.counters["token.refresh_token"] <= before + 1
+
+
+@pytest.mark.parametrize("form", ["dropped_without_consent", "refused_without_consent"])
+def test_consent_for_offline_access(start: Start, entra: Emulator, form: str) -> None:
+    """MSAL_PROMPT=consent goes with each sign-in, where refresh tokens need it."""
+    entra.openid_offline = form
+    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+    live = start(
+        **{**entra.config("openid"), **absent, "MSAL_SCOPES": []}, MSAL_PROMPT="consent"
+    )
+    person = entra.person()
+    for path in ("/mail", "/profile"):
+        assert person.visit(live.url + path).status_code == 200
+    asked = [c.query.get("prompt") for c in entra.calls if c.kind == "authorize"]
+    assert asked == ["consent", "consent"]
