@@ -124,3 +124,14 @@ def test_consent_for_offline_access(start: Start, entra: Emulator, form: str) ->
         assert person.visit(live.url + path).status_code == 200
     asked = [c.query.get("prompt") for c in entra.calls if c.kind == "authorize"]
     assert asked == ["consent", "consent"]
+
+
+def test_entra_behind_a_domain(start: Start, entra: Emulator) -> None:
+    """Entra at a domain of its own gets CP1, and proves a context by its own claim."""
+    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+    live = start(**{**entra.config("custom_domain"), **absent})
+    person = entra.person()
+    assert person.visit(live.url + "/vault").text == "the vault"
+    assert person.visit(live.url + "/mail").status_code == 200
+    asked = [c.query.get("claims", "") for c in entra.calls if c.kind == "authorize"]
+    assert all("CP1" in claims for claims in asked) and '"acrs"' in asked[0]
