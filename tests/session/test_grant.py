@@ -1,4 +1,4 @@
-"""What a sign-in was granted, and what a refresh can bring of it."""
+"""A sign-in's grant, and what a refresh can bring of it."""
 
 from __future__ import annotations
 
