@@ -16,7 +16,7 @@ from .clients.tokens import checked
 from .clients.tokens import checked_claims
 from .diagnostics.cli import cli
 from .errors import ConfigurationError
-from .errors import MsalAuthError
+from .errors import InteractionRequired
 from .protocol.secret import forget_locals
 from .settings import Settings
 from .signin.cookies import Signer
@@ -24,7 +24,6 @@ from .storage.setup import prepare
 from .user import EXTENSION
 from .user import User
 from .user import signed_in
-from .web import pages
 from .web import setup
 from .web.decorators import View
 from .web.decorators import before
@@ -241,16 +240,13 @@ class MsalAuth:
             from .clients.azure import Credential
         return Credential(app_state().tokens, wanted)
 
-    def problem_details(self, error: MsalAuthError) -> dict[str, t.Any]:
-        """Return what problem details tell a program of an error (RFC 9457 §3).
-
-        For programs that get no response of HTTP, such as the client of a WebSocket. If
-        the user can resolve the error, ``login_url`` leads to the sign-in for exactly
-        what is missing. It is good for ten minutes in this browser.
-        """
-        return pages.problem_details(error)
-
-    def login_url(self, next: str | None = None, *, policy: str | None = None) -> str:
+    def login_url(
+        self,
+        next: str | None = None,
+        *,
+        policy: str | None = None,
+        error: InteractionRequired | None = None,
+    ) -> str:
         """Return the URL of the sign-in, which comes back to ``next`` (or to here).
 
         :param next: a path of this app, or its URL such as ``request.url``; needed in a
@@ -260,9 +256,13 @@ class MsalAuth:
             names, in place of a sign-in. It never signs anybody in. After an edit the
             user's name is fetched by a silent sign-in; where B2C refuses that, it stays
             until the next one.
+        :param error: whose missing claims and scopes the sign-in asks for, where no
+            response of ours can say so, such as in a WebSocket. The URL is good for ten
+            minutes, in this browser.
         :raises ConfigurationError: there is no such user flow.
         """
-        return app_state().links.login_page(next, policy)
+        links = app_state().links
+        return links.login_for(error, next) if error else links.login_page(next, policy)
 
     def logout_url(self) -> str:
         """Return the URL of the sign-out; it is good for this session only."""

@@ -17,16 +17,24 @@ from flask import request
 from flask import url_for
 
 from ..errors import ConfigurationError
+from ..errors import InteractionRequired
+from ..navigation import Kind
+from ..navigation import Outside
 from ..navigation import current_target
+from ..navigation import home
+from ..navigation import is_navigation
+from ..navigation import kind_of
 from ..navigation import origin
 from ..navigation import own_path
 from ..navigation import safe_path
+from ..navigation import same_origin_path
 from ..protocol.demand import Demand
 from ..request_state import of_request
 from ..signin import states
 from ..signin.cookies import Cookies
 from ..signin.cookies import Expired
 from ..user import signed_in
+from .rendering import is_own_route
 
 #: Seconds for which a login URL handed to a program is good.
 TICKET_LIFETIME = 600
@@ -63,6 +71,15 @@ class Links:
     def login(self, demand: Demand, target: str) -> str:
         """Return a signed URL of a sign-in for a demand, good in this session only."""
         return self._link(demand=demand.pack(), target=target)
+
+    def login_for(self, error: InteractionRequired, next: str | None) -> str:
+        """Return the URL of a sign-in for what an error says is missing.
+
+        :param next: as of :meth:`login_page`; by default the page of the person.
+        """
+        target = page_of_person() if next is None else own_path(next, request)
+        way = self.login(error.demand, target or home(request))
+        return of_request(Outside).prefix + way
 
     def login_page(self, next: str | None, policy: str | None) -> str:
         """Return the URL of a sign-in, or of B2C's user flow ``policy``.
@@ -156,3 +173,17 @@ def _holder() -> str:
     """Return a digest of the signed-in session's handle, which links are bound to."""
     person = signed_in()
     return hashlib.sha256(person.handle.encode()).hexdigest() if person else ""
+
+
+def page_of_person() -> str:
+    """Return the person's page: this one, or the page of the script or form."""
+    if is_own_route():
+        return home(request)
+    here = None
+    if is_navigation(request) and request.method in ("GET", "HEAD"):
+        here = current_target(request)
+    if here and kind_of(request) is not Kind.FRAME:
+        return here
+    page = request.headers.get("HX-Current-URL") or request.headers.get("Referer")
+    path = same_origin_path(page, request) or here or home(request)
+    return path.removeprefix(of_request(Outside).prefix)

@@ -34,13 +34,13 @@ from ..navigation import current_target
 from ..navigation import home
 from ..navigation import is_navigation
 from ..navigation import kind_of
-from ..navigation import same_origin_path
 from ..navigation import wants_html
 from ..protocol.demand import Demand
 from ..request_state import of_request
 from ..signin.response import UNMET
 from ..user import signed_in
 from .forms import FIELD
+from .links import page_of_person
 from .problem import details_of
 from .problem import problem
 from .rendering import is_own_route
@@ -138,7 +138,7 @@ def _way(error: InteractionRequired) -> str:
     """Return the URL of a sign-in for what is missing, which leads back."""
     if is_own_route():
         return _here()
-    return app_state().links.login(error.demand, _page_of_person())
+    return app_state().links.login(error.demand, page_of_person())
 
 
 def unattended(
@@ -223,7 +223,7 @@ def resume(url: str, ticket: str) -> Response:
 def _actions(error: MsalAuthError) -> Actions:
     """Return what a person can do next, the best first."""
     start = (N_("Start page"), home(request))
-    here = error.target if error.target != "/" else _page_of_person()
+    here = error.target if error.target != "/" else page_of_person()
     if isinstance(error, StateMismatch) and error.target != "/":
         label = N_("Continue") if signed_in() else N_("Sign in again")
         return [(label, app_state().links.back(error.target)), start]
@@ -270,20 +270,6 @@ def _here() -> str:
 def _is_page() -> bool:
     """Return whether the error happened at a page of the app."""
     return is_navigation(request) and request.method == "GET" and not is_own_route()
-
-
-def _page_of_person() -> str:
-    """Return the person's page: this one, or the page of the script or form."""
-    if is_own_route():
-        return home(request)
-    here = None
-    if is_navigation(request) and request.method in ("GET", "HEAD"):
-        here = current_target(request)
-    if here and kind_of(request) is not Kind.FRAME:
-        return here
-    page = request.headers.get("HX-Current-URL") or request.headers.get("Referer")
-    path = same_origin_path(page, request) or here or home(request)
-    return path.removeprefix(of_request(Outside).prefix)
 
 
 def _render(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typing as t
 
-import flask_login
 import pytest
 from flask import session
 
@@ -36,8 +35,9 @@ class Member:
 
 def remembering(live: LiveApp) -> None:
     """Flask-Login, which remembers whoever signs in."""
-    manager = flask_login.LoginManager(live.app)
+    import flask_login
 
+    manager = flask_login.LoginManager(live.app)
     manager.user_loader(Member)
 
     def remember(app: t.Any, user: t.Any, **_: t.Any) -> None:
@@ -94,6 +94,8 @@ def test_deleted_row(start: Start, person: Person, entra: Emulator) -> None:
     """A row that is gone sends who is signed in to sign in, five times and no more."""
 
     def add(live: LiveApp) -> None:
+        import flask_login
+
         manager = flask_login.LoginManager(live.app)
         manager.login_view = "msal.login"
         manager.user_loader(lambda id: None)
