@@ -36,6 +36,8 @@ _MOST_BYTES = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
 #: Members of which MSAL makes a whole number, or fails.
 _SECONDS = ("expires_in", "ext_expires_in", "refresh_in")
+#: Seconds that any number of them is cut to, infinity too: a year.
+_LONGEST = 366 * 24 * 3600
 _UNREADABLE = {
     "error": "invalid_response",
     "error_description": "The token endpoint answered with something that is not JSON.",
@@ -293,14 +295,14 @@ def _with_seconds(body: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return a success body whose seconds are whole numbers, or are left out.
 
     Providers send them as strings, with a fraction, or as null; RFC 6749 §5.1 only
-    recommends them.
+    recommends them. What is no number at all stays, for MSAL to refuse.
     """
-    kept = dict(body)
-    for name in _SECONDS:
-        try:
-            kept[name] = int(float(kept.pop(name)))
-        except (KeyError, ValueError, TypeError, OverflowError):
-            continue
+    kept = {k: v for k, v in body.items() if k not in _SECONDS or v not in (None, "")}
+    for name in kept.keys() & set(_SECONDS):
+        with contextlib.suppress(ValueError, TypeError):
+            number = kept[name]
+            number = number if isinstance(number, int) else float(number)
+            kept[name] = int(max(0, min(number, _LONGEST)))
     return kept
 
 

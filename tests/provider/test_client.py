@@ -538,6 +538,8 @@ class Odd:
 @pytest.mark.parametrize(
     "text",
     [
+        '{"access_token": "AT", "expires_in": "soon"}',
+        '{"access_token": "AT", "expires_in": []}',
         '{"access_token": "AT", "client_info": "x"}',
         '{"access_token": "AT", "client_info": 5}',
         '{"access_token": "AT", "scope": 5}',
