@@ -23,6 +23,10 @@ _PERSONAL = frozenset(
         *("email", "email_verified", "phone_number", "phone_number_verified"),
     }
 )
+#: Claims that say that a value is verified: that one, and no other of the ID token.
+_VOUCHERS = {"email_verified": "email", "phone_number_verified": "phone_number"}
+#: Browsers keep cookies of 4 KB, and Flask's session is one: no embedded pictures.
+_LONGEST = 512
 
 
 def completed(
@@ -54,4 +58,13 @@ def completed(
     if str(found.get("sub")) != claims["sub"]:
         logger.warning("%s answered with another subject: not used.", place)
         return claims
-    return {**{name: found[name] for name in _PERSONAL & found.keys()}, **claims}
+    return {**claims, **_missing(claims, found)}
+
+
+def _missing(claims: dict[str, t.Any], found: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the names that claims lack, or have empty."""
+    lacked = {n for n in _PERSONAL & found.keys() if claims.get(n) in (None, "")}
+    for voucher, name in _VOUCHERS.items():
+        if name not in lacked and claims.get(name) != found.get(name):
+            lacked.discard(voucher)
+    return {n: found[n] for n in lacked if len(str(found[n])) <= _LONGEST}

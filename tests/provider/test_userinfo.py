@@ -1,0 +1,54 @@
+"""Names that an ID token lacks, and what of the userinfo endpoint is believed."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+
+from flask_msal_errors.provider.transport import Reply
+from flask_msal_errors.provider.userinfo import completed
+
+METADATA = {"userinfo_endpoint": "https://idp.example/userinfo"}
+
+
+@pytest.mark.parametrize(
+    ("claims", "found", "expected"),
+    [
+        ({"name": None}, {"name": "Ada"}, {"name": "Ada"}),
+        ({"name": ""}, {"name": "Ada"}, {"name": "Ada"}),
+        (
+            {"email": "a@x.example"},
+            {"email": "b@x.example", "email_verified": True},
+            {"email": "a@x.example"},
+        ),
+        (
+            {"email": "a@x.example"},
+            {"email": "a@x.example", "email_verified": True},
+            {"email": "a@x.example", "email_verified": True},
+        ),
+        (
+            {"email_verified": False},
+            {"email_verified": True},
+            {"email_verified": False},
+        ),
+        ({}, {"name": "Ada", "picture": "data:" + 5000 * "A"}, {"name": "Ada"}),
+        ({}, {"name": "Ada", "tid": "t", "acr": "c1", "iss": "x"}, {"name": "Ada"}),
+    ],
+)
+def test_completed(
+    claims: dict[str, t.Any], found: dict[str, t.Any], expected: dict[str, t.Any]
+) -> None:
+    """Empty names are filled; nothing of the ID token is contradicted or vouched for.
+
+    What no session in a cookie could hold is left out.
+    """
+
+    class Transport:
+        def send(self, *_: t.Any) -> Reply:
+            return Reply(200, json.dumps({"sub": "me", **found}), {})
+
+    transport = t.cast(t.Any, Transport())
+    told = completed({"sub": "me", **claims}, "token", transport, METADATA)
+    assert told == {"sub": "me", **expected}
