@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import functools
 import importlib
 import json
@@ -17,8 +18,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Person
 from support.doc_examples import Examples
 from support.doc_examples import examples as examples
+from support.waiting import PATIENCE
+
+
+def of(name: str) -> t.Any:
+    """Return a module that is not installed everywhere."""
+    return importlib.import_module(name)
+
 
 SCRIPT = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
 
@@ -159,3 +168,116 @@ class TestApis:
         assert (answer.status_code, "login_url" in answer.json()) == (401, True)
         assert person.visit(url + path).status_code == 200
         assert entra.person().get(url + path).status_code == 302
+
+
+class TestSocketIO:
+    """Flask-SocketIO, whose events get answers only."""
+
+    def test_way_back(self, examples: Examples, entra: Emulator) -> None:
+        """A refused event names the sign-in; then a new socket gets its answer."""
+        module = examples.load("beside_socketio", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        page = f"{url}/chat"
+
+        def asked() -> t.Any:
+            cookie = person.cookies.header(url, "GET", None, False)
+            with of("socketio").SimpleClient(reconnection=False) as client:
+                headers = {"Cookie": cookie, "Referer": page}
+                client.connect(url, headers, transports=["websocket"])
+                return client.call("mails", timeout=PATIENCE)
+
+        with pytest.raises(of("socketio").exceptions.ConnectionError):
+            asked()
+        person.visit(page)
+        told = asked()
+        assert person.visit(url + told["login_url"]).url == page
+        assert asked()["mails"] > 0
+
+
+class TestSock:
+    """flask-sock, whose views run for as long as their WebSocket is open."""
+
+    def test_after_sign_out(self, examples: Examples, entra: Emulator) -> None:
+        """A stranger is refused before the handshake; an open socket lends nothing."""
+        module = examples.load("beside_sock", GRAPH=entra.graph_url)
+        app = module.create_app()
+        url = examples.serve(app)
+        websocket, person = of("websocket"), entra.person()
+
+        def opened() -> t.Any:
+            cookie = person.cookies.header(url, "GET", None, False)
+            address = url.replace("http", "ws") + "/live"
+            return websocket.create_connection(address, PATIENCE, cookie=cookie)
+
+        def asked(socket: t.Any) -> dict[str, t.Any]:
+            socket.send("mails?")
+            return t.cast("dict[str, t.Any]", json.loads(socket.recv()))
+
+        with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+            opened()
+        assert refused.value.status_code == 401
+        told = json.loads(refused.value.resp_body)
+        person.visit(url + told["login_url"])
+        with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+            opened()
+        told = json.loads(refused.value.resp_body)
+        assert told["codes"] == [65001]
+        person.visit(url + told["login_url"])
+        with contextlib.closing(opened()) as socket:
+            assert asked(socket)["mails"] > 0
+            person.submit(person.get(url + "/auth/logout"))
+            assert "login_url" in asked(socket)
+
+
+class TestDash:
+    """Dash, whose callbacks are posts of a script."""
+
+    @pytest.fixture
+    def page(self, examples: Examples, entra: Emulator) -> str:
+        module = examples.load("beside_dash", GRAPH=entra.graph_url)
+        return examples.serve(module.create_app()) + "/?year=2026"
+
+    def call(self, person: Person, page: str) -> t.Any:
+        """The browser's post for a click on the button of the page."""
+        click = {"id": "count", "property": "n_clicks", "value": 1}
+        output = {"id": "mails", "property": "children"}
+        data = {
+            "output": "mails.children",
+            "outputs": output,
+            "inputs": [click],
+            "changedPropIds": ["count.n_clicks"],
+        }
+        return of("requests").post(
+            urllib.parse.urljoin(page, "/_dash-update-component"),
+            json=data,
+            headers={
+                **SCRIPT,
+                "Cookie": person.cookies.header(page, "GET", None, False),
+                "Referer": page,
+            },
+            timeout=PATIENCE,
+        )
+
+    def test_session_ended(self, page: str, entra: Emulator) -> None:
+        """A callback of a session that ended names the way in, and back to the page."""
+        person = entra.person()
+        shown = person.visit(page)
+        assert (shown.status_code, shown.url) == (200, page)
+        assert "/assets/sign-in.js" in shown.text
+        assert "3 mails" in self.call(person, page).text
+        person.cookies.clear()
+        refused = self.call(person, page)
+        assert refused.status_code == 401
+        home = urllib.parse.urljoin(page, refused.json()["login_url"])
+        assert person.visit(home).url == page
+
+    def test_revoked(self, page: str, entra: Emulator) -> None:
+        """After a revocation a callback is refused, and a reload asks to sign in."""
+        person = entra.person()
+        person.visit(page)
+        entra.revoke("ada")
+        assert "login_url" in self.call(person, page).json()
+        assert person.get(page).status_code == 302
+        assert person.visit(page).url == page
+        assert "mails for Ada" in self.call(person, page).text
