@@ -200,8 +200,9 @@ def kind_of(request: Request) -> Kind:
     # Flask-SocketIO's word on the request that opened a socket, of which it makes one
     # for each event (https://flask-socketio.readthedocs.io, "Access to Flask's Context
     # Globals").
-    event = vars(request).get("event")
-    if isinstance(event, dict) and "message" in event:
+    own = vars(request)
+    event = own.get("event")
+    if isinstance(event, dict) and "message" in event and "namespace" in own:
         return Kind.CONNECT if event["message"] == "connect" else Kind.EVENT
     headers, asks = request.headers, request.method in ("GET", "HEAD")
     agent, mode = headers.get("User-Agent", ""), headers.get("Sec-Fetch-Mode")

@@ -359,3 +359,10 @@ def test_hosts_as_browsers_write_them(host: str) -> None:
     assert is_same_origin(here)
     assert same_origin_path(f"https://{host}/a?b", here) == "/a?b"
     assert same_origin_path("https://other.example/a", here) is None
+
+
+def test_kind_of_own_attribute() -> None:
+    """An app may keep an event of its own on the request: no one of Socket.IO."""
+    page = request(Accept=CHROMIUM)
+    vars(page)["event"] = {"message": "Lunch"}
+    assert is_navigation(page)
