@@ -131,7 +131,8 @@ class Provider:
                 credential = load(self._settings.client_credential)
                 app = self._build(documents, credential)
                 metadata = documents.metadata(app.authority.token_endpoint)
-                self._choose_sender(transport, metadata)
+                own = is_entra(metadata, self._settings)
+                self._choose_sender(transport, metadata, own)
             except OSError as error:
                 raise self.unreachable(error) from error
             except ConfigurationError as error:
@@ -141,7 +142,6 @@ class Provider:
                 ours = is_ours(error)
                 raise (misread(error) if ours else self._wrong_authority()) from None
             cleanup.pop_all()
-        own = is_entra(metadata, self._settings)
         return ProviderConnection(
             app,
             transport,
@@ -151,29 +151,29 @@ class Provider:
             credential,
             own,
             "acrs" if own else "acr",
-            self._takes_claims(metadata),
+            self._takes_claims(metadata, own),
         )
 
-    def _choose_sender(self, transport: Transport, metadata: dict[str, t.Any]) -> None:
+    def _choose_sender(
+        self, transport: Transport, metadata: dict[str, t.Any], own: bool
+    ) -> None:
         """Have the secret sent as the provider takes it.
 
         Entra takes it in the body, where MSAL puts it.
         """
-        setting, own = self._settings.client_auth, is_entra(metadata, self._settings)
+        setting = self._settings.client_auth
         if not own or setting != "auto":
             found = methods(metadata, setting)
             transport.sender = SecretSender(transport.send, found, binds=not own)
 
-    def _takes_claims(self, metadata: dict[str, t.Any]) -> bool:
+    def _takes_claims(self, metadata: dict[str, t.Any], own: bool) -> bool:
         """Tell whether the provider takes claims.
 
         Entra does; others refuse or ignore them, unless their metadata says otherwise.
         https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
         """
         told = metadata.get("claims_parameter_supported") is True
-        return told or bool(
-            is_entra(metadata, self._settings) or self._settings.client_capabilities
-        )
+        return told or own or bool(self._settings.client_capabilities)
 
     def _build(
         self, documents: Documents, loaded: LoadedCredential

@@ -292,10 +292,10 @@ def json_object(text: str) -> dict[str, t.Any] | None:
 
 
 def _with_seconds(body: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return a success body whose seconds are whole numbers, or are left out.
+    """Return a success body whose seconds are whole numbers.
 
-    Providers send them as strings, with a fraction, or as null; RFC 6749 §5.1 only
-    recommends them. What is no number at all stays, for MSAL to refuse.
+    Providers send them as strings, with a fraction, or as null, which is left out:
+    RFC 6749 §5.1 only recommends them. MSAL refuses what else is no number.
     """
     kept = {k: v for k, v in body.items() if k not in _SECONDS or v not in (None, "")}
     for name in kept.keys() & set(_SECONDS):
