@@ -156,11 +156,12 @@ class Tokens:
         """
         kept = of_request(_TokensOfRequest)
         if token is None:
-            wanted = known_as(scopes)
+            exact = bool(scopes) and not self._client.provider.is_entra
+            wanted = known_as(scopes, exact=exact)
             fitting = [
                 each
                 for each in list(kept.lent if vouched else kept.handed)
-                if not wanted or wanted & known_as(kept.lent[each])
+                if not wanted or wanted & known_as(kept.lent[each], exact=exact)
             ]
             kinds = {kept.lent[each] for each in fitting} if vouched else fitting
             token = fitting[-1] if len(kinds) == 1 else ""
@@ -288,7 +289,7 @@ class Tokens:
         kept = of_request(_TokensOfRequest)
         old = [e for e in user.access_tokens() if e["secret"] == refused]
         missing = wanted.missing
-        if missing and any(serves(e["target"], "", missing) for e in old):
+        if missing and any(serves(e, missing, granted=True) for e in old):
             return {"access_token": refused}
         for entry in old:
             user.tokens.remove_at(entry)

@@ -16,6 +16,11 @@ _GRAPH = frozenset(
         "00000003-0000-0000-c000-000000000000",
     }
 )
+#: Scopes of OpenID Connect that Google's answers name otherwise.
+_GOOGLE = {
+    "email": "https://www.googleapis.com/auth/userinfo.email",
+    "profile": "https://www.googleapis.com/auth/userinfo.profile",
+}
 #: MSAL adds these itself, and refuses to be given them.
 ADDED = frozenset({"openid", "profile", "offline_access"})
 
@@ -33,38 +38,56 @@ def resource(scope: str) -> str:
     return "" if name in _GRAPH else name
 
 
-def known_as(scopes: cabc.Iterable[str]) -> set[tuple[str, str]]:
-    """Return scopes as Entra compares them: resource and name, in lower case.
+def known_as(
+    scopes: cabc.Iterable[str], *, exact: bool = False
+) -> set[tuple[str, str]]:
+    """Return scopes as their provider compares them.
 
-    Its answers are in the spelling of the API's registration, with one slash, and
-    Graph's scopes by their short names, however they were asked for.
+    Entra does so by resource and name, in lower case: its answers are in the spelling
+    of the API's registration, with one slash, and Graph's scopes by their short names,
+    however they were asked for.
+
+    :param exact: every letter counts (RFC 6749 §3.3), as with all other providers.
     """
     return {
-        (resource(scope), scope.rpartition("/")[2].lower() or scope.lower())
+        ("", scope)
+        if exact
+        else (resource(scope), scope.rpartition("/")[2].lower() or scope.lower())
         for scope in scopes
     }
 
 
-def together(scopes: cabc.Iterable[str]) -> tuple[str, ...]:
+def cover(granted: str, scopes: cabc.Iterable[str], *, exact: bool) -> bool:
+    """Tell whether granted scopes include all of these.
+
+    :param granted: as a token's answer lists them.
+    :param exact: see :func:`known_as`.
+    """
+    words = known_as(granted.split(), exact=exact)
+    return words.issuperset(known_as(scopes, exact=exact))
+
+
+def together(scopes: cabc.Iterable[str], *, exact: bool = True) -> tuple[str, ...]:
     """Return scopes of one resource as one request can ask for them.
 
     Each once, in its first spelling. ``/.default`` stands for all that are registered,
     and Entra takes it alone (AADSTS70011).
+
+    :param exact: see :func:`known_as`.
     """
     several: dict[frozenset[tuple[str, str]], str] = {}
     for scope in scopes:
-        several.setdefault(frozenset(known_as([scope])), scope)
+        several.setdefault(frozenset(known_as([scope], exact=exact)), scope)
     listed = tuple(several.values())
     return tuple(filter(is_default, listed))[:1] or listed
 
 
 def renamed(asked: cabc.Iterable[str], granted: cabc.Iterable[str]) -> set[str]:
-    """Return the scopes that were granted under the name of a URL.
+    """Return the scopes that Google granted under their other name.
 
-    Google does so (https://developers.google.com/identity/protocols/oauth2/scopes).
+    https://developers.google.com/identity/protocols/oauth2/scopes#google-sign-in
     """
-    ends = {url.rpartition("/")[2] for url in granted if "://" in url}
-    return {s for s in asked if not ends.isdisjoint({s, f"userinfo.{s}"})}
+    return {scope for scope in asked if _GOOGLE.get(scope) in set(granted)}
 
 
 def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:

@@ -83,6 +83,14 @@ class Provider:
         built = self._built
         return built is not None and time.monotonic() < built[1].transport.failed_until
 
+    @property
+    def is_entra(self) -> bool:
+        """Whether it has the ways of Entra; only behind another name it is asked.
+
+        :raises ServiceUnavailable: it cannot be asked now.
+        """
+        return bool(self._settings.authority) or self.connection().is_entra
+
     def connection(self) -> ProviderConnection:
         """Return this process's connection, which the first call builds.
 
@@ -147,7 +155,7 @@ class Provider:
             transport,
             documents,
             metadata,
-            Validator(self._settings, SigningKeys(documents.fetch)),
+            Validator(self._settings, SigningKeys(documents.fetch), is_entra=own),
             credential,
             own,
             "acrs" if own else "acr",

@@ -123,7 +123,7 @@ class Client:
             )
         except OSError as error:
             raise self.provider.unreachable(error) from error
-        if self._settings.oidc_authority:
+        if not connection.is_entra:
             token = result.get("access_token")
             claims = completed(claims, token, connection.transport, connection.metadata)
         return result, claims, scratch
@@ -162,7 +162,8 @@ class Client:
         if is_entra:
             words = " ".join(e.get(ASKED) or e["target"] for e in instead_of)
             more = set(words.split()) - RESERVED - set(scopes)
-            scopes = together([*scopes, *sorted(more)]) if more else scopes
+            both = [*scopes, *sorted(more)]
+            scopes = together(both, exact=False) if more else scopes
         else:
             user.grant().check(scopes)
         account = next(iter(user.tokens.search(_ACCOUNT)), None)
@@ -213,7 +214,7 @@ class Client:
     def _grouped(self, scopes: cabc.Sequence[str]) -> list[list[str]]:
         several = by_resource(scopes)
         # One that serves them all needs no look at the provider.
-        if len(several) > 1 and self.provider.connection().is_entra:
+        if len(several) > 1 and self.provider.is_entra:
             return several
         return [list(scopes)] if scopes else []
 

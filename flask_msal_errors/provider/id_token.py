@@ -35,12 +35,18 @@ _NOT_ACCEPTED = (
 
 
 class Validator:
-    """Validates ID tokens as OpenID Connect Core 1.0 §3.1.3.7 asks."""
+    """Validates ID tokens as OpenID Connect Core 1.0 §3.1.3.7 asks.
 
-    def __init__(self, settings: Settings, keys: SigningKeys) -> None:
+    :param is_entra: see :func:`.metadata.is_entra`; other providers' subjects may be
+        numbers.
+    """
+
+    def __init__(
+        self, settings: Settings, keys: SigningKeys, *, is_entra: bool
+    ) -> None:
         self._client_id = settings.client_id
         self._registration = settings.registration
-        self._is_entra = settings.authority is not None
+        self._is_entra = is_entra
         self._keys = keys
 
     def validate(

@@ -13,7 +13,6 @@ import typing as t
 from ..errors import AccessDenied
 from ..errors import InteractionRequired
 from ..protocol.scopes import ADDED
-from ..protocol.scopes import known_as
 from ..protocol.scopes import renamed
 
 _GRANTED, _DENIED = "flask_msal_errors_granted", "flask_msal_errors_denied"
@@ -57,8 +56,7 @@ class Grant:
         :raises InteractionRequired: the user was not asked for some.
         :raises AccessDenied: the latest sign-in asked for them, in vain.
         """
-        own = known_as(self.granted)
-        missing = {s for s in scopes if own and not own.issuperset(known_as([s]))}
+        missing = set(scopes) - self.granted if self.granted else set()
         denied = sorted(missing & self.denied)
         if denied:
             raise AccessDenied(

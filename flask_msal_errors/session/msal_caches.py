@@ -23,6 +23,7 @@ from msal.throttled_http_client import NormalizedResponse
 from ..protocol.retry_after import MAX_RETRY_AFTER
 from ..protocol.scopes import ADDED
 from ..protocol.scopes import RESERVED
+from ..protocol.scopes import cover
 from ..protocol.scopes import known_as
 from ..protocol.scopes import renamed
 from ..protocol.scopes import resource
@@ -50,7 +51,8 @@ _Kind = msal.TokenCache.CredentialType
 #: under other names, and leaves out those that a wider one includes.
 ASKED = "flask_msal_errors_asked"
 #: Our own field of another provider's access token, which may live for five minutes
-#: only (Keycloak's default): for how many seconds before its end it is not used.
+#: only (Keycloak's default): for how many seconds before its end it is not used. It
+#: tells such a token from Entra's, whose scopes are compared otherwise.
 MARGIN = "flask_msal_errors_margin"
 #: Every entry: what is not a string would break MSAL's searches.
 _Entries = dict[str, dict[str, dict[str, str | None]]]
@@ -165,8 +167,7 @@ class Caches:
         query, wanted = {"client_id": client_id} if client_id else None, set(scopes)
         found = self.tokens.search(_Kind.ACCESS_TOKEN, query=query)
         for entry in map(Hidden, found):
-            is_exact = wanted.issubset(entry["target"].split())
-            if is_exact or serves(entry["target"], entry.get(ASKED), wanted):
+            if wanted.issubset(entry["target"].split()) or serves(entry, wanted):
                 yield entry
 
     def drop(self, refused: str, scopes: cabc.Iterable[str] = ()) -> None:
@@ -237,14 +238,17 @@ class Caches:
         return max(0, *lasting, 0)
 
 
-def serves(target: str, asked: str | None, scopes: cabc.Collection[str]) -> bool:
-    """Return whether a token is good for all of these scopes, however they are written.
+def serves(
+    entry: cabc.Mapping[str, t.Any], scopes: cabc.Iterable[str], granted: bool = False
+) -> bool:
+    """Tell whether a token is good for all of these scopes.
 
-    :param target: the scopes that were granted.
-    :param asked: those that it was asked for: the provider gave it in answer to them.
+    :param entry: of the access token. It serves what it was asked for, too: the
+        provider gave it in answer to that.
+    :param granted: what it was asked for does not count.
     """
-    words = known_as([*target.split(), *(asked or "").split()])
-    return words.issuperset(known_as(scopes))
+    asked = "" if granted else entry.get(ASKED) or ""
+    return cover(f"{entry['target']} {asked}", scopes, exact=MARGIN in entry)
 
 
 def _log_spelling(asked: set[str], granted: list[str]) -> None:
@@ -299,7 +303,7 @@ class BoundTokenCache(msal.TokenCache):
         """Yield entries; MSAL alone finds scopes in the very spelling of the answer."""
         found = current().tokens.search(kind, query=query, **kwargs)
         for entry in found:
-            if not target or serves(entry["target"], entry.get(ASKED), target):
+            if not target or serves(entry, target):
                 yield entry
 
     def add(self, event: dict[str, t.Any], **kwargs: t.Any) -> None:

@@ -18,6 +18,7 @@ from datetime import timedelta
 import msgspec
 
 from ..errors import ServiceUnavailable
+from ..protocol.scopes import cover
 from ..protocol.secret import Secret
 from ..storage.base import Entry
 from ..storage.codec import Codec
@@ -26,7 +27,6 @@ from ..storage.store import Store
 from .msal_caches import ASKED
 from .msal_caches import MARGIN
 from .msal_caches import Caches
-from .msal_caches import serves
 from .record import Record
 
 #: Before the handle, the key of the record, and of the access tokens that are deleted
@@ -40,7 +40,8 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
     """An access token, its scopes, and until when it is good (epoch seconds).
 
     ``scopes`` were granted; ``asked`` is what for, in the words of the app. ``early``:
-    for how many seconds before it expires it is not used any more.
+    for how many seconds before it expires it is not used any more. ``exact``: every
+    letter of its scopes counts.
     """
 
     secret: str
@@ -50,6 +51,7 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
     renewal: int
     asked: str = ""
     early: int = EARLY
+    exact: bool = False
 
     @classmethod
     def of(cls, entry: cabc.Mapping[str, t.Any], *, late: bool = False) -> Token:
@@ -62,7 +64,10 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
         renewal = int(entry.get("refresh_on", expires)) if not late else expires + EARLY
         granted, asked = entry["target"], entry.get(ASKED) or ""
         early = -EARLY if late else min(EARLY, int(entry.get(MARGIN) or EARLY))
-        return cls(entry["secret"], kind, granted, expires, renewal, asked, early)
+        exact = MARGIN in entry
+        return cls(
+            entry["secret"], kind, granted, expires, renewal, asked, early, exact
+        )
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -234,8 +239,8 @@ def usable(
     for token in tokens:
         if token.expires - now < token.early or (token.renewal < now and not due):
             continue
-        is_exact = wanted.issubset(token.scopes.split())
-        if is_exact or serves(token.scopes, token.asked, wanted):
+        words = f"{token.scopes} {token.asked}"
+        if wanted.issubset(words.split()) or cover(words, wanted, exact=token.exact):
             return {
                 "access_token": Secret(token.secret),
                 "token_type": token.kind,

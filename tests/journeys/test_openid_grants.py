@@ -36,6 +36,11 @@ def visit(site: LiveApp, person: Person) -> cabc.Callable[[str], requests.Respon
     return lambda path: person.visit(site.url + path)
 
 
+def asked_scopes(entra: Emulator) -> list[set[str]]:
+    """Return the scopes of each authorization request."""
+    return [set(c.query["scope"].split()) for c in entra.calls if c.kind == "authorize"]
+
+
 def refusals(entra: Emulator) -> int:
     return sum(n for kind, n in entra.counters.items() if kind == "token.400")
 
@@ -111,6 +116,25 @@ def test_expired_at_once(
     assert entra.counters["token.refresh_token"] <= before + 1
 
 
+def test_case_counts(start: Start, entra: Emulator) -> None:
+    """A scope in other letters is another scope (RFC 6749 §3.3): it is asked for."""
+    shouted = entra.scope("Mail.Read").upper()
+
+    def add(live: LiveApp) -> None:
+        @live.app.get("/shouted")
+        @live.auth.login_required(scopes=[shouted])
+        def loud() -> str:
+            return "loud"
+
+    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+    live = start(add, **{**entra.config("openid"), **absent, "MSAL_SCOPES": []})
+    person = entra.person()
+    assert person.visit(live.url + "/mail").status_code == 200
+    person.visit(live.url + "/shouted")
+    first, second = asked_scopes(entra)
+    assert second == first | {shouted}
+
+
 @pytest.mark.parametrize("form", ["dropped_without_consent", "refused_without_consent"])
 def test_consent_for_offline_access(start: Start, entra: Emulator, form: str) -> None:
     """MSAL_PROMPT=consent goes with each sign-in, where refresh tokens need it."""
@@ -135,3 +159,18 @@ def test_entra_behind_a_domain(start: Start, entra: Emulator) -> None:
     assert person.visit(live.url + "/mail").status_code == 200
     asked = [c.query.get("claims", "") for c in entra.calls if c.kind == "authorize"]
     assert all("CP1" in claims for claims in asked) and '"acrs"' in asked[0]
+
+
+def test_no_names_of_entra(start: Start, entra: Emulator) -> None:
+    """Entra's token is an API's, wherever Entra is: userinfo never gets it."""
+    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+    config = {**entra.config("custom_domain"), **absent}
+    place = f"{config['MSAL_OIDC_AUTHORITY']}/.well-known/openid-configuration"
+    whole = requests.get(place, verify=entra.ca_file, timeout=PATIENCE).json()
+    plain = f"{entra.config('openid')['MSAL_OIDC_AUTHORITY']}/userinfo"
+    whole["userinfo_endpoint"] = plain
+    entra.fail_next(whole, "discovery", 200, times=9)
+    entra.forge(drop=["name"])
+    live = start(**config)
+    assert entra.person().visit(live.url + "/profile").status_code == 200
+    assert entra.counters["userinfo"] == 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flask_msal_errors.protocol.scopes import by_resource
+from flask_msal_errors.protocol.scopes import cover
 from flask_msal_errors.protocol.scopes import resource
+from flask_msal_errors.protocol.scopes import together
 
 
 class TestResource:
@@ -57,3 +59,30 @@ class TestByResource:
     def test_table(self, scopes: list[str], groups: list[list[str]] | None) -> None:
         """Scopes of one resource stand together, in the order they came."""
         assert by_resource(scopes) == ([scopes] if groups is None else groups)
+
+
+class TestCover:
+    @pytest.mark.parametrize(
+        ("granted", "wanted", "by_entra", "by_others"),
+        [
+            ("Mail.Read", "Mail.Read", True, True),
+            ("Mail.Read", "mail.read", True, False),
+            ("api://a/Read", "API://A/read", True, False),
+            ("api://a//.default", "api://a/.default", True, False),
+            ("Mail.Read", "https://graph.microsoft.com/Mail.Read", True, False),
+            ("Mail.Read", "Mail.Read Mail.Send", False, False),
+            ("admin", "https://evil.example/admin", False, False),
+        ],
+    )
+    def test_table(
+        self, granted: str, wanted: str, by_entra: bool, by_others: bool
+    ) -> None:
+        """Entra compares resource and name without case, others every letter."""
+        assert cover(granted, wanted.split(), exact=False) is by_entra
+        assert cover(granted, wanted.split(), exact=True) is by_others
+
+
+@pytest.mark.parametrize(("exact", "count"), [(True, 2), (False, 1)])
+def test_together(exact: bool, count: int) -> None:
+    """Two spellings are one scope for Entra, and two for others."""
+    assert len(together(["read", "Read", "read"], exact=exact)) == count

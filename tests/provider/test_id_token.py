@@ -141,7 +141,8 @@ def validate(
     **config: t.Any,
 ) -> dict[str, t.Any]:
     found = SigningKeys(Keys(*(keys or (jwk(),))))
-    validator = Validator(settings(**config), found)
+    is_entra = "MSAL_OIDC_AUTHORITY" not in config
+    validator = Validator(settings(**config), found, is_entra=is_entra)
     metadata = {"issuer": issuer, "jwks_uri": "https://login.example/keys"}
     return validator.validate(token, metadata=metadata, nonce=nonce)
 
@@ -447,7 +448,7 @@ class TestRefused:
         """So does a document without keys."""
         keys = Keys()
         keys.document = document
-        validator = Validator(settings(), SigningKeys(keys))
+        validator = Validator(settings(), SigningKeys(keys), is_entra=True)
         metadata = {"issuer": ISSUER, "jwks_uri": "https://login.example/keys"}
         with pytest.raises(InvalidIdToken, match="unknown key"):
             validator.validate(signed(), metadata=metadata, nonce=NONCE)
@@ -532,7 +533,7 @@ class TestKeys:
     def test_once(self, clock: t.Any) -> None:
         """It is kept for a day."""
         keys = Keys(jwk())
-        validator = Validator(settings(), SigningKeys(keys))
+        validator = Validator(settings(), SigningKeys(keys), is_entra=True)
         for at, count in [(0, 1), (80_000, 1), (86_401, 2), (86_402, 2)]:
             clock.now = 1000.0 + at
             validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
@@ -542,7 +543,7 @@ class TestKeys:
     def test_rotation(self, clock: t.Any) -> None:
         """A new key is found at once; unknown ones refetch once a minute at most."""
         keys = Keys(jwk())
-        validator = Validator(settings(), SigningKeys(keys))
+        validator = Validator(settings(), SigningKeys(keys), is_entra=True)
         validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
         keys.document = {"keys": [jwk(THEIRS, "two")]}
         new = signed(THEIRS, kid="two")
@@ -560,7 +561,7 @@ class TestKeys:
     def test_rotated_again_and_again(self, clock: t.Any) -> None:
         """Keys that nobody saw before are asked for within the minute, five times."""
         keys = Keys(jwk())
-        validator = Validator(settings(), SigningKeys(keys))
+        validator = Validator(settings(), SigningKeys(keys), is_entra=True)
         validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
         for number in range(9):
             keys.document = {"keys": [jwk(THEIRS, f"new {number}")]}
@@ -576,7 +577,7 @@ class TestKeys:
     def test_new_key_of_the_same_id(self, clock: t.Any, kid: str | None) -> None:
         """A provider that is started anew may give a new key the old id, or none."""
         keys = Keys(jwk())
-        validator = Validator(settings(), SigningKeys(keys))
+        validator = Validator(settings(), SigningKeys(keys), is_entra=True)
         validator.validate(signed(kid=kid), metadata=self.METADATA, nonce=NONCE)
         keys.document = {"keys": [jwk(THEIRS)]}
         new = signed(THEIRS, kid=kid)
@@ -589,7 +590,7 @@ class TestKeys:
     def test_failed_fetch(self, clock: t.Any) -> None:
         """A fetch that fails is passed on, and does not count as the minute's one."""
         keys = Keys(jwk())
-        validator = Validator(settings(), SigningKeys(keys))
+        validator = Validator(settings(), SigningKeys(keys), is_entra=True)
         validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
         keys.document, keys.error = {"keys": [jwk(THEIRS, "two")]}, OSError("down")
         new = signed(THEIRS, kid="two")
@@ -601,7 +602,7 @@ class TestKeys:
     def test_aged(self, clock: t.Any) -> None:
         """Old keys still count while new ones cannot be had; asked once a minute."""
         keys = Keys(jwk())
-        validator = Validator(settings(), SigningKeys(keys))
+        validator = Validator(settings(), SigningKeys(keys), is_entra=True)
 
         def check(token: str) -> int:
             validator.validate(token, metadata=self.METADATA, nonce=NONCE)
@@ -622,7 +623,7 @@ class TestKeys:
     def test_aged_and_unknown(self, clock: t.Any) -> None:
         """An unknown key is asked for all the same, and not without end."""
         keys = Keys(jwk())
-        validator = Validator(settings(), SigningKeys(keys))
+        validator = Validator(settings(), SigningKeys(keys), is_entra=True)
         validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
         clock.now += 86_401
         keys.error = OSError("down")

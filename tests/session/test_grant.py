@@ -24,15 +24,23 @@ GOOGLE = "https://www.googleapis.com/auth/userinfo.email"
         ("mail files", "mail", "files", AccessDenied),
         ("mail files", "mail", "mail files", AccessDenied),
         ("email", f"openid {GOOGLE}", "email", None),
-        ("read", "https://api.example/read", "read", None),
-        ("read", "https://api.example/files.read", "read", AccessDenied),
+        ("email", f"openid {GOOGLE.upper()}", "email", AccessDenied),
+        ("email", "https://evil.example/auth/userinfo.email", "email", AccessDenied),
+        ("admin", "https://evil.example/admin", "admin", AccessDenied),
+        ("admin", f"{GOOGLE.rpartition('.')[0]}.admin", "admin", AccessDenied),
+        ("Mail", "mail", "Mail", AccessDenied),
+        ("mail", "mail", "Mail", InteractionRequired),
+        ("api://a/mail", "api://a//mail", "api://a/mail", AccessDenied),
         ("mail", "", "files", None),
     ],
 )
 def test_check(
     asked: str, granted: str, wanted: str, kind: type[TokenError] | None
 ) -> None:
-    """A scope that nobody asked for needs the user, one asked in vain is denied."""
+    """A scope that nobody asked for needs the user, one asked in vain is denied.
+
+    Every letter of it counts. Only Google's two documented names stand for others.
+    """
     grant = Grant.made(asked.split(), granted.split())
     found = Grant.of(grant.fields())
     assert found == grant

@@ -56,14 +56,18 @@ def check_method(tenant: Tenant, request: Request) -> None:
 def read(tenant: Tenant, text: str | None) -> Scopes:
     """Return the full scopes that an app names, by their aliases or not."""
     names = {alias: scope for scope, alias in _aliases(tenant).items()}
-    words = (text or "").split()
-    return tuple(names.get(word) or tenant.full_scope(word) for word in words)
+    return tuple(names.get(word) or full(word) for word in (text or "").split())
+
+
+def full(scope: str) -> str:
+    """Return a scope with its resource; every letter counts (RFC 6749 §3.3)."""
+    return scope if "/" in scope or scope in OIDC_SCOPES else f"{GRAPH}/{scope}"
 
 
 def _aliases(tenant: Tenant) -> dict[str, str]:
     """Return the names of scopes in answers, by full scope."""
     given = tenant.settings.openid_scope_aliases
-    return {tenant.full_scope(scope): alias for scope, alias in given.items()}
+    return {full(scope): alias for scope, alias in given.items()}
 
 
 def asked(tenant: Tenant, params: dict[str, str]) -> Scopes:
@@ -85,7 +89,7 @@ def _allowed(tenant: Tenant, scopes: Scopes) -> Scopes:
     names = tenant.settings.openid_client_scopes
     if names is None:
         return scopes
-    allowed = set(map(tenant.full_scope, names))
+    allowed = set(map(full, names))
     kept = tuple(scope for scope in scopes if scope in allowed)
     if kept != scopes and tenant.settings.openid_other_scopes == "refuse":
         raise Refusal(70011, detail="The app may not have all of these scopes.")
@@ -145,7 +149,7 @@ def audience(scopes: Scopes) -> tuple[list[str], list[str]]:
 
 def body(
     tenant: Tenant,
-    full: dict[str, t.Any],
+    whole: dict[str, t.Any],
     scopes: Scopes,
     asked: list[str],
     refreshed: bool,
@@ -158,8 +162,8 @@ def body(
     :param asked: scopes in the words of the app; of none, the grant's are meant.
     """
     dropped = {*_OF_ENTRA, *(["id_token"] if refreshed else [])}
-    own = {name: value for name, value in full.items() if name not in dropped}
-    names = {**{tenant.full_scope(word): word for word in asked}, **_aliases(tenant)}
+    own = {name: value for name, value in whole.items() if name not in dropped}
+    names = {**{full(word): word for word in asked}, **_aliases(tenant)}
     told = [names.get(scope, scope) for scope in scopes]
     silent = refreshed and tenant.settings.openid_refresh_scope == "silently_ignored"
     if asked and set(told) != set(asked) and not silent:
