@@ -12,6 +12,9 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from flask import Flask
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 
 from support import provision
 from support import servers
@@ -36,6 +39,23 @@ hypothesis.settings.register_profile(
     "tests", deadline=None, derandomize="CI" in os.environ, max_examples=50
 )
 hypothesis.settings.load_profile("tests")
+
+
+class _Compiled(BytecodeCache):
+    """Templates that were compiled for one app serve all that are like it."""
+
+    _kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._kept.get(bucket.key + bucket.checksum):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._kept[bucket.key + bucket.checksum] = bucket.bytecode_to_string()
+
+
+# Tests build thousands of apps, each with an environment of its own.
+Flask.jinja_options = {"bytecode_cache": _Compiled()}
 
 
 def pytest_xdist_auto_num_workers() -> int:
