@@ -23,13 +23,8 @@ from flask import Flask
 
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
-from ..protocol.demand import printable
 from ..provider.application import Provider
 from ..provider.application import ProviderConnection
-from ..provider.client_auth import BASIC
-from ..provider.client_auth import METHODS
-from ..provider.client_auth import POST
-from ..provider.client_auth import SecretSender
 from ..provider.clocks import LEEWAY
 from ..provider.keys import keys_in
 from ..provider.transport import Reply
@@ -40,6 +35,8 @@ from ..storage.base import Reach
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
+from . import offers
+from . import proof
 from .checks import FIX
 from .checks import OK
 from .checks import WARNING
@@ -89,34 +86,15 @@ def of_provider(settings: Settings) -> cabc.Iterator[Result]:
         yield Result("authority", FIX, str(error))
         return
     with contextlib.closing(connection.transport):
-        text = f"It answers, as the issuer {connection.metadata['issuer']}."
-        yield Result("authority", OK, text)
-        yield from client_authentication(connection, settings)
+        yield offers.kind(connection, settings)
+        yield offers.client_authentication(connection)
+        yield proof.credential(connection, settings)
+        published = offers.scopes(connection, settings), offers.algorithms(connection)
+        yield from filter(None, published)
         yield from _keys_and_clock(connection)
+        yield offers.refresh(connection)
+        yield offers.sign_out(connection)
     yield tls(connection.metadata["token_endpoint"], settings)
-
-
-def client_authentication(
-    connection: ProviderConnection, settings: Settings
-) -> cabc.Iterator[Result]:
-    """Tell how the secret is sent, and whether the provider lists that method."""
-    if not isinstance(connection.credential.value, str):
-        return
-    sender, listed = connection.transport.sender, connection.metadata.get(METHODS)
-    first, *others = sender.methods if isinstance(sender, SecretSender) else [POST]
-    text = f"The secret is sent as {first}"
-    if not isinstance(listed, list):
-        listed, why = [BASIC], "the default where a provider lists no method"
-    else:
-        why = "which the provider lists"
-    if first not in listed:
-        taken = printable(" ".join(map(str, listed)))
-        text += f", but the provider takes only: {taken}. Unset MSAL_CLIENT_AUTH, or"
-        text += " set another kind of MSAL_CLIENT_CREDENTIAL."
-        yield Result("client authentication", FIX, text)
-        return
-    second = f" If that is refused, as {others[0]}." if others else ""
-    yield Result("client authentication", OK, f"{text}, {why}.{second}")
 
 
 class _Probe(Stored, tag="probe-1"):
@@ -182,8 +160,7 @@ def _keys_and_clock(connection: ProviderConnection) -> cabc.Iterator[Result]:
         text = f"{uri} answers {reply.status_code} without keys that sign ID tokens."
         yield Result("signing keys", FIX, text)
         return
-    count = len({key.kid for key in found})
-    yield Result("signing keys", OK, f"Keys that can sign ID tokens: {count}.")
+    yield from offers.keys(connection, found)
     yield clock(reply, asked, time.time())
 
 

@@ -29,6 +29,12 @@ _MICROSOFT = re.compile(
     r"|[\w-]+\.(b2clogin\.(com|cn|us|de)|ciamlogin\.com)",
     re.ASCII,
 )
+#: A token endpoint of B2C names a policy, in one of two places; its own and custom
+#: policies begin so (https://learn.microsoft.com/azure/active-directory-b2c/openid-connect).
+_OF_POLICY = re.compile(
+    r"/(tfp/)?[^/]+/(b2c_1[\w.-]*/oauth2/v2\.0/token|oauth2/v2\.0/token\?p=b2c_1.*)",
+    re.ASCII | re.IGNORECASE,
+)
 _REQUIRED = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
 #: A browser visits these; what it sends to this very machine, nobody else reads.
 _PAGES = ("authorization_endpoint", "end_session_endpoint")
@@ -66,16 +72,33 @@ def check(document: dict[str, t.Any], settings: Settings) -> None:
     """
     missing = [name for name in _REQUIRED if not isinstance(document.get(name), str)]
     if missing:
-        raise Untrusted(f"has no usable {missing[0]}")
+        raise Untrusted(f"has no usable {', '.join(missing)}")
     issuer = document["issuer"]
     if not _is_issuer(issuer, settings):
         secured = re.sub("^http:", "https:", issuer)
         if secured != issuer and _is_issuer(secured, settings):
             raise Untrusted(f"names the issuer {printable(issuer)!r}", _OF_SCHEME)
-        raise Untrusted(f"names another issuer, {printable(issuer)!r}")
+        raise _of_another(document, settings)
     for name, value in document.items():
         if (name.endswith("_endpoint") or name == "jwks_uri") and value is not None:
             _check_place(name, value)
+
+
+def _of_another(document: dict[str, t.Any], settings: Settings) -> Untrusted:
+    """Return the error for a document whose issuer is not the configured one."""
+    issuer = printable(document["issuer"])
+    own = settings.authority or settings.oidc_authority or ""
+    fault = f"names another issuer, {issuer!r}"
+    if issuer.rstrip("/") == own.rstrip("/"):
+        fault += ", which differs by the slash at the end"
+    elif issuer.lower() == own.lower():
+        fault += ", which differs in upper and lower case"
+    if settings.oidc_authority and is_b2c(document):
+        # One issuer serves all policies, and does not lead back to the document.
+        place = own.removesuffix("/").removesuffix("/v2.0")
+        remedy = f"This is Azure AD B2C. Set MSAL_AUTHORITY={place} instead."
+        return Untrusted(fault, remedy)
+    return Untrusted(fault)
 
 
 def _check_place(name: str, value: t.Any) -> None:
@@ -102,7 +125,18 @@ def is_entra(document: dict[str, t.Any], settings: Settings) -> bool:
     """
     host = urlsplit(str(document.get("issuer"))).netloc
     is_told = not {"cloud_instance_name", "tenant_region_scope"}.isdisjoint(document)
-    return bool(settings.authority) or is_told or _MICROSOFT.fullmatch(host) is not None
+    is_told = is_told or _MICROSOFT.fullmatch(host) is not None
+    return bool(settings.authority) or is_told or is_b2c(document)
+
+
+def is_b2c(document: dict[str, t.Any]) -> bool:
+    """Tell whether the provider is Azure AD B2C, whose documents name no cloud.
+
+    At a domain of the customer's own it is told by the policy in its addresses.
+    """
+    place = urlsplit(str(document.get("token_endpoint")))
+    path = f"{place.path}?{place.query}" if place.query else place.path
+    return _OF_POLICY.fullmatch(path) is not None
 
 
 def is_of(issuer: str, published: str) -> bool:

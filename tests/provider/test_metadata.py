@@ -15,6 +15,7 @@ OTHER = "11111111-2222-3333-4444-555555555555"
 PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
 WORLD = "https://login.microsoftonline.com"
 B2C = "https://contoso.b2clogin.com"
+OIDC = "MSAL_OIDC_AUTHORITY"
 #: Words of remedies.
 TLS, URL = "X-Forwarded-Proto", "Correct that URL"
 
@@ -185,6 +186,24 @@ class TestIssuer:
         with pytest.raises(metadata.Untrusted, match="names another issuer, 'a b'"):
             metadata.check(document("a\nb"), own)
 
+    def test_missing(self) -> None:
+        """Members that a document lacks are named, all of them."""
+        own = settings("https://idp.example", OIDC)
+        with pytest.raises(metadata.Untrusted, match="issuer, token_endpoint$"):
+            metadata.check({**document(""), "issuer": None, "token_endpoint": 5}, own)
+
+    def test_b2c(self) -> None:
+        """B2C has one issuer for all policies: the key for policies is told."""
+        place = f"https://id.contoso.com/{ID}/B2C_1_in"
+        known = document(
+            f"https://id.contoso.com/{ID}/v2.0/",
+            token_endpoint=f"{place}/oauth2/v2.0/token",
+        )
+        with pytest.raises(metadata.Untrusted) as caught:
+            metadata.check(known, settings(f"{place}/v2.0", OIDC))
+        assert f"Set MSAL_AUTHORITY={place} instead" in caught.value.remedy
+        metadata.check(known, settings(place))
+
 
 class TestEndpoints:
     OWN = settings("https://idp.example", "MSAL_OIDC_AUTHORITY")
@@ -233,6 +252,11 @@ class TestEndpoints:
             ({"jwks_uri": "/keys"}, ["'/keys' as jwks_uri", URL]),
             ({"jwks_uri": None}, ["no usable jwks_uri", "Check the key"]),
             ({"issuer": "https://id.example/op/"}, ["another issuer", "Check the key"]),
+            (
+                {"issuer": "https://id.example/op/"},
+                ["slash at the end", "Check the key"],
+            ),
+            ({"issuer": "https://id.example/OP"}, ["upper and lower", "Check the key"]),
         ],
     )
     def test_words(self, changes: dict[str, str], words: list[str]) -> None:
@@ -274,3 +298,37 @@ class TestSender:
     def test_is_of(self, published: str, iss: str, good: bool) -> None:
         """A shared authority's answers are those of one tenant, told by its id."""
         assert metadata.is_of(iss, published) is good
+
+
+class TestKind:
+    """Microsoft's own documents; B2C's name no cloud and keep the customer's host."""
+
+    @pytest.mark.parametrize(
+        ("token_endpoint", "is_b2c"),
+        [
+            (f"https://id.contoso.com/{ID}/b2c_1_in/oauth2/v2.0/token", True),
+            (f"https://id.contoso.com/tfp/{ID}/B2C_1A_In/oauth2/v2.0/token", True),
+            (
+                "https://id.contoso.com/c.onmicrosoft.com/b2c_1_in/oauth2/v2.0/token",
+                True,
+            ),
+            (f"https://id.contoso.com/{ID}/oauth2/v2.0/token?p=b2c_1_in", True),
+            (f"https://id.contoso.com/{ID}/oauth2/v2.0/token", False),
+            (f"https://id.contoso.com/{ID}/b2c_1_in/token", False),
+            ("https://id.contoso.com/b2c_1_in/oauth2/v2.0/token", False),
+            (f"https://id.contoso.com/x/{ID}/b2c_1_in/oauth2/v2.0/token", False),
+            ("https://id.contoso.com/token?p=b2c_1_in", False),
+        ],
+    )
+    def test_b2c(self, token_endpoint: str, is_b2c: bool) -> None:
+        """B2C at a domain of its own is told by the policy in its addresses."""
+        own = settings(f"https://id.contoso.com/tfp/{ID}/b2c_1_in/v2.0/", OIDC)
+        known = document(str(own.oidc_authority), token_endpoint=token_endpoint)
+        metadata.check(known, own)
+        assert metadata.is_entra(known, own) is metadata.is_b2c(known) is is_b2c
+
+    def test_others(self) -> None:
+        """A document that is empty, or another provider's, is not Microsoft's."""
+        own = settings("https://idp.example", OIDC)
+        assert not metadata.is_entra({}, own)
+        assert not metadata.is_entra(document("https://idp.example"), own)

@@ -29,12 +29,14 @@ _B2C_TEXTS = {
     90077: "User does not have an existing session and request prompt parameter has a"
     " value of 'None'.",
     90080: "The provided grant has expired. Please re-authenticate and try again.",
+    90081: "The specified client_secret does not match the expected value for this"
+    " client. Please correct the client_secret and try again.",
     90091: "The user has cancelled entering self-asserted information.",
     90118: "The user has forgotten their password.",
     90129: "The provided grant has been revoked. Please reauthenticate and try again.",
 }
 #: B2C's code for a code of Entra's.
-_AS_B2C = {50058: 90077, 50173: 90129}
+_AS_B2C = {50058: 90077, 50173: 90129, 7000215: 90081, 7000222: 90081}
 _ABOUT_CLIENTS = ("invalid_client", "unauthorized_client")
 _PLAIN_CLAIMS = ("aud", "iss", "iat", "exp", "auth_time", "nonce", "sub", "acr")
 
@@ -140,9 +142,10 @@ def body(
 ) -> dict[str, t.Any]:
     """Return the token endpoint's error envelope."""
     full = refusal.body(tenant.pages_url)
-    if authority.kind == B2C and full["error"] == "invalid_grant":
+    told = full["error"] == "invalid_grant" or refusal.code in (7000215, 7000222)
+    if authority.kind == B2C and told:
         code = _AS_B2C.get(refusal.code, 90080)
-        return {**b2c_fields(code), "error": "invalid_grant"}
+        return {**b2c_fields(code), "error": full["error"]}
     if authority.kind != OPENID:
         return full
     error = full["error"]

@@ -51,6 +51,8 @@ def authenticate(tenant: Tenant, request: Request) -> None:
         raise Refusal(7000218)
     elif not hmac.compare_digest(secret.encode(), tenant.client_secret.encode()):
         raise Refusal(7000215)
+    elif tenant.settings.secret_expired:
+        raise Refusal(7000222)
 
 
 def _credentials(request: Request) -> tuple[str, str | None]:

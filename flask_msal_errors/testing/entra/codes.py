@@ -164,6 +164,12 @@ _KINDS = (
     ),
     _kind(7000215, "Invalid client secret provided.", status=401),
     _kind(
+        7000222,
+        "The provided client secret keys are expired. Create new keys for your app.",
+        status=401,
+        page=True,
+    ),
+    _kind(
         7000218,
         "The request body must contain the following parameter:"
         " 'client_assertion' or 'client_secret'.",

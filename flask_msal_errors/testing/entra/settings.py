@@ -126,6 +126,14 @@ class Settings(OpenidSettings):
         "The registered redirect URIs; without a list, any URL of this machine.",
         "Now: {}.",
     )
+    secret_expired = Setting(
+        False,
+        Flag(),
+        REGISTRATION,
+        "Expired secret",
+        "The app’s client secret is right, but has expired.",
+        ("It has expired.", "It is valid."),
+    )
     frontchannel_logout_uri = Setting[str | None](
         None,
         Values(optional=True),

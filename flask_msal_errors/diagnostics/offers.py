@@ -1,0 +1,173 @@
+"""What a provider publishes of itself, compared with what the app needs of it.
+
+Pure: reads metadata and keys that are there already.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections.abc as cabc
+import typing as t
+
+from ..protocol.demand import printable
+from ..protocol.scopes import RESERVED
+from ..provider.application import ProviderConnection
+from ..provider.client_auth import BASIC
+from ..provider.client_auth import METHODS
+from ..provider.client_auth import POST
+from ..provider.client_auth import SecretSender
+from ..provider.keys import ALGORITHMS
+from ..provider.keys import SigningKey
+from ..provider.metadata import is_b2c
+from ..settings import Settings
+from .checks import FIX
+from .checks import OK
+from .checks import WARNING
+from .checks import Result
+
+_ASSERTION = "private_key_jwt"
+#: Bits of an RSA key that signs tokens (RFC 7518 §3.3).
+_LEAST_BITS = 2048
+
+
+def kind(connection: ProviderConnection, settings: Settings) -> Result:
+    """Tell who answers, and whether that is Microsoft behind a domain of its own."""
+    metadata = connection.metadata
+    text = f"It answers, as the issuer {metadata['issuer']}."
+    if connection.is_entra and settings.oidc_authority:
+        name = "Azure AD B2C" if is_b2c(metadata) else "Microsoft Entra"
+        text += f" It is {name}, and is treated as with MSAL_AUTHORITY."
+    return Result("authority", OK, text)
+
+
+def client_authentication(connection: ProviderConnection) -> Result:
+    """Tell how the app proves itself, and whether the provider lists that method."""
+    about, listed = "client authentication", connection.metadata.get(METHODS)
+    if isinstance(listed, list):
+        why = "which the provider lists"
+    else:
+        listed, why = [BASIC], "the default where a provider lists no method"
+    taken = printable(" ".join(map(str, listed)))
+    if not isinstance(connection.credential.value, str):
+        if _ASSERTION in listed or connection.is_entra:
+            return Result(about, OK, f"The app sends an assertion ({_ASSERTION}).")
+        text = f"The app sends an assertion, but the provider lists only: {taken}."
+        return Result(about, WARNING, f"{text} See its registration there.")
+    sender = connection.transport.sender
+    first, *others = sender.methods if isinstance(sender, SecretSender) else [POST]
+    text = f"The secret is sent as {first}"
+    if first not in listed:
+        text += f", but the provider takes only: {taken}. Unset MSAL_CLIENT_AUTH, or"
+        text += " set another kind of MSAL_CLIENT_CREDENTIAL."
+        return Result(about, FIX, text)
+    second = f" If that is refused, as {others[0]}." if others else ""
+    return Result(about, OK, f"{text}, {why}.{second}")
+
+
+def scopes(connection: ProviderConnection, settings: Settings) -> Result | None:
+    """Tell which scopes of the app another provider than Entra does not list.
+
+    Entra lists none of any API; others need not list all (Discovery 1.0 §3).
+    """
+    listed = _words(connection, "scopes_supported")
+    if connection.is_entra or listed is None:
+        return None
+    own = [scope for scope in settings.scopes if scope not in RESERVED]
+    unlisted = [name for name in own if name not in listed]
+    if not unlisted:
+        return Result("scopes", OK, "The provider lists all scopes of MSAL_SCOPES.")
+    text = f"MSAL_SCOPES has {' '.join(unlisted)}, which the provider does not list."
+    remedy = "It may grant that all the same; else a sign-in is refused: correct it."
+    return Result("scopes", WARNING, f"{text} {remedy}")
+
+
+def refresh(connection: ProviderConnection) -> Result:
+    """Tell what is known of refresh tokens, and of what they can be used for."""
+    about = "refresh tokens"
+    if connection.is_entra:
+        text = "One serves all scopes that are consented to, whatever was asked first."
+        return Result(about, OK, text)
+    listed = _words(connection, "scopes_supported")
+    grants = _words(connection, "grant_types_supported")
+    end = "if none comes, each expiry of an access token is a sign-in."
+    if grants is not None and "refresh_token" not in grants:
+        text = "The provider does not list the grant type refresh_token"
+        return Result(about, WARNING, f"{text}: {end}")
+    if listed is not None and "offline_access" not in listed:
+        text = "The provider does not list offline_access, so it is not asked for"
+        return Result(about, WARNING, f"{text}: {end}")
+    text = "One is bound to what was granted (RFC 6749 §6), so a page that needs more"
+    text = f"{text} leads to a sign-in. Some providers give one with"
+    return Result(about, OK, f"{text} MSAL_PROMPT=consent only.")
+
+
+def algorithms(connection: ProviderConnection) -> Result | None:
+    """Tell whether ID tokens are signed by an algorithm that is accepted."""
+    listed = _words(connection, "id_token_signing_alg_values_supported")
+    if listed is None:
+        return None
+    about, good = "signing algorithms", [name for name in listed if name in ALGORITHMS]
+    by_secret = [name for name in listed if name.startswith("HS")]
+    remedy = "have this app's signed by RS256 there (id_token_signed_response_alg)."
+    if not good:
+        names = printable(" ".join(listed)) or "nothing"
+        why = " It is keyed with the secret, which proves no provider." * bool(
+            by_secret
+        )
+        text = f"ID tokens are signed by {names}, which is refused.{why} If it can be,"
+        return Result(about, FIX, f"{text} {remedy}")
+    text = f"ID tokens may be signed by {' '.join(good)}."
+    if by_secret:
+        text += f" {by_secret[0]} is listed, too, and is refused: if a sign-in says so,"
+        text += f" {remedy}"
+    return Result(about, OK, text)
+
+
+def keys(
+    connection: ProviderConnection, found: cabc.Sequence[SigningKey]
+) -> cabc.Iterator[Result]:
+    """Tell how many keys there are, and which of them are weak or unfit.
+
+    :param found: at least one, once for each of its algorithms.
+    """
+    about, several = "signing keys", {id(key.entry): key.entry for key in found}
+    listed = _words(connection, "id_token_signing_alg_values_supported")
+    good = {name for name in listed or () if name in ALGORITHMS}
+    if good.isdisjoint(key.alg for key in found) and good:
+        names = " ".join(sorted(good))
+        text = f"None of the provider's keys can sign by {names}, as it says it does."
+        yield Result(about, WARNING, f"{text} Let it publish such a key.")
+    for entry in several.values():
+        bits = _bits(entry)
+        if bits and bits < _LEAST_BITS:
+            text = f"An RSA key of {bits} bits signs ID tokens: it can be broken. Let"
+            remedy = f"the provider take {_LEAST_BITS} or more (RFC 7518 §3.3)."
+            yield Result(about, WARNING, f"{text} {remedy}")
+    text = f"Keys that can sign ID tokens: {len(several)}."
+    yield Result(about, OK, text)
+
+
+def sign_out(connection: ProviderConnection) -> Result:
+    """Tell whether a sign-out can end the session at the provider."""
+    if isinstance(connection.metadata.get("end_session_endpoint"), str):
+        text = "It ends the session at the provider, too (end_session_endpoint)."
+        return Result("sign-out", OK, text)
+    text = "The provider has no end_session_endpoint: a sign-out ends the session here"
+    text = f"{text} only, and the next sign-in may ask for no password."
+    return Result("sign-out", WARNING, text)
+
+
+def _words(connection: ProviderConnection, name: str) -> list[str] | None:
+    """Return a list of the metadata, if it is there, without what is no string."""
+    value = connection.metadata.get(name)
+    if not isinstance(value, list):
+        return None
+    return [item for item in value if isinstance(item, str)]
+
+
+def _bits(entry: dict[str, t.Any]) -> int:
+    """Return the size of an RSA key; 0 of another kind."""
+    if entry.get("kty") != "RSA":
+        return 0
+    text = str(entry.get("n"))
+    return int.from_bytes(base64.urlsafe_b64decode(text + "=="), "big").bit_length()

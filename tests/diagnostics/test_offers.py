@@ -1,0 +1,186 @@
+"""What a provider publishes of itself, and what that means for the app."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from flask_msal_errors.diagnostics import offers
+from flask_msal_errors.diagnostics.checks import FIX
+from flask_msal_errors.diagnostics.checks import OK
+from flask_msal_errors.diagnostics.checks import WARNING
+from flask_msal_errors.diagnostics.checks import Result
+from flask_msal_errors.provider.application import Provider
+from flask_msal_errors.provider.application import ProviderConnection
+from flask_msal_errors.provider.keys import keys_in
+from flask_msal_errors.settings import Settings
+from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing.entra.keys import SigningKey
+
+ASSERTION = {"client_assertion": "never sent"}
+
+
+def settings_of(entra: Emulator, kind: str = "openid", **changes: t.Any) -> Settings:
+    return Settings.from_mapping({**entra.config(kind), **changes})
+
+
+def found_by(settings: Settings, **metadata: t.Any) -> ProviderConnection:
+    """Return a connection whose provider publishes this, too; None is left out."""
+    connection = Provider(settings).connection()
+    connection.transport.close()
+    whole = {**connection.metadata, **metadata}
+    kept = {name: value for name, value in whole.items() if value is not None}
+    return connection._replace(metadata=kept)
+
+
+def told(result: Result | None, level: str, *words: str) -> None:
+    """See that a result has a level and some words."""
+    assert result is not None
+    assert result.level == level and all(w in result.text for w in words), result
+
+
+def test_kind(entra: Emulator) -> None:
+    """Microsoft behind a domain of its own is called by its name."""
+    for kind, name in (("entra", ""), ("openid", ""), ("custom_domain", "Entra,")):
+        settings = settings_of(entra, kind)
+        result = offers.kind(found_by(settings), settings)
+        told(result, OK, "as the issuer", name)
+        assert ("as with MSAL_AUTHORITY" in result.text) == bool(name)
+
+
+class TestClientAuthentication:
+    @pytest.mark.parametrize(
+        ("taken", "lists_all", "setting", "level", "words"),
+        [
+            ("basic", False, "auto", OK, "client_secret_basic, the default where"),
+            ("basic", False, "post", FIX, "takes only: client_secret_basic. Unset"),
+            ("post", False, "auto", OK, "client_secret_post, which the provider lists"),
+            ("post", False, "basic", FIX, "takes only: client_secret_post private_"),
+            ("post", True, "auto", OK, "If that is refused, as client_secret_post."),
+        ],
+    )
+    def test_secret(
+        self,
+        entra: Emulator,
+        taken: str,
+        lists_all: bool,
+        setting: str,
+        level: str,
+        words: str,
+    ) -> None:
+        """Tells how the secret is sent, and whether the provider takes it so."""
+        entra.openid_client_auth, entra.openid_lists_all_auth = taken, lists_all
+        found = found_by(settings_of(entra, MSAL_CLIENT_AUTH=setting))
+        told(offers.client_authentication(found), level, words)
+
+    def test_assertion(self, entra: Emulator) -> None:
+        """An assertion is told, and a provider that does not list them."""
+        own = settings_of(entra, MSAL_CLIENT_CREDENTIAL=ASSERTION)
+        lacks = offers.client_authentication(found_by(own))
+        told(lacks, WARNING, "lists only: client_secret_basic.")
+        entra.openid_client_auth = "both"
+        told(offers.client_authentication(found_by(own)), OK, "private_key_jwt")
+        own = settings_of(entra, "entra", MSAL_CLIENT_CREDENTIAL=ASSERTION)
+        told(offers.client_authentication(found_by(own)), OK, "private_key_jwt")
+
+
+class TestScopes:
+    def test_listed(self, entra: Emulator) -> None:
+        """A scope of the app that the provider does not list is named."""
+        own = settings_of(entra, MSAL_SCOPES="email orders.read")
+        told(offers.scopes(found_by(own), own), WARNING, "MSAL_SCOPES has orders.read,")
+        known = found_by(own, scopes_supported=["openid", "orders.read"])
+        told(offers.scopes(known, own), OK)
+
+    @pytest.mark.parametrize("listed", [None, "openid", {}])
+    def test_not_listed(self, entra: Emulator, listed: t.Any) -> None:
+        """Without a list there is nothing to compare; so it is with Entra."""
+        own = settings_of(entra)
+        assert offers.scopes(found_by(own, scopes_supported=listed), own) is None
+        own = settings_of(entra, "entra")
+        assert offers.scopes(found_by(own), own) is None
+
+
+class TestRefresh:
+    @pytest.mark.parametrize(
+        ("kind", "metadata", "level", "words"),
+        [
+            ("entra", {}, OK, "serves all scopes"),
+            ("custom_domain", {}, OK, "serves all scopes"),
+            ("openid", {}, OK, "bound to what was granted (RFC 6749 §6)"),
+            ("openid", {"scopes_supported": None}, OK, "MSAL_PROMPT=consent"),
+            ("openid", {"scopes_supported": ["openid"]}, WARNING, "offline_access, so"),
+            (
+                "openid",
+                {"grant_types_supported": ["authorization_code"]},
+                WARNING,
+                "grant type",
+            ),
+            ("openid", {"grant_types_supported": ["refresh_token"]}, OK, "§6"),
+        ],
+    )
+    def test_told(
+        self,
+        entra: Emulator,
+        kind: str,
+        metadata: dict[str, t.Any],
+        level: str,
+        words: str,
+    ) -> None:
+        """Entra's serve all scopes; those of others are bound, or may not come."""
+        result = offers.refresh(found_by(settings_of(entra, kind), **metadata))
+        told(result, level, words)
+        assert ("each expiry" in result.text) == (level == WARNING)
+
+
+class TestAlgorithms:
+    @pytest.mark.parametrize(
+        ("listed", "level", "words"),
+        [
+            (["RS256", "ES256"], OK, "signed by RS256 ES256."),
+            (["HS256", "RS256"], OK, "HS256 is listed, too"),
+            (["HS256"], FIX, "keyed with the secret"),
+            (["none"], FIX, "id_token_signed_response_alg"),
+            ([5], FIX, "signed by nothing"),
+        ],
+    )
+    def test_listed(
+        self, entra: Emulator, listed: t.Any, level: str, words: str
+    ) -> None:
+        """Algorithms with a secret key are refused, and it is told what to do."""
+        name = "id_token_signing_alg_values_supported"
+        result = offers.algorithms(found_by(settings_of(entra), **{name: listed}))
+        told(result, level, words)
+
+    def test_not_listed(self, entra: Emulator) -> None:
+        """Without a list nothing is said."""
+        name = "id_token_signing_alg_values_supported"
+        assert offers.algorithms(found_by(settings_of(entra), **{name: None})) is None
+
+    def test_keys(self, entra: Emulator) -> None:
+        """Keys of other kinds than the algorithms, and short ones, are told."""
+        key = SigningKey()
+        jwks = {"keys": [key.jwk("")]}
+        own = settings_of(entra)
+        (only,) = offers.keys(found_by(own), keys_in(jwks))
+        told(only, OK, "tokens: 1")
+        name = "id_token_signing_alg_values_supported"
+        other = found_by(own, **{name: ["ES256", "HS256"]})
+        first, last = offers.keys(other, keys_in(jwks))
+        told(first, WARNING, "can sign by ES256,")
+        told(last, OK)
+        key.public = rsa.generate_private_key(65537, 1024).public_key()
+        first, last = offers.keys(found_by(own), keys_in({"keys": [key.jwk("")]}))
+        told(first, WARNING, "1024 bits")
+
+
+def test_sign_out(entra: Emulator) -> None:
+    """A provider that has no address for it keeps its session."""
+    own = settings_of(entra)
+    told(offers.sign_out(found_by(own)), OK)
+    entra.openid_sign_out = False
+    told(
+        offers.sign_out(found_by(own, end_session_endpoint=None)), WARNING, "here only"
+    )
