@@ -1,6 +1,6 @@
-"""What a provider publishes of itself, compared with what the app needs of it.
+"""The metadata and keys of a provider, compared with the needs of the app.
 
-Pure: reads metadata and keys that are there already.
+Pure: reads what is there already.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a provider publishes of itself, and what that means for the app."""
+"""The metadata and keys of a provider, and the meaning of each for the app."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class TestSecret:
         assert found.level == FIX and "MSAL_CLIENT_ID is unknown" in found.text
 
     def test_two_ways(self, entra: Emulator) -> None:
-        """Where both ways are listed the second is tried, and that is told."""
+        """If both ways are listed the second is tried, and that is told."""
         entra.openid_client_auth, entra.openid_lists_all_auth = "post", True
         found = tried(entra, OPENID)
         assert found.level == OK and "MSAL_CLIENT_AUTH set to post" in found.text
@@ -166,7 +166,7 @@ class TestAnswers:
         level: str,
         words: str,
     ) -> None:
-        """What blames the client has to be mended; what says nothing is a warning."""
+        """Blame of the client has to be mended; an answer without it is a warning."""
         entra.fail_next(answer, status=status or 400)
         found = tried(entra, OPENID)
         assert (found.level, words in found.text) == (level, True), found
