@@ -224,6 +224,31 @@ def as_path_or_url(value: t.Any) -> str:
     return text
 
 
+def as_logout_url(value: t.Any) -> str:
+    """Return a URL with ``{client_id}`` and ``{return_url}`` in its path or query."""
+    text = as_string(value)
+    must = (
+        "be an absolute https URL without a fragment (http only for localhost), in"
+        " whose path and query {client_id} and {return_url} alone stand for values:"
+        " https://id.example.com/logout?client_id={client_id}&logout_uri={return_url}"
+    )
+    filled = re.sub(r"\{(client_id|return_url)\}", "_", text)
+    try:
+        parts = urllib.parse.urlsplit(as_browser_url(filled))
+        _require(parts.netloc == urllib.parse.urlsplit(text).netloc, must)
+    except ValueError:
+        raise ValueError(must) from None
+    of_a_person = {"id_token_hint", "logout_hint"} & urllib.parse.parse_qs(
+        parts.query, keep_blank_values=True
+    ).keys()
+    must = (
+        "not have id_token_hint or logout_hint, which differ from user to user: without"
+        " this setting, one of them goes to the provider's end_session_endpoint"
+    )
+    _require(not of_a_person, must)
+    return text
+
+
 def as_url_prefix(value: t.Any) -> str:
     must = "be a path such as /auth: it starts with one / and does not end with one"
     text = as_string(value)

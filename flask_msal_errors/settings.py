@@ -143,6 +143,12 @@ class Settings:
         "Path or URL to go to after sign-out.",
         None,
     )
+    logout_url: str | None = _key(
+        parsers.as_logout_url,
+        "URL of the provider's sign-out, if not as its metadata say. {client_id} and"
+        " {return_url}, to come back to, are filled in; no ID token is sent.",
+        None,
+    )
     http_timeout: float = _key(
         parsers.as_seconds,
         "Time limit of a call to the identity provider, in seconds.",

@@ -51,6 +51,11 @@ class Client:
 
 CLIENT = Client()
 PEM = {"private_key": SECRET, "thumbprint": "A1"}
+LOGOUT_URLS = [
+    "https://a.b/logout?client_id={client_id}&logout_uri={return_url}",
+    "https://a.b/{client_id}/logout?a=b",
+    "http://localhost:5000/v2/logout?returnTo={return_url}",
+]
 
 # One row per form of a value: (key, value, what the attribute becomes)
 ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
@@ -125,6 +130,7 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("ALLOWED_TENANTS", TENANT, (TENANT.lower(),)),
     ("ALLOWED_TENANTS", [TENANT, TENANT.lower()], (TENANT.lower(),)),
     ("ALLOWED_TENANTS", "*", ("*",)),
+    *(("LOGOUT_URL", url, url) for url in LOGOUT_URLS),
     ("POST_LOGOUT", "/bye?a=b", "/bye?a=b"),
     ("POST_LOGOUT", "/", "/"),
     ("POST_LOGOUT", "https://a.b/bye", "https://a.b/bye"),
@@ -170,6 +176,10 @@ URLS = [
     "https://host/\x00",
     5,
     ["https://host/t"],
+]
+NO_LOGOUT_URLS = [
+    *("/logout", "http://a.b/", "javascript:alert(1)", "https://a.b/?to={back}"),
+    *("https://{client_id}.b/", "https://a.b/#{return_url}", "https://a.b/{", 5),
 ]
 PATHS = ["//evil.example/x", "/\\evil.example", "/a\nb"]
 
@@ -228,6 +238,11 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     ("ALLOWED_TENANTS", 5, "be a list of strings"),
     *(("POST_LOGOUT", value, "path on this site") for value in PATHS),
     ("POST_LOGOUT", "http://a.b/", "http only for localhost"),
+    *(("LOGOUT_URL", url, "alone stand for values") for url in NO_LOGOUT_URLS),
+    *(
+        ("LOGOUT_URL", f"https://a.b/?{name}=x", "differ from user to user")
+        for name in ("id_token_hint", "a&logout_hint")
+    ),
     ("POST_LOGOUT", "bye", "absolute"),
     *(
         (key, value, "above 0")
@@ -285,6 +300,7 @@ class TestFromMapping:
             "client_auth": "auto",
             "allowed_tenants": (),
             "post_logout": None,
+            "logout_url": None,
             "http_timeout": 10.0,
             "http_retries": 1,
             "http_client": None,

@@ -41,6 +41,10 @@ EXAMPLES: dict[str, str | None] = {
     "domain_hint": "contoso.com",
     "allowed_tenants": f"{_GUID} 66666666-7777-8888-9999-000000000000",
     "post_logout": "/goodbye",
+    "logout_url": (
+        "https://contoso.auth.eu-west-1.amazoncognito.com/logout"
+        "?client_id={client_id}&logout_uri={return_url}"
+    ),
     "http_timeout": "10",
     "http_retries": "1",
     "http_client": None,

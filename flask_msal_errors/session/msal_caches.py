@@ -28,6 +28,7 @@ from ..protocol.scopes import known_as
 from ..protocol.scopes import renamed
 from ..protocol.scopes import resource
 from ..protocol.secret import Hidden
+from ..protocol.secret import Secret
 from ..storage.codec import UNREADABLE
 from .grant import Grant
 from .record import HttpEntry
@@ -149,6 +150,14 @@ class Caches:
     def account(self) -> dict[str, t.Any] | None:
         """Return MSAL's entry of the account, if there is one."""
         return next(iter(self.tokens.search(_Kind.ACCOUNT)), None)
+
+    def id_token(self) -> Secret:
+        """Return the latest ID token, which may have expired; empty if there is none.
+
+        A refresh that brings none leaves the one of the sign-in here.
+        """
+        entries = list(self.tokens.search(_Kind.ID_TOKEN))
+        return Secret((entries[-1].get("secret") or "") if entries else "")
 
     def grant(self) -> Grant:
         """Return what the latest sign-in was granted; an empty one is not known."""

@@ -214,12 +214,16 @@ class Records:
             self._store.delete(other)
         return True
 
-    def delete(self, handle: str) -> None:
-        """Delete the record for good, and the entries registered with it."""
+    def delete(self, handle: str) -> Record:
+        """Delete the record for good, and the entries registered with it.
+
+        :return: it as it was, an empty one if there was none.
+        """
         entry = self._store.pop(_RECORD + handle)
         record = self._codec.decode(Record, entry) or Record()
         # After the record: a change that came in between wrote them before it failed.
         self._delete_entries(handle, record)
+        return record
 
     def _delete_entries(self, handle: str, record: Record) -> None:
         for key in (TOKENS + handle, *record.entries):

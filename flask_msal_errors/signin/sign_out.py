@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import typing as t
-from urllib.parse import urlencode
 from urllib.parse import urlsplit
 
 from flask import redirect
@@ -23,8 +22,11 @@ from ..navigation import Outside
 from ..navigation import home
 from ..navigation import no_store
 from ..navigation import origin
+from ..protocol.secret import Hidden
 from ..provider.client import Client
 from ..request_state import of_request
+from ..session.msal_caches import Caches
+from ..session.record import Record
 from ..session.records import Records
 from ..session.sid_index import Place
 from ..session.sid_index import SidIndex
@@ -35,9 +37,17 @@ from ..user import leave
 from ..user import record_handle
 from ..user import signed_in
 from ..user import vanish
+from .cookies import Cookies
+from .cookies import Expired
+from .end_session import EndSession
+from .end_session import by_template
+from .end_session import to_endpoint
 from .limits import Loops
 
 logger = logging.getLogger("flask_msal_errors")
+
+#: The cookie that tells our own page that the provider was not told, and for how long.
+_HERE_ONLY, _MINUTE = "here_only", 60
 
 
 class SignOut:
@@ -46,6 +56,7 @@ class SignOut:
     def __init__(
         self,
         settings: Settings,
+        cookies: Cookies,
         client: Client,
         records: Records,
         loops: Loops,
@@ -54,36 +65,56 @@ class SignOut:
     ) -> None:
         self._settings = settings
         self._session_key = settings.registration.session_key
+        self._cookies = cookies
         self._client = client
         self._records = records
         self._loops = loops
         self._sid_index = sid_index
         self._store = store
 
-    def end(self, request: Request) -> Response:
-        """Sign the user out here and at the identity provider."""
+    def end(self, request: Request) -> tuple[Response, Hidden]:
+        """Sign the user out here, and send them on to the identity provider.
+
+        :return: a redirect there, and the fields of a form to post there instead.
+        """
         person = signed_in()
-        self.forget()
+        record = self.forget()
         user = person.user if person else None
         signals.emit(signals.signed_out, user=user)
-        response = no_store(redirect(self._end_session_url(request, person), 303))
-        return self._loops.forget(request, response)
+        back = self._way_back(request)
+        way = self._end_session(back, person, record)
+        response = no_store(redirect(str(way.url) if way else back, 303))
+        if way is None:
+            self._cookies.set(request, response, _HERE_ONLY, 1, lifetime=_MINUTE)
+        response = self._loops.forget(request, response)
+        return response, way.fields if way else Hidden()
 
-    def forget(self) -> None:
+    def was_here_only(self, request: Request) -> bool:
+        """Return whether the provider was not told when this browser signed out."""
+        try:
+            return bool(self._cookies.get(request, _HERE_ONLY, _MINUTE))
+        except Expired:
+            return False
+
+    def forget(self) -> Record:
         """Drop the session and its record, and abandon the session's id.
+
+        :return: what the record held.
 
         Another request of the session may be about to give it a new id. Either it finds
         no record after that (:meth:`follow`), or the index has the new id by now.
         """
         person, handle, ours = signed_in(), record_handle(), t.cast(t.Any, session)
-        before = ours.sid
+        before, record = ours.sid, Record()
         if handle is not None:
-            self._records.delete(handle)
+            record = self._records.delete(handle)
         leave()
         if person is not None:
             # Again: a request that found no record may have restored it.
-            self._records.delete(person.handle)
+            restored = self._records.delete(person.handle)
+            record = restored if restored.tokens else record
             self._end(self._sid_index.forget(person), but=before)
+        return record
 
     def _end(self, places: list[Place], but: str) -> None:
         for place in places:
@@ -130,19 +161,26 @@ class SignOut:
         prefix = of_request(Outside, request).prefix
         return f"{place.scheme}://{place.netloc}{prefix}{path}"
 
-    def _end_session_url(self, request: Request, person: SignedIn | None) -> str:
-        back = self._way_back(request)
+    def _end_session(
+        self, back: str, person: SignedIn | None, record: Record
+    ) -> EndSession | None:
+        """Return the request that ends the session at the provider, if there is one."""
+        settings = self._settings
+        if settings.logout_url:
+            return by_template(settings.logout_url, settings.client_id, back)
         try:
             endpoint = self._client.end_session_endpoint()
         except (ServiceUnavailable, ConfigurationError) as error:
             logger.warning("Signed out here only: %s", error)
-            endpoint = None
+            return None
         if endpoint is None:
-            return back
-        hint = person.user.claims.get("login_hint") if person else None
-        query = {
-            "client_id": self._settings.client_id,
-            "post_logout_redirect_uri": back,
-            **({"logout_hint": hint} if hint else {}),
-        }
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}"
+            return None
+        # Entra knows its users by the other hint, which says less.
+        wanted = not self._client.provider.connection().is_entra
+        return to_endpoint(
+            endpoint,
+            settings.client_id,
+            back,
+            id_token=Caches.of(record).id_token() if wanted else "",
+            login_hint=str(person.user.claims.get("login_hint", "")) if person else "",
+        )

@@ -71,5 +71,7 @@ class SignIn:
             form_post=FormPost(settings, cookies, store, flows),
             completion=completion,
             renewal=Renewal(records, sid_index),
-            sign_out=SignOut(settings, client, records, loops, sid_index, store),
+            sign_out=SignOut(
+                settings, cookies, client, records, loops, sid_index, store
+            ),
         )

@@ -36,6 +36,7 @@ from ..navigation import is_navigation
 from ..navigation import kind_of
 from ..navigation import wants_html
 from ..protocol.demand import Demand
+from ..protocol.secret import Hidden
 from ..request_state import of_request
 from ..signin.response import UNMET
 from ..user import signed_in
@@ -184,9 +185,13 @@ def ask_logout() -> Response:
     return _finished(make_response(page), None)
 
 
-def signed_out() -> Response:
-    """Return the page after a sign-out."""
-    return _finished(make_response(_template("signed_out")), None, framed=True)
+def signed_out(*, only_here: bool = False) -> Response:
+    """Return the page after a sign-out.
+
+    :param only_here: the identity provider was not told.
+    """
+    page = _template("signed_out", only_here=only_here)
+    return _finished(make_response(page), None, framed=True)
 
 
 def ahead() -> Response:
@@ -360,12 +365,18 @@ def _finished(
 
 
 def onward(
-    name: str, response: Response, status: int, *, again: bool = False
+    name: str,
+    response: Response,
+    status: int,
+    *,
+    again: bool = False,
+    fields: Hidden | None = None,
 ) -> Response:
     """Return a page that goes on at once, in place of a redirect after a form.
 
     :param name: of the template: ``"kept"`` or ``"leaving"``.
     :param again: it did so before, and nothing came of it: it waits for the person.
+    :param fields: of a form to post there, by script or by its button.
 
     The Content-Security-Policy of an app's page may forbid that its forms are
     redirected to another origin (``form-action``, as Chromium reads it).
@@ -373,6 +384,7 @@ def onward(
     link = response.headers.pop("Location")
     prefix = of_request(Outside).prefix
     values = {"say": say, "prefix": prefix, "link": link, "again": again}
+    values["fields"] = fields
     # The provider's pages are in no frame: a person opens them in the whole window.
     framed = kind_of(request) is Kind.FRAME
     top = _TOP if framed else ""
@@ -380,9 +392,10 @@ def onward(
     response.mimetype = "text/html"
     response.status_code = status
     # Not a part of the page, whose frame may be the app's own template.
-    if not (again or framed):
+    if not (again or framed or fields):
         response.headers["Refresh"] = f"0; url={link}"
-    return _finished(response, None, framed=True)
+    finished = _finished(response, None, framed=True)
+    return _scripted(finished) if fields and not framed else finished
 
 
 def _scripted(response: Response) -> Response:

@@ -163,13 +163,17 @@ def logout() -> Response:
         proven = known and (proven or request.method == "GET")
     if not proven:
         return pages.ask_logout()
-    way = state.signin.sign_out.end(request)
-    return pages.onward("leaving", way, 200) if request.method == "POST" else way
+    way, fields = state.signin.sign_out.end(request)
+    if fields or request.method == "POST":
+        return pages.onward("leaving", way, 200, fields=fields)
+    return way
 
 
 def signed_out() -> Response:
     """Say that the user is signed out."""
-    return pages.signed_out()
+    return pages.signed_out(
+        only_here=app_state().signin.sign_out.was_here_only(request)
+    )
 
 
 def front_channel_logout() -> Response:

@@ -160,6 +160,11 @@ class TestSecurity:
             MSAL_REDIRECT_URI="https://127.0.0.1/auth/callback",
         )
         entra.person().get(moving.url + "/me")
+        app_state = posting.app.extensions["flask_msal_errors"]
+        app_state.client.provider._built = None
+        entra.unavailable(target="discovery")
+        person = entra.person()
+        person.submit(person.get(posting.url + "/auth/logout"))
         assert {name: flags(name, seen[name]) for name in seen} == {
             name: row[:2] for name, row in told.items()
         }

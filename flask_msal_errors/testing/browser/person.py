@@ -214,7 +214,8 @@ class Person:
         if page.refresh:
             return Step("GET", page.refresh, chain=(url,))
         for form in page.forms:
-            if "_msal_resume" in form.fields and stop_at != "resume":
+            stays = "_msal_resume" not in form.fields or stop_at == "resume"
+            if not stays or "id_token_hint" in form.fields:
                 return Step(form.method, form.action, form.fields, (url,))
         return None
 

@@ -117,6 +117,21 @@ class KeyRing:
             self._others[alg] = _MAKERS[alg]()
         return self._others.get(alg, self.current.private)
 
+    def signed(self, token: str, secret: str) -> bool:
+        """Whether a published key signed a token, or the app's secret did."""
+        alg = jwt.get_unverified_header(token).get("alg")
+        if alg not in PLAIN_KEYS:
+            return False
+        keys: list[t.Any] = [key.public for key in self._keys]
+        if alg in _MAKERS:
+            keys = [self.private(alg).public_key()]
+        text, _, signature = token.rpartition(".")
+        algorithm = jwt.algorithms.get_default_algorithms()[by_pyjwt(alg)]
+        return any(
+            algorithm.verify(text.encode(), key, jwt.utils.base64url_decode(signature))
+            for key in ([secret.encode()] if alg == "HS256" else keys)
+        )
+
     def plain_jwks(self, alg: str) -> list[dict[str, t.Any]]:
         """Return the published keys, with what RFC 7517 and RFC 7518 need of them."""
         if alg not in _MAKERS:

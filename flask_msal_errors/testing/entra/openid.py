@@ -217,34 +217,45 @@ def has_to_ask(tenant: Tenant, sent: cabc.Mapping[str, str]) -> bool:
     return form == "asks_without_hint" and not known
 
 
-def leaving(tenant: Tenant, sent: cabc.Mapping[str, str]) -> tuple[str, str]:
+def leaving(
+    tenant: Tenant, issuer: str, sent: cabc.Mapping[str, str]
+) -> tuple[str, str]:
     """Return the parameter with the way back, and the hint whose session ends.
 
     Source: OpenID Connect RP-Initiated Logout 1.0 §2; the logout endpoint of Cognito.
 
+    :param issuer: of this provider's ID tokens.
     :raises Refusal: the request is not as this provider wants it.
     """
     form, token = tenant.settings.openid_logout, sent.get("id_token_hint", "")
+    back = "logout_uri" if form == "logout_uri" else "post_logout_redirect_uri"
+    registered = tenant.settings.openid_logout_uris
+    if registered is not None and sent.get(back, "") not in {"", *registered}:
+        raise Refusal(90014, detail=f"{back} is not registered.")
     if form == "logout_uri":
-        if sent.get("client_id") != tenant.client_id or "logout_uri" not in sent:
+        if sent.get("client_id") != tenant.client_id or back not in sent:
             raise Refusal(90014, detail="Required: client_id and logout_uri.")
-        return "logout_uri", ""
+        return back, ""
+    if sent.get("client_id", tenant.client_id) != tenant.client_id:
+        raise Refusal(90014, detail="client_id is another app's.")
     if form == "hint_required" and not token:
         raise Refusal(90014, detail="Required: id_token_hint.")
-    return "post_logout_redirect_uri", _hinted(tenant, token) if token else ""
+    return back, _hinted(tenant, issuer, token) if token else ""
 
 
-def _hinted(tenant: Tenant, token: str) -> str:
+def _hinted(tenant: Tenant, issuer: str, token: str) -> str:
     """Return the user name of an ID token that was issued to the app, expired or not.
 
     :raises Refusal: it is none.
     """
+    options: t.Any = {"verify_signature": False, "verify_sub": False}
     try:
-        claims = jwt.decode(token, options={"verify_signature": False})
+        claims = jwt.decode(token, options=options)
+        is_own = tenant.keys.signed(token, tenant.client_secret)
     except jwt.PyJWTError:
-        claims = {}
-    if claims.get("aud") == tenant.client_id:
-        for user in tenant.users.values():
-            if claims.get("sub") == subject(tenant, user):
-                return user.username
+        claims, is_own = {}, False
+    known = (claims.get("aud"), claims.get("iss")) == (tenant.client_id, issuer)
+    for user in tenant.users.values() if is_own and known else ():
+        if claims.get("sub") == subject(tenant, user):
+            return user.username
     raise Refusal(90014, detail="id_token_hint is no ID token of this app.")

@@ -107,14 +107,23 @@ class OpenidSettings:
         ("It has one.", "It has none."),
     )
     openid_logout = Setting(
-        "plain",
+        "hint_required",
         Choice(names=("plain", "hint_required", "asks_without_hint", "logout_uri")),
         PLAIN,
         "Sign-out",
         "Takes post_logout_redirect_uri alone (plain), refuses it without an"
         " id_token_hint, asks the person without it, or wants logout_uri, as AWS"
-        " Cognito does.",
+        " Cognito does. A hint is an ID token of the app, expired or not.",
         "Now {}.",
+    )
+    openid_logout_uris = Setting[set[str] | None](
+        None,
+        Names(optional=True, none="any URL of this machine"),
+        PLAIN,
+        "Ways back from the sign-out",
+        "The registered post_logout_redirect_uris (or logout_uris), of which one has to"
+        " be asked for, to the letter; without a list, any URL of this machine.",
+        "Now: {}.",
     )
     openid_alg = Setting(
         "RS512",

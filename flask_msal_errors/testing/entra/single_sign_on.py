@@ -73,7 +73,8 @@ def logout(name: str, policy: str = "") -> Response:
     if authority.kind == OPENID:
         if openid.has_to_ask(tenant, request.values):
             return make_response(render_template("leave.html", sent=request.values))
-        back, user = openid.leaving(tenant, request.values)
+        issuer = authorities.issuer(tenant, authority)
+        back, user = openid.leaving(tenant, issuer, request.values)
         hint = user or hint
     with tenant.lock:
         ended = _end(tenant, hint)

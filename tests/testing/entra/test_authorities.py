@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import json
 import typing as t
 import urllib.parse
@@ -89,6 +90,14 @@ class App:
             audience=self.entra.client_id,
             issuer=self.document["issuer"],
         )
+
+
+def forgeries(entra: Emulator, plain: App) -> cabc.Iterator[str]:
+    """ID tokens of this person that are another app's or another issuer's."""
+    for name in ("aud", "iss"):
+        entra.id_token_hook = lambda claims, _, name=name: {**claims, name: "another"}
+        yield plain.redeemed()["id_token"]
+    entra.id_token_hook = None
 
 
 def scopes_in(body: t.Any) -> set[str]:
@@ -411,15 +420,22 @@ class TestPlain:
 
     def test_logout(self, entra: Emulator, plain: App) -> None:
         """Signing out may need a hint, a click, or a parameter of another name."""
+        entra.token_lifetime = 0
         hint = plain.redeemed()["id_token"]
+        entra.token_lifetime = 3600
         known, home = {"id_token_hint": hint}, entra.pages_url + "/health"
         asked = {"post_logout_redirect_uri": home}
         own = {"client_id": entra.client_id, "logout_uri": home}
+        away = {"post_logout_redirect_uri": home + "?a"}
+        entra.openid_logout_uris = {home}
+        forged = ["x", hint[:-9] + "AAAAAAAAA", *forgeries(entra, plain)]
         forms: dict[str, list[tuple[dict[str, str], int, list[str]]]] = {
             "plain": [(asked, 200, [])],
             "hint_required": [
                 (asked, 400, ["error"]),
-                ({**asked, "id_token_hint": "x"}, 400, ["error"]),
+                *(({**asked, "id_token_hint": x}, 400, ["error"]) for x in forged),
+                ({**asked, **known, "client_id": "x"}, 400, ["error"]),
+                ({**asked, **known, **away}, 400, ["error"]),
                 ({**asked, **known}, 200, []),
             ],
             "asks_without_hint": [
