@@ -37,6 +37,8 @@ from ..request_state import of_request
 from ..signin.flow_cookies import TooLong
 from ..user import signed_in
 from . import pages
+from .async_views import AsyncView
+from .async_views import awaited
 from .forms import SPENDS
 from .forms import NotKept
 from .forms import Received
@@ -208,7 +210,7 @@ def guarded(
                 app_state().forms.spend()
             value = view(*args, **kwargs)
             if not isinstance(value, _PAGES) and inspect.isawaitable(value):
-                value = current_app.async_to_sync(_awaited)(value)
+                value = current_app.async_to_sync(awaited)(value)
         except Exception as error:
             return leave(after_error(error, scopes))
         return value if isinstance(value, _PAGES) else after_value(value, scopes)
@@ -226,10 +228,7 @@ def guarded(
             return leave(after_error(error, scopes))
         return value if isinstance(value, _PAGES) else after_value(value, scopes)
 
-    chosen: t.Any = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
+    is_async = inspect.iscoroutinefunction(view)
+    chosen: t.Any = AsyncView(async_wrapper, wrapper) if is_async else wrapper
     setattr(chosen, SPENDS, True)
     return t.cast(View, chosen)
-
-
-async def _awaited(value: t.Any) -> t.Any:
-    return await value

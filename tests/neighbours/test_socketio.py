@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections.abc as cabc
 import contextlib
+import functools
 import importlib
 import logging
 import typing as t
@@ -24,7 +26,11 @@ MAIL = "Mail.Read"
 GUARDS = (
     *("/plain", "/scopes", "/acrs", "/catching", "/inside", "/returned"),
     *("/class", "/swallowing"),
+    *("/async-plain", "/async-scopes", "/async-acrs", "/async-catching"),
+    *("/async-class", "/async-swallowing", "/async-partial"),
 )
+#: Those that need an authentication context.
+STEPPED_UP = {"/acrs", "/async-acrs"}
 View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
 
 
@@ -70,6 +76,11 @@ class Hall:
         }
         for name, demand in demands.items():
             self.socketio.on("connect", namespace=name)(demand(self._entering(name)))
+            guarded = demand(self._entering_async(name))
+            self.socketio.on("connect", namespace=f"/async-{name[1:]}")(guarded)
+        partial = functools.partial(self._enter_async, None)
+        on_connect = self._on("connect", namespace="/async-partial")
+        on_connect(auth.login_required(partial))
         for name in ("/open", "/"):
             self.socketio.on("connect", namespace=name)(self._entering(name))
 
@@ -88,9 +99,16 @@ class Hall:
         def returned() -> t.Any:
             return auth.require_login(scopes=[scope(MAIL)])
 
-        for name in ("/class", "/swallowing"):
-            members: dict[str, t.Any] = {"on_connect": auth.login_required(self._enter)}
-            if name == "/swallowing":
+        @self._on("connect", namespace="/async-catching")
+        @auth.catch_challenges
+        async def catching_async() -> None:
+            await asyncio.to_thread(auth.acquire_token, [scope(MAIL)])
+            self.entered.append("/async-catching")
+
+        for name in ("/class", "/swallowing", "/async-class", "/async-swallowing"):
+            enter: t.Any = self._enter_async if "async" in name else self._enter
+            members: dict[str, t.Any] = {"on_connect": auth.login_required(enter)}
+            if "swallowing" in name:
                 members["error"] = lambda _, error: self.seen.append(error)
             kind = type("Chat", (of("flask_socketio").Namespace,), members)
             self.socketio.on_namespace(kind(name))
@@ -98,7 +116,18 @@ class Hall:
     def _entering(self, name: str) -> cabc.Callable[[], None]:
         return lambda: self.entered.append(name)
 
+    def _entering_async(self, name: str) -> t.Any:
+        async def enter() -> None:
+            await asyncio.sleep(0)
+            self.entered.append(name)
+
+        return enter
+
     def _enter(self, *args: object) -> None:
+        self.entered.append("a class")
+
+    async def _enter_async(self, *args: object) -> None:
+        await asyncio.sleep(0)
         self.entered.append("a class")
 
     def _add_events(self) -> None:
@@ -128,6 +157,18 @@ class Hall:
         @auth.login_required(acrs="c1")
         def vault() -> str:
             return "the vault"
+
+        @self._on("who_async")
+        @auth.login_required
+        async def who_async() -> str:
+            await asyncio.sleep(0)
+            assert auth.user is not None
+            return auth.user.username
+
+        @self._on("mail_async")
+        @auth.catch_challenges(scopes=[scope(MAIL)])
+        async def mail_async() -> t.Any:
+            return await asyncio.to_thread(self.live.call, "/mail", MAIL)
 
         @self._on("broken")
         @auth.login_required
@@ -223,11 +264,11 @@ class TestConnect:
         """A user who meets the demand is let in, by a WebSocket too."""
         hall = opened()
         person = ada_in(hall, entra)
-        names = [name for name in GUARDS if name != "/acrs"]
-        for name in names:
+        for name in GUARDS:
             transport = "websocket" if name == "/plain" else "polling"
-            assert hall.connect(person, name, transport).is_open, name
-        assert not hall.connect(person, "/acrs").is_open
+            is_open = hall.connect(person, name, transport).is_open
+            assert is_open is (name not in STEPPED_UP), name
+        assert len(hall.entered) == len(GUARDS) - len(STEPPED_UP) - 1
 
     def test_way_back(self, opened: Open, entra: Emulator) -> None:
         """The refusal has the sign-in for what is missing, back to the page."""
@@ -247,12 +288,18 @@ class TestConnect:
     def test_told(
         self, opened: Open, entra: Emulator, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A refusal has its line in the log, and one alone."""
+        """A refusal has its line in the log, and one alone; so has an async handler's.
+
+        A guard of the whole app changes nothing there.
+        """
         caplog.set_level(logging.INFO, "flask_msal_errors")
         hall = opened()
-        hall.connect(entra.person(), "/plain")
-        told = [vars(each).get("msal_event") for each in caplog.records]
-        assert [event for event in told if event] == ["challenge_received"]
+        hall.live.app.before_request(hall.auth.require_login)
+        for name in ("/plain", "/async-plain"):
+            caplog.clear()
+            assert not hall.connect(entra.person(), name).is_open
+            told = [vars(each).get("msal_event") for each in caplog.records]
+            assert [event for event in told if event] == ["challenge_received"]
 
 
 class TestEvents:
@@ -261,24 +308,28 @@ class TestEvents:
         hall = opened()
         person = ada_in(hall, entra)
         socket = hall.connect(person)
-        assert socket.ask("who") == "ada@contoso.example"
-        assert socket.ask("mail")["value"]
+        for suffix in ("", "_async"):
+            assert socket.ask(f"who{suffix}") == "ada@contoso.example"
+            assert socket.ask(f"mail{suffix}")["value"]
         told = socket.ask("vault")
         assert isinstance(hall.seen.pop(), InteractionRequired)
         person.visit(hall.live.url + told["login_url"])
         assert socket.ask("vault") == "the vault"
         assert socket.ask("broken") == {"failed": "LookupError"}
 
-    def test_challenge_of_an_api(self, opened: Open, entra: Emulator) -> None:
+    @pytest.mark.parametrize("event", ["mail", "mail_async"])
+    def test_challenge_of_an_api(
+        self, opened: Open, entra: Emulator, event: str
+    ) -> None:
         """A refusal of an API comes as our error, with its claims in the link."""
         hall = opened()
         person = ada_in(hall, entra)
         socket = hall.connect(person)
         entra.revoke("ada")
-        told = socket.ask("mail")
+        told = socket.ask(event)
         assert told["login_url"].startswith("/auth/login?ticket=")
         person.visit(hall.live.url + told["login_url"])
-        assert socket.ask("mail")["value"]
+        assert socket.ask(event)["value"]
 
     def test_pause(self, opened: Open, entra: Emulator) -> None:
         """An API's pause comes as our error, with its seconds."""
@@ -301,7 +352,7 @@ class TestAfterSignOut:
         socket = hall.connect(browser, "/", transport)
         assert socket.ask("token") == socket.ask("bare")
         sign_out(hall, browser)
-        asked = ("who", "token", "bare", "mail")
+        asked = ("who", "token", "bare", "mail", "who_async", "mail_async")
         assert all("login_url" in socket.ask(event) for event in asked)
         browser.name = "grace"
         browser.visit(f"{hall.live.url}/mail")
