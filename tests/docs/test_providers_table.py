@@ -21,16 +21,16 @@ import requests
 from flask_msal_errors import MsalAuthError
 from flask_msal_errors import signals
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import SignInStopped
 from flask_msal_errors.testing.declaration import PLAIN
 from flask_msal_errors.testing.declaration import SWITCHES
 from flask_msal_errors.testing.values import Choice
+from support.browsing import logout_token
 from support.doc_examples import EXAMPLES
 from support.live_app import LiveApp
 from support.waiting import PATIENCE
 
 PAGE = EXAMPLES.parent / "provider-behaviour.rst"
-#: The page's name for the resource of the emulator's API.
-API = "api://…"
 WELL_KNOWN = ".well-known/openid-configuration"
 ABSENT = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
 _VALUES = r'"[^"]*"|\d+|True|False|None|\{[^`]*\}|\[[^`]*\]'
@@ -77,8 +77,7 @@ class Visitor:
         patch: pytest.MonkeyPatch,
     ) -> None:
         self.entra, self._patch = entra, patch
-        api = entra.scope("")[:-1]
-        values = {k: ast.literal_eval(v.replace(API, api)) for k, v in chosen.items()}
+        values = {k: ast.literal_eval(self.filled(v)) for k, v in chosen.items()}
         config = {name: v for name, v in values.items() if name.startswith("MSAL_")}
         for name in values.keys() - config.keys():
             self.set(name, values[name])
@@ -88,6 +87,11 @@ class Visitor:
         self.live.app.add_url_rule("/address", "address", self.address)
         self.client = self.live.app.test_client()
         self.errors: list[MsalAuthError] = []
+
+    def filled(self, literal: str) -> str:
+        """Return a literal with the emulator's API and pages in place of ``…``."""
+        literal = literal.replace("api://…", self.entra.scope("")[:-1])
+        return literal.replace("https://…", f"{self.entra.pages_url}/openid")
 
     def set(self, name: str, value: t.Any) -> None:
         """Set a switch, or a member of the discovery document."""
@@ -164,9 +168,27 @@ def tokens(visitor: Visitor) -> tuple[str, ...]:
     return again, expired, other, visitor.visit("/mail")
 
 
+def signing_out(visitor: Visitor) -> tuple[str, ...]:
+    """Sign out, and see whether the provider asks who is there."""
+    assert visitor.visit("/me") == "a sign-in"
+    client, entra = visitor.client, visitor.entra
+    token = logout_token(client.get("/auth/logout"))
+    try:
+        entra.visit(client, "/auth/logout", {"token": token})
+        shown = "the app"
+    except SignInStopped:
+        shown = "its error page"
+    assert client.get("/").text == "hello nobody"
+    entra.clear_asked()
+    entra.visit(client, "/me")
+    # Who is signed in there sees no page.
+    return "signed out" if entra.counters["page"] else "signed in", shown
+
+
 STORIES: dict[str, cabc.Callable[[Visitor], tuple[str, ...]]] = {
     "Signing in": signing_in,
     "Tokens and scopes": tokens,
+    "Signing out": signing_out,
 }
 ROWS = list(rows())
 
@@ -195,7 +217,7 @@ def test_every_switch_is_told() -> None:
     for name, literals in (item for row in ROWS for item in row.choices.items()):
         told[name].update(literals)
     for name, switch in SWITCHES.items():
-        if switch.group is PLAIN and "out" not in name:
+        if switch.group is PLAIN:
             (field,) = switch.fields
             kinds = field.values.names if isinstance(field.values, Choice) else ()
             missing = {f'"{kind}"' for kind in kinds} - told[name]

@@ -7,6 +7,7 @@ import typing as t
 import urllib.parse
 
 import requests
+from werkzeug.test import TestResponse
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
@@ -54,7 +55,7 @@ def links_of(page: requests.Response) -> list[str]:
     ]
 
 
-def logout_token(page: requests.Response) -> str:
+def logout_token(page: requests.Response | TestResponse) -> str:
     """The token of the form that signs out."""
     found = re.search('name="token" value="([^"]+)"', page.text)
     assert found is not None
