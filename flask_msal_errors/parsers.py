@@ -17,6 +17,7 @@ import urllib.parse
 from msal import SystemAssignedManagedIdentity
 
 from .protocol.loopback import is_loopback
+from .protocol.parameters import problem_of
 from .protocol.scopes import ADDED
 
 #: How Entra writes the id of a tenant.
@@ -69,6 +70,24 @@ def as_words(value: t.Any) -> tuple[str, ...]:
 def as_scopes(value: t.Any) -> tuple[str, ...]:
     """Return scopes without those that MSAL adds itself (and refuses to be given)."""
     return tuple(word for word in as_words(value) if word not in ADDED)
+
+
+def as_base_scopes(value: t.Any) -> tuple[str, ...]:
+    """Return the scopes of every sign-in, without which there is no ID token."""
+    words = as_words(value)
+    must = "hold openid, without which no provider says who signs in (OpenID Connect)"
+    _require("openid" in words, must)
+    return words
+
+
+def as_parameters(value: t.Any) -> dict[str, str]:
+    """Return parameters that may be added to an authorization request."""
+    value = _decoded(value)
+    must = 'be a dict (in the environment: a JSON object) such as {"audience": "…"}'
+    _require(isinstance(value, cabc.Mapping), must)
+    problem = problem_of(value)
+    _require(not problem, problem)
+    return dict(value)
 
 
 def as_tenants(value: t.Any) -> tuple[str, ...]:

@@ -87,6 +87,12 @@ class Settings:
         "Scopes to ask for when a page names none.",
         (),
     )
+    base_scopes: tuple[str, ...] | None = _key(
+        parsers.as_base_scopes,
+        "Scopes of every sign-in beside the page's. Default: openid, and profile and"
+        " offline_access unless the provider lists other scopes only.",
+        None,
+    )
     client_capabilities: tuple[str, ...] = _key(
         parsers.as_words,
         "Client capabilities sent to Entra; CP1 says that claims challenges are"
@@ -130,6 +136,12 @@ class Settings:
     domain_hint: str | None = _key(
         parsers.as_string,
         "Domain of the users: Entra shows its sign-in page directly.",
+        None,
+    )
+    authorization_parameters: dict[str, str] | None = _key(
+        parsers.as_parameters,
+        "More parameters of every authorization request, such as Auth0's audience or"
+        " Google's access_type (in the environment: JSON).",
         None,
     )
     allowed_tenants: tuple[str, ...] = _key(

@@ -109,6 +109,9 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("SCOPES", {"a"}, ("a",)),
     ("SCOPES", "openid profile User.Read offline_access", ("User.Read",)),
     ("SCOPES", "", ()),
+    ("BASE_SCOPES", "openid email,profile", ("openid", "email", "profile")),
+    ("BASE_SCOPES", ["openid"], ("openid",)),
+    ("BASE_SCOPES", " ", None),
     ("CLIENT_CAPABILITIES", "", ()),
     ("CLIENT_CAPABILITIES", [], ()),
     ("CLIENT_CAPABILITIES", "CP1 CP2", ("CP1", "CP2")),
@@ -125,6 +128,10 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("PROMPT", "consent", "consent"),
     ("PROMPT", "create", "create"),
     ("DOMAIN_HINT", "contoso.com", "contoso.com"),
+    ("AUTHORIZATION_PARAMETERS", '{"audience": "a b"}', {"audience": "a b"}),
+    ("AUTHORIZATION_PARAMETERS", {"kc_idp_hint": "x"}, {"kc_idp_hint": "x"}),
+    ("AUTHORIZATION_PARAMETERS", {}, {}),
+    ("AUTHORIZATION_PARAMETERS", "", None),
     ("CLIENT_AUTH", "Basic", "basic"),
     ("CLIENT_AUTH", "post", "post"),
     ("ALLOWED_TENANTS", TENANT, (TENANT.lower(),)),
@@ -185,6 +192,7 @@ PATHS = ["//evil.example/x", "/\\evil.example", "/a\nb"]
 
 NUMBERS: tuple[t.Any, ...] = (0, -1, "0", "ten", True, "nan", "inf", "1e999", 10**400)
 COUNTS: tuple[t.Any, ...] = (-1, "-1", 1.5, "many", False, "nan", "inf", {})
+NO_DICTS: tuple[t.Any, ...] = (f"audience={SECRET}", [SECRET], 5, '["a"]')
 
 # One row per refused form: (key, value, part of the remedy)
 REFUSED: list[tuple[str, t.Any, str]] = [
@@ -231,6 +239,13 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     ("PROMPT", "none", "none is for hidden frames"),
     ("PROMPT", "login consent", "login, select_account, consent, create"),
     ("DOMAIN_HINT", 1.5, "be a string"),
+    ("BASE_SCOPES", "profile OpenID", "hold openid"),
+    ("BASE_SCOPES", [], "hold openid"),
+    ("BASE_SCOPES", {"openid": 1}, "be a list of strings"),
+    *(("AUTHORIZATION_PARAMETERS", value, "be a dict") for value in NO_DICTS),
+    ("AUTHORIZATION_PARAMETERS", '{"audience": "' + SECRET, "be valid JSON"),
+    ("AUTHORIZATION_PARAMETERS", {SECRET: 5}, "strings as names and values"),
+    ("AUTHORIZATION_PARAMETERS", {"audience": SECRET, "Prompt": ""}, "set MSAL_PROMPT"),
     ("CLIENT_AUTH", "private_key_jwt", "auto, basic, post"),
     ("ALLOWED_TENANTS", "contoso.onmicrosoft.com", "GUIDs"),
     ("ALLOWED_TENANTS", [TENANT, "contoso.com"], "look the ID up"),
@@ -290,6 +305,7 @@ class TestFromMapping:
             "authority": AUTHORITY,
             "oidc_authority": None,
             "scopes": (),
+            "base_scopes": None,
             "client_capabilities": ("CP1",),
             "redirect_uri": None,
             "reset_password_authority": None,
@@ -297,6 +313,7 @@ class TestFromMapping:
             "response_mode": "query",
             "prompt": None,
             "domain_hint": None,
+            "authorization_parameters": None,
             "client_auth": "auto",
             "allowed_tenants": (),
             "post_logout": None,

@@ -28,6 +28,7 @@ EXAMPLES: dict[str, str | None] = {
     "authority": f"https://login.microsoftonline.com/{_GUID}",
     "oidc_authority": "https://login.example.com",
     "scopes": "User.Read Mail.Read",
+    "base_scopes": "openid email",
     "client_capabilities": "CP1",
     "redirect_uri": "https://app.example.com/auth/callback",
     "reset_password_authority": (
@@ -39,6 +40,7 @@ EXAMPLES: dict[str, str | None] = {
     "response_mode": "form_post",
     "prompt": "select_account",
     "domain_hint": "contoso.com",
+    "authorization_parameters": '{"audience": "https://api.example.com"}',
     "allowed_tenants": f"{_GUID} 66666666-7777-8888-9999-000000000000",
     "post_logout": "/goodbye",
     "logout_url": (

@@ -81,21 +81,24 @@ def scopes(connection: ProviderConnection, settings: Settings) -> Result | None:
     return Result("scopes", WARNING, f"{text} {remedy}")
 
 
-def refresh(connection: ProviderConnection) -> Result:
+def refresh(connection: ProviderConnection, settings: Settings) -> Result:
     """Tell what is known of refresh tokens, and of what they can be used for."""
     about = "refresh tokens"
     if connection.is_entra:
         text = "One serves all scopes that are consented to, whatever was asked first."
         return Result(about, OK, text)
-    listed = _words(connection, "scopes_supported")
+    listed = settings.base_scopes or _words(connection, "scopes_supported")
     grants = _words(connection, "grant_types_supported")
     end = "if none comes, each expiry of an access token is a sign-in."
     if grants is not None and "refresh_token" not in grants:
         text = "The provider does not list the grant type refresh_token"
         return Result(about, WARNING, f"{text}: {end}")
+    if settings.base_scopes and "offline_access" not in settings.base_scopes:
+        return Result(about, OK, f"MSAL_BASE_SCOPES has no offline_access: {end}")
     if listed is not None and "offline_access" not in listed:
         text = "The provider does not list offline_access, so it is not asked for"
-        return Result(about, WARNING, f"{text}: {end}")
+        remedy = "If it knows that scope, MSAL_BASE_SCOPES can ask for it."
+        return Result(about, WARNING, f"{text}: {end} {remedy}")
     text = "One is bound to what was granted (RFC 6749 §6), so a page that needs more"
     text = f"{text} leads to a sign-in. Some providers give one with"
     return Result(about, OK, f"{text} MSAL_PROMPT=consent only.")

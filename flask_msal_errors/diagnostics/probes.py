@@ -92,7 +92,7 @@ def of_provider(settings: Settings) -> cabc.Iterator[Result]:
         published = offers.scopes(connection, settings), offers.algorithms(connection)
         yield from filter(None, published)
         yield from _keys_and_clock(connection)
-        yield offers.refresh(connection)
+        yield offers.refresh(connection, settings)
         yield offers.sign_out(connection)
     yield tls(connection.metadata["token_endpoint"], settings)
 

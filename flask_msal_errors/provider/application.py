@@ -21,6 +21,7 @@ import requests
 from ..errors import ConfigurationError
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..protocol.scopes import ADDED
 from ..protocol.secret import forget_locals
 from ..session.msal_caches import BoundHttpCache
 from ..session.msal_caches import BoundTokenCache
@@ -201,7 +202,7 @@ class Provider:
             client_credential=credential,
             authority=settings.authority,
             oidc_authority=issuer,
-            exclude_scopes=_unknown_scopes(known),
+            exclude_scopes=_left_out(settings.base_scopes, known),
             client_capabilities=list(capabilities) or None,
             instance_discovery=settings.instance_discovery,
             http_client=documents,
@@ -273,8 +274,13 @@ def _document(documents: Documents, issuer: str) -> dict[str, t.Any]:
     return json_object(document) or {}
 
 
-def _unknown_scopes(document: dict[str, t.Any]) -> list[str]:
-    """Return ``offline_access``, which MSAL always adds, if the provider refuses it."""
-    known = document.get("scopes_supported")
-    name = "offline_access"
-    return [name] if isinstance(known, list) and name not in known else []
+def _left_out(base: tuple[str, ...] | None, document: dict[str, t.Any]) -> list[str]:
+    """Return scopes that MSAL would add, and the app or the provider does not want.
+
+    A provider that lists its scopes lists ``openid``, but may support others than it
+    lists (OpenID Connect Discovery 1.0 §3): the app's own list counts more.
+    """
+    listed = document.get("scopes_supported") if base is None else base
+    if not isinstance(listed, (list, tuple)) or "openid" not in listed:
+        return []
+    return sorted(name for name in ADDED if name not in listed)

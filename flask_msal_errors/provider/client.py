@@ -25,6 +25,7 @@ from ..errors import StateMismatch
 from ..errors import Throttled
 from ..protocol.claims import NO_CLAIMS
 from ..protocol.claims import Claims
+from ..protocol.scopes import ADDED
 from ..protocol.scopes import RESERVED
 from ..protocol.scopes import by_resource
 from ..protocol.scopes import together
@@ -47,6 +48,15 @@ from .userinfo import completed
 logger = logging.getLogger("flask_msal_errors")
 
 _ACCOUNT = msal.TokenCache.CredentialType.ACCOUNT
+_REFRESH_TOKEN = msal.TokenCache.CredentialType.REFRESH_TOKEN
+_NO_REFRESH_TOKEN = (
+    "The identity provider gave a sign-in no refresh token: a session can call APIs"
+    " until its access token expires, then the user has to sign in again. Some"
+    " providers want MSAL_PROMPT=consent, Google also wants"
+    ' MSAL_AUTHORIZATION_PARAMETERS={"access_type": "offline"}; if a provider does not'
+    " list the scope offline_access, MSAL_BASE_SCOPES can ask for it. If it is to be"
+    " so, leave offline_access out of MSAL_BASE_SCOPES. (This is told once.)"
+)
 
 
 class Client:
@@ -58,6 +68,9 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.provider = Provider(settings)
+        base = settings.base_scopes or ()
+        self._has_told = False
+        self._more_scopes = tuple(name for name in base if name not in ADDED)
         self.tokens_for = self._grouped if settings.oidc_authority else by_resource
         """Returns the scopes of each token that it takes to have them all: Entra's
         tokens serve one resource each, those of other providers any scopes."""
@@ -78,18 +91,22 @@ class Client:
         :param parameters: others of ``initiate_auth_code_flow``.
         """
         connection = self.provider.connection()
+        scopes = list(dict.fromkeys([*scopes, *self._more_scopes]))
         text = claims.to_json()
         parameters["claims_challenge"] = text if connection.takes_claims else None
         # MSAL recommends form_post at every call; the app chose MSAL_RESPONSE_MODE.
         warnings.filterwarnings("ignore", message="response_mode='form_post'")
-        flow = connection.app.initiate_auth_code_flow(list(scopes), **parameters)
+        flow = connection.app.initiate_auth_code_flow(scopes, **parameters)
         flow["claims_challenge"] = text
         # MSAL's are in no order; the first says what the code is redeemed for.
         flow["scope"] = [*scopes, *(set(flow["scope"]) - set(scopes))]
+        more = dict(self._settings.authorization_parameters or {})
         levels = claims.essential_acrs()
         if levels:
             # Providers know this parameter rather than a claims request.
-            flow["auth_uri"] += "&" + urlencode({"acr_values": " ".join(levels)})
+            more["acr_values"] = " ".join(levels)
+        if more:
+            flow["auth_uri"] += "&" + urlencode(more)
         return t.cast("dict[str, t.Any]", flow)
 
     def redeem(
@@ -124,9 +141,19 @@ class Client:
         except OSError as error:
             raise self.provider.unreachable(error) from error
         if not connection.is_entra:
+            self._tell_of_no_refresh(scratch)
             token = result.get("access_token")
             claims = completed(claims, token, connection.transport, connection.metadata)
         return result, claims, scratch
+
+    def _tell_of_no_refresh(self, scratch: Caches) -> None:
+        """Log, once, that a sign-in brought no refresh token, unless none is wanted."""
+        base = self._settings.base_scopes
+        is_wanted = base is None or "offline_access" in base
+        brought = next(iter(scratch.tokens.search(_REFRESH_TOKEN)), None)
+        if is_wanted and brought is None and not self._has_told:
+            self._has_told = True
+            logger.warning(_NO_REFRESH_TOKEN)
 
     def cached(
         self, user: Caches, scopes: cabc.Sequence[str], *, due: bool = False

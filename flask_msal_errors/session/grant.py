@@ -61,7 +61,7 @@ class Grant:
         if denied:
             raise AccessDenied(
                 "The identity provider did not grant what the sign-in asked for: "
-                f"{' '.join(denied)}",
+                f"{' '.join(denied)}. It has to allow that to the app and to the user.",
                 error="access_denied",
             )
         if missing:

@@ -130,9 +130,17 @@ class TestRefresh:
         words: str,
     ) -> None:
         """Entra's serve all scopes; those of others are bound, or may not come."""
-        result = offers.refresh(found_by(settings_of(entra, kind), **metadata))
+        own = settings_of(entra, kind)
+        result = offers.refresh(found_by(own, **metadata), own)
         told(result, level, words)
         assert ("each expiry" in result.text) == (level == WARNING)
+
+    def test_base_scopes(self, entra: Emulator) -> None:
+        """The app's own list of scopes counts more than the provider's."""
+        for base, words in (("openid offline_access", "§6"), ("openid", "each expiry")):
+            own = settings_of(entra, MSAL_BASE_SCOPES=base)
+            known = found_by(own, scopes_supported=["openid", "profile"])
+            told(offers.refresh(known, own), OK, words)
 
 
 class TestAlgorithms:

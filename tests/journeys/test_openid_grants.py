@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import typing as t
 
 import pytest
 import requests
@@ -17,11 +18,16 @@ from support.waiting import PATIENCE
 pytestmark = pytest.mark.once
 
 
+def config(entra: Emulator, **more: t.Any) -> dict[str, t.Any]:
+    """Settings for the plain provider, without scopes of the app's own."""
+    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+    return {**entra.config("openid"), **absent, "MSAL_SCOPES": [], **more}
+
+
 @pytest.fixture
 def site(start: Start, entra: Emulator) -> LiveApp:
     """An app at the plain provider, whose own scopes it does not name."""
-    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
-    return start(**{**entra.config("openid"), **absent, "MSAL_SCOPES": []})
+    return start(**config(entra))
 
 
 @pytest.fixture
@@ -68,6 +74,8 @@ def test_word_of_a_refusal(
 
 @pytest.mark.parametrize("form", ["ignored", "silently_ignored", "bound"])
 def test_not_granted(
+    site: LiveApp,
+    person: Person,
     visit: cabc.Callable[[str], requests.Response],
     entra: Emulator,
     caplog: pytest.LogCaptureFixture,
@@ -79,7 +87,11 @@ def test_not_granted(
     entra.openid_client_scopes = {*always, entra.scope("Profile.Read")}
     entra.openid_other_scopes = "narrow"
     page = visit("/mail")
-    assert page.status_code == 403 and "Mail.Read" in caplog.text
+    scope = entra.scope("Mail.Read")
+    assert page.status_code == 403 and scope in page.text and scope in caplog.text
+    cookie = {"Cookie": site.cookie(person), "Accept": "application/json"}
+    told = requests.get(site.url + "/mail", headers=cookie, timeout=PATIENCE)
+    assert told.status_code == 403 and scope in told.json()["detail"]
     assert entra.counters["token.authorization_code"] == 1
     assert visit("/profile").status_code == 200
 
@@ -90,9 +102,11 @@ def test_five_minutes(
     visit: cabc.Callable[[str], requests.Response],
     entra: Emulator,
 ) -> None:
-    """Tokens of five minutes serve six pages at once, without a call."""
-    entra.token_lifetime = 300
+    """A token of five minutes takes one call for six pages at once, and more later."""
+    entra.token_lifetime = 1
     visit("/mail")
+    entra.token_lifetime = 3600
+    before = entra.counters["token"]
     cookie = {"Cookie": site.cookie(person), "Accept": "text/html"}
     shown: list[int] = []
 
@@ -101,7 +115,10 @@ def test_five_minutes(
         shown.append(reply.status_code)
 
     parallel.in_threads(6, get)
-    assert shown == [200] * 6 and entra.counters["token.refresh_token"] == 0
+    for number in range(4):
+        get(number)
+    assert shown == [200] * 10
+    assert entra.openid_lifetime == 300 and entra.counters["token"] == before + 1
 
 
 def test_expired_at_once(
@@ -139,10 +156,7 @@ def test_case_counts(start: Start, entra: Emulator) -> None:
 def test_consent_for_offline_access(start: Start, entra: Emulator, form: str) -> None:
     """MSAL_PROMPT=consent goes with each sign-in, where refresh tokens need it."""
     entra.openid_offline = form
-    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
-    live = start(
-        **{**entra.config("openid"), **absent, "MSAL_SCOPES": []}, MSAL_PROMPT="consent"
-    )
+    live = start(**config(entra), MSAL_PROMPT="consent")
     person = entra.person()
     for path in ("/mail", "/profile"):
         assert person.visit(live.url + path).status_code == 200
@@ -174,3 +188,49 @@ def test_no_names_of_entra(start: Start, entra: Emulator) -> None:
     live = start(**config)
     assert entra.person().visit(live.url + "/profile").status_code == 200
     assert entra.counters["userinfo"] == 0
+
+
+@pytest.mark.parametrize("mode", ["query", "form_post"])
+def test_own_parameters(start: Start, entra: Emulator, mode: str) -> None:
+    """The app's parameters and base scopes go with every authorization request."""
+    extra = {"audience": entra.api_resource, "kc_idp_hint": "x&prompt=none y"}
+    entra.openid_client_scopes = {
+        *("openid", "email"),
+        *(entra.scope("Profile.Read"), entra.scope("Mail.Read")),
+    }
+    live = start(
+        **config(entra, MSAL_AUTHORIZATION_PARAMETERS=extra),
+        MSAL_BASE_SCOPES="openid email",
+        MSAL_RESPONSE_MODE=mode,
+    )
+    person = entra.person()
+    for path in ("/me", "/profile", "/mail", "/vault", "/profile", "/mail"):
+        assert person.visit(live.url + path).status_code == 200
+    asked = [call.query for call in entra.calls if call.kind == "authorize"]
+    wanted = {"openid", "email", entra.scope("Mail.Read"), entra.scope("Profile.Read")}
+    assert set(asked[-1]["scope"].split()) == wanted
+    assert [query["scope"].split()[0] for query in asked] == [
+        "email",
+        *(entra.scope(name) for name in ("Profile.Read", "Mail.Read", "Mail.Read")),
+    ]
+    for query in asked:
+        assert {name: query[name] for name in extra} == extra
+        assert "prompt" not in query
+
+
+def test_scopes_that_are_not_listed(
+    start: Start, entra: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Scopes that a provider does not list are asked for by MSAL_BASE_SCOPES only."""
+    entra.openid_unlisted_scopes = {"profile"}
+    entra.openid_offline = "unlisted"
+    entra.openid_client_scopes = {
+        *("openid", "offline_access", entra.scope("Profile.Read")),
+    }
+    for base in (None, "openid offline_access", "openid"):
+        live = start(**config(entra), MSAL_BASE_SCOPES=base)
+        for _ in range(2):
+            page = entra.person().visit(live.url + "/profile")
+            assert page.status_code == 200
+        told = caplog.text.count("gave a sign-in no refresh token")
+        assert told == 1, base

@@ -92,7 +92,11 @@ def url(tenant: Tenant, kind: str, policy: str = SIGN_IN_POLICY) -> str:
 
 def settings_of(tenant: Tenant, kind: str) -> dict[str, t.Any]:
     """Return the ``MSAL_*`` settings in which an app at this authority differs."""
-    if kind in (OPENID, CUSTOM):
+    if kind == OPENID:
+        more = openid.required_parameters(tenant)
+        extra = {"MSAL_AUTHORIZATION_PARAMETERS": more} if more else {}
+        return {"MSAL_OIDC_AUTHORITY": url(tenant, kind), **extra}
+    if kind == CUSTOM:
         return {"MSAL_OIDC_AUTHORITY": url(tenant, kind)}
     own = {"MSAL_AUTHORITY": url(tenant, kind), "MSAL_INSTANCE_DISCOVERY": False}
     if kind == B2C:

@@ -75,13 +75,20 @@ def asked(tenant: Tenant, params: dict[str, str]) -> Scopes:
 
     :raises Refusal: a scope or a parameter is not as this provider wants it.
     """
-    missing = tenant.settings.openid_required_parameters - params.keys()
-    if missing:
+    named = read(tenant, params.get("scope"))
+    missing = required_parameters(tenant).keys() - params.keys()
+    if missing and not OIDC_SCOPES.keys() >= set(named):
         raise Refusal(90014, detail=f"The parameter {min(missing)} is missing.")
     if params.get("claims"):
         raise Refusal(90014, detail="The claims parameter is not supported.")
-    scopes = _allowed(tenant, read(tenant, params.get("scope")))
+    scopes = _allowed(tenant, named)
     return _without_offline(tenant, scopes, params.get("prompt", "").split())
+
+
+def required_parameters(tenant: Tenant) -> dict[str, str]:
+    """Return the parameters that scopes of an API need, with a value that will do."""
+    names = sorted(tenant.settings.openid_required_parameters or ())
+    return dict.fromkeys(names, tenant.api_resource)
 
 
 def _allowed(tenant: Tenant, scopes: Scopes) -> Scopes:
@@ -112,12 +119,13 @@ def _without_offline(tenant: Tenant, scopes: Scopes, prompts: list[str]) -> Scop
 
 def scopes_supported(tenant: Tenant) -> dict[str, list[str]]:
     """Return the metadata member that lists scopes, which is recommended only."""
-    known = ["openid", "profile", "email"]
     form = tenant.settings.openid_offline
+    hidden = set(tenant.settings.openid_unlisted_scopes or ())
     if form == "always":
         return {}
-    hidden = form in ("no", "unlisted")
-    return {"scopes_supported": known if hidden else [*known, "offline_access"]}
+    if form in ("no", "unlisted"):
+        hidden.add("offline_access")
+    return {"scopes_supported": [name for name in OIDC_SCOPES if name not in hidden]}
 
 
 def is_refreshable(tenant: Tenant, grant: Scopes) -> bool:

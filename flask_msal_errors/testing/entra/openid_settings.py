@@ -65,17 +65,25 @@ class OpenidSettings:
         "Scopes that answers call by another name, as Google does with email.",
         "Now: {}.",
     )
-    openid_required_parameters = Setting[set[str]](
-        set(),
-        Names(),
+    openid_unlisted_scopes = Setting[set[str] | None](
+        None,
+        Names(optional=True),
+        PLAIN,
+        "Unlisted scopes",
+        "Scopes of OpenID Connect that metadata do not list, such as profile at Apple.",
+        "Now: {}.",
+    )
+    openid_required_parameters = Setting[set[str] | None](
+        {"audience"},
+        Names(optional=True),
         PLAIN,
         "Required parameters",
-        "Parameters without which an authorization request is refused, such as Auth0’s"
-        " audience.",
+        "Parameters without which a sign-in that asks for scopes of an API is refused,"
+        ' such as Auth0’s audience. The settings of config("openid") have them.',
         "Now: {}.",
     )
     openid_lifetime = Setting(
-        3600,
+        300,
         Number(whole=True),
         PLAIN,
         "Lifetime of access tokens",

@@ -42,6 +42,8 @@ class App:
             "state": "the-state",
             "client_info": "1",
         }
+        if any(self.entra.api_resource in word for word in params.values()):
+            given["audience"] = self.entra.api_resource
         query = urllib.parse.urlencode({**given, **params})
         return f"{self.document['authorization_endpoint']}?{query}"
 
@@ -372,10 +374,26 @@ class TestPlain:
             assert scopes_in(again) == {"openid", "email"}
 
     def test_required_parameters(self, entra: Emulator, plain: App) -> None:
-        """A provider may want parameters of its own."""
-        entra.openid_required_parameters = {"audience"}
-        assert plain.answer()["error"] == "invalid_request"
-        assert "code" in plain.answer(audience="https://api.example")
+        """For scopes of an API, a provider may want parameters of its own."""
+        more = entra.config("openid")["MSAL_AUTHORIZATION_PARAMETERS"]
+        assert more == {"audience": entra.api_resource}
+        assert "code" in plain.answer()
+        asked = {"scope": f"openid {entra.scope('Profile.Read')}"}
+        assert "code" in plain.answer(**asked)
+        entra.openid_required_parameters = {"audience", "tier"}
+        assert plain.answer(**asked)["error"] == "invalid_request"
+        assert "code" in plain.answer(**asked, tier="1")
+        entra.openid_required_parameters = None
+        assert "MSAL_AUTHORIZATION_PARAMETERS" not in entra.config("openid")
+
+    def test_unlisted_scopes(self, entra: Emulator, plain: App) -> None:
+        """Metadata may list less than the provider grants."""
+        entra.openid_unlisted_scopes = {"profile", "email"}
+        assert plain.again()["scopes_supported"] == ["openid", "offline_access"]
+        assert scopes_in(plain.redeemed(scope="openid profile")) == {
+            "openid",
+            "profile",
+        }
 
     @pytest.mark.parametrize(
         ("form", "expected"),
