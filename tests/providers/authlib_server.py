@@ -23,11 +23,12 @@ from authlib.oauth2.rfc6749 import grants
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oidc.core import OpenIDCode
+from authlib.oidc.rpinitiated import EndSessionEndpoint
 from flask import Flask
 from flask import jsonify
-from flask import redirect
 from flask import request
 from flask import session
+from joserfc.jwk import KeySet
 from joserfc.jwk import RSAKey
 
 from providers.serving import API_SCOPES
@@ -74,6 +75,10 @@ class Client(ClientMixin):
 
     def get_default_redirect_uri(self) -> str:
         return f"{self.app}/auth/callback"
+
+    @property
+    def client_metadata(self) -> dict[str, list[str]]:
+        return {"post_logout_redirect_uris": [f"{self.app}/auth/signed-out"]}
 
     def get_allowed_scope(self, scope: str) -> str:
         return " ".join(name for name in scope.split() if name in _SCOPES)
@@ -245,6 +250,16 @@ class IdTokens(OpenIDCode):
         return {"sub": user.id}
 
 
+class EndSession(EndSessionEndpoint):
+    """The sign-out, which leads back whoever shows an ID token alone."""
+
+    def get_server_jwks(self) -> KeySet:
+        return KeySet([_KEY])
+
+    def end_session(self, end_session_request: object) -> None:
+        session.clear()
+
+
 class ApiTokens(BearerTokenValidator):
     """The tokens that the provider's own API takes."""
 
@@ -259,6 +274,7 @@ def _authorization(app: Flask, issuer: str) -> None:
     server.register_token_generator("default", generator)
     server.register_grant(CodeGrant, [IdTokens(issuer), CodeChallenge()])
     server.register_grant(RefreshGrant)
+    server.register_endpoint(EndSession)
 
     @app.route("/authorize", methods=["GET", "POST"])
     def authorize() -> t.Any:
@@ -282,6 +298,16 @@ def _authorization(app: Flask, issuer: str) -> None:
         kept = {k: v for k, v in request.form.items() if k in ("grant_type", "scope")}
         store.calls.append({**kept, "status": answer.status_code})
         return answer
+
+    @app.route("/logout", methods=["GET", "POST"])
+    def logout() -> t.Any:
+        try:
+            asked = server.validate_endpoint_request("end_session")
+        except OAuth2Error as error:
+            return server.handle_error_response(None, error)
+        if asked.needs_confirmation and "confirm" not in request.form:
+            return _CONSENT
+        return server.create_endpoint_response("end_session", asked) or "Signed out."
 
 
 def _is_old() -> bool:
@@ -307,11 +333,6 @@ def _documents(app: Flask, issuer: str) -> None:
     @app.get("/jwks")
     def jwks() -> t.Any:
         return jsonify(keys=[_KEY.as_dict(private=False, use="sig")])
-
-    @app.get("/logout")
-    def logout() -> t.Any:
-        session.clear()
-        return redirect(request.args["post_logout_redirect_uri"])
 
     @app.get("/api/<scope>")
     def api(scope: str) -> str:

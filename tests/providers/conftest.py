@@ -26,7 +26,7 @@ _TESTS = Path(__file__).parent.parent
 #: Packages of each provider, by the module that is its server.
 _PACKAGES = {
     "django_toolkit": ["django-oauth-toolkit >= 3.0"],
-    "authlib_server": ["Authlib >= 1.6", "flask >= 3.0"],
+    "authlib_server": ["Authlib >= 1.9", "flask >= 3.0"],
 }
 
 

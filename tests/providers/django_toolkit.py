@@ -80,6 +80,8 @@ def _configure(folder: str) -> None:
             "ALWAYS_RELOAD_OAUTHLIB_CORE": True,
             "OIDC_ENABLED": True,
             "OIDC_RP_INITIATED_LOGOUT_ENABLED": True,
+            # By default it asks whoever signs out, whatever the app shows.
+            "OIDC_RP_INITIATED_LOGOUT_ALWAYS_PROMPT": False,
             "OIDC_RSA_PRIVATE_KEY": _key(),
             "SCOPES": dict.fromkeys(("openid", "profile", *API_SCOPES), "a scope"),
         },

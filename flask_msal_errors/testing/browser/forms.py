@@ -10,10 +10,14 @@ import urllib.parse
 
 @dataclasses.dataclass
 class Form:
-    """A form: where it goes, what it holds, its buttons as (name, value)."""
+    """A form: where it goes, what it holds, its buttons as (name, value).
+
+    ``id`` is the attribute of that name.
+    """
 
     action: str
     method: str
+    id: str = ""
     fields: dict[str, str] = dataclasses.field(default_factory=dict)
     buttons: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
@@ -60,7 +64,8 @@ class Page(html.parser.HTMLParser):
             self.frames.append(urllib.parse.urljoin(self._url, given["src"]))
         elif tag == "form":
             action = urllib.parse.urljoin(self._url, given.get("action") or self._url)
-            self._open = Form(action, given.get("method", "get").upper())
+            method = given.get("method", "get").upper()
+            self._open = Form(action, method, given.get("id", ""))
             self.forms.append(self._open)
         elif self._open is not None:
             self._control(self._open, tag, given)

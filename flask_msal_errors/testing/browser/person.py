@@ -214,8 +214,8 @@ class Person:
         if page.refresh:
             return Step("GET", page.refresh, chain=(url,))
         for form in page.forms:
-            stays = "_msal_resume" not in form.fields or stop_at == "resume"
-            if not stays or "id_token_hint" in form.fields:
+            is_kept = "_msal_resume" in form.fields
+            if stop_at != "resume" if is_kept else form.id == "resume":
                 return Step(form.method, form.action, form.fields, (url,))
         return None
 
