@@ -150,6 +150,17 @@ def keys(
     yield Result(about, OK, text)
 
 
+def unfit(jwks: dict[str, t.Any]) -> str:
+    """Return what the keys are that sign no ID tokens, to end a sentence."""
+    listed = jwks.get("keys")
+    kinds = {
+        f"{entry.get('kty')} for {entry.get('alg') or entry.get('use') or 'nothing'}"
+        for entry in (listed if isinstance(listed, list) else ())
+        if isinstance(entry, dict)
+    }
+    return printable(f", but {', '.join(sorted(kinds))}", 200) if kinds else ""
+
+
 def sign_out(connection: ProviderConnection) -> Result:
     """Tell whether a sign-out can end the session at the provider."""
     if isinstance(connection.metadata.get("end_session_endpoint"), str):

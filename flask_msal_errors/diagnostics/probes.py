@@ -151,14 +151,15 @@ def _keys_and_clock(connection: ProviderConnection) -> cabc.Iterator[Result]:
     uri, asked = connection.metadata["jwks_uri"], time.time()
     try:
         reply = connection.transport.send("GET", uri, {})
-        found = keys_in(json_object(reply.text) or {})
+        jwks = json_object(reply.text) or {}
+        found = keys_in(jwks)
     except OSError as error:
         text = f"{uri} gives no keys ({type(error).__name__}): nobody can sign in."
         yield Result("signing keys", FIX, text)
         return
     if reply.status_code != 200 or not found:
-        text = f"{uri} answers {reply.status_code} without keys that sign ID tokens."
-        yield Result("signing keys", FIX, text)
+        text = f"{uri} answers {reply.status_code} without keys that sign ID tokens"
+        yield Result("signing keys", FIX, f"{text}{offers.unfit(jwks)}.")
         return
     yield from offers.keys(connection, found)
     yield clock(reply, asked, time.time())

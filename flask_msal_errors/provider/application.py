@@ -44,6 +44,7 @@ from .malformed import misread
 from .metadata import Untrusted
 from .metadata import check
 from .metadata import is_entra
+from .transport import LeftHttps
 from .transport import Transport
 from .transport import json_object
 
@@ -228,10 +229,12 @@ class Provider:
                 f"MSAL_VERIFY: the certificate of {host} is not trusted. Point it "
                 "to the bundle of the CA that signed it."
             )
-        readable = isinstance(error, UnreadableDocument)
-        about = str(error) if readable else type(error).__name__
+        answered = isinstance(error, (UnreadableDocument, LeftHttps))
+        fault = f"cannot be reached ({type(error).__name__})"
+        if answered:
+            fault = f"gives no usable document: {error}"
         return ServiceUnavailable(
-            f"The identity provider {host} ({key}) cannot be reached ({about})."
+            f"The identity provider {host} ({key}) {fault}."
             " It is asked again at the next request.",
             error="temporarily_unavailable",
             retry_after=getattr(error, "retry_after", None),

@@ -13,10 +13,12 @@ import typing as t
 
 import requests
 
+from ..protocol.demand import printable
 from ..protocol.retry_after import parse_retry_after
 from .transport import Reply
 from .transport import Transport
 from .transport import json_object
+from .transport import without_query
 
 #: The identity provider's public documents change rarely; MSAL keeps them as long.
 _LIFETIME = 24 * 3600
@@ -38,7 +40,7 @@ class UnreadableDocument(requests.RequestException):
     """
 
     def __init__(self, url: str, reply: Reply) -> None:
-        super().__init__(f"{url} answered {reply.status_code} without a document")
+        super().__init__(f"{url} answered {_described(reply)}")
         self.retry_after = parse_retry_after(reply.headers.get("retry-after"))
 
 
@@ -112,6 +114,16 @@ class Documents:
         if is_there and not url.endswith(_INSTANCES):
             self._check(found)
         return reply
+
+
+def _described(reply: Reply) -> str:
+    """Return what came in place of a document, and from where."""
+    kind = reply.headers.get("content-type", "").partition(";")[0]
+    found = f"{reply.status_code} without a document"
+    if reply.status_code == 200:
+        found = f"200 with {printable(kind) or 'something'}, which is no JSON object"
+    place = f", after a redirect to {without_query(reply.url)}" if reply.url else ""
+    return found + place
 
 
 def _asks_for_aliases(url: str, kwargs: dict[str, t.Any]) -> bool:

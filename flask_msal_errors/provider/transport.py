@@ -26,6 +26,7 @@ import urllib3
 import urllib3.util.ssl_
 
 from ..errors import ConfigurationError
+from ..protocol.demand import printable
 from ..protocol.retry_after import retry_after_of
 from ..session import msal_caches
 from ..settings import Settings
@@ -53,11 +54,17 @@ class Reply:
     status_code: int
     text: str = dataclasses.field(repr=False)
     headers: dict[str, str] = dataclasses.field(repr=False)
+    url: str = ""
+    """Where redirects led, if any."""
 
     def raise_for_status(self) -> None:
         """Raise ``requests.HTTPError`` for a 4xx or 5xx."""
         if self.status_code >= 400:
             raise requests.HTTPError(f"HTTP {self.status_code}", response=None)
+
+
+class LeftHttps(requests.RequestException):
+    """A redirect led from https to something else."""
 
 
 class Transport:
@@ -133,7 +140,7 @@ class Transport:
                 _stay_on_https(url, response)
             text = _read(response).decode("utf-8-sig", "replace")
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, text, headers)
+        return Reply(response.status_code, text, headers, _led_to(response))
 
     def close(self) -> None:
         """Close the connections, but not those of the app's own client."""
@@ -218,7 +225,8 @@ def _sent_by(
         reply = getattr(client, method.lower())(url, **kwargs)
         _stay_on_https(url, reply)
         headers = {name.lower(): value for name, value in reply.headers.items()}
-        return Reply(reply.status_code, reply.text.removeprefix("\ufeff"), headers)
+        text = reply.text.removeprefix("\ufeff")
+        return Reply(reply.status_code, text, headers, _led_to(reply))
     except OSError:
         raise
     except Exception as error:
@@ -268,9 +276,20 @@ def _stay_on_https(url: str, reply: t.Any) -> None:
     :param reply: of any client; it may say where they led.
     """
     steps = (*(getattr(reply, "history", None) or ()), reply)
-    places = [str(getattr(step, "url", url)) for step in steps]
-    if url.startswith("https:") and not all(p.startswith("https:") for p in places):
-        raise requests.exceptions.InvalidSchema("a redirect left https")
+    places = [str(getattr(step, "url", "") or url) for step in steps]
+    for place in places:
+        if url.startswith("https:") and not place.startswith("https:"):
+            raise LeftHttps(f"a redirect left https, to {without_query(place)}")
+
+
+def _led_to(reply: t.Any) -> str:
+    """Return the URL of an answer, if it took redirects to get there."""
+    return str(getattr(reply, "url", "")) if getattr(reply, "history", None) else ""
+
+
+def without_query(url: str) -> str:
+    """Return a URL as it may be shown: its query can hold what is secret."""
+    return printable(url.partition("?")[0].partition("#")[0])
 
 
 def _read(response: requests.Response) -> bytes:

@@ -104,6 +104,17 @@ class TestCheck:
         done = run("check", SESSION_COOKIE_HTTPONLY=False)
         assert (done.exit_code, "\nfix      cookies: " in done.stdout) == (1, True)
 
+    def test_credential(self, run: Run, entra: Emulator) -> None:
+        """A secret that has expired stops a deployment before anybody signs in."""
+        entra.secret_expired = True
+        done = run("check")
+        assert (done.exit_code, done.stdout.count("\nfix ")) == (1, 1)
+        assert "\nfix      credential: MSAL_CLIENT_CREDENTIAL has" in done.stdout
+        entra.secret_expired = False
+        entra.throttle(60)
+        done = run("check")
+        assert (done.exit_code, "\nwarning  credential: " in done.stdout) == (0, True)
+
     def test_json(self, run: Run) -> None:
         """Programs get the results and the exit code as JSON."""
         good = run("check", "--json")
@@ -125,7 +136,9 @@ class TestCheck:
     @pytest.mark.parametrize("extra", [(), ("--json",)])
     def test_no_secret(self, run: Run, entra: Emulator, extra: tuple[str, ...]) -> None:
         """Neither the credential nor a key is printed, good or bad."""
-        for config in ({}, {"SECRET_KEY": "short-marker"}, {"MSAL_VERIFY": True}):
+        short = ("SECRET_KEY", "MSAL_CLIENT_CREDENTIAL")
+        bad: t.Any = ({key: "short-marker"} for key in short)
+        for config in ({}, *bad, {"MSAL_VERIFY": True}):
             done = run("check", *extra, **config)
             for secret in (entra.client_secret, "secret-key-marker", "short-marker"):
                 assert secret not in done.output

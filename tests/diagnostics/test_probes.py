@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 from flask import Flask
+from flask import Request
+from flask import Response
+from flask import redirect
 
 from flask_msal_errors.diagnostics import probes
 from flask_msal_errors.diagnostics.checks import FIX
@@ -22,6 +25,7 @@ from flask_msal_errors.testing import Emulator
 from support import session_apps
 from support import sign_ins
 from support import sockets
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -116,6 +120,9 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+UNFIT = '{"keys": [{"kty": "RSA", "alg": "HS256"}, {"kty": "oct", "use": "enc"}, 5]}'
+
+
 class Answering(requests.Session):
     """An app's own client, which answers for the signing keys itself."""
 
@@ -129,10 +136,23 @@ class Answering(requests.Session):
         return response
 
 
+def page(
+    text: str, kind: str = "text/html", status: int = 200
+) -> cabc.Callable[[Request], Response]:
+    """Return a script that answers something else than a document."""
+    return lambda _: Response(text, status, mimetype=kind)
+
+
 def provider(entra: Emulator, **changes: t.Any) -> dict[str, tuple[str, str]]:
     """Return the results, by what they are about."""
     results = probes.of_provider(sign_ins.settings(entra, **changes))
     return {result.about: (result.level, result.text) for result in results}
+
+
+def plain(entra: Emulator) -> dict[str, t.Any]:
+    """Return the settings of an app at the plain provider, over those at Entra."""
+    absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
+    return {**absent, **entra.config("openid")}
 
 
 class TestOfProvider:
@@ -155,6 +175,59 @@ class TestOfProvider:
         assert found["authority"][0] == FIX
         assert "MSAL_AUTHORITY" in found["authority"][1]
 
+    @pytest.mark.parametrize(
+        ("answer", "words"),
+        [
+            (page("<p>Sign in</p>"), "200 with text/html, which is no JSON object."),
+            (page(""), "200 with text/html, which is no JSON object."),
+            (page("[]", "application/json"), "application/json, which is no JSON"),
+            (page("no", status=503), "answered 503 without a document."),
+            (page("no", status=404), "has no usable OpenID configuration"),
+        ],
+    )
+    def test_no_document(self, entra: Emulator, answer: t.Any, words: str) -> None:
+        """Discovery that brings no document says what came, and from where."""
+        entra.fail_next(answer, "discovery", times=3)
+        level, text = provider(entra, **plain(entra))["authority"]
+        assert (level, words in text) == (FIX, True), text
+        assert "MSAL_OIDC_AUTHORITY" in text
+
+    def test_redirect(self, entra: Emulator) -> None:
+        """Discovery that is redirected says where to, without a query."""
+        other = f"{entra.authority}/v2.0/.well-known/openid-configuration"
+
+        def away(call: Request) -> t.Any:
+            on = page("<p>Sign in</p>")(call)
+            return on if call.args else redirect(f"{other}?state=marker")
+
+        entra.fail_next(away, "discovery", times=2)
+        level, text = provider(entra, **plain(entra))["authority"]
+        assert (level, f"after a redirect to {other}. It" in text) == (FIX, True), text
+        place = f"{entra.pages_url}/nowhere"
+        entra.fail_next(lambda _: redirect(f"{place}?a=marker"), "discovery")
+        level, text = provider(entra, **plain(entra))["authority"]
+        assert (level, f"left https, to {place}. It" in text) == (FIX, True), text
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"token_endpoint": "http://x.example/token"}, "X-Forwarded-Proto"),
+            ({"token_endpoint": "https://x.example//token"}, "begin with one slash"),
+            ({"issuer": "https://x.example"}, "names another issuer"),
+            ({"jwks_uri": None, "token_endpoint": 1}, "token_endpoint, jwks_uri"),
+        ],
+    )
+    def test_document(
+        self, entra: Emulator, change: dict[str, t.Any], words: str
+    ) -> None:
+        """A document that cannot be used is told by its own fault."""
+        config = plain(entra)
+        place = f"{config['MSAL_OIDC_AUTHORITY']}/.well-known/openid-configuration"
+        whole = requests.get(place, verify=entra.ca_file, timeout=PATIENCE).json()
+        entra.fail_next({**whole, **change}, "discovery", status=200, times=2)
+        level, text = provider(entra, **config)["authority"]
+        assert (level, words in text) == (FIX, True), text
+
     def test_unreachable(self, entra: Emulator) -> None:
         """A host that nobody listens on."""
         nowhere = f"https://localhost:{free_port()}/contoso.example"
@@ -175,13 +248,16 @@ class TestOfProvider:
         assert levels.pop("credential") == WARNING
         assert {*levels.values()} == {OK}
 
-    @pytest.mark.parametrize("answer", ["", "nothing", "{}", '{"keys": []}'])
+    @pytest.mark.parametrize("answer", ["", "nothing", "{}", '{"keys": []}', UNFIT])
     def test_no_keys(self, entra: Emulator, answer: str) -> None:
         """Without keys nobody could sign in; the clock and TLS are looked at still."""
         with Answering() as client:
             client.verify, client.answer = entra.ca_file, answer
             found = provider(entra, MSAL_HTTP_CLIENT=client)
         assert found["signing keys"][0] == FIX
+        assert ("but RSA for HS256, oct for enc." in found["signing keys"][1]) == (
+            "oct" in answer
+        )
         assert "clock" not in found and found["TLS"][0] == OK
         assert "MSAL_HTTP_CLIENT" in found["TLS"][1]
 
