@@ -55,7 +55,7 @@ class Reply:
     text: str = dataclasses.field(repr=False)
     headers: dict[str, str] = dataclasses.field(repr=False)
     url: str = ""
-    """Where redirects led, if any."""
+    """The place that redirects led to, if any."""
 
     def raise_for_status(self) -> None:
         """Raise ``requests.HTTPError`` for a 4xx or 5xx."""
@@ -136,11 +136,10 @@ class Transport:
             **self._tls,
             **kwargs,
         ) as response:
-            if method == "GET":
-                _stay_on_https(url, response)
+            place = _stay_on_https(url, response) if method == "GET" else ""
             text = _read(response).decode("utf-8-sig", "replace")
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, text, headers, _led_to(response))
+        return Reply(response.status_code, text, headers, place)
 
     def close(self) -> None:
         """Close the connections, but not those of the app's own client."""
@@ -223,10 +222,10 @@ def _sent_by(
         kwargs = {"timeout": timeout, **follows, **kwargs}
     try:
         reply = getattr(client, method.lower())(url, **kwargs)
-        _stay_on_https(url, reply)
+        place = _stay_on_https(url, reply)
         headers = {name.lower(): value for name, value in reply.headers.items()}
         text = reply.text.removeprefix("\ufeff")
-        return Reply(reply.status_code, text, headers, _led_to(reply))
+        return Reply(reply.status_code, text, headers, place)
     except OSError:
         raise
     except Exception as error:
@@ -270,21 +269,18 @@ def _check_patched_in_time() -> None:
         )
 
 
-def _stay_on_https(url: str, reply: t.Any) -> None:
+def _stay_on_https(url: str, reply: t.Any) -> str:
     """See that redirects led from https to nothing else: a document is to be trusted.
 
     :param reply: of any client; it may say where they led.
+    :return: that place; empty without redirects.
     """
     steps = (*(getattr(reply, "history", None) or ()), reply)
     places = [str(getattr(step, "url", "") or url) for step in steps]
     for place in places:
         if url.startswith("https:") and not place.startswith("https:"):
             raise LeftHttps(f"a redirect left https, to {without_query(place)}")
-
-
-def _led_to(reply: t.Any) -> str:
-    """Return the URL of an answer, if it took redirects to get there."""
-    return str(getattr(reply, "url", "")) if getattr(reply, "history", None) else ""
+    return places[-1] if len(places) > 1 else ""
 
 
 def without_query(url: str) -> str:
