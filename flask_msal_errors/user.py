@@ -99,6 +99,16 @@ class User:
         return at is not None and at + max_age + leeway >= time.time()
 
 
+def subject_of(claims: cabc.Mapping[str, t.Any]) -> str | None:
+    """Return the subject as a string: some providers send a whole number.
+
+    :return: ``None`` if it is neither.
+    """
+    subject = claims.get("sub")
+    is_number = isinstance(subject, int) and not isinstance(subject, bool)
+    return str(subject) if is_number or isinstance(subject, str) else None
+
+
 def _first(emails: t.Any) -> str:
     """Return the first of the addresses that B2C lists."""
     return str(emails[0]) if isinstance(emails, list) and emails else ""

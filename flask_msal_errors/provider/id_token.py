@@ -18,6 +18,7 @@ from ..parsers import GUID
 from ..protocol.demand import printable
 from ..protocol.secret import Secret
 from ..settings import Settings
+from ..user import subject_of
 from .clocks import LEEWAY
 from .clocks import note
 from .keys import ALGORITHMS
@@ -131,16 +132,14 @@ class Validator:
 
 
 def _with_subject(claims: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return claims whose subject is a string: some providers send a number.
+    """Return claims whose subject is a string.
 
-    :raises InvalidSubjectError: it is neither.
+    :raises InvalidSubjectError: it is no subject.
     """
-    subject = claims["sub"]
-    if isinstance(subject, int) and not isinstance(subject, bool):
-        return {**claims, "sub": str(subject)}
-    if not isinstance(subject, str):
+    subject = subject_of(claims)
+    if subject is None:
         raise InvalidSubjectError
-    return claims
+    return {**claims, "sub": subject}
 
 
 def _unchecked(token: str) -> dict[str, t.Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import typing as t
 
+from ..user import subject_of
 from .transport import Transport
 from .transport import json_object
 
@@ -55,7 +56,7 @@ def completed(
         logger.warning("No names came from %s (%s).", place, reply.status_code)
         return claims
     # It may be somebody else's, by an access token that was swapped (§5.3.2).
-    if str(found.get("sub")) != claims["sub"]:
+    if subject_of(found) != claims["sub"]:
         logger.warning("%s answered with another subject: not used.", place)
         return claims
     return {**claims, **_missing(claims, found)}

@@ -15,7 +15,6 @@ import logging
 import time
 import typing as t
 
-import jwt
 import msal
 import msgspec
 from msal.throttled_http_client import NormalizedResponse
@@ -30,6 +29,8 @@ from ..protocol.scopes import resource
 from ..protocol.secret import Hidden
 from ..protocol.secret import Secret
 from ..storage.codec import UNREADABLE
+from .accounts import check_refreshed
+from .accounts import with_account
 from .grant import Grant
 from .record import HttpEntry
 from .record import Record
@@ -48,6 +49,7 @@ _logged: set[str] = set()
 _MOST_LOGGED = 100
 
 _Kind = msal.TokenCache.CredentialType
+_REFRESH = "refresh_token"
 #: Our own field of an access token: the scopes that it was asked for. Entra grants some
 #: under other names, and leaves out those that a wider one includes.
 ASKED = "flask_msal_errors_asked"
@@ -319,11 +321,14 @@ class BoundTokenCache(msal.TokenCache):
         """Keep new tokens; MSAL logs an event with its code and verifier otherwise."""
         data = {k: v for k, v in event.get("data", {}).items() if k not in _SECRETS}
         response, tokens = event.get("response", {}), current().tokens
-        if "client_info" not in response:
-            response = _with_account(response)
-        before = list(tokens.search(_Kind.ACCESS_TOKEN))
         scope = data.get("scope") or ()
         words = scope.split() if isinstance(scope, str) else scope
+        if event.get("grant_type") == _REFRESH and "id_token" in response:
+            known = [e["secret"] for e in tokens.search(_Kind.ID_TOKEN)]
+            check_refreshed(response["id_token"], known, words)
+        if "client_info" not in response:
+            response = with_account(response, current().account())
+        before = list(tokens.search(_Kind.ACCESS_TOKEN))
         granted = _granted(event, words) if self._binds else event.get("scope") or ()
         event = dict(event, data=data, response=response, scope=granted)
         tokens.add(event, **kwargs)
@@ -346,9 +351,6 @@ class BoundTokenCache(msal.TokenCache):
 
     def modify(self, *args: t.Any, **kwargs: t.Any) -> None:
         current().tokens.modify(*args, **kwargs)
-
-    def _get_app_metadata(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        return current().tokens._get_app_metadata(*args, **kwargs)
 
 
 def _granted(
@@ -375,27 +377,7 @@ def _keep_grant(event: dict[str, t.Any], asked: cabc.Collection[str]) -> None:
 
 
 def _is_refresh(event: dict[str, t.Any]) -> bool:
-    return event.get("grant_type") == "refresh_token"
-
-
-def _with_account(response: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return an answer of another provider than Entra that tells MSAL whose it is.
-
-    An ID token need not come at a refresh (OpenID Connect Core §12.2), and some
-    providers send a subject that is a number: MSAL would find no account.
-    """
-    if "id_token" in response:
-        with contextlib.suppress(jwt.PyJWTError):
-            options: t.Any = {"verify_signature": False, "verify_sub": False}
-            claims = jwt.decode(response["id_token"], options=options)
-            if isinstance(claims.get("sub"), int):
-                claims = {**claims, "sub": str(claims["sub"])}
-                return {**response, "id_token_claims": claims}
-        return response
-    account = current().account()
-    if account is None:
-        return response
-    return {**response, "id_token_claims": {"sub": account["home_account_id"]}}
+    return event.get("grant_type") == _REFRESH
 
 
 class BoundHttpCache:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import typing as t
 
+import jwt
 import pytest
 import requests
 
@@ -162,6 +163,27 @@ def test_consent_for_offline_access(start: Start, entra: Emulator, form: str) ->
         assert person.visit(live.url + path).status_code == 200
     asked = [c.query.get("prompt") for c in entra.calls if c.kind == "authorize"]
     assert asked == ["consent", "consent"]
+
+
+def test_refresh_of_another_account(
+    visit: cabc.Callable[[str], requests.Response],
+    entra: Emulator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A refresh with somebody else's ID token shows nothing: the user signs in."""
+    caplog.set_level("INFO", "flask_msal_errors")
+    entra.token_lifetime = 1
+    visit("/mail")
+    entra.token_lifetime = 3600
+    claims = {"iss": entra.config("openid")["MSAL_OIDC_AUTHORITY"], "sub": "mallory"}
+    token = jwt.encode({**claims, "aud": entra.client_id}, "k" * 32)
+    body = {"access_token": "theirs", "token_type": "Bearer", "expires_in": 3600}
+    entra.fail_next({**body, "id_token": token}, "token", 200)
+    assert visit("/mail").status_code == 200
+    assert entra.counters["token.authorization_code"] == 2
+    assert caplog.text.count("account_mismatch") == 1
+    assert "theirs" not in caplog.text
+    assert "api.401" not in entra.counters
 
 
 def test_entra_behind_a_domain(start: Start, entra: Emulator) -> None:

@@ -23,7 +23,6 @@ from flask_msal_errors.session.msal_caches import MOST_ENTRIES
 from flask_msal_errors.session.msal_caches import BoundHttpCache
 from flask_msal_errors.session.msal_caches import BoundTokenCache
 from flask_msal_errors.session.msal_caches import Caches
-from flask_msal_errors.session.msal_caches import _with_account
 from flask_msal_errors.session.msal_caches import bound
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.storage.codec import Codec
@@ -228,27 +227,6 @@ def _client(entra: Emulator) -> Client:
     return _clients[0]
 
 
-class TestAccount:
-    """Tokens of a provider that does not say whose they are at a refresh."""
-
-    def test_replaced(self, entra: Emulator) -> None:
-        """A refreshed token takes the old one's place, in its account."""
-        absent = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
-        client = Client(sign_ins.settings(entra, **entra.config("openid", **absent)))
-        _, claims, user = sign_ins.sign_in(entra, client)
-        scopes = [entra.scope("Profile.Read")]
-        for _ in range(2):
-            client.silent(user, scopes, force_refresh=True)
-        for kind in ("AccessToken", "RefreshToken", "Account"):
-            (entry,) = user.tokens.search(kind)
-            assert entry["home_account_id"] == claims["sub"]
-
-    def test_nobody(self) -> None:
-        """Without an account an answer stays as it is."""
-        with bound(Caches()):
-            assert _with_account({"access_token": "x"}) == {"access_token": "x"}
-
-
 class TestPause:
     """For how long the token endpoint is to be left alone."""
 
@@ -402,12 +380,10 @@ class TestBound:
         assert list(stand_in.search(kind)) == [] == list(stand_in._cache)
 
     def test_delegates(self) -> None:
-        """Changing, removing and the app's metadata reach the bound cache."""
+        """Changing and removing reach the bound cache."""
         stand_in, caches = BoundTokenCache(), filled()
         kinds = msal.TokenCache.CredentialType
         with bound(caches):
-            metadata = stand_in._get_app_metadata("host", "client", default={})
-            assert metadata["client_id"] == "client"
             (refresh_token,) = stand_in.search(kinds.REFRESH_TOKEN)
             stand_in.update_rt(refresh_token, "RT2")
             (access_token,) = stand_in.search(kinds.ACCESS_TOKEN)
@@ -440,9 +416,7 @@ class TestMsal:
         made = NormalizedResponse(Answer(418, "text", A="b"))
         assert (made.status_code, made.text, made.headers) == (418, "text", {"a": "b"})
 
-    @pytest.mark.parametrize(
-        "name", ["search", "add", "modify", "_get_app_metadata", "remove_at"]
-    )
+    @pytest.mark.parametrize("name", ["search", "add", "modify", "remove_at"])
     def test_token_cache(self, name: str) -> None:
         """The methods that the stand-in passes on are MSAL's."""
         assert callable(getattr(msal.TokenCache, name))
