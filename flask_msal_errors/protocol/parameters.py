@@ -25,6 +25,7 @@ _OWNED = {
     "prompt": "set MSAL_PROMPT",
     "domain_hint": "set MSAL_DOMAIN_HINT",
     "response_mode": "set MSAL_RESPONSE_MODE",
+    "post_logout_redirect_uri": "set MSAL_POST_LOGOUT",
     "acr_values": "use login_required(acrs=…)",
     "claims": "use login_required(acrs=…)",
     "max_age": "use login_required(max_age=…)",
@@ -51,7 +52,9 @@ def problem_of(parameters: cabc.Mapping[t.Any, t.Any]) -> str:
     """
     for name, value in parameters.items():
         if not (isinstance(name, str) and isinstance(value, str)):
-            return 'have strings as names and values: {"audience": "https://…"}'
+            return (
+                'have strings as names and values: "1" and not 1, "true" and not true'
+            )
         if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
             return (
                 "name parameters by letters, digits, '.', '_' and '-' (RFC 6749 §8.2)"

@@ -115,7 +115,7 @@ def problem_of(listed: list[t.Any]) -> str:
     if not ADDED.isdisjoint(listed):
         return (
             f"scopes hold {', '.join(sorted(ADDED.intersection(listed)))}, which "
-            "MSAL always adds itself: name only the scopes of the API."
+            "MSAL_BASE_SCOPES has for every sign-in: name only the scopes of the API."
         )
     return ""
 

@@ -134,6 +134,8 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
 
         :param kind: ``entra``, ``b2c`` (user flows), ``openid`` (another provider) or
             ``custom_domain`` (External ID, by a domain of its own).
+        :param overrides: other values; of ``MSAL_AUTHORIZATION_PARAMETERS``, a dict is
+            added to the parameters that this provider requires.
         """
         settings: dict[str, t.Any] = {
             "MSAL_CLIENT_ID": self.client_id,
@@ -142,7 +144,11 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
             "MSAL_SCOPES": [self.scope("Profile.Read")],
             **authorities.settings_of(self.tenant, kind),
         }
-        return {**settings, **overrides}
+        for name, value in overrides.items():
+            known = settings.get(name)
+            several = isinstance(known, dict) and isinstance(value, cabc.Mapping)
+            settings[name] = {**known, **value} if known and several else value
+        return settings
 
     def person(
         self, name: str = "ada", *, decline_consent: bool = False, cancel: bool = False

@@ -377,6 +377,8 @@ class TestPlain:
         """For scopes of an API, a provider may want parameters of its own."""
         more = entra.config("openid")["MSAL_AUTHORIZATION_PARAMETERS"]
         assert more == {"audience": entra.api_resource}
+        added = entra.config("openid", MSAL_AUTHORIZATION_PARAMETERS={"hd": "x"})
+        assert added["MSAL_AUTHORIZATION_PARAMETERS"] == {**more, "hd": "x"}
         assert "code" in plain.answer()
         asked = {"scope": f"openid {entra.scope('Profile.Read')}"}
         assert "code" in plain.answer(**asked)
