@@ -73,12 +73,13 @@ def scopes(connection: ProviderConnection, settings: Settings) -> Result | None:
     if connection.is_entra or listed is None:
         return None
     own = [scope for scope in settings.scopes if scope not in RESERVED]
-    unlisted = [name for name in own if name not in listed]
-    if not unlisted:
-        return Result("scopes", OK, "The provider lists all scopes of MSAL_SCOPES.")
-    text = f"MSAL_SCOPES has {' '.join(unlisted)}, which the provider does not list."
-    remedy = "It may grant that all the same; else a sign-in is refused: correct it."
-    return Result("scopes", WARNING, f"{text} {remedy}")
+    for key, names in ("MSAL_SCOPES", own), ("MSAL_BASE_SCOPES", settings.base_scopes):
+        unlisted = [name for name in names or () if name not in listed]
+        if unlisted:
+            text = f"{key} has {' '.join(unlisted)}, which the provider does not list."
+            remedy = "It may grant that all the same; else a sign-in is refused:"
+            return Result("scopes", WARNING, f"{text} {remedy} correct it.")
+    return Result("scopes", OK, "The provider lists all scopes of MSAL_SCOPES.")
 
 
 def refresh(connection: ProviderConnection, settings: Settings) -> Result:

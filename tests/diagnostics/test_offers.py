@@ -93,6 +93,8 @@ class TestScopes:
         told(offers.scopes(found_by(own), own), WARNING, "MSAL_SCOPES has orders.read,")
         known = found_by(own, scopes_supported=["openid", "orders.read"])
         told(offers.scopes(known, own), OK)
+        base = settings_of(entra, MSAL_SCOPES="", MSAL_BASE_SCOPES="openid groups")
+        told(offers.scopes(known, base), WARNING, "MSAL_BASE_SCOPES has groups,")
 
     @pytest.mark.parametrize("listed", [None, "openid", {}])
     def test_not_listed(self, entra: Emulator, listed: t.Any) -> None:
