@@ -5,7 +5,6 @@ Pure: reads what is there already.
 
 from __future__ import annotations
 
-import base64
 import collections.abc as cabc
 import typing as t
 
@@ -18,6 +17,7 @@ from ..provider.client_auth import POST
 from ..provider.client_auth import SecretSender
 from ..provider.keys import ALGORITHMS
 from ..provider.keys import SigningKey
+from ..provider.keys import faults_in
 from ..provider.metadata import is_b2c
 from ..settings import Settings
 from .checks import FIX
@@ -26,8 +26,6 @@ from .checks import WARNING
 from .checks import Result
 
 _ASSERTION = "private_key_jwt"
-#: Bits of an RSA key that signs tokens (RFC 7518 §3.3).
-_LEAST_BITS = 2048
 
 
 def kind(connection: ProviderConnection, settings: Settings) -> Result:
@@ -130,25 +128,26 @@ def algorithms(connection: ProviderConnection) -> Result | None:
 def keys(
     connection: ProviderConnection, found: cabc.Sequence[SigningKey]
 ) -> cabc.Iterator[Result]:
-    """Tell how many keys there are, and which of them are weak or unfit.
+    """Tell how many keys there are, and whether they fit the algorithms.
 
     :param found: at least one, once for each of its algorithms.
     """
-    about, several = "signing keys", {id(key.entry): key.entry for key in found}
+    about, count = "signing keys", len({id(key.entry) for key in found})
     listed = _words(connection, "id_token_signing_alg_values_supported")
     good = {name for name in listed or () if name in ALGORITHMS}
     if good.isdisjoint(key.alg for key in found) and good:
         names = " ".join(sorted(good))
         text = f"None of the provider's keys can sign by {names}, as it says it does."
         yield Result(about, WARNING, f"{text} Let it publish such a key.")
-    for entry in several.values():
-        bits = _bits(entry)
-        if bits and bits < _LEAST_BITS:
-            text = f"An RSA key of {bits} bits signs ID tokens: it can be broken. Let"
-            remedy = f"the provider take {_LEAST_BITS} or more (RFC 7518 §3.3)."
-            yield Result(about, WARNING, f"{text} {remedy}")
-    text = f"Keys that can sign ID tokens: {len(several)}."
+    text = f"Keys that can sign ID tokens: {count}."
     yield Result(about, OK, text)
+
+
+def distrusted(jwks: dict[str, t.Any]) -> cabc.Iterator[Result]:
+    """Tell which keys are weak, or known to everybody."""
+    for text in faults_in(jwks):
+        remedy = "Let the provider sign by another one."
+        yield Result("signing keys", WARNING, f"{text} {remedy}")
 
 
 def unfit(jwks: dict[str, t.Any]) -> str:
@@ -178,11 +177,3 @@ def _words(connection: ProviderConnection, name: str) -> list[str] | None:
     if not isinstance(value, list):
         return None
     return [item for item in value if isinstance(item, str)]
-
-
-def _bits(entry: dict[str, t.Any]) -> int:
-    """Return the size of an RSA key; 0 of another kind."""
-    if entry.get("kty") != "RSA":
-        return 0
-    text = str(entry.get("n"))
-    return int.from_bytes(base64.urlsafe_b64decode(text + "=="), "big").bit_length()

@@ -157,6 +157,7 @@ def _keys_and_clock(connection: ProviderConnection) -> cabc.Iterator[Result]:
         text = f"{uri} gives no keys ({type(error).__name__}): nobody can sign in."
         yield Result("signing keys", FIX, text)
         return
+    yield from offers.distrusted(jwks)
     if reply.status_code != 200 or not found:
         text = f"{uri} answers {reply.status_code} without keys that sign ID tokens"
         yield Result("signing keys", FIX, f"{text}{offers.unfit(jwks)}.")

@@ -22,6 +22,7 @@ from ..user import subject_of
 from .clocks import LEEWAY
 from .clocks import note
 from .keys import ALGORITHMS
+from .keys import BAD_KEY
 from .keys import SigningKey
 from .keys import SigningKeys
 from .metadata import TENANT
@@ -92,7 +93,7 @@ class Validator:
             "verify_sub": self._is_entra,
         }
         for key in self._keys.candidates(kid, alg, uri):
-            with contextlib.suppress(jwt.InvalidSignatureError):
+            with contextlib.suppress(jwt.InvalidSignatureError, *BAD_KEY):
                 claims = jwt.decode(
                     token,
                     key.key,

@@ -11,8 +11,10 @@ import time
 import typing as t
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from ..errors import InvalidIdToken
+from ..protocol.demand import printable
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -31,6 +33,20 @@ _BY_KEY = {
 ALGORITHMS = sorted({name for names in _BY_KEY.values() for name in names})
 #: Names of one algorithm: RFC 8037 has the first, RFC 9864 one for each curve.
 _EDWARDS = ("EdDSA", "Ed25519", "Ed448")
+#: Of a key that cannot verify signatures, whatever they are.
+BAD_KEY = (
+    jwt.InvalidKeyError,
+    jwt.PyJWKError,
+    UnsupportedAlgorithm,
+    ValueError,
+    TypeError,
+)
+#: Bits of an RSA key (RFC 7518 §3.3 and §3.5).
+_LEAST_BITS = 2048
+#: The most keys that are tried for one token, of the old ones and of new ones.
+_MOST_TRIED = 32
+#: Members of a public key, of whatever type (RFC 7518 §6, RFC 8037 §2).
+_PUBLIC = frozenset({"kty", "crv", "n", "e", "x", "y"})
 _LIFETIME = 24 * 3600
 #: Seconds between two attempts to fetch keys that are unknown, or cannot be had.
 _PAUSE = 60
@@ -77,10 +93,9 @@ class SigningKeys:
         if time.monotonic() - self._fetched > _LIFETIME:
             is_new = self._renew(uri, kid, alg)
         while True:
-            for key in self._keys:
-                if key.alg == alg and kid in ("", key.kid):
-                    found = True
-                    yield key
+            fitting = [k for k in self._keys if k.alg == alg and kid in ("", k.kid)]
+            yield from fitting[:_MOST_TRIED]
+            found = found or bool(fitting)
             if is_new or not self._may_ask(kid):
                 break
             self._take(self._fetch(uri), kid)
@@ -97,7 +112,7 @@ class SigningKeys:
 
     def _take(self, jwks: dict[str, t.Any], kid: str) -> None:
         """Keep new keys, and note the ids for which none came."""
-        before, self._keys = self._keys, keys_in(jwks)
+        before, self._keys = self._keys, _trusted(jwks)
         old = [key.entry for key in before]
         came = {key.kid for key in self._keys if key.entry not in old}
         lost = {key.kid for key in before} - {key.kid for key in self._keys}
@@ -119,7 +134,7 @@ class SigningKeys:
         if known and time.monotonic() - self._failed <= _PAUSE:
             return False
         try:
-            self._keys = keys_in(self._fetch(uri))
+            self._keys = _trusted(self._fetch(uri))
             self._fetched = time.monotonic()
         except OSError as error:
             self._failed = time.monotonic()
@@ -133,16 +148,62 @@ class SigningKeys:
         return True
 
 
+def _trusted(jwks: dict[str, t.Any]) -> list[SigningKey]:
+    for text in faults_in(jwks):
+        logger.warning(text)
+    return keys_in(jwks)
+
+
 def keys_in(jwks: dict[str, t.Any]) -> list[SigningKey]:
-    """Return the keys of a JWKS that can sign tokens, once for each algorithm."""
-    entries = jwks.get("keys")
+    """Return the keys of a JWKS that can sign tokens, once for each algorithm.
+
+    Others do no harm.
+    """
+    return [key for each in _by_entry(jwks) if not _fault(each[0]) for key in each]
+
+
+def faults_in(jwks: dict[str, t.Any]) -> list[str]:
+    """Return a sentence about each key that could sign tokens, but is not trusted."""
+    found = [(each[0], _fault(each[0])) for each in _by_entry(jwks)]
     return [
-        SigningKey(str(entry.get("kid", "")), alg, key, entry)
-        for entry in (entries if isinstance(entries, list) else ())
-        if isinstance(entry, dict) and entry.get("use", "sig") == "sig"
-        for alg in ALGORITHMS
-        if _fits(entry, alg) and (key := _loaded(entry, alg))
+        f"A key of the provider ({printable(key.kid, 60) or 'it has no id'}) is not"
+        f" used: {fault}"
+        for key, fault in found
+        if fault
     ]
+
+
+def _by_entry(jwks: dict[str, t.Any]) -> cabc.Iterator[list[SigningKey]]:
+    entries = jwks.get("keys")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and _is_for_signatures(entry):
+            kid = str(entry.get("kid") or "")
+            each = [
+                SigningKey(kid, alg, key, entry)
+                for alg in ALGORITHMS
+                if _fits(entry, alg) and (key := _loaded(entry, alg))
+            ]
+            if each:
+                yield each
+
+
+def _is_for_signatures(entry: dict[str, t.Any]) -> bool:
+    """Tell whether a key is for signatures, as far as it says (RFC 7517 §4.2, §4.3)."""
+    operations = entry.get("key_ops")
+    others = isinstance(operations, list) and not {"verify", "sign"} & set(
+        map(str, operations)
+    )
+    return (entry.get("use") or "sig") == "sig" and not others
+
+
+def _fault(key: SigningKey) -> str:
+    """Return why a key must not be trusted; nothing, if it may."""
+    if "d" in key.entry:
+        return "its private part is published, so that anybody can sign with it."
+    bits = key.key.key.key_size if key.entry["kty"] == "RSA" else _LEAST_BITS
+    if bits < _LEAST_BITS:
+        return f"it has {bits} bits, and RFC 7518 (3.3) demands {_LEAST_BITS}."
+    return ""
 
 
 def _fits(entry: dict[str, t.Any], alg: str) -> bool:
@@ -160,8 +221,9 @@ def _fits(entry: dict[str, t.Any], alg: str) -> bool:
 def _loaded(entry: dict[str, t.Any], alg: str) -> jwt.PyJWK | None:
     """Return a key that PyJWT verifies signatures of an algorithm with."""
     try:
-        made = jwt.PyJWK(entry, "EdDSA" if alg in _EDWARDS else alg)
-    except (jwt.PyJWTError, ValueError, TypeError):
+        public = {name: entry[name] for name in _PUBLIC & entry.keys()}
+        made = jwt.PyJWK(public, "EdDSA" if alg in _EDWARDS else alg)
+    except BAD_KEY:
         return None
     # PyJWT 2.15 does not know the names of RFC 9864.
     made.algorithm_name = alg

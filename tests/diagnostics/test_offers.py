@@ -182,8 +182,10 @@ class TestAlgorithms:
         told(first, WARNING, "can sign by ES256,")
         told(last, OK)
         key.public = rsa.generate_private_key(65537, 1024).public_key()
-        first, last = offers.keys(found_by(own), keys_in({"keys": [key.jwk("")]}))
-        told(first, WARNING, "1024 bits")
+        jwks = {"keys": [key.jwk("")]}
+        (only,) = offers.distrusted(jwks)
+        told(only, WARNING, "1024 bits")
+        assert not keys_in(jwks)
 
 
 def test_sign_out(entra: Emulator) -> None:

@@ -40,6 +40,7 @@ NONCE = "the nonce"
 
 OURS, THEIRS = (rsa.generate_private_key(65537, 2048) for _ in range(2))
 CURVE = ec.generate_private_key(ec.SECP256R1())
+SHORT = rsa.generate_private_key(65537, 1024)
 EDWARDS = ed25519.Ed25519PrivateKey.generate()
 #: Settings for a provider that is not Microsoft's.
 OPENID: dict[str, t.Any] = {"MSAL_AUTHORITY": None, "MSAL_OIDC_AUTHORITY": ISSUER}
@@ -205,6 +206,42 @@ class TestAccepted:
             assert validate(token, jwk(CURVE), jwk())
             assert validate(token, jwk(), jwk(CURVE))
 
+    @pytest.mark.parametrize("kid", ["one", None])
+    def test_odd_entries(self, kid: str | None) -> None:
+        """Whatever else a key set holds, the right key is found."""
+        good = jwk(use=None, key_ops=["verify"], x5t="x")
+        odd: list[t.Any] = [
+            *(5, None, "RSA", [], {}, {"kty": ["RSA"]}, {"kty": "new", "kid": "one"}),
+            *({"kty": "RSA", "x5c": ["MIIB"], "kid": "one"}, {"kty": "oct", "k": 5}),
+            *({**good, "n": 5}, {**good, "n": "AQ"}, {**good, "e": "AA"}),
+            *({**good, "alg": 5}, {**good, "use": ["sig"]}, {**good, "n": "\ud800"}),
+            *({"kty": "EC", "crv": "P-256", "x": 1, "y": 2}, {"kty": "EC", "crv": []}),
+            *({"kty": "OKP", "crv": "Ed448", "x": "AA"}, jwk(THEIRS), jwk(use="enc")),
+        ]
+        assert validate(signed(kid=kid), *odd, good, *odd)
+
+    @pytest.mark.parametrize("error", [jwt.InvalidKeyError, ValueError, TypeError])
+    def test_key_that_fails(
+        self, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A key that cannot be used does not hide the one that signed."""
+        algorithm = jwt.algorithms.RSAAlgorithm
+        verify = algorithm.verify
+
+        def broken(self: t.Any, message: bytes, key: t.Any, signature: bytes) -> bool:
+            if key.public_numbers() == THEIRS.public_key().public_numbers():
+                raise error("unusable")
+            return verify(self, message, key, signature)
+
+        monkeypatch.setattr(algorithm, "verify", broken)
+        assert validate(signed(), jwk(THEIRS), jwk())
+        assert "InvalidSignature" in refused(signed(), jwk(THEIRS))
+
+    def test_many_keys(self) -> None:
+        """Each of several keys is tried, and not without end."""
+        assert validate(signed(kid=None), *[jwk(THEIRS)] * 31, jwk())
+        refused(signed(kid=None), *[jwk(THEIRS)] * 32, jwk())
+
     @pytest.mark.parametrize("value", [5, 2**80, -1])
     def test_number_as_subject(self, value: int) -> None:
         """Some providers send a number as subject: a string from here on."""
@@ -303,9 +340,40 @@ class TestRefused:
         """A key signs by its own algorithm only."""
         refused(signed(algorithm=algorithm), jwk(alg="RS256"))
 
-    def test_encryption_key(self) -> None:
+    @pytest.mark.parametrize(
+        "members", [{"use": "enc"}, {"key_ops": ["encrypt", 5]}, {"alg": "RSA-OAEP"}]
+    )
+    def test_encryption_key(self, members: dict[str, t.Any]) -> None:
         """A key for encryption signs nothing."""
-        assert "unknown key" in refused(signed(), jwk(use="enc"))
+        assert "unknown key" in refused(signed(), jwk(**members))
+
+    def test_short_key(self, caplog: pytest.LogCaptureFixture) -> None:
+        """An RSA key of less than 2048 bits is refused (RFC 7518 §3.3), as one says."""
+        body = f"{part({'alg': 'RS256', 'kid': 'one'})}.{part(claims())}"
+        algorithm = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256)
+        token = f"{body}.{part(algorithm.sign(body.encode(), SHORT))}"
+        assert "unknown key" in refused(token, jwk(SHORT))
+        assert caplog.text.count("(one) is not used: it has 1024 bits") == 1
+        assert validate(signed(), jwk(SHORT), jwk())
+
+    def test_published_private_key(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A key whose private part anybody can read proves nothing."""
+        whole = jwt.algorithms.RSAAlgorithm.to_jwk(OURS, as_dict=True)
+        assert "unknown key" in refused(signed(), {**whole, "kid": "one"})
+        assert "private part is published" in caplog.text and whole["d"] not in str(
+            caplog.records
+        )
+
+    @pytest.mark.parametrize("name", ["ES256", "ES384"])
+    def test_another_curve(self, name: str) -> None:
+        """An algorithm has a curve of its own (RFC 7518 §3.4)."""
+        other = {"ES256": ec.SECP384R1(), "ES384": ec.SECP256R1()}[name]
+        key = ec.generate_private_key(other)
+        body = f"{part({'alg': name, 'kid': 'one'})}.{part(claims())}"
+        made = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
+        token = f"{body}.{part(made.sign(body.encode(), key))}"
+        for members in ({}, {"alg": name}):
+            assert "unknown key" in refused(token, jwk(key, **members))
 
     @pytest.mark.parametrize(
         "changes",
