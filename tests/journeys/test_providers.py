@@ -61,7 +61,7 @@ class TestAnswers:
         entra.fail_next(lambda _: "<html>", "discovery", 200)
         live = start(**config(entra))
         assert entra.person().visit(live.url + "/me").status_code == 503
-        assert "/.well-known/openid-configuration answered 200 without" in caplog.text
+        assert "/.well-known/openid-configuration answered 200 with " in caplog.text
 
 
 class TestNames:
