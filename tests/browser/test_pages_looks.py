@@ -20,6 +20,7 @@ from flask_msal_errors import Throttled
 from flask_msal_errors.errors import NotResumed
 from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.protocol.demand import Demand
+from flask_msal_errors.protocol.secret import Hidden
 from flask_msal_errors.web import pages
 from flask_msal_errors.web.texts import N_
 from support import session_apps
@@ -58,6 +59,9 @@ PLAIN: dict[str, cabc.Callable[[], t.Any]] = {
     "ahead": pages.ahead,
     "kept": lambda: pages.onward("kept", redirect("/sign-in"), 401),
     "leaving": lambda: pages.onward("leaving", redirect("/away"), 200),
+    "leaving by post": lambda: pages.onward(
+        "leaving", redirect("/away"), 200, fields=Hidden(id_token_hint="x" * 6000)
+    ),
     "logout": pages.ask_logout,
     "lost": lambda: pages.interaction(
         Demand(), None, N_("It could not be kept, because nobody was signed in.")
@@ -123,7 +127,7 @@ class TestExtension:
         page.on("console", lambda message: complaints.append(message.text))
         for what in (*ERRORS, *PLAIN):
             page.goto(f"{live.url}/show/{who}/{what}")
-            seen.add(page.title())
+            seen.add(page.content())
             look(page)
             first = page.locator(".actions").locator("a, button").first
             page.locator("h1").click()
