@@ -190,7 +190,8 @@ def pass_over(error: Exception, failed: str) -> None:
     path, digest = _place("passed_over")
     line = "%s failed at %s, which goes on without it"
     extra = {**_fields("passed_over"), "msal_path": path, "msal_user": digest}
-    logger.log(level, line, failed, path, exc_info=error, extra=extra)
+    place = path or "the end of a request"
+    logger.log(level, line, failed, place, exc_info=error, extra=extra)
 
 
 def lose_store(error: ServiceUnavailable) -> None:

@@ -191,8 +191,13 @@ def responses_in(error: BaseException) -> tuple[t.Any, ...]:
     return tuple(each for each in found if status_of(each) is not None)[:1]
 
 
-def causes_of(error: BaseException) -> cabc.Iterator[BaseException]:
-    """An exception, those it was raised from, and the members of its groups."""
+def causes_of(
+    error: BaseException, *, handled: bool = False
+) -> cabc.Iterator[BaseException]:
+    """An exception, those it was raised from, and the members of its groups.
+
+    :param handled: also what was being handled when one of them was raised.
+    """
     waiting, seen = [error], set[int]()
     while waiting:
         cause = waiting.pop(0)
@@ -203,6 +208,8 @@ def causes_of(error: BaseException) -> cabc.Iterator[BaseException]:
         waiting.extend(members_of(cause))
         if cause.__cause__ is not None:
             waiting.append(cause.__cause__)
+        elif handled and cause.__context__ and not cause.__suppress_context__:
+            waiting.append(cause.__context__)
 
 
 def members_of(error: BaseException) -> tuple[BaseException, ...]:

@@ -5,6 +5,7 @@ Owns the path record → caches → MSAL → record, one refresh at a time per s
 
 from __future__ import annotations
 
+import collections
 import collections.abc as cabc
 import contextlib
 import dataclasses
@@ -42,6 +43,8 @@ from ..user import signed_in
 
 logger = logging.getLogger("flask_msal_errors")
 
+#: A WebSocket may ask for hours, and be refused each time.
+_MOST_RESULTS = 100
 #: The text of an error where there is no request.
 OUTSIDE = (
     "A user's token was asked for outside a request: nobody is signed in. Acquire it "
@@ -357,10 +360,10 @@ class _TokensOfRequest:
     """Tokens that were acquired, with the scopes they were got for."""
     handed: set[str] = dataclasses.field(default_factory=set)
     """Those of them that our adapters do not keep for themselves."""
-    results: list[tuple[dict[str, t.Any], Demand]] = dataclasses.field(
-        default_factory=list
+    results: collections.deque[tuple[dict[str, t.Any], Demand]] = dataclasses.field(
+        default_factory=lambda: collections.deque(maxlen=_MOST_RESULTS)
     )
-    """MSAL's refusals, as errors show them, and what they demand."""
+    """MSAL's latest refusals, as errors show them, and what they demand."""
     dropped: set[str] = dataclasses.field(default_factory=set)
     renewed: set[str] = dataclasses.field(default_factory=set)
     """Resources whose APIs refused a token, for no reason that a user can change."""

@@ -13,6 +13,7 @@ import typing as t
 
 from flask import Flask
 from flask import current_app
+from flask import g
 from flask import has_request_context
 from flask import request
 from flask import request_started
@@ -24,6 +25,7 @@ from ..clients.responses import causes_of
 from ..clients.responses import responses_in
 from ..errors import MsalAuthError
 from ..navigation import own_path
+from .hooks import OWN
 from .hooks import is_handled
 from .rendering import is_own_route
 
@@ -35,7 +37,8 @@ class _Hook:
     """
 
     def __init__(self, function: cabc.Callable[..., t.Any]) -> None:
-        functools.update_wrapper(self, function)
+        # Not its attributes: a mark of coroutine functions would be one of them.
+        functools.update_wrapper(self, function, updated=())
         self._function = function
 
     def __call__(self, *given: t.Any) -> t.Any:
@@ -75,6 +78,7 @@ def take(app: Flask, **_: object) -> None:
         app.url_default_functions,
         app.after_request_funcs,
         app.teardown_request_funcs,
+        {None: app.teardown_appcontext_funcs},
     )
     for functions in registered:
         found = functions.get(None, ())
@@ -88,12 +92,16 @@ def _is_ours(given: tuple[t.Any, ...]) -> bool:
     """Return whether a function was called for one of our routes, or for its URL."""
     if given and isinstance(given[0], str):
         return given[0].startswith("msal.")
-    return has_request_context() and is_own_route()
+    # Flask ends a request before the context of its app.
+    return is_own_route() if has_request_context() else OWN in g
 
 
 def _decides(error: Exception) -> bool:
-    """Return whether an error is a decision of the app, and no refusal or crash."""
-    for cause in causes_of(error):
+    """Return whether an error is a decision of the app, and no refusal or crash.
+
+    What is made of a refusal is one, whoever raises it: ``except …: abort(403)``.
+    """
+    for cause in causes_of(error, handled=True):
         if isinstance(cause, MsalAuthError):
             return False
         if responses_in(cause) and not isinstance(cause, HTTPException):

@@ -16,6 +16,7 @@ from flask import Request
 from flask import abort
 from flask import after_this_request
 from flask import current_app
+from flask import g
 from flask import request
 from flask import session
 from werkzeug.wrappers import Response
@@ -39,6 +40,8 @@ from .state import app_state
 
 #: More bytes than any answer of a provider or token of a sign-out takes.
 _LONGEST_POST = 128 * 1024
+#: Name in ``flask.g`` that a request of our own routes leaves for its teardown.
+OWN = "_flask_msal_errors_own_route"
 #: Our routes that end what a person began.
 _ENDINGS = {"msal.callback", "msal.resume", "msal.logout", "msal.signed_out"}
 
@@ -62,6 +65,7 @@ def begin_request(app: Flask, **_: t.Any) -> None:
         _refuse_without_session(received)
     if received.blueprint == "msal":
         of_request(Stage).is_ours = True
+        setattr(g, OWN, True)
         _begin_own(app, received)
     # The callback of form_post comes without the session's cookie.
     elif is_due(app, current):

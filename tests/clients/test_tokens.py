@@ -167,6 +167,21 @@ class TestAcquire:
                 files.acquire()
         assert files.calls == 1
 
+    def test_refused_for_hours(
+        self, files: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A WebSocket keeps its latest refusals alone, however often it asks."""
+        monkeypatch.setattr("flask_msal_errors.clients.tokens._MOST_RESULTS", 2)
+        files.entra.revoke("ada")
+        results = []
+        with files.request():
+            for _ in range(3):
+                with pytest.raises(InteractionRequired) as caught:
+                    files.tokens.acquire(files.scopes, force_refresh=True)
+                results.append(caught.value.result)
+            known = [files.tokens.refusal_of(result) for result in results]
+        assert [each is not None for each in known] == [False, True, True]
+
     def test_nobody(self, files: Stage) -> None:
         """Without a user it is the user who is needed, for these scopes."""
         with files.app.test_request_context():

@@ -19,6 +19,7 @@ from flask import g
 from flask import redirect
 from flask import request
 from flask import session
+from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
 from flask_msal_errors import InteractionRequired
@@ -116,6 +117,14 @@ class Loader:
             raise InteractionRequired("No.", scopes=self.scopes)
         except InteractionRequired as error:
             raise NoProfile("no profile") from error
+
+    def by_abort(self) -> t.NoReturn:
+        """The refusal is met, and the page refused."""
+        try:
+            self.by_session()
+        except InteractionRequired:
+            abort(403)
+        raise AssertionError
 
 
 LOADERS = [name for name in vars(Loader) if name.startswith("by_")]
@@ -236,6 +245,7 @@ class TestLoaders:
             "url_defaults",
             "after_request",
             "teardown_request",
+            "teardown_appcontext",
         ]
 
         def add(live: LiveApp) -> None:
@@ -252,11 +262,22 @@ class TestLoaders:
         page = entra.person().get(live.url + "/auth/logout")
         assert (page.status_code, page.text.count("<button>")) == (200, 1)
         assert page.headers["Cache-Control"] == "no-store"
-        waiting.until(lambda: "teardown" in "".join(told.lines))
+        waiting.until(lambda: "teardown_appcontext" in "".join(told.lines))
         failed = [record for record in told.records if record.exc_info]
         names = [record.getMessage().partition(",")[0] for record in failed]
         assert sorted(names) == sorted(f"{__name__}.{kind}" for kind in kinds)
-        assert all("/auth/logout" in record.getMessage() for record in failed)
+        told_at = [" at /auth/logout, " in line.getMessage() for line in failed]
+        assert told_at.count(False) == 1
+        shown = entra.person().get(live.url + "/")
+        assert shown.status_code == 500
+
+
+def refuse_anyhow() -> t.NoReturn:
+    """A refusal is met, but is not the reason."""
+    try:
+        raise InteractionRequired("No.")
+    except InteractionRequired:
+        raise Forbidden from None
 
 
 class TestGates:
@@ -270,6 +291,7 @@ class TestGates:
             (lambda: ("slow down", 429), 429),
             (lambda: redirect("/maintenance"), 302),
             (lambda: redirect("https://one.example/auth/login", 301), 301),
+            (refuse_anyhow, 403),
         ]
         shut: list[cabc.Callable[[], t.Any]] = []
         here = locked("by_session", lambda: shut[0]() if shut else None)
@@ -280,18 +302,28 @@ class TestGates:
                 assert answer.status_code == status
                 assert "msal" not in answer.headers.get("Set-Cookie", "")
 
-    def test_error_of_the_app(self, start: Start, entra: Emulator) -> None:
-        """An error that the app handles is its answer."""
+    @pytest.mark.parametrize("kind", [NoProfile, Exception])
+    def test_error_of_the_app(
+        self, start: Start, entra: Emulator, kind: type[Exception]
+    ) -> None:
+        """An error that the app handles is its answer; at our routes, by its class.
+
+        A handler of every error takes crashes, too, which lock nobody out.
+        """
 
         def refuse() -> t.NoReturn:
             raise NoProfile
 
         def add(live: LiveApp) -> None:
-            live.app.register_error_handler(NoProfile, lambda error: ("shut", 403))
+            live.app.register_error_handler(kind, lambda error: ("shut", 403))
             live.app.before_request(refuse)
 
         live = start(add)
-        assert entra.person().get(live.url + "/auth/login").text == "shut"
+        statuses = [
+            entra.person().get(live.url + path).status_code
+            for path in ("/", "/auth/login")
+        ]
+        assert statuses == [403, 403 if kind is NoProfile else 302]
 
 
 class TestFormBehindALoader:
