@@ -11,10 +11,12 @@ import typing as t
 from ..protocol.demand import printable
 from ..protocol.scopes import RESERVED
 from ..provider.application import ProviderConnection
+from ..provider.application import left_out
 from ..provider.client_auth import BASIC
 from ..provider.client_auth import METHODS
 from ..provider.client_auth import POST
 from ..provider.client_auth import SecretSender
+from ..provider.credentials import certificate
 from ..provider.keys import ALGORITHMS
 from ..provider.keys import SigningKey
 from ..provider.keys import faults_in
@@ -47,10 +49,10 @@ def client_authentication(connection: ProviderConnection) -> Result:
         listed, why = [BASIC], "the default where a provider lists no method"
     taken = printable(" ".join(map(str, listed)))
     if not isinstance(connection.credential.value, str):
-        if _ASSERTION in listed or connection.is_entra:
-            return Result(about, OK, f"The app sends an assertion ({_ASSERTION}).")
-        text = f"The app sends an assertion, but the provider lists only: {taken}."
-        return Result(about, WARNING, f"{text} See its registration there.")
+        if _ASSERTION not in listed and not connection.is_entra:
+            text = f"The app sends an assertion, but the provider lists only: {taken}."
+            return Result(about, WARNING, f"{text} See its registration there.")
+        return _assertion(about, connection)
     sender = connection.transport.sender
     first, *others = sender.methods if isinstance(sender, SecretSender) else [POST]
     text = f"The secret is sent as {first}"
@@ -60,6 +62,21 @@ def client_authentication(connection: ProviderConnection) -> Result:
         return Result(about, FIX, text)
     second = f" If that is refused, as {others[0]}." if others else ""
     return Result(about, OK, f"{text}, {why}.{second}")
+
+
+def _assertion(about: str, connection: ProviderConnection) -> Result:
+    """Tell whether the provider takes the algorithm of a certificate's assertion."""
+    value: t.Any = connection.credential.value
+    if not {"private_key", "private_key_pfx_path"}.intersection(value):
+        return Result(about, OK, f"The app sends an assertion ({_ASSERTION}).")
+    alg = certificate.algorithm(value)
+    listed = _words(connection, "token_endpoint_auth_signing_alg_values_supported")
+    if listed is not None and alg not in listed:
+        text = f"The app signs its assertion by {alg}, but the provider lists only:"
+        text = f"{text} {printable(' '.join(listed))}. RS256 needs a thumbprint in"
+        return Result(about, WARNING, f"{text} MSAL_CLIENT_CREDENTIAL.")
+    text = f"The app sends an assertion ({_ASSERTION}), signed by {alg}."
+    return Result(about, OK, text)
 
 
 def scopes(connection: ProviderConnection, settings: Settings) -> Result | None:
@@ -86,21 +103,40 @@ def refresh(connection: ProviderConnection, settings: Settings) -> Result:
     if connection.is_entra:
         text = "One serves all scopes that are consented to, whatever was asked first."
         return Result(about, OK, text)
-    listed = settings.base_scopes or _words(connection, "scopes_supported")
     grants = _words(connection, "grant_types_supported")
     end = "if none comes, each expiry of an access token is a sign-in."
     if grants is not None and "refresh_token" not in grants:
         text = "The provider does not list the grant type refresh_token"
         return Result(about, WARNING, f"{text}: {end}")
-    if settings.base_scopes and "offline_access" not in settings.base_scopes:
-        return Result(about, OK, f"MSAL_BASE_SCOPES has no offline_access: {end}")
-    if listed is not None and "offline_access" not in listed:
+    if "offline_access" in left_out(settings.base_scopes, connection.metadata):
+        if settings.base_scopes:
+            return Result(about, OK, f"MSAL_BASE_SCOPES has no offline_access: {end}")
         text = "The provider does not list offline_access, so it is not asked for"
         remedy = "If it knows that scope, MSAL_BASE_SCOPES can ask for it."
         return Result(about, WARNING, f"{text}: {end} {remedy}")
     text = "One is bound to what was granted (RFC 6749 §6), so a page that needs more"
     text = f"{text} leads to a sign-in. Some providers give one with"
     return Result(about, OK, f"{text} MSAL_PROMPT=consent only.")
+
+
+def answers(
+    connection: ProviderConnection, settings: Settings
+) -> cabc.Iterator[Result]:
+    """Tell in which way no answer of a sign-in would come, as far as it is listed."""
+    about, mode = "sign-in", settings.response_mode
+    for name, needed in (
+        ("response_types_supported", "code"),
+        ("grant_types_supported", "authorization_code"),
+    ):
+        listed = _words(connection, name)
+        if listed is not None and needed not in listed:
+            text = f"The provider's {name} has no {needed}, by which people sign in."
+            yield Result(about, FIX, f"{text} Enable it there for this app.")
+    listed = _words(connection, "response_modes_supported")
+    if listed is not None and mode not in listed:
+        text = f"MSAL_RESPONSE_MODE is {mode}, which the provider does not list."
+        remedy = f"It lists {printable(' '.join(listed))}."
+        yield Result(about, WARNING, f"{text} {remedy}")
 
 
 def algorithms(connection: ProviderConnection) -> Result | None:
@@ -161,14 +197,17 @@ def unfit(jwks: dict[str, t.Any]) -> str:
     return printable(f", but {', '.join(sorted(kinds))}", 200) if kinds else ""
 
 
-def sign_out(connection: ProviderConnection) -> Result:
+def sign_out(connection: ProviderConnection, settings: Settings) -> Result:
     """Tell whether a sign-out can end the session at the provider."""
+    if settings.logout_url:
+        text = "It ends the session at the provider, too, at MSAL_LOGOUT_URL."
+        return Result("sign-out", OK, text)
     if isinstance(connection.metadata.get("end_session_endpoint"), str):
         text = "It ends the session at the provider, too (end_session_endpoint)."
         return Result("sign-out", OK, text)
     text = "The provider has no end_session_endpoint: a sign-out ends the session here"
-    text = f"{text} only, and the next sign-in may ask for no password."
-    return Result("sign-out", WARNING, text)
+    text = f"{text} only, and the next sign-in may ask for no password. If it has such"
+    return Result("sign-out", WARNING, f"{text} a page all the same: MSAL_LOGOUT_URL.")
 
 
 def _words(connection: ProviderConnection, name: str) -> list[str] | None:

@@ -89,11 +89,12 @@ def of_provider(settings: Settings) -> cabc.Iterator[Result]:
         yield offers.kind(connection, settings)
         yield offers.client_authentication(connection)
         yield proof.credential(connection, settings)
+        yield from offers.answers(connection, settings)
         published = offers.scopes(connection, settings), offers.algorithms(connection)
         yield from filter(None, published)
         yield from _keys_and_clock(connection)
         yield offers.refresh(connection, settings)
-        yield offers.sign_out(connection)
+        yield offers.sign_out(connection, settings)
     yield tls(connection.metadata["token_endpoint"], settings)
 
 

@@ -203,7 +203,7 @@ class Provider:
             client_credential=credential,
             authority=settings.authority,
             oidc_authority=issuer,
-            exclude_scopes=_left_out(settings.base_scopes, known),
+            exclude_scopes=left_out(settings.base_scopes, {} if own else known),
             client_capabilities=list(capabilities) or None,
             instance_discovery=settings.instance_discovery,
             http_client=documents,
@@ -277,7 +277,7 @@ def _document(documents: Documents, issuer: str) -> dict[str, t.Any]:
     return json_object(document) or {}
 
 
-def _left_out(base: tuple[str, ...] | None, document: dict[str, t.Any]) -> list[str]:
+def left_out(base: tuple[str, ...] | None, document: dict[str, t.Any]) -> list[str]:
     """Return scopes that MSAL would add, and the app or the provider does not want.
 
     A provider that lists its scopes lists ``openid``, but may support others than it

@@ -18,6 +18,7 @@ from flask_msal_errors.provider.keys import keys_in
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.entra.keys import SigningKey
+from support.identity import Identity
 
 ASSERTION = {"client_assertion": "never sent"}
 
@@ -84,6 +85,22 @@ class TestClientAuthentication:
         told(offers.client_authentication(found_by(own)), OK, "private_key_jwt")
         own = settings_of(entra, "entra", MSAL_CLIENT_CREDENTIAL=ASSERTION)
         told(offers.client_authentication(found_by(own)), OK, "private_key_jwt")
+
+    def test_certificate(self, entra: Emulator) -> None:
+        """The algorithm of a certificate's assertion is compared with the list."""
+        identity, name = Identity(), "token_endpoint_auth_signing_alg_values_supported"
+        pair = (identity.private_pem(), identity.public_pem())
+        own = dict(zip(("private_key", "public_certificate"), pair, strict=True))
+        entra.openid_client_auth = "both"
+        found = found_by(settings_of(entra, MSAL_CLIENT_CREDENTIAL=own))
+        told(offers.client_authentication(found), OK, "signed by PS256.")
+        listed = {**found.metadata, name: ["RS256"]}
+        found = found._replace(metadata=listed)
+        told(offers.client_authentication(found), WARNING, "PS256", "only: RS256.")
+        old = {**own, "thumbprint": "ab" * 20}
+        found = found_by(settings_of(entra, MSAL_CLIENT_CREDENTIAL=old))
+        found = found._replace(metadata=listed)
+        told(offers.client_authentication(found), OK, "signed by RS256.")
 
 
 class TestScopes:
@@ -188,11 +205,27 @@ class TestAlgorithms:
         assert not keys_in(jwks)
 
 
+def test_answers(entra: Emulator) -> None:
+    """A thing that a sign-in needs and the provider does not list is told."""
+    own = settings_of(entra, MSAL_RESPONSE_MODE="form_post")
+    assert not list(offers.answers(found_by(own), own))
+    found = found_by(
+        own,
+        response_types_supported=["id_token"],
+        grant_types_supported=["implicit"],
+        response_modes_supported=["query", "fragment"],
+    )
+    first, second, third = offers.answers(found, own)
+    told(first, FIX, "response_types_supported has no code")
+    told(second, FIX, "grant_types_supported has no authorization_code")
+    told(third, WARNING, "MSAL_RESPONSE_MODE is form_post", "query fragment.")
+
+
 def test_sign_out(entra: Emulator) -> None:
     """A provider that has no address for it keeps its session."""
     own = settings_of(entra)
-    told(offers.sign_out(found_by(own)), OK)
-    entra.openid_sign_out = False
-    told(
-        offers.sign_out(found_by(own, end_session_endpoint=None)), WARNING, "here only"
-    )
+    told(offers.sign_out(found_by(own), own), OK, "end_session_endpoint")
+    found = found_by(own, end_session_endpoint=None)
+    told(offers.sign_out(found, own), WARNING, "here only")
+    own = settings_of(entra, MSAL_LOGOUT_URL="https://id.example/logout")
+    told(offers.sign_out(found, own), OK, "MSAL_LOGOUT_URL")

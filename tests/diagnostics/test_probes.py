@@ -20,6 +20,7 @@ from flask_msal_errors.diagnostics import probes
 from flask_msal_errors.diagnostics.checks import FIX
 from flask_msal_errors.diagnostics.checks import OK
 from flask_msal_errors.diagnostics.checks import WARNING
+from flask_msal_errors.provider.application import Provider
 from flask_msal_errors.provider.transport import Reply
 from flask_msal_errors.testing import Emulator
 from support import session_apps
@@ -191,6 +192,37 @@ class TestOfProvider:
         level, text = provider(entra, **plain(entra))["authority"]
         assert (level, words in text) == (FIX, True), text
         assert "MSAL_OIDC_AUTHORITY" in text
+
+    def test_b2c(self, entra: Emulator) -> None:
+        """B2C behind the other key is called by its name, with the key for it."""
+        place = entra.config("b2c")["MSAL_AUTHORITY"]
+        config = {**plain(entra), "MSAL_OIDC_AUTHORITY": f"{place}/v2.0"}
+        level, text = provider(entra, **config)["authority"]
+        assert (level, "This is Azure AD B2C" in text) == (FIX, True)
+        assert f"Set MSAL_AUTHORITY={place} instead" in text
+
+    def test_b2c_by_policy(self, entra: Emulator) -> None:
+        """B2C whose issuer names the policy is treated as Microsoft's.
+
+        It does not list offline_access, and grants it.
+        """
+        place = entra.config("b2c")["MSAL_AUTHORITY"]
+        whole = requests.get(
+            f"{place}/v2.0/.well-known/openid-configuration",
+            verify=entra.ca_file,
+            timeout=PATIENCE,
+        ).json()
+        issuer = f"{place.replace(entra.tenant.id, f'tfp/{entra.tenant.id}')}/v2.0/"
+        entra.fail_next({**whole, "issuer": issuer}, "discovery", 200, times=9)
+        config = {**plain(entra), "MSAL_OIDC_AUTHORITY": issuer}
+        made = sign_ins.settings(entra, **config)
+        found = {result.about: result for result in probes.of_provider(made)}
+        assert "It is Azure AD B2C" in found["authority"].text
+        assert {found[name].level for name in ("credential", "refresh tokens")} == {OK}
+        connection = Provider(made).connection()
+        flow = connection.app.initiate_auth_code_flow([], response_mode="form_post")
+        connection.transport.close()
+        assert (connection.is_entra, "offline_access" in flow["scope"]) == (True, True)
 
     def test_redirect(self, entra: Emulator) -> None:
         """Discovery that is redirected says where to, without a query."""

@@ -62,6 +62,18 @@ def loaded(
         return _loaded(credential)
 
 
+def algorithm(credential: dict[str, t.Any]) -> str:
+    """Return the algorithm that signs assertions.
+
+    A thumbprint means RS256 and ``x5t``; a certificate alone means PS256 and
+    ``x5t#S256`` (https://learn.microsoft.com/entra/identity-platform/certificate-credentials).
+
+    :param credential: MSAL's dict for a certificate.
+    """
+    by_file = credential.get("private_key_pfx_path")
+    return "RS256" if credential.get("thumbprint") and not by_file else "PS256"
+
+
 @contextlib.contextmanager
 def _readable() -> cabc.Iterator[None]:
     try:
@@ -90,16 +102,12 @@ def _loaded(
 
 
 def _creator(credential: dict[str, t.Any]) -> JwtAssertionCreator:
-    """MSAL's own choice of algorithm and headers, over a key that is loaded once.
-
-    A thumbprint alone means RS256 and ``x5t``; a known certificate means PS256 and
-    ``x5t#S256`` (https://learn.microsoft.com/entra/identity-platform/certificate-credentials).
-    """
+    """MSAL's own choice of algorithm and headers, over a key that is loaded once."""
     key, chain = _loaded(credential)
     if credential.get("private_key_pfx_path"):
         sent = chain if credential.get("public_certificate") is True else []
         return _with_certificate(key, chain[0], sent)
-    if credential.get("thumbprint"):
+    if algorithm(credential) == "RS256":
         return JwtAssertionCreator(
             key,
             algorithm="RS256",

@@ -11,10 +11,17 @@ from flask import jsonify
 
 from . import authorities
 from . import openid
+from .model import B2C
 from .refusals import Refusal
 from .tenant import Tenant
 from .tenant import current_tenant
 
+#: Members that B2C's documents lack: they name no cloud
+#: (https://learn.microsoft.com/azure/active-directory-b2c/openid-connect).
+_NOT_OF_B2C = (
+    *("tenant_region_scope", "cloud_instance_name", "msgraph_host"),
+    *("http_logout_supported", "frontchannel_logout_supported"),
+)
 discovery = Blueprint("discovery", __name__)
 jwks = Blueprint("jwks", __name__)
 
@@ -38,7 +45,7 @@ def document(name: str, policy: str = "") -> dict[str, t.Any]:
     authority = authorities.find(tenant, name, policy)
     api = f"{tenant.base_url}/{authority.path}"
     pages = f"{tenant.pages_url}/{authority.path}"
-    return {
+    found = {
         "token_endpoint": f"{api}/oauth2/v2.0/token",
         "token_endpoint_auth_methods_supported": [
             "client_secret_post",
@@ -64,6 +71,10 @@ def document(name: str, policy: str = "") -> dict[str, t.Any]:
         "cloud_instance_name": "localhost",
         "msgraph_host": tenant.https_url.removeprefix("https://"),
     }
+    if authority.kind != B2C:
+        return found
+    kept = {name: found[name] for name in found if name not in _NOT_OF_B2C}
+    return {**kept, "scopes_supported": ["openid"]}
 
 
 def _promise(tenant: Tenant) -> dict[str, bool]:
