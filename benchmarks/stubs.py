@@ -26,7 +26,7 @@ class MemoryRedis(redis.Redis):
     def execute_command(self, *parts: t.Any, **_: t.Any) -> t.Any:
         name, key, *rest = parts
         key = key.encode() if isinstance(key, str) else key
-        if name == "GET":
+        if name in {"GET", "GETEX"}:
             return self.entries.get(key)
         if name == "SET":
             if "XX" in rest and key not in self.entries:

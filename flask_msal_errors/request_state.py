@@ -43,7 +43,7 @@ def of_request(kind: type[_Kind], current: Request | None = None) -> _Kind:
     :raises RuntimeError: there is no current request.
     """
     if current is None:
-        current = t.cast(Request, request._get_current_object())  # type: ignore[attr-defined]
+        current = request._get_current_object()  # type: ignore[attr-defined]
     kinds: dict[type[_Kind], _Kind] = vars(current).setdefault(_NAME, {})
     try:
         kept = kinds[kind]

@@ -159,7 +159,8 @@ def signed_in() -> SignedIn | None:
     ``None`` for anything malformed, and for a user that the app does not take any more.
     """
     current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
-    host: Host | None = current_app.extensions.get(EXTENSION)
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    host: Host | None = app.extensions.get(EXTENSION)
     if host is None:
         return None
     key = host.registration.session_key
@@ -206,9 +207,9 @@ def _read(host: Host, current: dict[str, t.Any], is_late: bool) -> SignedIn | No
         return None
     if ours.has_rules and ours.misfit(claims, since):
         return None
-    others = (key for key in current if key != ours.session_key)
     is_old = is_late or not hasattr(current, "sid")
-    is_old = is_old or any(str(key).startswith(_KEYS) for key in others)
+    for key in current:
+        is_old = is_old or (key != ours.session_key and str(key).startswith(_KEYS))
     if is_old and not host.keeps(handle):
         return None
     return SignedIn(User(claims), handle, renew_at, since)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import abc
 import collections.abc as cabc
 import contextlib
+import dataclasses
 import enum
 import hashlib
 import os
@@ -33,6 +34,8 @@ GONE = "msal-gone:"
 _TAKING = 10
 #: Seconds between two attempts at a lock that cannot be waited for.
 POLL = 0.02
+#: Part of a lifetime after which it is renewed, if that takes a write.
+RENEWED_AFTER = 1 / 20
 #: So many that two sessions at once hardly ever share one.
 _STRIPES = 4096
 
@@ -47,6 +50,17 @@ class Reach(enum.Enum):
 
 class Busy(Exception):
     """The holder of a lock did not let go in time."""
+
+
+@dataclasses.dataclass(repr=False)
+class Loaded:
+    """A session as it lies in the store."""
+
+    entry: Entry | None
+    """Its living entry, if there is one."""
+    data: bytes | str | None = None
+    """The entry by :meth:`Backend.encode`, if its lifetime was renewed: then a session
+    that does not change is not written. ``None`` if it was not renewed."""
 
 
 class Backend(abc.ABC):
@@ -85,6 +99,18 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def read(self, key: str) -> Entry | None:
         """Return the living entry; ``None`` too for what is no entry of ours."""
+
+    def load(self, key: str, lifetime: timedelta) -> Loaded:
+        """Read a session's entry, and give it this lifetime again.
+
+        A server that does both at once spares each page the write of its session. By
+        default nothing is renewed, and the session is written after each request.
+        """
+        return Loaded(self.read(key))
+
+    def encode(self, value: Entry) -> bytes | str:
+        """Return the entry as it would be stored, to be compared with what is."""
+        return t.cast(bytes, self.interface.serializer.encode(value))
 
     @abc.abstractmethod
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:

@@ -28,9 +28,11 @@ from flask.json.tag import TaggedJSONSerializer
 
 from ..errors import ConfigurationError
 from .base import POLL
+from .base import RENEWED_AFTER
 from .base import Backend
 from .base import Busy
 from .base import Entry
+from .base import Loaded
 from .base import Reach
 from .base import stripe
 from .codec import UNREADABLE
@@ -48,10 +50,14 @@ _SWEPT_AT_ONCE = 500
 _TRIES = 10
 #: Below this, a threshold is hit by a few hundred people: each has several entries.
 _LOW_THRESHOLD = 10_000
+#: Writes JSON with tags for what JSON has not, and runs no code on load.
+_json = TaggedJSONSerializer()
 
 
 class CacheBackend(Backend):
     """cachelib: failures are return values; a host's processes share file locks."""
+
+    encode = staticmethod(_json.dumps)
 
     def __init__(self, interface: t.Any, app: Flask) -> None:
         super().__init__(interface, app)
@@ -75,6 +81,26 @@ class CacheBackend(Backend):
     def read(self, key: str) -> Entry | None:
         entry = self._cache.get(key)
         return entry if isinstance(entry, dict) else None
+
+    def load(self, key: str, lifetime: timedelta) -> Loaded:
+        entry, full, now = self.read(key), lifetime.total_seconds(), time.time()
+        get = type(self._cache).get
+        if entry is None or get not in {FileSystemCache.get, SimpleCache.get}:
+            return Loaded(entry)
+        if get is SimpleCache.get:
+            end, _ = self._cache._cache.get(key, (0, b""))
+            is_due = abs(end - now - full) > full * RENEWED_AFTER
+            return Loaded(entry, None if is_due else self.encode(entry))
+        with contextlib.suppress(OSError, struct.error):
+            with open(self._cache._get_filename(key), "r+b") as file:
+                # cachelib's first four bytes are when an entry ends.
+                (end,) = struct.unpack("I", file.read(4))
+                if abs(end - now - full) > full * RENEWED_AFTER:
+                    # No other than these bytes: another request may write the entry.
+                    file.seek(0)
+                    file.write(struct.pack("I", int(now + full) + 1))
+            return Loaded(entry, self.encode(entry))
+        return Loaded(entry)
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         # 0 means "for ever" to cachelib.
@@ -113,19 +139,17 @@ class CacheBackend(Backend):
 
 
 class _TaggedJson:
-    """cachelib's serializer interface over Flask's JSON, which runs no code on load.
+    """cachelib's serializer interface over Flask's JSON.
 
     What is no JSON, such as a pickle, reads as nothing.
     """
 
-    _json = TaggedJSONSerializer()
-
     def dump(self, value: t.Any, stream: t.IO[bytes]) -> None:
-        stream.write(self._json.dumps(value).encode())
+        stream.write(_json.dumps(value).encode())
 
     def load(self, stream: t.IO[bytes]) -> t.Any:
         try:
-            return self._json.loads(stream.read().decode())
+            return _json.loads(stream.read().decode())
         except UNREADABLE:
             return None
 

@@ -10,11 +10,13 @@ import contextlib
 import copy
 import dataclasses
 import logging
+import time
 import typing as t
 from datetime import timedelta
 
 from flask import Flask
 from flask import current_app
+from flask import has_request_context
 from flask import request
 from flask_session.base import MsgSpecSerializer
 from flask_session.base import ServerSideSessionInterface
@@ -40,15 +42,17 @@ logger = logging.getLogger("flask_msal_errors")
 #: Flask-Session's column in SQL has 255 characters, memcached's keys have 250 bytes;
 #: a prefix of ours has to fit, too.
 _LONGEST_KEY = 230
+#: Seconds after which another worker may well have ended the session of a request.
+_LONG = 0.1
 #: Headers that only describe the page that a failed save replaces.
 _PAGE_HEADERS = (
     *("Content-Encoding", "Content-Range", "ETag", "Last-Modified", "Location"),
 )
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(repr=False)
 class _Opened:
-    """Ids of sessions, as this request found or left them."""
+    """The session, as this request found or left it."""
 
     loaded: str = ""
     """It came out of the store."""
@@ -56,6 +60,15 @@ class _Opened:
     """It stands in for a session whose id was given up, or is about to be."""
     refused: str = ""
     """It was deleted while this request ran, so it was not saved."""
+    lifetime: timedelta | None = None
+    """It is given this one, by reading it."""
+    is_open: bool = False
+    store_id: str = ""
+    data: bytes | str | None = None
+    """The renewed entry under that id, until this request writes there."""
+    read_at: float = 0.0
+    latest_end: object = None
+    """The latest end of a session in this process, just before it was read."""
 
 
 @dataclasses.dataclass
@@ -75,6 +88,10 @@ class GuardedInterface(ServerSideSessionInterface):
     msal_backend: Backend
     #: The redirect URI says that browsers come by https.
     msal_https: bool
+    #: An app's own class may leave some sessions as old as they are.
+    stores_always: bool
+    #: Another one each time that a session is ended by this process.
+    latest_end = object()
 
     def open_session(self, app: Flask, request: t.Any) -> t.Any:
         """Return the session, and remember the id that it was loaded under.
@@ -90,10 +107,14 @@ class GuardedInterface(ServerSideSessionInterface):
         came = values[0] if len(values) == 1 else ""
         if request.cookies.get(name, "") != came:
             request = self._doubtful(app, request, came, len(values))
+        opened = of_request(_Opened, request)
+        if self.stores_always and app.config["SESSION_REFRESH_EACH_REQUEST"]:
+            opened.lifetime = app.permanent_session_lifetime
         try:
             session = super().open_session(app, request)
+            opened.is_open = True
             if not session and self._is_given_up(app, session, came):
-                of_request(_Opened, request).given_up = session.sid
+                opened.given_up = session.sid
         except self.msal_backend.errors as error:
             _hide_own(app, request)
             failure = store_unavailable("a session was loaded", error)
@@ -105,7 +126,7 @@ class GuardedInterface(ServerSideSessionInterface):
             del request
             raise
         if session:
-            of_request(_Opened, request).loaded = session.sid
+            opened.loaded = session.sid
         return session
 
     @staticmethod
@@ -144,7 +165,14 @@ class GuardedInterface(ServerSideSessionInterface):
         opened = of_request(_Opened)
         if session.sid in (opened.given_up, opened.refused):
             return False
-        return bool(super().should_set_cookie(app, session))
+        if not super().should_set_cookie(app, session):
+            return False
+        is_short = time.monotonic() < opened.read_at + _LONG
+        is_first = opened.latest_end is GuardedInterface.latest_end
+        if opened.data is None or (is_short and is_first):
+            return True
+        # It was not written again, so nothing else tells that it was ended meanwhile.
+        return self.msal_backend.read(opened.store_id) is not None
 
     def save_session(self, app: Flask, session: t.Any, response: t.Any) -> None:
         """Save, or answer 503 instead of a page whose session would be lost."""
@@ -190,24 +218,40 @@ class GuardedInterface(ServerSideSessionInterface):
         # Its end is whatever a browser sent as its cookie.
         if len(store_id) > _LONGEST_KEY or not store_id.isprintable():
             return None
-        return self.msal_backend.read(store_id)
+        opened = of_request(_Opened) if has_request_context() else _Opened()
+        if opened.lifetime is None or opened.is_open:
+            return self.msal_backend.read(store_id)
+        opened.latest_end = GuardedInterface.latest_end
+        opened.read_at = time.monotonic()
+        loaded = self.msal_backend.load(store_id, opened.lifetime)
+        opened.store_id, opened.data = store_id, loaded.data
+        return loaded.entry
 
     def _upsert_session(
         self, session_lifetime: timedelta, session: t.Any, store_id: str
     ) -> None:
         opened, backend, value = of_request(_Opened), self.msal_backend, dict(session)
+        data, opened.data = opened.data, None
         if opened.loaded != session.sid:
             backend.write(store_id, value, session_lifetime)
             # Front-channel logout may know a new id before it is written.
             if backend.read(GONE + store_id) is not None:
                 backend.remove(store_id)
                 opened.refused = session.sid
+        elif (
+            data is not None
+            and (opened.store_id, opened.lifetime) == (store_id, session_lifetime)
+            # Not by ``modified``, which misses changes of what is nested.
+            and backend.encode(value) == data
+        ):
+            opened.data = data
         elif not backend.replace(store_id, value, session_lifetime):
             opened.refused = session.sid
 
     def _delete_session(self, store_id: str) -> None:
         self.msal_backend.bury(store_id)
         self.msal_backend.remove(store_id)
+        GuardedInterface.latest_end = object()
 
 
 def _replace(response: t.Any, failure: ServiceUnavailable) -> None:
@@ -274,7 +318,10 @@ def put_guard(interface: t.Any, backend: Backend, *, https: bool = False) -> Non
     _unpickle_nothing(interface.serializer)
     interface.msal_backend = backend
     interface.msal_https = https
-    members = {"unguarded": base}
+    rules = ("save_session", "should_set_storage")
+    flask_session = ServerSideSessionInterface
+    is_its = all(getattr(base, n) is getattr(flask_session, n) for n in rules)
+    members = {"unguarded": base, "stores_always": is_its}
     name = f"Guarded{base.__name__}"
     interface.__class__ = type(name, (GuardedInterface, base), members)
 

@@ -17,6 +17,7 @@ from flask import Flask
 
 from .base import AtomicBackend
 from .base import Entry
+from .base import Loaded
 from .base import loaded_errors
 from .errors import TooLarge
 from .memcached_clients import bytes_only
@@ -54,12 +55,16 @@ class MemcachedBackend(AtomicBackend):
         return loaded_errors(*_CLIENTS)
 
     def read(self, key: str) -> Entry | None:
-        if not key.isascii() or " " in key:
-            return None
-        data = self._call("get", key)
-        if data is None:
-            self._see_that_it_answers()
-        return self.decoded(data)
+        return self.decoded(self._get(key))
+
+    def load(self, key: str, lifetime: timedelta) -> Loaded:
+        # memcached has ``gat`` for both, but none of the clients has it.
+        data = self._get(key)
+        is_renewed = data is not None and hasattr(self._client, "touch")
+        if is_renewed:
+            seconds = _seconds(lifetime)
+            is_renewed = bool(self._call("touch", key, seconds, **self._replies))
+        return Loaded(self.decoded(data), data if is_renewed else None)
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         data = self.interface.serializer.encode(value)
@@ -93,11 +98,16 @@ class MemcachedBackend(AtomicBackend):
         self._see_that_it_answers()
         return None
 
+    def _get(self, key: str) -> bytes | None:
+        if not key.isascii() or " " in key:
+            return None
+        data: bytes | None = self._call("get", key)
+        if data is None:
+            self._see_that_it_answers()
+        return data
+
     def _store(self, command: str, key: str, data: bytes, lifetime: timedelta) -> bool:
-        # 0 means "for ever" to memcached.
-        seconds = max(1, math.ceil(lifetime.total_seconds()))
-        if seconds > _LONGEST_SPAN:
-            seconds += int(time.time())
+        seconds = _seconds(lifetime)
         try:
             return bool(self._call(command, key, data, seconds, **self._replies))
         except self.errors as error:
@@ -116,6 +126,13 @@ class MemcachedBackend(AtomicBackend):
                 with contextlib.suppress(*_lost_connections()):
                     return getattr(self._client, command)(*arguments, **options)
             return getattr(self._client, command)(*arguments, **options)
+
+
+def _seconds(lifetime: timedelta) -> int:
+    """Return a lifetime as memcached takes it."""
+    # 0 means "for ever" to memcached.
+    seconds = max(1, math.ceil(lifetime.total_seconds()))
+    return seconds + int(time.time()) if seconds > _LONGEST_SPAN else seconds
 
 
 def _not_written(data: bytes) -> OSError:

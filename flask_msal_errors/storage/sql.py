@@ -14,8 +14,10 @@ from datetime import timezone
 
 from flask import Flask
 
+from .base import RENEWED_AFTER
 from .base import AtomicBackend
 from .base import Entry
+from .base import Loaded
 from .base import Reach
 
 
@@ -44,6 +46,18 @@ class SqlBackend(AtomicBackend):
         table, living = self._table, self._living(key)
         query = table.select().with_only_columns(table.c.data).where(living)
         return self.decoded(self._run(lambda sql: sql.execute(query).scalar()))
+
+    def load(self, key: str, lifetime: timedelta) -> Loaded:
+        table, living = self._table, self._living(key)
+        query = table.select().with_only_columns(table.c.data, table.c.expiry)
+        found = self._run(lambda sql: sql.execute(query.where(living)).first())
+        if found is None:
+            return Loaded(None)
+        now = _utc_now()
+        if abs(found.expiry - now - lifetime) > lifetime * RENEWED_AFTER:
+            renewal = table.update().where(living).values(expiry=now + lifetime)
+            self._run(lambda sql: sql.execute(renewal))
+        return Loaded(self.decoded(found.data), found.data)
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         from sqlalchemy.exc import IntegrityError

@@ -121,7 +121,8 @@ def take_answers(app: Flask) -> None:
 
     @functools.wraps(dispatch)
     def dispatch_request(*context: t.Any) -> t.Any:
-        stage = of_request(Stage)
+        received: Request = request._get_current_object()  # type: ignore[attr-defined]
+        stage = of_request(Stage, received)
         stage.is_view = True
         try:
             served = dispatch(*context)
@@ -131,9 +132,9 @@ def take_answers(app: Flask) -> None:
             return answer_to(error)
         finally:
             stage.is_view = False
-        if LOOPS in request.environ.get("HTTP_COOKIE", ""):
+        if LOOPS in received.environ.get("HTTP_COOKIE", ""):
             settle = app_state().signin.loops.settle
-            after_this_request(functools.partial(settle, request))
+            after_this_request(functools.partial(settle, received))
         body = served[0] if isinstance(served, tuple) and served else served
         if hasattr(getattr(body, "response", body), "__next__"):
             return streams.watched(served)
