@@ -44,6 +44,9 @@ _PROTOCOL = """
 access_denied
 - The user cancelled or declined, or may not use the app.
 = Look at the code beside it; without any, the user cancelled.
+account_mismatch
+- A refresh brought the ID token of another account than the one that signed in.
+= Ask the provider: the issuer, subject or audience of its ID tokens changes.
 account_selection_required
 - The provider has to ask which account is meant.
 additional_action
@@ -283,7 +286,7 @@ _SUBERRORS = {
 }
 #: Words of ours, or of an API: no token endpoint says them.
 _NO_ERRORS = frozenset(
-    "api_throttled api_unavailable challenge edit_profile insufficient_claims"
+    "account_mismatch api_throttled api_unavailable challenge edit_profile insufficient_claims"
     " insufficient_scope insufficient_user_authentication invalid_token max_age"
     " no_token not_signed_in other_key other_origin expired unknown"
     " profile_edited reset_password session_busy"
