@@ -142,8 +142,8 @@ class Client:
             raise self.provider.unreachable(error) from error
         if not connection.is_entra:
             self._tell_of_no_refresh(scratch)
-            token = result.get("access_token")
-            claims = completed(claims, token, connection.transport, connection.metadata)
+            known, transport = connection.metadata, connection.transport
+            claims = completed(claims, result, transport, known)
         return result, claims, scratch
 
     def _tell_of_no_refresh(self, scratch: Caches) -> None:

@@ -123,8 +123,12 @@ class Transport:
         :raises OSError: there is no answer, or none in time.
         """
         connect, answer = map(left, self._timeouts)
+        # A secret goes to nobody else.
+        follows = method == "GET" and "Authorization" not in (
+            kwargs.get("headers") or ()
+        )
         if not self._own:
-            return _sent_by(self._client, method, url, answer, kwargs)
+            return _sent_by(self._client, method, url, answer, follows, kwargs)
         if connect <= 0:
             raise requests.ConnectTimeout("no time is left for this call")
         with self._client.request(
@@ -132,7 +136,7 @@ class Transport:
             url,
             timeout=(connect, answer),
             stream=True,
-            allow_redirects=method == "GET",
+            allow_redirects=follows,
             **self._tls,
             **kwargs,
         ) as response:
@@ -210,7 +214,12 @@ class TimedAdapter(requests.adapters.HTTPAdapter):
 
 
 def _sent_by(
-    client: t.Any, method: str, url: str, timeout: float, kwargs: dict[str, t.Any]
+    client: t.Any,
+    method: str,
+    url: str,
+    timeout: float,
+    follows: bool,
+    kwargs: dict[str, t.Any],
 ) -> Reply:
     """Send by the app's own client (MSAL_HTTP_CLIENT), whose errors may be any.
 
@@ -218,8 +227,7 @@ def _sent_by(
         posts secrets on to where an answer points.
     """
     if isinstance(client, requests.Session):
-        follows = {"allow_redirects": method == "GET"}
-        kwargs = {"timeout": timeout, **follows, **kwargs}
+        kwargs = {"timeout": timeout, "allow_redirects": follows, **kwargs}
     try:
         reply = getattr(client, method.lower())(url, **kwargs)
         place = _stay_on_https(url, reply)

@@ -6,9 +6,11 @@ Core 1.0 §5.4). Knows no sessions; what decides who somebody is stays with ID t
 
 from __future__ import annotations
 
+import json
 import logging
 import typing as t
 
+from ..protocol.secret import Hidden
 from ..user import subject_of
 from .transport import Transport
 from .transport import json_object
@@ -26,13 +28,19 @@ _PERSONAL = frozenset(
 )
 #: Claims that say that a value is verified: that one, and no other of the ID token.
 _VOUCHERS = {"email_verified": "email", "phone_number_verified": "phone_number"}
+#: Types of claims that are no strings (§5.1).
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(_VOUCHERS, bool),
+    "address": dict,
+    "updated_at": (int, float),
+}
 #: Browsers keep cookies of 4 KB, and Flask's session is one: no embedded pictures.
 _LONGEST = 512
 
 
 def completed(
     claims: dict[str, t.Any],
-    token: str | None,
+    result: dict[str, t.Any],
     transport: Transport,
     metadata: dict[str, t.Any],
 ) -> dict[str, t.Any]:
@@ -40,20 +48,15 @@ def completed(
 
     A sign-in does not fail for want of a name.
 
-    :param token: the access token that came with them.
+    :param result: what came with them, the access token too.
     """
     place = metadata.get("userinfo_endpoint")
-    if claims.get("name") or not token or not isinstance(place, str):
+    is_asked = bool(result.get("access_token")) and not claims.get("name")
+    if not is_asked or not isinstance(place, str):
         return claims
-    bearer = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-    try:
-        reply = transport.send("GET", place, {"headers": bearer})
-    except OSError as error:
-        logger.warning("No names came from %s (%s).", place, type(error).__name__)
-        return claims
-    found = json_object(reply.text) if reply.status_code == 200 else None
+    bearer = Hidden(Authorization=f"Bearer {result['access_token']}")
+    found = _answer(place, bearer, transport)
     if found is None:
-        logger.warning("No names came from %s (%s).", place, reply.status_code)
         return claims
     # It may be somebody else's, by an access token that was swapped (§5.3.2).
     if subject_of(found) != claims["sub"]:
@@ -62,10 +65,38 @@ def completed(
     return {**claims, **_missing(claims, found)}
 
 
+def _answer(
+    place: str, bearer: Hidden, transport: Transport
+) -> dict[str, t.Any] | None:
+    try:
+        headers = Hidden(bearer, Accept="application/json")
+        reply = transport.send("GET", place, {"headers": headers})
+    except (OSError, UnicodeError) as error:
+        logger.warning("No names came from %s (%s).", place, type(error).__name__)
+        return None
+    # A client of the app's own may have followed a redirect, to whomever.
+    is_good = reply.status_code == 200 and not reply.url
+    found = json_object(reply.text) if is_good else None
+    if found is None:
+        what = "no JSON object" if is_good else reply.status_code
+        logger.warning("No names came from %s (%s).", place, what)
+    return found
+
+
 def _missing(claims: dict[str, t.Any], found: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return the names that claims lack, or have empty."""
-    lacked = {n for n in _PERSONAL & found.keys() if claims.get(n) in (None, "")}
+    told = {n for n in _PERSONAL & found.keys() if _is_fit(n, found[n])}
+    lacked = {n for n in told if claims.get(n) in (None, "")}
     for voucher, name in _VOUCHERS.items():
         if name not in lacked and claims.get(name) != found.get(name):
             lacked.discard(voucher)
-    return {n: found[n] for n in lacked if len(str(found[n])) <= _LONGEST}
+    return {n: found[n] for n in lacked}
+
+
+def _is_fit(name: str, value: t.Any) -> bool:
+    """Tell whether a claim is of its type, and a session can hold it."""
+    text = json.dumps(value, ensure_ascii=False)
+    # JSON may hold half a character, which no encoding takes.
+    is_whole = text == text.encode(errors="ignore").decode()
+    is_short = len(text) <= _LONGEST
+    return isinstance(value, _TYPES.get(name, str)) and is_whole and is_short

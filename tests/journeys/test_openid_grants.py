@@ -8,6 +8,8 @@ import typing as t
 import jwt
 import pytest
 import requests
+from flask import Response
+from flask import redirect
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
@@ -195,6 +197,37 @@ def test_entra_behind_a_domain(start: Start, entra: Emulator) -> None:
     assert person.visit(live.url + "/mail").status_code == 200
     asked = [c.query.get("claims", "") for c in entra.calls if c.kind == "authorize"]
     assert all("CP1" in claims for claims in asked) and '"acrs"' in asked[0]
+
+
+ODD: dict[str, t.Any] = {
+    "list": (["x"], 200),
+    "of nobody": ({"name": "Mallory"}, 200),
+    "of somebody else": ({"sub": "mallory", "name": "Mallory"}, 200),
+    "true": ({"sub": True, "name": "Mallory"}, 200),
+    "refused": ({"error": "invalid_token"}, 401),
+    "failing": ({}, 500),
+    "text": (lambda _: Response("\ufeff[", content_type="application/json"), 200),
+    "huge": (lambda _: Response("[" * 5_000_000), 200),
+    "elsewhere": (lambda request: redirect(request.url + "?again=1"), 302),
+}
+
+
+def test_odd_userinfo(
+    site: LiveApp, entra: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever userinfo answers, the sign-in goes on, and one line tells of it.
+
+    The access token goes nowhere else, and into no log.
+    """
+    for count, (name, (answer, status)) in enumerate(ODD.items(), start=1):
+        caplog.clear()
+        entra.fail_next(answer, "userinfo", status)
+        reply = entra.person().visit(site.url + "/me")
+        assert (reply.status_code, reply.text) == (200, "me "), name
+        lines = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+        assert len(lines) == 1 and "/openid/userinfo" in lines[0], name
+        assert "eyJ" not in caplog.text
+        assert entra.counters["userinfo"] == count
 
 
 def test_no_names_of_entra(start: Start, entra: Emulator) -> None:

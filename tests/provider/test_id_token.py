@@ -208,7 +208,7 @@ class TestAccepted:
 
     @pytest.mark.parametrize("kid", ["one", None])
     def test_odd_entries(self, kid: str | None) -> None:
-        """Whatever else a key set holds, the right key is found."""
+        """The right key is found, whatever else a key set holds."""
         good = jwk(use=None, key_ops=["verify"], x5t="x")
         odd: list[t.Any] = [
             *(5, None, "RSA", [], {}, {"kty": ["RSA"]}, {"kty": "new", "kid": "one"}),

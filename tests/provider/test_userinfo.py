@@ -10,6 +10,7 @@ import pytest
 from flask_msal_errors.provider.transport import Reply
 from flask_msal_errors.provider.userinfo import completed
 
+NUMBERS = {"updated_at": 1, "address": {}}
 METADATA = {"userinfo_endpoint": "https://idp.example/userinfo"}
 
 
@@ -35,6 +36,9 @@ METADATA = {"userinfo_endpoint": "https://idp.example/userinfo"}
         ),
         ({}, {"name": "Ada", "picture": "data:" + 5000 * "A"}, {"name": "Ada"}),
         ({}, {"name": "Ada", "tid": "t", "acr": "c1", "iss": "x"}, {"name": "Ada"}),
+        ({}, {"name": {"a": 1}, "email": 5, "nickname": "\ud800"}, {}),
+        ({}, {"email": ["a@x.example"], "email_verified": True}, {}),
+        ({}, {"email_verified": "false", "updated_at": 1, "address": {}}, NUMBERS),
     ],
 )
 def test_completed(
@@ -42,7 +46,7 @@ def test_completed(
 ) -> None:
     """Empty names are filled; nothing of the ID token is contradicted or vouched for.
 
-    What no session in a cookie could hold is left out.
+    What no session in a cookie could hold is left out, and so is another type.
     """
 
     class Transport:
@@ -50,5 +54,6 @@ def test_completed(
             return Reply(200, json.dumps({"sub": "me", **found}), {})
 
     transport = t.cast(t.Any, Transport())
-    told = completed({"sub": "me", **claims}, "token", transport, METADATA)
+    result = {"access_token": "token"}
+    told = completed({"sub": "me", **claims}, result, transport, METADATA)
     assert told == {"sub": "me", **expected}
