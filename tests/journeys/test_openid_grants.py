@@ -215,7 +215,7 @@ ODD: dict[str, t.Any] = {
 def test_odd_userinfo(
     site: LiveApp, entra: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever userinfo answers, the sign-in goes on, and one line tells of it.
+    """The sign-in goes on whatever userinfo answers, and one line tells of it.
 
     The access token goes nowhere else, and into no log.
     """
