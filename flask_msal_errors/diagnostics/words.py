@@ -287,9 +287,9 @@ _SUBERRORS = {
 #: Words of ours, or of an API: no token endpoint says them.
 _NO_ERRORS = frozenset(
     "account_mismatch api_throttled api_unavailable challenge edit_profile"
-    " insufficient_claims insufficient_scope insufficient_user_authentication invalid_token max_age"
-    " no_token not_signed_in other_key other_origin expired unknown"
-    " profile_edited reset_password session_busy"
+    " insufficient_claims insufficient_scope insufficient_user_authentication"
+    " invalid_token max_age no_token not_signed_in other_key other_origin expired"
+    " unknown profile_edited reset_password session_busy"
     " session_entry_too_large session_store_unavailable sign_in_busy step_up"
     " unmet_authentication_requirements".split()
 )
