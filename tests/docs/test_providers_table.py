@@ -11,28 +11,22 @@ import collections
 import collections.abc as cabc
 import itertools
 import re
-import time
 import typing as t
 from pathlib import Path
 
 import pytest
-import requests
 
-from flask_msal_errors import MsalAuthError
-from flask_msal_errors import signals
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.testing import SignInStopped
 from flask_msal_errors.testing.declaration import PLAIN
 from flask_msal_errors.testing.declaration import SWITCHES
 from flask_msal_errors.testing.values import Choice
-from support.browsing import logout_token
 from support.doc_examples import EXAMPLES
-from support.live_app import LiveApp
-from support.waiting import PATIENCE
+from support.visits import Visitor
+from support.visits import signing_in
+from support.visits import signing_out
+from support.visits import tokens
 
 PAGE = EXAMPLES.parent / "provider-behaviour.rst"
-WELL_KNOWN = ".well-known/openid-configuration"
-ABSENT = {"MSAL_AUTHORITY": None, "MSAL_INSTANCE_DISCOVERY": None}
 _VALUES = r'"[^"]*"|\d+|True|False|None|\{[^`]*\}|\[[^`]*\]'
 _LITERAL = re.compile(rf"``(?:([\w.]+)=)?({_VALUES})``")
 
@@ -66,123 +60,14 @@ def choices_of(cell: str) -> dict[str, list[str]]:
     return found
 
 
-class Visitor:
-    """Somebody at an app of their own, and what their visits cost and show."""
-
-    def __init__(
-        self,
-        entra: Emulator,
-        folder: Path,
-        chosen: dict[str, str],
-        patch: pytest.MonkeyPatch,
-    ) -> None:
-        self.entra, self._patch = entra, patch
-        values = {k: ast.literal_eval(self.filled(v)) for k, v in chosen.items()}
-        config = {name: v for name, v in values.items() if name.startswith("MSAL_")}
-        for name in values.keys() - config.keys():
-            self.set(name, values[name])
-        defaults = {**entra.config("openid"), **ABSENT, "MSAL_SCOPES": []}
-        self.live = LiveApp(entra, folder, **{**defaults, **config})
-        self.live.app.add_url_rule("/name", "name", self.name)
-        self.live.app.add_url_rule("/address", "address", self.address)
-        self.client = self.live.app.test_client()
-        self.errors: list[MsalAuthError] = []
-
-    def filled(self, literal: str) -> str:
-        """Return a literal with the emulator's API and pages in place of ``…``."""
-        literal = literal.replace("api://…", self.entra.scope("")[:-1])
-        return literal.replace("https://…", f"{self.entra.pages_url}/openid")
-
-    def set(self, name: str, value: t.Any) -> None:
-        """Set a switch, or a member of the discovery document."""
-        member = name.removeprefix("discovery.")
-        if member == name:
-            setattr(self.entra, name, value)
-            return
-        place = f"{self.entra.config('openid')['MSAL_OIDC_AUTHORITY']}/{WELL_KNOWN}"
-        whole = requests.get(place, timeout=PATIENCE).json()
-        answer = {**whole, member: value}
-        self.entra.fail_next(answer, "discovery", 200, times=9)
-
-    def name(self) -> str:
-        user = self.live.auth.user
-        return user.name if user else ""
-
-    def address(self) -> str:
-        guard = self.live.auth.login_required(scopes=["email"])
-        return str(guard(lambda: "an address")())
-
-    def visit(self, path: str) -> str:
-        """Open a page, and return what happened in words of the tables."""
-        before = collections.Counter(self.entra.counters)
-        self.errors.clear()
-        with (
-            signals.sign_in_failed.connected_to(self.note),
-            signals.refused.connected_to(self.note),
-        ):
-            status = self.entra.visit(self.client, path).status_code
-        if status != 200:
-            kinds = {f"``{type(error).__name__}``" for error in self.errors}
-            return f"{status} {', '.join(sorted(kinds))}"
-        return words_of(collections.Counter(self.entra.counters) - before)
-
-    def wait(self, seconds: int) -> None:
-        """Let time pass for all that is in this process, the emulator included."""
-        late = time.time
-        self._patch.setattr(time, "time", lambda: late() + seconds)
-
-    def note(self, sender: t.Any, error: MsalAuthError, **_: t.Any) -> None:
-        self.errors.append(error)
-
-
-def words_of(spent: collections.Counter[str]) -> str:
-    """Return what a page cost its visitor and the provider.
-
-    A code that is sent with the secret in the wrong place is sent again.
-    """
-    codes = spent["token.authorization_code"] - spent["token.401"]
-    refused, refreshes = spent["token.400"], spent["token.refresh_token"]
-    assert max(codes, refreshes) <= 1, spent
-    found = ["a refused refresh"] * refused + ["a refresh"] * (refreshes - refused)
-    return ", ".join([*found, *["a sign-in"] * codes]) or "no request"
-
-
-def signing_in(visitor: Visitor) -> tuple[str, ...]:
-    """Sign in: to an error, or with a name."""
-    what = visitor.visit("/address")
-    if what != "a sign-in":
-        return (what,)
-    assert visitor.client.get("/name").text == "Ada Lovelace"
-    return ("signed in",)
-
-
-def tokens(visitor: Visitor) -> tuple[str, ...]:
-    """Go on while tokens expire, other scopes are wanted, and access is revoked."""
-    visitor.entra.token_lifetime = 60
-    assert visitor.visit("/mail") == "a sign-in"
-    again = visitor.visit("/mail")
-    # PyJWT has a clock of its own, and two minutes are allowed between clocks.
-    visitor.wait(100)
-    expired, other = visitor.visit("/mail"), visitor.visit("/profile")
-    visitor.entra.revoke("ada")
-    return again, expired, other, visitor.visit("/mail")
-
-
-def signing_out(visitor: Visitor) -> tuple[str, ...]:
-    """Sign out, and see whether the provider asks who is there."""
-    assert visitor.visit("/me") == "a sign-in"
-    client, entra = visitor.client, visitor.entra
-    token = logout_token(client.get("/auth/logout"))
-    try:
-        entra.visit(client, "/auth/logout", {"token": token})
-        shown = "the app"
-    except SignInStopped:
-        shown = "its error page"
-    assert client.get("/").text == "hello nobody"
-    entra.clear_asked()
-    entra.visit(client, "/me")
-    # Who is signed in there sees no page.
-    return "signed out" if entra.counters["page"] else "signed in", shown
+def values_of(chosen: dict[str, str], entra: Emulator) -> dict[str, t.Any]:
+    """Return what literals say, with the emulator's API and pages for ``…``."""
+    api, pages = entra.scope("")[:-1], f"{entra.pages_url}/openid"
+    filled = {
+        name: literal.replace("api://…", api).replace("https://…", pages)
+        for name, literal in chosen.items()
+    }
+    return {name: ast.literal_eval(literal) for name, literal in filled.items()}
 
 
 STORIES: dict[str, cabc.Callable[[Visitor], tuple[str, ...]]] = {
@@ -198,11 +83,13 @@ def test_row(
     row: Row, entra: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cells say what people see with these switches and settings."""
-    for number, values in enumerate(itertools.product(*row.choices.values())):
+    for number, literals in enumerate(itertools.product(*row.choices.values())):
         entra.reset()
-        chosen = dict(zip(row.choices, values, strict=True))
+        chosen = dict(zip(row.choices, literals, strict=True))
         with entra.in_process(), monkeypatch.context() as patch:
-            visitor = Visitor(entra, tmp_path / str(number), chosen, patch)
+            values = values_of(chosen, entra)
+            settings = {k: values.pop(k) for k in [*values] if k.startswith("MSAL_")}
+            visitor = Visitor(entra, tmp_path / str(number), values, settings, patch)
             assert STORIES[row.table](visitor) == row.cells, chosen
 
 

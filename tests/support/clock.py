@@ -1,4 +1,4 @@
-"""Clocks put forward: of deadlines of calls, and of pauses."""
+"""Clocks put forward: of deadlines of calls, of pauses, and of tokens."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import time
 import types
 
 import pytest
+from msal import application
 from msal import individual_cache
+from msal import token_cache
 
 from flask_msal_errors.provider import transport
 from flask_msal_errors.session import msal_caches
+from flask_msal_errors.session import records
 from flask_msal_errors.signin import limits
 
 
@@ -21,8 +24,23 @@ def put_forward(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 def let_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let these seconds have passed for every pause that was asked for before."""
+    _put_forward(monkeypatch, seconds, individual_cache, msal_caches, limits)
+
+
+def age(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let these seconds have passed for every token that an app holds.
+
+    The provider's clock stays: it has to go on, and outlives the test.
+    """
+    modules = (application, token_cache, msal_caches, records)
+    _put_forward(monkeypatch, seconds, *modules)
+
+
+def _put_forward(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, *modules: types.ModuleType
+) -> None:
     later = types.SimpleNamespace(
         time=lambda: time.time() + seconds, monotonic=time.monotonic
     )
-    for module in (individual_cache, msal_caches, limits):
+    for module in modules:
         monkeypatch.setattr(module, "time", later)
