@@ -42,6 +42,7 @@ from .application import Provider
 from .malformed import MALFORMED
 from .malformed import misread
 from .metadata import is_of
+from .revocation import revoke
 from .transport import within
 from .userinfo import completed
 
@@ -223,6 +224,22 @@ class Client:
     def end_session_endpoint(self) -> str | None:
         """Return the URL of the identity provider's sign-out, if it has one."""
         return self.provider.connection().metadata.get("end_session_endpoint")
+
+    def revoke(self, user: Caches) -> None:
+        """Have the user's refresh token revoked where the provider does that.
+
+        Entra does not. Whatever comes of it, a sign-out goes on.
+        """
+        if self._settings.authority:
+            return
+        for token in user.refresh_tokens():
+            try:
+                fault = revoke(self.provider.connection(), token)
+            except (OSError, MsalAuthError, *MALFORMED) as error:
+                forget_locals(error)
+                fault = type(error).__name__
+            if fault:
+                logger.warning("The refresh token was not revoked (%s).", fault)
 
     def check_sender(self, answer: cabc.Mapping[str, str]) -> None:
         """See that an answer at the redirect URI is this provider's (RFC 9207).

@@ -161,6 +161,11 @@ class Caches:
         entries = list(self.tokens.search(_Kind.ID_TOKEN))
         return Secret((entries[-1].get("secret") or "") if entries else "")
 
+    def refresh_tokens(self) -> list[Secret]:
+        """Return the refresh tokens: one, as a new one replaces the old."""
+        entries = self.tokens.search(_Kind.REFRESH_TOKEN)
+        return [Secret(entry["secret"]) for entry in entries]
+
     def grant(self) -> Grant:
         """Return what the latest sign-in was granted; an empty one is not known."""
         return Grant.of(self.account())

@@ -81,8 +81,10 @@ class SignOut:
         record = self.forget()
         user = person.user if person else None
         signals.emit(signals.signed_out, user=user)
+        caches = Caches.of(record)
+        self._client.revoke(caches)
         back = self._way_back(request)
-        way = self._end_session(back, person, record)
+        way = self._end_session(back, person, caches)
         response = no_store(redirect(str(way.url) if way else back, 303))
         if way is None:
             self._cookies.set(request, response, _HERE_ONLY, 1, lifetime=_MINUTE)
@@ -162,7 +164,7 @@ class SignOut:
         return f"{place.scheme}://{place.netloc}{prefix}{path}"
 
     def _end_session(
-        self, back: str, person: SignedIn | None, record: Record
+        self, back: str, person: SignedIn | None, caches: Caches
     ) -> EndSession | None:
         """Return the request that ends the session at the provider, if there is one."""
         settings = self._settings
@@ -181,6 +183,6 @@ class SignOut:
             endpoint,
             settings.client_id,
             back,
-            id_token=Caches.of(record).id_token() if wanted else "",
+            id_token=caches.id_token() if wanted else "",
             login_hint=str(person.user.claims.get("login_hint", "")) if person else "",
         )

@@ -16,6 +16,7 @@ from .entra import authorize
 from .entra import azure
 from .entra import discovery
 from .entra import managed_identity
+from .entra import revocation
 from .entra import single_sign_on
 from .entra import token_endpoint
 from .entra import userinfo
@@ -27,6 +28,7 @@ SERVICES = (
     discovery.jwks,
     token_endpoint.blueprint,
     userinfo.blueprint,
+    revocation.blueprint,
     azure.blueprint,
 )
 PAGES = (

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 import pytest
 import requests
 from cryptography.fernet import Fernet
 
+from flask_msal_errors.provider import revocation
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.browsing import logout_token
 from support.browsing import query
+from support.identity import Identity
 from support.live_app import LiveApp
 from support.live_app import Start
 
@@ -120,6 +123,55 @@ class TestHint:
         person.pages.clear()
         assert BYE in sign_out(live, person).text
         assert person.pages == ["leave"] and not is_known(live, person)
+
+
+class TestRevocation:
+    @pytest.mark.parametrize("proof", ["basic", "post", "assertion"])
+    def test_revoked(self, start: Start, entra: Emulator, proof: str) -> None:
+        """The refresh token ends with the session, by the token endpoint's proof."""
+        more: dict[str, t.Any] = {}
+        if proof == "assertion":
+            own = Identity()
+            entra.register_certificate(own.public_pem())
+            pem = {"private_key": own.private_pem()}
+            pem["public_certificate"] = own.public_pem()
+            more["MSAL_CLIENT_CREDENTIAL"] = pem
+        entra.openid_client_auth = "basic" if proof == "basic" else "post"
+        live = site(start, entra, **more)
+        person = entra.person()
+        assert person.visit(live.url + "/mail").status_code == 200
+        held = entra.tenant.refresh_tokens
+        assert held
+        assert BYE in sign_out(live, person).text
+        assert not held and entra.counters["revocation.200"] == 1
+        call = next(c for c in entra.calls if c.kind == "revocation")
+        names = {"token", "token_type_hint", "client_id"}
+        assert names <= call.form.keys() and "grant_type" not in call.form
+
+    @pytest.mark.parametrize("fault", ["unavailable", "slow", "refused"])
+    def test_failure(
+        self,
+        start: Start,
+        entra: Emulator,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+        fault: str,
+    ) -> None:
+        """A revocation that fails, or takes too long, is logged and keeps nobody."""
+        monkeypatch.setattr(revocation, "_PATIENCE", 0.5)
+        live, person = site(start, entra), entra.person()
+        person.visit(live.url + "/mail")
+        if fault == "refused":
+            entra.fail_next({"error": "invalid_client"}, "revocation", 401)
+        elif fault == "slow":
+            entra.slow(5, "revocation")
+        else:
+            entra.unavailable(target="revocation")
+        began = time.monotonic()
+        assert BYE in sign_out(live, person).text
+        assert fault != "slow" or time.monotonic() - began < 5
+        assert caplog.text.count("The refresh token was not revoked") == 1
+        assert not any(token in caplog.text for token in entra.tenant.refresh_tokens)
 
 
 class TestUrl:

@@ -21,6 +21,7 @@ from authlib.oauth2.rfc6749 import ClientMixin
 from authlib.oauth2.rfc6749 import TokenMixin
 from authlib.oauth2.rfc6749 import grants
 from authlib.oauth2.rfc6750 import BearerTokenValidator
+from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oidc.core import OpenIDCode
 from authlib.oidc.rpinitiated import EndSessionEndpoint
@@ -250,6 +251,19 @@ class IdTokens(OpenIDCode):
         return {"sub": user.id}
 
 
+class Revocation(RevocationEndpoint):
+    """The end of refresh tokens, for the client that has them."""
+
+    CLIENT_AUTH_METHODS = ["client_secret_basic"]
+
+    def query_token(self, token_string: str, token_type_hint: str) -> Token | None:
+        return store.find(refresh_token=token_string)
+
+    def revoke_token(self, token: Token, request: object) -> None:
+        token.revoked = True
+        store.calls.append({"grant_type": "revocation", "status": 200})
+
+
 class EndSession(EndSessionEndpoint):
     """The sign-out, which leads back whoever shows an ID token alone."""
 
@@ -275,6 +289,7 @@ def _authorization(app: Flask, issuer: str) -> None:
     server.register_grant(CodeGrant, [IdTokens(issuer), CodeChallenge()])
     server.register_grant(RefreshGrant)
     server.register_endpoint(EndSession)
+    server.register_endpoint(Revocation)
 
     @app.route("/authorize", methods=["GET", "POST"])
     def authorize() -> t.Any:
@@ -298,6 +313,13 @@ def _authorization(app: Flask, issuer: str) -> None:
         kept = {k: v for k, v in request.form.items() if k in ("grant_type", "scope")}
         store.calls.append({**kept, "status": answer.status_code})
         return answer
+
+    app.add_url_rule(
+        "/revoke",
+        "revoke",
+        lambda: server.create_endpoint_response("revocation"),
+        methods=["POST"],
+    )
 
     @app.route("/logout", methods=["GET", "POST"])
     def logout() -> t.Any:
@@ -323,6 +345,7 @@ def _documents(app: Flask, issuer: str) -> None:
             authorization_endpoint=f"{issuer}/authorize",
             token_endpoint=f"{issuer}/token",
             jwks_uri=f"{issuer}/jwks",
+            revocation_endpoint=f"{issuer}/revoke",
             end_session_endpoint=f"{issuer}/logout",
             scopes_supported=_SCOPES,
             response_types_supported=["code"],

@@ -20,7 +20,7 @@ from ..values import Flag
 from ..values import Number
 from ..values import Object
 
-TARGETS = ("token", "api", "discovery", "jwks", "userinfo")
+TARGETS = ("token", "api", "discovery", "jwks", "userinfo", "revocation")
 
 
 _TARGET = Choice(names=TARGETS)
@@ -52,8 +52,8 @@ class FaultsApi(OfTenant):
         :param seconds: how long; ``Retry-After`` says what is left of them.
         :param plain: as text, which is Entra's usual and no JSON, else as JSON.
         :param retry_after: in ``seconds``, as a ``date``, or ``None`` for no header.
-        :param target: what answers so: ``token``, ``api``, ``discovery``, ``jwks`` or
-            ``userinfo``.
+        :param target: what answers so: ``token``, ``api``, ``discovery``, ``jwks``,
+            ``userinfo`` or ``revocation``.
         :raises ValueError: there is no such target.
         """
         self._outage(429, seconds, plain, retry_after, target)

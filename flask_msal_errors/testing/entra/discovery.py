@@ -107,6 +107,7 @@ def plain_document(root: bool) -> dict[str, t.Any]:
         "token_endpoint": f"{api}/token",
         "jwks_uri": f"{api}/jwks",
         "userinfo_endpoint": f"{api}/userinfo",
+        "revocation_endpoint": f"{api}/revoke",
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [tenant.settings.openid_alg],
