@@ -138,11 +138,16 @@ def _is_about_code(body: dict[str, t.Any]) -> bool:
 
 
 def _remedy(body: dict[str, t.Any]) -> str:
+    """Return what to do, without its full stop.
+
+    Only Entra's numbers tell more than that the credential or the client is refused.
+    """
     told = from_result(body)
-    if not isinstance(told, ConfigurationError):
-        told = from_result({"error": "invalid_client"})
+    if codes_of(body) and isinstance(told, ConfigurationError):
+        return str(told)
     number = _OF_B2C.match(field(body, "error_description"))
-    return f"{told} ({number[0][:-1]})" if number else str(told)
+    word = number[0][:-1] if number else printable(field(body, "error"))
+    return f"{codes.REMEDIES['invalid_client'].rstrip('.')} ({word})"
 
 
 def _unknown(why: str) -> Result:

@@ -282,7 +282,8 @@ class ApiTokens(BearerTokenValidator):
 
 
 def _authorization(app: Flask, issuer: str) -> None:
-    server = AuthorizationServer(app, lambda _: store.client, store.save)
+    clients = {CLIENT: store.client}
+    server = AuthorizationServer(app, clients.get, store.save)
     generator = server.create_bearer_token_generator(app.config)
     generator.expires_generator = lambda *_: store.lifetime
     server.register_token_generator("default", generator)
