@@ -15,6 +15,8 @@ from ..errors import InteractionRequired
 from ..protocol.scopes import ADDED
 from ..protocol.scopes import renamed
 
+#: MSAL's name of the grant that brings new tokens without the user.
+REFRESH = "refresh_token"
 _GRANTED, _DENIED = "flask_msal_errors_granted", "flask_msal_errors_denied"
 
 
@@ -39,6 +41,35 @@ class Grant:
         # Some providers do not list the scopes that MSAL always adds.
         denied = words - given - ADDED - renamed(words, given)
         return cls(given | renamed(words, given), denied)
+
+    def of_token(
+        self, event: cabc.Mapping[str, t.Any], asked: cabc.Collection[str]
+    ) -> cabc.Collection[str]:
+        """Return the scopes of a new token; unsaid, they are those it was asked for.
+
+        Of a refresh, which asked for none, they are those of this grant (RFC 6749 §5.1,
+        §6).
+
+        :param event: that MSAL gives its token cache.
+        """
+        if event["response"].get("scope"):
+            return list(event["scope"])
+        is_refresh = event.get("grant_type") == REFRESH
+        return sorted(self.granted) if self.granted and is_refresh else asked
+
+    def after(
+        self, event: cabc.Mapping[str, t.Any], asked: cabc.Collection[str]
+    ) -> Grant:
+        """Return what is granted after a token request.
+
+        :param event: see :meth:`of_token`.
+        """
+        if event.get("grant_type") != REFRESH:
+            return Grant.made(asked, event["scope"])
+        if not event["response"].get("scope"):
+            return self
+        left = Grant.made(self.granted, event["scope"]).granted
+        return dataclasses.replace(self, granted=left)
 
     @property
     def scopes(self) -> list[str]:

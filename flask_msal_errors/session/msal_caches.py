@@ -31,6 +31,7 @@ from ..protocol.secret import Secret
 from ..storage.codec import UNREADABLE
 from .accounts import check_refreshed
 from .accounts import with_account
+from .grant import REFRESH
 from .grant import Grant
 from .record import HttpEntry
 from .record import Record
@@ -49,7 +50,6 @@ _logged: set[str] = set()
 _MOST_LOGGED = 100
 
 _Kind = msal.TokenCache.CredentialType
-_REFRESH = "refresh_token"
 #: Our own field of an access token: the scopes that it was asked for. Entra grants some
 #: under other names, and leaves out those that a wider one includes.
 ASKED = "flask_msal_errors_asked"
@@ -328,17 +328,20 @@ class BoundTokenCache(msal.TokenCache):
         response, tokens = event.get("response", {}), current().tokens
         scope = data.get("scope") or ()
         words = scope.split() if isinstance(scope, str) else scope
-        if event.get("grant_type") == _REFRESH and "id_token" in response:
+        if event.get("grant_type") == REFRESH and "id_token" in response:
             known = [e["secret"] for e in tokens.search(_Kind.ID_TOKEN)]
             check_refreshed(response["id_token"], known, words)
         if "client_info" not in response:
             response = with_account(response, current().account())
         before = list(tokens.search(_Kind.ACCESS_TOKEN))
-        granted = _granted(event, words) if self._binds else event.get("scope") or ()
+        granted = event.get("scope") or ()
+        if self._binds:
+            grant = current().grant()
+            granted = grant.of_token(event, words)
         event = dict(event, data=data, response=response, scope=granted)
         tokens.add(event, **kwargs)
         if self._binds:
-            _keep_grant(event, words)
+            current().keep_grant(grant.after(event, words))
             words = renamed(words, granted)
         for entry in list(tokens.search(_Kind.ACCESS_TOKEN)):
             if entry["secret"] != response.get("access_token"):
@@ -356,33 +359,6 @@ class BoundTokenCache(msal.TokenCache):
 
     def modify(self, *args: t.Any, **kwargs: t.Any) -> None:
         current().tokens.modify(*args, **kwargs)
-
-
-def _granted(
-    event: dict[str, t.Any], asked: cabc.Collection[str]
-) -> cabc.Collection[str]:
-    """Return the scopes of a new token; unsaid, they are those that were asked for.
-
-    Of a refresh, which asked for none, they are those of its grant (RFC 6749 §5.1, §6).
-    """
-    known = current().grant().granted
-    if event["response"].get("scope"):
-        return list(event["scope"])
-    return sorted(known) if known and _is_refresh(event) else asked
-
-
-def _keep_grant(event: dict[str, t.Any], asked: cabc.Collection[str]) -> None:
-    grant = current().grant()
-    if not _is_refresh(event):
-        grant = Grant.made(asked, event["scope"])
-    elif event["response"].get("scope"):
-        left = Grant.made(grant.granted, event["scope"]).granted
-        grant = dataclasses.replace(grant, granted=left)
-    current().keep_grant(grant)
-
-
-def _is_refresh(event: dict[str, t.Any]) -> bool:
-    return event.get("grant_type") == _REFRESH
 
 
 class BoundHttpCache:

@@ -147,15 +147,17 @@ class Cookies:
         *,
         lifetime: float,
         cross_site: bool = False,
+        is_signed: bool = False,
     ) -> Response:
         """Give the browser a value for ``lifetime`` seconds.
 
         :param cross_site: let another site's post carry it (``SameSite=None``), which
             browsers allow over https or on localhost only.
+        :param is_signed: the value is of :meth:`Signer.dumps`, for this name.
         """
         response.set_cookie(
             self._prefixes[is_https(request)] + name,
-            self.signer.dumps(name, value),
+            value if is_signed else self.signer.dumps(name, value),
             max_age=int(lifetime),
             path="/",
             httponly=True,

@@ -130,10 +130,11 @@ class FlowCookies:
             request,
             response,
             name,
-            kept,
+            signed,
             # An expired flow still knows where the user was.
             lifetime=self._lifetime * 2,
             cross_site=self._cross_site,
+            is_signed=True,
         )
         return response
 
