@@ -76,7 +76,7 @@ class SignInStart:
         Who is not signed in yet goes to the redirect URI's origin first.
 
         :param target: where they come back to, a path of this origin.
-        :param page: the page that demands it, if they come back to another.
+        :param page: the name of what demands it, if they come back to another page.
         :param refused: the error that made this necessary: evidence for a dead end.
         :param hint: user name of the account to sign in with.
         :param after: a sign-in that goes on with this one, which counts as a round.
@@ -91,7 +91,7 @@ class SignInStart:
         if away is not None:
             return away
         account = person.user.digest if person else getattr(after, "account", None)
-        name = after.page if after else page_name(page or target)
+        name = after.page if after else page or page_name(target)
         is_free = person is not None and demand == _NOTHING
         try:
             self._pauses.check(request, person)

@@ -36,6 +36,8 @@ from .flow_cookies import Flow
 LOOPS = "loops"
 _MOST_LOOPS = 8
 _PAGE = "page "
+#: Before its name, what a script was refused, whose page is shown each time.
+SCRIPT = "~"
 #: Before a page's name, the key of sign-ins of who is signed in, and lacks nothing.
 AGAIN = "again "
 #: With so many for one page within so many seconds, the app itself asks for them.
@@ -76,7 +78,7 @@ class Loops:
         if flow.demand.reason == "message_only" and rounds > 0:
             raise AccessDenied(result=refused.result if refused else None)
         if flow.demand_key.startswith(AGAIN):
-            if _recent(counts.get(flow.demand_key, ())) >= _MOST_AGAIN:
+            if len(_latest(counts.get(flow.demand_key, ())[1:])) >= _MOST_AGAIN:
                 path = printable(flow.target.partition("?")[0])
                 words = _SENT_AGAIN.format(path)
                 raise ReauthenticationLoop(words, party="application")
@@ -99,16 +101,18 @@ class Loops:
     def settle(self, request: Request, response: Response) -> Response:
         """End the counts of the page that this request was served.
 
-        The app sends nobody round who sees one of its pages.
+        The app sends nobody round who sees one of its pages. At the address that serves
+        a script, another of its calls may be refused: there the last minute counts on.
         """
-        loops = self.counts(request)
+        loops, left = self.counts(request), dict[str, list[t.Any]]()
         page = page_name(current_target(request))
-        sees = response.location is None and is_navigation(request)
-        left = {
-            key: value
-            for key, value in loops.items()
-            if not (sees if key.startswith(AGAIN) else value[0] == page)
-        }
+        sees = not {"Location", "Refresh"} & {*response.headers.keys()}
+        sees = sees and is_navigation(request)
+        for key, (name, *times) in loops.items():
+            latest = _latest(times) if name == SCRIPT + page else times
+            ended = sees if key.startswith(AGAIN) else name == page
+            if latest and not ended:
+                left[key] = [name, *latest]
         if left == loops:
             return response
         if not left:
@@ -175,9 +179,9 @@ class Pauses:
         return response
 
 
-def _recent(count: cabc.Sequence[t.Any]) -> int:
-    """Return how often a count was raised within a minute."""
-    return sum(at > time.time() - _MINUTE for at in count[1:])
+def _latest(times: cabc.Sequence[t.Any]) -> list[t.Any]:
+    """Return those times that are of the last minute."""
+    return [at for at in times if at > time.time() - _MINUTE]
 
 
 def page_name(target: str) -> str:

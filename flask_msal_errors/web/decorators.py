@@ -35,6 +35,7 @@ from ..protocol.demand import Demand
 from ..provider.clocks import LEEWAY
 from ..request_state import of_request
 from ..signin.flow_cookies import TooLong
+from ..signin.limits import page_name
 from ..user import signed_in
 from . import pages
 from .async_views import AsyncView
@@ -167,7 +168,8 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
         if reads:
             return begin(request, demand, here, refused=error)
         back = url_for("msal.resume", ticket=app_state().forms.keep(request))
-        way = begin(request, demand, back, page=here, refused=error)
+        page = page_name(here)
+        way = begin(request, demand, back, page=page, refused=error)
     except TooLong:
         return pages.too_long(demand)
     except NotKept as reason:

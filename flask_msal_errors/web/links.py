@@ -33,6 +33,8 @@ from ..request_state import of_request
 from ..signin import states
 from ..signin.cookies import Cookies
 from ..signin.cookies import Expired
+from ..signin.limits import SCRIPT
+from ..signin.limits import page_name
 from ..user import signed_in
 from .rendering import is_own_route
 
@@ -51,6 +53,8 @@ class Ticket:
     target: str | None = None
     switch: str | None = None
     """User name of the account to start a fresh session with."""
+    page: str | None = dataclasses.field(default=None, compare=False)
+    """Name of what was refused, which the loop guard counts."""
 
 
 @dataclasses.dataclass
@@ -70,7 +74,9 @@ class Links:
 
     def login(self, demand: Demand, target: str) -> str:
         """Return a signed URL of a sign-in for a demand, good in this session only."""
-        return self._link(demand=demand.pack(), target=target)
+        mark = "" if is_navigation(request) else SCRIPT
+        page = mark + page_name(current_target(request))
+        return self._link(demand=demand.pack(), target=target, page=page)
 
     def login_for(self, error: InteractionRequired, next: str | None) -> str:
         """Return the URL of a sign-in for what an error says is missing.

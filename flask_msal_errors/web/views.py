@@ -127,7 +127,7 @@ def login() -> Response:
     policy = request.args.get("policy", "")
     if policy in signin.user_flows:
         return begin(request, Demand(reason=policy), target)
-    return begin(request, ticket.demand, target)
+    return begin(request, ticket.demand, target, page=ticket.page)
 
 
 def callback() -> Response:

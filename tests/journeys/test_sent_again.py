@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import typing as t
 
 import pytest
 import requests
+from flask import Response
 from flask import redirect
 from flask import request
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Response as Redirect
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support.callers import CHALLENGE
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.told import Told
@@ -26,15 +29,19 @@ def add_views(live: LiveApp) -> None:
     """Pages for a role that nobody has."""
 
     @live.app.get("/role/<name>")
-    def role(name: str) -> Response:
+    def role(name: str) -> Redirect:
         return redirect(live.auth.login_url())
 
     @live.app.get("/enter")
-    def enter() -> Response:
+    def enter() -> Redirect:
         return redirect(live.auth.login_url(request.args["next"]))
 
+    @live.app.get("/later")
+    def later() -> Response:
+        return Response("wait", headers={"Refresh": f"0; url={live.auth.login_url()}"})
+
     @live.app.get("/desk")
-    def desk() -> Response:
+    def desk() -> Redirect:
         return redirect("/enter?next=/desk?secret=1")
 
 
@@ -62,7 +69,8 @@ def to_its_end(live: LiveApp, person: Person, path: str) -> requests.Response:
     answer = person.get(live.url + path)
     for _ in range(40):
         way = answer.headers.get("Location")
-        if way is None:
+        way = way or answer.headers.get("Refresh", "").partition("url=")[2]
+        if not way:
             break
         if way.startswith(live.entra.pages_url) or way.startswith("https://"):
             way = person.authorize(way).url
@@ -70,7 +78,7 @@ def to_its_end(live: LiveApp, person: Person, path: str) -> requests.Response:
     return answer
 
 
-@pytest.mark.parametrize("path", ["/role/x", "/desk"])
+@pytest.mark.parametrize("path", ["/role/x", "/desk", "/later"])
 def test_ends(
     live: LiveApp, ada: Person, entra: Emulator, told: Told, path: str
 ) -> None:
@@ -115,3 +123,42 @@ def test_a_page_ends_it(live: LiveApp, ada: Person, entra: Emulator) -> None:
     assert entra.counters["authorize"] == 5
     assert ada.get(live.url + "/").status_code == 200
     assert ada.get(live.url + "/auth/login?next=/role/x").status_code == 302
+
+
+class TestScripts:
+    """A page that is shown each time, and whose script is sent to the sign-in."""
+
+    @pytest.fixture
+    def page(self, start: Start) -> LiveApp:
+        def add(live: LiveApp) -> None:
+            @live.app.post("/calls")
+            @live.auth.login_required
+            def calls() -> t.Any:
+                is_quick = request.form["call"] == "quick"
+                return {} if is_quick else live.call("/me", "Profile.Read")
+
+            live.app.add_url_rule("/desk", "desk", lambda: "desk")
+
+        return start(add)
+
+    def rounds(self, live: LiveApp, person: Person) -> int:
+        """Return how often the script is sent round until a page says so."""
+        script = {"Sec-Fetch-Mode": "cors", "Accept": "application/json"}
+        script["Referer"] = f"{live.url}/desk?tab=1"
+        for count in range(10):
+            assert person.get(script["Referer"]).text == "desk"
+            for call in ("quick", "me"):
+                told = person.post(live.url + "/calls", {"call": call}, headers=script)
+            shown = person.visit(live.url + told.json()["login_url"])
+            if shown.text != "desk":
+                assert "Signing in again did not help" in shown.text
+                return count
+        return 10
+
+    def test_never_satisfied(self, page: LiveApp, entra: Emulator) -> None:
+        """A call that is refused each time ends on a page, though others are served."""
+        person = entra.person()
+        person.visit(page.url + "/profile")
+        header = {"WWW-Authenticate": CHALLENGE}
+        entra.fail_next(lambda _: Response("{}", 401, header), "api", times=1000)
+        assert self.rounds(page, person) == 3
