@@ -110,7 +110,7 @@ PROVIDERS: dict[str, dict[str, t.Any]] = {
 OWN = {"MSAL_OIDC_AUTHORITY", "MSAL_CLIENT_ID", "MSAL_SCOPES", "MSAL_LOGOUT_URL"}
 
 #: A page again, its token expired, a page with another scope, access revoked.
-STEPS = ("no request", "a refresh", "a sign-in", "a refused refresh, a sign-in")
+STEPS = ("no request", "a refresh", "a sign-in", "a sign-in")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -62,19 +62,6 @@ def test_union(visit: cabc.Callable[[str], requests.Response], entra: Emulator) 
     assert refusals(entra) == 0
 
 
-@pytest.mark.parametrize("word", ["invalid_request", "not_allowed", "made_up"])
-def test_word_of_a_refusal(
-    visit: cabc.Callable[[str], requests.Response], entra: Emulator, word: str
-) -> None:
-    """A refresh token that is gone leads to a sign-in, whatever the provider says."""
-    entra.openid_refresh_error, entra.token_lifetime = word, 1
-    visit("/mail")
-    entra.token_lifetime = 3600
-    entra.revoke("ada")
-    assert visit("/mail").status_code == 200
-    assert entra.counters["token.authorization_code"] == 2
-
-
 @pytest.mark.parametrize("form", ["ignored", "silently_ignored", "bound"])
 def test_not_granted(
     site: LiveApp,

@@ -90,15 +90,18 @@ class Visitor:
 
 
 def words_of(spent: collections.Counter[str]) -> str:
-    """Return what a page cost its visitor and the provider.
+    """Return what a page cost its visitor and the app.
 
-    A code that is sent with the secret in the wrong place is sent again.
+    A code that is sent with the secret in the wrong place is sent again, and a refresh
+    that is refused leads to a sign-in.
     """
     codes = spent["token.authorization_code"] - spent["token.401"]
-    refused, refreshes = spent["token.400"], spent["token.refresh_token"]
-    assert max(codes, refreshes) <= 1, spent
-    found = ["a refused refresh"] * refused + ["a refresh"] * (refreshes - refused)
-    return ", ".join([*found, *["a sign-in"] * codes]) or "no request"
+    refreshes = spent["token.refresh_token"]
+    assert max(codes, refreshes) <= 1 and refreshes - spent["token.400"] in (
+        0,
+        1 - codes,
+    )
+    return "a sign-in" if codes else "a refresh" if refreshes else "no request"
 
 
 def signing_in(visitor: Visitor) -> tuple[str, ...]:
