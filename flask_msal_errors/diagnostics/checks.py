@@ -89,9 +89,8 @@ def redirect_uri(app: Flask, settings: Settings) -> Result:
         text = f"MSAL_REDIRECT_URI is {uri}, but the app is mounted at {way.prefix}."
         remedy = f"The callback is at {way.prefix}{path}, unless a proxy changes paths."
         return Result(about, WARNING, f"{text} {remedy}")
-    return Result(
-        about, OK, f"Exactly {uri} must be registered, under the platform 'Web'."
-    )
+    place = "" if settings.oidc_authority else ", under the platform 'Web'"
+    return Result(about, OK, f"Exactly {uri} must be registered{place}.")
 
 
 def _from_requests(way: Reached, path: str, host: str) -> Result:
@@ -180,7 +179,7 @@ def credential(settings: Settings) -> cabc.Iterator[Result]:
     try:
         value = load(settings.client_credential).value
         if isinstance(value, str):
-            yield _secret(value)
+            yield _secret(value, settings)
         elif SystemAssignedManagedIdentity.is_managed_identity(value):
             yield Result(about, OK, "A managed identity: nothing here expires.")
         elif value.get("client_assertion"):
@@ -192,16 +191,16 @@ def credential(settings: Settings) -> cabc.Iterator[Result]:
         yield Result(about, FIX, str(error))
 
 
-def _secret(value: str) -> Result:
+def _secret(value: str, settings: Settings) -> Result:
+    text = "A client secret. When it expires cannot be seen from here: look"
+    if settings.oidc_authority:
+        # Keycloak made GUIDs (https://github.com/keycloak/keycloak/issues/11897).
+        return Result("credential", OK, f"{text} at the app's registration there.")
     if re.fullmatch(GUID, value, re.IGNORECASE):
         text = "MSAL_CLIENT_CREDENTIAL looks like the ID of a secret: set its value."
         return Result("credential", FIX, text)
-    return Result(
-        "credential",
-        OK,
-        "A client secret. When it expires cannot be seen from here: look under"
-        " 'Certificates & secrets' of the app registration.",
-    )
+    text = f"{text} under 'Certificates & secrets' of the app registration."
+    return Result("credential", OK, text)
 
 
 def _certificate(

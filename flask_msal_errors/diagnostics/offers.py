@@ -198,16 +198,19 @@ def unfit(jwks: dict[str, t.Any]) -> str:
 
 
 def sign_out(connection: ProviderConnection, settings: Settings) -> Result:
-    """Tell whether a sign-out can end the session at the provider."""
+    """Tell whether a sign-out can end the session and refresh token at the provider."""
+    revokes = isinstance(connection.metadata.get("revocation_endpoint"), str)
+    more = " It revokes the refresh token (revocation_endpoint)." * revokes
     if settings.logout_url:
         text = "It ends the session at the provider, too, at MSAL_LOGOUT_URL."
-        return Result("sign-out", OK, text)
+        return Result("sign-out", OK, text + more)
     if isinstance(connection.metadata.get("end_session_endpoint"), str):
         text = "It ends the session at the provider, too (end_session_endpoint)."
-        return Result("sign-out", OK, text)
+        return Result("sign-out", OK, text + more)
     text = "The provider has no end_session_endpoint: a sign-out ends the session here"
     text = f"{text} only, and the next sign-in may ask for no password. If it has such"
-    return Result("sign-out", WARNING, f"{text} a page all the same: MSAL_LOGOUT_URL.")
+    text = f"{text} a page all the same: MSAL_LOGOUT_URL.{more}"
+    return Result("sign-out", WARNING, text)
 
 
 def _words(connection: ProviderConnection, name: str) -> list[str] | None:

@@ -466,6 +466,14 @@ class TestCredential:
         (found,) = self.check("0a1b2c3d-89ab-cdef-0123-456789abcdef")
         assert (found.level, "0a1b2c3d" in found.text) == (FIX, False)
 
+    def test_secret_elsewhere(self) -> None:
+        """At another provider a secret may look so, and the portal is not Azure's."""
+        secret = "0a1b2c3d-89ab-cdef-0123-456789abcdef"
+        other = {"MSAL_AUTHORITY": None, "MSAL_OIDC_AUTHORITY": "https://id.example"}
+        made = settings(MSAL_CLIENT_CREDENTIAL=secret, **other)
+        (found,) = checks.credential(made)
+        assert (found.level, "Certificates" in found.text) == (OK, False)
+
     @pytest.mark.parametrize(
         ("start", "end", "level"),
         [

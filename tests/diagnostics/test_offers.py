@@ -224,8 +224,9 @@ def test_answers(entra: Emulator) -> None:
 def test_sign_out(entra: Emulator) -> None:
     """A provider that has no address for it keeps its session."""
     own = settings_of(entra)
-    told(offers.sign_out(found_by(own), own), OK, "end_session_endpoint")
-    found = found_by(own, end_session_endpoint=None)
+    told(offers.sign_out(found_by(own), own), OK, "end_session_endpoint", "revokes")
+    found = found_by(own, end_session_endpoint=None, revocation_endpoint=None)
+    assert "revokes" not in offers.sign_out(found, own).text
     told(offers.sign_out(found, own), WARNING, "here only")
     own = settings_of(entra, MSAL_LOGOUT_URL="https://id.example/logout")
     told(offers.sign_out(found, own), OK, "MSAL_LOGOUT_URL")
