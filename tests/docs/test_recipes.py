@@ -117,7 +117,7 @@ STEPS = ("no request", "a refresh", "a sign-in", "a sign-in")
 def test_run(
     name: str, entra: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the emulator behaves as the provider, the recipe's settings do."""
+    """The recipe's settings do where the emulator behaves as the provider."""
     given = settings_of(name)
     settings: dict[str, t.Any] = {"MSAL_AUTHORIZATION_PARAMETERS": {}}
     settings.update({key: given[key] for key in given.keys() - OWN})
