@@ -149,8 +149,9 @@ class Provider:
                 forget_locals(error)
                 raise
             except MALFORMED as error:
-                ours = is_ours(error)
-                raise (misread(error) if ours else self._wrong_authority()) from None
+                if is_ours(error):
+                    raise misread(error) from None
+                raise self._wrong_authority(documents.absent) from None
             cleanup.pop_all()
         return ProviderConnection(
             app,
@@ -240,8 +241,10 @@ class Provider:
             retry_after=getattr(error, "retry_after", None),
         )
 
-    def _wrong_authority(self) -> ConfigurationError:
+    def _wrong_authority(self, answer: str) -> ConfigurationError:
+        """Return the error for a provider that has no document, by its answer."""
         key, host = self._authority()
+        told = f" ({answer})" if answer else ""
         remedy = (
             "the tenant's id, and MSAL_INSTANCE_DISCOVERY for a host that is not"
             " Microsoft's."
@@ -252,7 +255,8 @@ class Provider:
                 " configuration is below that, at /.well-known/openid-configuration."
             )
         return ConfigurationError(
-            f"{key}: {host} has no usable OpenID configuration for it. Check {remedy}"
+            f"{key}: {host} has no usable OpenID configuration for it{told}. Check"
+            f" {remedy}"
         )
 
     def _authority(self) -> tuple[str, str]:

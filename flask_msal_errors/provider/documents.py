@@ -59,6 +59,8 @@ class Documents:
         self._send = transport.send
         self._check = check
         self._kept: dict[str, tuple[float, Reply]] = {}
+        self.absent = ""
+        """The latest answer that MSAL was given in place of a document, in words."""
 
     def get(self, url: str, **kwargs: t.Any) -> Reply:
         """Return a document to MSAL: kept for a day, or longer if it cannot be had.
@@ -81,6 +83,8 @@ class Documents:
             return kept
         if reply.status_code == 200:
             self._kept[key] = (time.monotonic() + _LIFETIME, reply)
+        else:
+            self.absent = str(UnreadableDocument(url, reply))
         return reply
 
     def fetch(self, url: str) -> dict[str, t.Any]:

@@ -183,7 +183,8 @@ class TestOfProvider:
             (page(""), "200 with text/html, which is no JSON object."),
             (page("[]", "application/json"), "application/json, which is no JSON"),
             (page("no", status=503), "answered 503 without a document."),
-            (page("no", status=404), "has no usable OpenID configuration"),
+            (page("no", status=404), "configuration answered 404 without a document)"),
+            (page("no", status=403), "configuration answered 403 without a document)"),
         ],
     )
     def test_no_document(self, entra: Emulator, answer: t.Any, words: str) -> None:
