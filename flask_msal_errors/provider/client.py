@@ -234,7 +234,7 @@ class Client:
             return
         for token in user.refresh_tokens():
             try:
-                fault = revoke(self.provider.connection(), token)
+                fault = revoke(self.provider, token)
             except (OSError, MsalAuthError, *MALFORMED) as error:
                 forget_locals(error)
                 fault = type(error).__name__

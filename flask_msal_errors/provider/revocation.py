@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..protocol.secret import Hidden
+from .application import Provider
 from .application import ProviderConnection
 from .transport import Reply
 from .transport import within
@@ -18,18 +19,23 @@ _PATIENCE = 3.0
 _PROOF = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
 
 
-def revoke(connection: ProviderConnection, token: str) -> str:
+def revoke(provider: Provider, token: str) -> str:
     """Have a refresh token revoked, if the provider has an endpoint for that.
 
     :return: what went wrong, if anything did.
     :raises OSError: there is no answer, or none in time.
+    :raises MsalAuthError: there is no provider, or no credential.
     """
+    with within(_PATIENCE):
+        return _revoked(provider.connection(), token)
+
+
+def _revoked(connection: ProviderConnection, token: str) -> str:
     endpoint = connection.metadata.get("revocation_endpoint")
     if endpoint is None:
         return ""
     form = Hidden(_proof(connection), token=token, token_type_hint="refresh_token")
-    with within(_PATIENCE):
-        reply = connection.transport.sender("POST", endpoint, Hidden(data=form))
+    reply = connection.transport.sender("POST", endpoint, Hidden(data=form))
     return "" if reply.status_code == 200 else f"HTTP {reply.status_code}"
 
 
