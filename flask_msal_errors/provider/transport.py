@@ -16,10 +16,12 @@ import http.cookiejar
 import io
 import json
 import math
+import re
 import ssl
 import time
 import typing as t
 
+import msgspec
 import requests
 import requests.adapters
 import urllib3
@@ -43,7 +45,35 @@ _UNREADABLE = {
     "error": "invalid_response",
     "error_description": "The token endpoint answered with something that is not JSON.",
 }
+#: Stands for a 400 that names no error (RFC 6749 §5.2).
+_REFUSED = {
+    "error": "invalid_request",
+    "error_description": "The token endpoint answered HTTP 400, and not why.",
+}
 
+_Seconds = t.Annotated[int, msgspec.Meta(ge=0, le=_LONGEST)]
+_Text = t.Annotated[str, msgspec.Meta(min_length=1)]
+#: MSAL 1.39 repeats errors in a header of later requests, of whatever user
+#: (``telemetry.py``): it has the characters of RFC 6749 §5.2, or they all fail.
+_Word = t.Annotated[str, msgspec.Meta(pattern=r"\A[ -~]+\Z")]
+
+
+class _Usual(msgspec.Struct):
+    """Members of an answer that MSAL reads, as it can take them (RFC 6749 §5)."""
+
+    expires_in: _Seconds | msgspec.UnsetType = msgspec.UNSET
+    ext_expires_in: _Seconds | msgspec.UnsetType = msgspec.UNSET
+    refresh_in: _Seconds | msgspec.UnsetType = msgspec.UNSET
+    access_token: _Text | msgspec.UnsetType = msgspec.UNSET
+    refresh_token: _Text | msgspec.UnsetType = msgspec.UNSET
+    id_token: _Text | msgspec.UnsetType = msgspec.UNSET
+    client_info: _Text | msgspec.UnsetType = msgspec.UNSET
+    token_type: _Text | msgspec.UnsetType = msgspec.UNSET
+    scope: _Text | msgspec.UnsetType = msgspec.UNSET
+    error: _Word | msgspec.UnsetType = msgspec.UNSET
+
+
+_USUAL = msgspec.json.Decoder(_Usual)
 _ends = contextvars.ContextVar("flask_msal_errors_deadline", default=math.inf)
 
 
@@ -109,12 +139,17 @@ class Transport:
             raise
         self.failed_until = float("-inf")
         body = json_object(reply.text)
+        try:
+            _USUAL.decode(reply.text if body else "{}")
+        except (msgspec.MsgspecError, RecursionError):
+            body = _readable(body or {})
+            reply = dataclasses.replace(reply, text=json.dumps(body))
         if reply.status_code == 429 or reply.status_code >= 500:
             return _refusal(reply.status_code, reply.headers, body)
+        if reply.status_code == 400 and "error" not in (body or {}):
+            return _refusal(400, {"retry-after": "0"}, _REFUSED)
         if body is None:
             return _refusal(400, {"retry-after": "0"}, _UNREADABLE)
-        if any(name in body and type(body[name]) is not int for name in _SECONDS):
-            return dataclasses.replace(reply, text=json.dumps(_with_seconds(body)))
         return reply
 
     def send(self, method: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
@@ -314,19 +349,32 @@ def json_object(text: str) -> dict[str, t.Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _with_seconds(body: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return a success body whose seconds are whole numbers.
+def _readable(body: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return an answer as MSAL can take it.
 
-    Providers send them as strings, with a fraction, or as null, which is left out:
-    RFC 6749 §5.1 only recommends them. MSAL refuses what else is no number.
+    What has no value counts as left out: RFC 6749 §5.1 only recommends most of it.
     """
-    kept = {k: v for k, v in body.items() if k not in _SECONDS or v not in (None, "")}
-    for name in kept.keys() & set(_SECONDS):
-        with contextlib.suppress(ValueError, TypeError):
-            number = kept[name]
-            number = number if isinstance(number, int) else float(number)
-            kept[name] = int(max(0, min(number, _LONGEST)))
+    kept = {name: value for name, value in body.items() if value not in (None, "")}
+    for name in _SECONDS:
+        if name in kept:
+            kept[name] = _seconds(kept[name])
+    if isinstance(kept.get("scope"), list):
+        kept["scope"] = " ".join(map(str, kept["scope"]))
+    error = kept.pop("error", None)
+    if isinstance(error, str):
+        kept["error"] = re.sub(r"[^ -~]", "?", error)
     return kept
+
+
+def _seconds(said: t.Any) -> t.Any:
+    """Return seconds as a whole number; what is none, as it is.
+
+    Providers send them as strings or with a fraction. MSAL refuses what is no number.
+    """
+    with contextlib.suppress(ValueError, TypeError):
+        number = said if isinstance(said, int) else float(said)
+        return int(max(0, min(number, _LONGEST)))
+    return said
 
 
 def _refusal(

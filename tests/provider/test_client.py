@@ -263,6 +263,15 @@ class TestSilent:
         entra.clear_faults()
         assert refreshed(entra, client, user)
 
+    @pytest.mark.parametrize("word", ["\u5931", "a\r\nX: y", {"code": 1}, 5])
+    def test_odd_error(self, entra: Emulator, client: Client, word: t.Any) -> None:
+        """An error of odd characters, or none, harms no later request of anybody."""
+        user = sign_ins.signed_in(entra, client)
+        entra.fail_next({"error": word}, "token", 400)
+        with pytest.raises(TokenError):
+            refreshed(entra, client, user)
+        assert refreshed(entra, client, sign_ins.signed_in(entra, client))
+
     @pytest.mark.parametrize("fault", ["503", "429", "slow", "broken"])
     def test_trap_4_outlasts(
         self, entra: Emulator, client: Client, impatient: Client, fault: str

@@ -69,7 +69,7 @@ def test_discovery(
 def test_answer(entra: Emulator, client: Client) -> None:
     """An answer that MSAL cannot read is still the provider's fault."""
     user = sign_ins.signed_in(entra, client)
-    entra.fail_next(lambda _: {"access_token": "AT", "expires_in": "soon"})
+    entra.fail_next({"access_token": "AT", "expires_in": "soon"}, "token", 200)
     with pytest.raises(TokenError, match="invalid_response"):
         client.silent(user, [entra.scope("Profile.Read")], force_refresh=True)
 

@@ -209,6 +209,29 @@ class TestPost:
         assert (found.get("expires_in"), found.get("refresh_in")) == (kept, kept)
         assert found["access_token"] == "x"
 
+    @pytest.mark.parametrize(
+        ("said", "kept"),
+        [
+            ('"id_token": null, "refresh_token": "", "error": null', {}),
+            ('"scope": ["openid", "a"]', {"scope": "openid a"}),
+            ('"scope": null, "error": ""', {}),
+            (f'"expires_in": {10**30}', {"expires_in": 366 * 24 * 3600}),
+            ('"error": "\\u5931\\n"', {"error": "??"}),
+            ('"error": 5', {}),
+        ],
+    )
+    def test_odd_members(self, peer: t.Any, said: str, kept: dict[str, t.Any]) -> None:
+        """Members without a value count as left out; errors are plain words."""
+        reply = self.reply(peer, 200, f'{{"access_token": "x", {said}}}')
+        assert json.loads(reply.text) == {"access_token": "x", **kept}
+
+    @pytest.mark.parametrize("body", ["", "<html>", "{}", '{"error": {"code": 1}}'])
+    def test_refused_without_a_word(self, peer: t.Any, body: str) -> None:
+        """A 400 without an error is one of the request, and not of the answer."""
+        reply = self.reply(peer, 400, body)
+        assert json.loads(reply.text)["error"] == "invalid_request"
+        assert (reply.status_code, reply.headers) == (400, {"retry-after": "0"})
+
     def test_byte_order_mark(self, peer: t.Any) -> None:
         """JSON may begin with a mark that RFC 8259 §8.1 lets readers ignore."""
         reply = self.reply(peer, 200, '\ufeff{"access_token": "x"}')
