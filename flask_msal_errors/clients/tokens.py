@@ -110,14 +110,12 @@ class Tokens:
         if found.get("token_source") != "cache" and resource(scopes[0]) in kept.renewed:
             kept.fresh.add(token)
         kept.lent[token] = tuple(scopes)
-        if handed:
-            # A token that was forced is got in place of one that a call was refused.
-            same = [
-                each
-                for each in list(kept.handed)
-                if forced and kept.lent[each] == tuple(scopes)
-            ]
+        if handed and forced:
+            # It is got in place of one that a call was refused.
+            handed_out = list(kept.handed)
+            same = [each for each in handed_out if kept.lent[each] == tuple(scopes)]
             kept.handed.difference_update(same)
+        if handed:
             kept.handed.add(token)
         return found
 

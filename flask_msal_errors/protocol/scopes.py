@@ -105,8 +105,9 @@ def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
 
 def problem_of(listed: list[t.Any]) -> str:
     """Return what is wrong with a developer's scopes, ``""`` if nothing is."""
-    if not all(isinstance(scope, str) for scope in listed):
-        return 'scopes must be a list of strings: ["Mail.Read"].'
+    for scope in listed:
+        if not isinstance(scope, str):
+            return 'scopes must be a list of strings: ["Mail.Read"].'
     if len(listed) > 1 and any(map(is_default, listed)):
         return (
             f"scopes are {listed!r}, but Entra takes /.default alone (AADSTS70011): "

@@ -36,7 +36,7 @@ _RECORD, TOKENS = "record-", "tokens-"
 EARLY = 300
 
 
-class Token(msgspec.Struct, array_like=True, frozen=True):
+class Token(msgspec.Struct, array_like=True):
     """An access token, its scopes, and until when it is good (epoch seconds).
 
     ``scopes`` were granted; ``asked`` is what for, in the words of the app. ``early``:
@@ -74,8 +74,13 @@ class Token(msgspec.Struct, array_like=True, frozen=True):
         return f"<Token for {self.scopes}>"
 
 
-class _Tokens(Stored, tag="tokens-1"):
+class _Tokens(Stored, tag="tokens-2"):
+    apart = "secrets"
     tokens: list[Token]
+    """Without their secrets."""
+    lengths: list[int]
+    """Of their secrets, in the same order."""
+    secrets: str = ""
 
 
 class Records:
@@ -119,7 +124,13 @@ class Records:
     def tokens(self, handle: str) -> list[Token]:
         """Return the usable access tokens; none if their entry cannot be read."""
         found = self._codec.decode(_Tokens, self._store.read(TOKENS + handle))
-        return found.tokens if found else []
+        if found is None or len(found.tokens) != len(found.lengths):
+            return []
+        start = 0
+        for token, length in zip(found.tokens, found.lengths, strict=True):
+            token.secret = found.secrets[start : start + length]
+            start += length
+        return found.tokens if start == len(found.secrets) else []
 
     def exists(self, handle: str) -> bool:
         """Return whether the record is still there: sign-out deletes it first."""
@@ -173,7 +184,10 @@ class Records:
             return
         left = max(token.expires - token.early for token in tokens) - now
         lifetime = min(max(1.0, left), self.lifetime.total_seconds())
-        entry = self._codec.encode(_Tokens(tokens))
+        secrets = [token.secret for token in tokens]
+        bare = [msgspec.structs.replace(token, secret="") for token in tokens]
+        packed = _Tokens(bare, [*map(len, secrets)], "".join(secrets))
+        entry = self._codec.encode(packed)
         self._store.write(TOKENS + handle, entry, timedelta(seconds=lifetime))
 
     def renew(self, handle: str) -> bool:

@@ -44,6 +44,9 @@ class Stored(msgspec.Struct, array_like=True, tag_field="kind"):
 
     compressed = False
     """Whether zlib makes it smaller."""
+    apart = ""
+    """Name of a field with a long string, which follows the JSON as it is: parsing it
+    takes longer than all the rest."""
 
     def __repr__(self) -> str:
         """Show no field: most are secrets, and tracebacks and logs show ``repr``."""
@@ -65,6 +68,11 @@ class Codec:
     def encode(self, value: Stored) -> Entry:
         """Return the entry of a value: strings only, which any backend can keep."""
         data = msgspec.json.encode(value)
+        if value.apart:
+            short = msgspec.structs.replace(value, **{value.apart: ""})
+            # JSON of msgspec has no line breaks.
+            lines = (msgspec.json.encode(short), getattr(value, value.apart).encode())
+            data = b"\n".join(lines)
         if value.compressed:
             data = base64.b64encode(zlib.compress(data))
         if self._fernet is None:
@@ -81,13 +89,17 @@ class Codec:
         if entry is None:
             return None
         try:
-            data = (
-                entry["plain"].encode()
+            text: str = (
+                entry["plain"]
                 if self._fernet is None
-                else self._fernet.decrypt(entry["encrypted"])
+                else self._fernet.decrypt(entry["encrypted"]).decode()
             )
-            data = _decompressed(data) if kind.compressed else data
-            return t.cast(_Kind, _decoder(kind).decode(data))
+            json, _, apart = text.partition("\n") if kind.apart else (text, "", "")
+            data = _decompressed(json) if kind.compressed else json
+            value: _Kind = _decoder(kind).decode(data)
+            if kind.apart:
+                setattr(value, kind.apart, apart)
+            return value
         except (*UNREADABLE, InvalidToken) as error:
             name = f"{kind.__name__} ({type(error).__name__})"
             logger.warning("An entry of the session store was unreadable: %s.", name)
@@ -104,7 +116,7 @@ def _decoder(kind: type[Stored]) -> msgspec.json.Decoder[t.Any]:
         return msgspec.json.Decoder(kind)
 
 
-def _decompressed(text: bytes) -> bytes:
+def _decompressed(text: str) -> bytes:
     unpacker = zlib.decompressobj()
     data = unpacker.decompress(base64.b64decode(text, validate=True), _LARGEST)
     if not unpacker.eof:

@@ -6,7 +6,6 @@ Owns how they are built and the one place where they are found.
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 from datetime import timedelta
 
 from flask import Flask
@@ -92,7 +91,9 @@ def app_state() -> AppState:
     :raises ConfigurationError: the app was not initialised, or there is none.
     """
     try:
-        return t.cast(AppState, current_app.extensions[EXTENSION])
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        state: AppState = app.extensions[EXTENSION]
+        return state
     except KeyError:
         raise ConfigurationError(
             f"MsalAuth is not set up for the app {current_app.name!r}. Call "
