@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import functools
+import traceback
 import typing as t
 
 from flask import Flask
@@ -26,8 +27,12 @@ from ..clients.responses import responses_in
 from ..errors import MsalAuthError
 from ..navigation import own_path
 from .hooks import OWN
+from .hooks import begin_request
 from .hooks import is_handled
 from .rendering import is_own_route
+
+#: Functions that Flask, or this package, calls for a request after its signal.
+_BEGUN = {"begin_request", "preprocess_request", "dispatch_request"}
 
 
 class _Hook:
@@ -86,6 +91,25 @@ def take(app: Flask, **_: object) -> None:
             if not isinstance(function, _Hook):
                 functions[None][index] = _Hook(function)
     request_started.disconnect(take, app)
+
+
+def answer(handle: cabc.Callable[[Exception], t.Any], error: Exception) -> t.Any:
+    """Have Flask handle an error, unless one of our own routes goes on without it.
+
+    That is, if a receiver of Flask's signal failed before anything else ran.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    begun = _BEGUN & {frame.f_code.co_name for frame, _ in frames}
+    if begun or not is_own_route() or _decides(error):
+        return handle(error)
+    signals.pass_over(error, "A receiver of request_started")
+    app = current_app
+    try:
+        begin_request(app)
+        given = app.preprocess_request()
+        return app.dispatch_request() if given is None else given
+    except Exception as other:
+        return handle(other)
 
 
 def _is_ours(given: tuple[t.Any, ...]) -> bool:

@@ -52,7 +52,9 @@ def register(app: Flask, settings: Settings) -> None:
     )
     # Flask sends no signal for an error that a handler of the app answers.
     handle = app.handle_user_exception
-    vars(app)["handle_user_exception"] = functools.partial(_tell, handle)
+    vars(app)["handle_user_exception"] = functools.partial(
+        app_code.answer, functools.partial(_tell, handle)
+    )
     if MsalAuthError not in app.error_handler_spec[None][None]:
         app.register_error_handler(MsalAuthError, pages.error)
 

@@ -13,11 +13,13 @@ import httpx
 import jinja2
 import pytest
 import requests
+from flask import Flask
 from flask import abort
 from flask import before_render_template
 from flask import g
 from flask import redirect
 from flask import request
+from flask import request_started
 from flask import session
 from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
@@ -234,6 +236,27 @@ class TestLoaders:
         person.post(step.url, step.params, chain=(entra.pages_url,))
         assert live.session_id(person) == before
         assert person.get(live.url + "/basket/ham").text == "egg ham"
+
+    def test_receiver_of_a_signal(
+        self, start: Start, entra: Emulator, told: Told
+    ) -> None:
+        """A loader that Flask's signal calls stops its pages, not the way in."""
+        loaders: list[Loader] = []
+        live = start(lambda live: loaders.append(Loader(live, "by_session")))
+
+        def load(app: Flask) -> None:
+            loaders[0]()
+
+        request_started.connect(load, live.app)
+        here = Lockout(live, loaders[0], told)
+        assert here.person.get(live.url + "/").status_code == 401
+        assert here.person.visit(live.url + "/auth/login?next=/").status_code == 200
+        line = next(each for each in told.lines if "request_started" in each)
+        assert "failed at /auth/login, which goes on without it" in line
+        entra.revoke("ada")
+        page = here.get("/auth/logout")
+        here.person.post(live.url + "/auth/logout", {"token": logout_token(page)})
+        assert here.person.get(live.url + "/").text == "hello nobody"
 
     def test_hooks_of_each_kind(
         self, start: Start, entra: Emulator, told: Told
