@@ -113,7 +113,7 @@ class RedisBackend(AtomicBackend):
 def _getex(client: t.Any, key: str, lifetime: timedelta) -> t.Any:
     # From Redis 6.2 on. Its method in redis-py takes ten times as long as this.
     milliseconds = lifetime // _MILLISECOND
-    return client.execute_command("GETEX", key, "PX", milliseconds, keys=[key])
+    return client.execute_command("GETEX", key, "PX", milliseconds)
 
 
 def _get_and_expire(client: t.Any, key: str, lifetime: timedelta) -> t.Any:

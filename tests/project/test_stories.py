@@ -31,8 +31,8 @@ class Most(t.NamedTuple):
 #: refresh, 217 in 32 modules for a refusal (claims parsed 8 times), 165 for a callback,
 #: 128 for a form.
 LIMITS = {
-    "page": Most(20),
-    "cached_token": Most(30),
+    "page": Most(16),
+    "cached_token": Most(26),
     "refresh": Most(72),
     "refusal": Most(150, modules=32, packages=8, claims=1),
     "callback": Most(108),
