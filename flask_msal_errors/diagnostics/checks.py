@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime
+import inspect
 import re
 import typing as t
 from datetime import timedelta
@@ -59,6 +60,34 @@ def of_app(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     yield from cookies(app, settings)
     yield from credential(settings)
     yield from scopes(settings)
+    yield from sockets(app)
+
+
+def sockets(app: Flask) -> cabc.Iterator[Result]:
+    """Tell of handlers of Flask-SocketIO that never run, nor any guard in them."""
+    server = getattr(app.extensions.get("socketio"), "server", None)
+    found = [
+        (place, event, getattr(handler, "__wrapped__", handler))
+        for place, handlers in getattr(server, "handlers", {}).items()
+        for event, handler in handlers.items()
+    ]
+    found += [
+        (place, name.removeprefix("on_"), getattr(methods, name))
+        for place, methods in getattr(server, "namespace_handlers", {}).items()
+        for name in dir(methods)
+        if name.startswith("on_")
+    ]
+    for place, event, view in found:
+        runs = getattr(view, "runs_in_events", False)
+        if inspect.iscoroutinefunction(view) and not runs:
+            yield _never_runs(event, place)
+
+
+def _never_runs(event: str, namespace: str) -> Result:
+    text = f"The handler of {event!r} in {namespace!r} is async: Flask-SocketIO never"
+    cause = "awaits it, no guard in it runs, and its 'connect' lets everybody in."
+    remedy = "Put a decorator of this package outermost, or write it with def."
+    return Result("Socket.IO", FIX, f"{text} {cause} {remedy}")
 
 
 def scopes(settings: Settings) -> cabc.Iterator[Result]:

@@ -32,6 +32,7 @@ class AsyncView:
     :param at_once: returns or raises what the coroutine would.
     """
 
+    runs_in_events = True
     # inspect.iscoroutinefunction takes anything for a function that has what functions
     # have. Before Python 3.12 no other mark counts.
     __code__ = awaited.__code__

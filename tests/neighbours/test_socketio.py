@@ -11,9 +11,12 @@ import logging
 import typing as t
 
 import pytest
+from flask import Flask
 
 from flask_msal_errors import InteractionRequired
+from flask_msal_errors import MsalAuth
 from flask_msal_errors import Throttled
+from flask_msal_errors.diagnostics import checks
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.browsing import logout_token
@@ -300,6 +303,24 @@ class TestConnect:
             assert not hall.connect(entra.person(), name).is_open
             told = [vars(each).get("msal_event") for each in caplog.records]
             assert [event for event in told if event] == ["challenge_received"]
+
+
+def test_check() -> None:
+    """Async handlers that nobody awaits are told, those below our decorators not."""
+    app, auth = Flask("app"), MsalAuth()
+    socketio = of("flask_socketio").SocketIO(app, async_mode="threading")
+
+    async def handler(*_: object) -> None: ...
+
+    for name, view in (("/ours", auth.login_required(handler)), ("/bare", handler)):
+        socketio.on("connect", namespace=name)(view)
+        kind = type("Chat", (of("flask_socketio").Namespace,), {"on_mail": view})
+        socketio.on_namespace(kind(f"{name}-class"))
+    found = [result.text.partition(" is async")[0] for result in checks.sockets(app)]
+    assert found == [
+        "The handler of 'connect' in '/bare'",
+        "The handler of 'mail' in '/bare-class'",
+    ]
 
 
 class TestEvents:
