@@ -85,6 +85,8 @@ class User:
     def auth_time(self) -> int | None:
         """When they last authenticated (epoch seconds), if the provider says so."""
         value = self.claims.get("auth_time")
+        if isinstance(value, str) and value.isdecimal():
+            return int(value)
         return int(value) if isinstance(value, (int, float)) else None
 
     def authenticated_within(self, max_age: int | None, leeway: int) -> bool:

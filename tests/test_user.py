@@ -122,7 +122,7 @@ class TestUser:
         assert User({**CLAIMS, "name": "A"}).digest == User(CLAIMS).digest
 
     @pytest.mark.parametrize(
-        ("value", "seconds"), [(5, 5), (5.9, 5), ("5", None), (None, None)]
+        ("value", "seconds"), [(5, 5), (5.9, 5), ("5", 5), ("x", None), (None, None)]
     )
     def test_auth_time(self, value: t.Any, seconds: int | None) -> None:
         """A number of seconds, or unknown."""

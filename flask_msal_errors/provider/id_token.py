@@ -111,7 +111,7 @@ class Validator:
         With several audiences the token must name the app.
         """
         one = isinstance(claims["aud"], str) or len(claims["aud"]) == 1
-        party = claims.get("azp", self._client_id if one else None)
+        party = claims.get("azp") or (self._client_id if one else None)
         if party != self._client_id:
             raise InvalidIdToken("The ID token was issued to another app (azp).")
 

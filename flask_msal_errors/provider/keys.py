@@ -93,7 +93,10 @@ class SigningKeys:
         if time.monotonic() - self._fetched > _LIFETIME:
             is_new = self._renew(uri, kid, alg)
         while True:
-            fitting = [k for k in self._keys if k.alg == alg and kid in ("", k.kid)]
+            same = [k for k in self._keys if k.alg == alg]
+            # A key need not have an id (RFC 7517 §4.5), though the token names one.
+            fitting = [k for k in same if kid in ("", k.kid)]
+            fitting = fitting or [k for k in same if not k.kid]
             yield from fitting[:_MOST_TRIED]
             found = found or bool(fitting)
             if is_new or not self._may_ask(kid):
@@ -130,7 +133,7 @@ class SigningKeys:
 
         :return: whether they came.
         """
-        known = any(k.alg == alg and kid in ("", k.kid) for k in self._keys)
+        known = any(k.alg == alg and kid in ("", k.kid or kid) for k in self._keys)
         if known and time.monotonic() - self._failed <= _PAUSE:
             return False
         try:

@@ -11,6 +11,7 @@ import logging
 import typing as t
 
 from ..protocol.secret import Hidden
+from ..user import User
 from ..user import subject_of
 from .transport import Transport
 from .transport import json_object
@@ -46,12 +47,15 @@ def completed(
 ) -> dict[str, t.Any]:
     """Return validated claims, with those about the person if they lack a name.
 
+    Or a user name: the address may be at the endpoint alone.
+
     A sign-in does not fail for want of a name.
 
     :param result: what came with them, the access token too.
     """
     place = metadata.get("userinfo_endpoint")
-    is_asked = bool(result.get("access_token")) and not claims.get("name")
+    is_named = claims.get("name") and User(claims).username
+    is_asked = bool(result.get("access_token")) and not is_named
     if not is_asked or not isinstance(place, str):
         return claims
     bearer = Hidden(Authorization=f"Bearer {result['access_token']}")

@@ -23,6 +23,8 @@ _decoded: cabc.Callable[[str], _Json] = functools.partial(
     jwt.decode, options={"verify_signature": False, "verify_sub": False}
 )
 _UNREADABLE = (jwt.PyJWTError, RecursionError)
+#: Claims that MSAL keeps of an account, beside ``sub``.
+_NAMES = ("oid", "preferred_username", "upn")
 #: Claims that tell an account, and the app that it is signed in to.
 _WHO = ("iss", "sub", "aud")
 
@@ -31,14 +33,15 @@ def with_account(response: _Json, account: cabc.Mapping[str, t.Any] | None) -> _
     """Return an answer of another provider than Entra that tells MSAL whose it is.
 
     An ID token need not come at a refresh (OpenID Connect Core §12.2), and some
-    providers send a subject that is a number: MSAL would find no account.
+    providers send a subject or a name that is a number: MSAL takes strings alone.
 
     :param account: MSAL's entry of the one whose answer it is, if there is one.
     """
     if "id_token" in response:
         with contextlib.suppress(*_UNREADABLE):
             claims = _decoded(response["id_token"])
-            claims = {**claims, "sub": str(claims.get("sub"))}
+            named = {n: str(claims[n]) for n in _NAMES if claims.get(n) is not None}
+            claims = {**claims, "sub": str(claims.get("sub")), **named}
             return {**response, "id_token_claims": claims}
         return response
     if account is None:

@@ -91,7 +91,7 @@ def check_demands(flow: Flow, claims: dict[str, t.Any], name: str) -> None:
     """
     acrs = flow.demand.request(name).essential_acrs()
     unmet = acrs and claims.get("acr") not in acrs
-    if flow.demand.max_age is not None and "auth_time" not in claims:
+    if flow.demand.max_age is not None and User(claims).auth_time is None:
         raise ConfigurationError(
             "login_required(max_age=…) needs the claim auth_time, which the ID "
             "token lacks. Add it to the optional claims of the ID token in the app "

@@ -76,6 +76,9 @@ class TestNames:
         entra.openid_claims = "id_token"
         assert entra.person().visit(live.url + "/name").text == "Ada Lovelace"
         assert entra.counters["userinfo"] == 1
+        entra.forge(drop=["preferred_username", "email"])
+        page = entra.person().visit(live.url + "/me")
+        assert page.text == "me ada@contoso.example" and entra.counters["userinfo"] == 2
 
     @pytest.mark.parametrize(
         ("answer", "status", "words"),

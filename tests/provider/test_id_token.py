@@ -206,6 +206,13 @@ class TestAccepted:
             assert validate(token, jwk(CURVE), jwk())
             assert validate(token, jwk(), jwk(CURVE))
 
+    def test_key_without_kid(self) -> None:
+        """A token names its key; a key need not, unless another one has that name."""
+        nameless = [{**jwk(key), "kid": None} for key in (THEIRS, OURS)]
+        assert validate(signed(), *nameless)
+        assert validate(signed(), *nameless, jwk(THEIRS, "two"))
+        refused(signed(), *nameless, jwk(THEIRS))
+
     @pytest.mark.parametrize("kid", ["one", None])
     def test_odd_entries(self, kid: str | None) -> None:
         """The right key is found, whatever else a key set holds."""
@@ -252,6 +259,10 @@ class TestAccepted:
     def test_audience(self, audience: t.Any) -> None:
         """The audience is us, as a text or in a list."""
         assert validate(signed(aud=audience))
+
+    def test_no_party(self) -> None:
+        """A party that is null is none."""
+        assert validate(signed(azp=None))
 
     def test_several_audiences(self) -> None:
         """With others beside us, azp says that the token is ours."""

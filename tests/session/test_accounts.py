@@ -96,3 +96,10 @@ class TestWithAccount:
         """MSAL, which needs a string, gets one; whether it is good, others decide."""
         answer = with_account({"id_token": token(sub=subject)}, None)
         assert answer["id_token_claims"] == {"sub": str(subject)}
+
+    def test_numbers_as_names(self) -> None:
+        """Employees' numbers are strings for MSAL, and what is null stays so."""
+        claims = {"sub": "7", "preferred_username": 5, "oid": 6, "upn": None}
+        answer = with_account({"id_token": token(**claims)}, None)
+        found = {"sub": "7", "preferred_username": "5", "oid": "6", "upn": None}
+        assert answer["id_token_claims"] == found
