@@ -76,6 +76,11 @@ class Grant:
         """Those that a new sign-in has to ask for again, or they are lost."""
         return sorted(self.granted - ADDED)
 
+    def narrowed(self, scopes: cabc.Iterable[str]) -> Grant:
+        """Return what is left with these scopes alone, and those of every sign-in."""
+        left = self.granted & set(scopes) | ADDED
+        return Grant(left, self.denied) if self.granted else self
+
     def fields(self) -> dict[str, str]:
         """Return the fields of an account's entry."""
         granted, denied = sorted(self.granted), sorted(self.denied)

@@ -125,6 +125,7 @@ class SignInCompletion:
         """Return validated claims, and tokens; nothing is kept of them yet."""
         try:
             if "error" in answer:
+                self._narrow(flow, answer["error"])
                 raise response.refusal(answer, flow)
             self._pauses.check(request, signed_in())
             _, claims, caches = client.redeem(Hidden(flow.msal), answer)
@@ -152,6 +153,20 @@ class SignInCompletion:
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
             pause = error.retry_after, error.status
             after_this_request(lambda r: self._pauses.keep(request, r, *pause))
+
+    def _narrow(self, flow: Flow, error: str) -> None:
+        """Forget grants that no page demands now, if the provider refused scopes.
+
+        The app may not have one of them any more (RFC 6749 §4.1.2.1): sign-ins that go
+        on asking for it would all be refused until the user signs out.
+        """
+        person = signed_in()
+        if error != "invalid_scope" or person is None:
+            return
+        with self._records.locked(person.handle) as record:
+            user = Caches.of(record)
+            user.keep_grant(user.grant().narrowed(flow.demand.scopes))
+            user.save(record)
 
     def _accept(
         self, flow: Flow, claims: dict[str, t.Any], caches: Caches

@@ -62,6 +62,20 @@ def test_union(visit: cabc.Callable[[str], requests.Response], entra: Emulator) 
     assert refusals(entra) == 0
 
 
+def test_withdrawn(
+    visit: cabc.Callable[[str], requests.Response], entra: Emulator
+) -> None:
+    """A scope that the app may not have any more spoils one sign-in, and not all."""
+    for path in ("/mail", "/profile"):
+        assert visit(path).status_code == 200
+    always = {"openid", "profile", "offline_access"}
+    entra.openid_client_scopes = {*always, entra.scope("Mail.Read")}
+    entra.revoke("ada")
+    assert [visit("/mail").status_code for _ in range(3)] == [502, 200, 200]
+    assert visit("/profile").status_code == 502
+    assert visit("/mail").status_code == 200
+
+
 @pytest.mark.parametrize("form", ["ignored", "silently_ignored", "bound"])
 def test_not_granted(
     site: LiveApp,
