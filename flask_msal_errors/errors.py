@@ -241,6 +241,11 @@ class InteractionRequired(TokenError):
         return text if reason in text else f"{text} [{reason}]"
 
 
+#: Apple's and LinkedIn's words for it
+#: (https://learn.microsoft.com/linkedin/shared/authentication/authorization-code-flow).
+USER_CANCELLED = ("user_cancelled_authorize", "user_cancelled_login")
+
+
 class AccessDenied(TokenError):
     """The user may not, or cancelled or declined (``is_choice``)."""
 
@@ -249,8 +254,9 @@ class AccessDenied(TokenError):
 
     @property
     def is_choice(self) -> bool:
-        """Whether the user cancelled at Entra's page, or did not consent (65004)."""
-        return self.suberror == "cancel" or 65004 in self.codes
+        """Whether the user cancelled, or did not consent (65004)."""
+        is_cancelled = self.suberror == "cancel" or self.error in USER_CANCELLED
+        return is_cancelled or 65004 in self.codes
 
 
 class Throttled(TokenError):

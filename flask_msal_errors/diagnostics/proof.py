@@ -106,6 +106,8 @@ def _judged(reply: Reply) -> Result:
         text = f"The token endpoint answered HTTP {status} without a JSON object."
         return _unknown(text + hint)
     error = field(body, "error")
+    if not error and status >= 400:
+        return _unknown(f"The token endpoint answered HTTP {status}, and not why.")
     if not error:
         text = "The token endpoint took a code that nobody issued"
         return _unknown(f"{text}: let no such provider sign people in.")

@@ -12,6 +12,7 @@ import typing as t
 
 from .. import errors
 from ..errors import REASONS
+from ..errors import USER_CANCELLED
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
@@ -54,7 +55,7 @@ _BY_ERROR: dict[str, _Kind] = {
     "consent_required": InteractionRequired,
     "user_password_expired": InteractionRequired,
     "invalid_grant": InteractionRequired,
-    "access_denied": AccessDenied,
+    **dict.fromkeys(("access_denied", *USER_CANCELLED), AccessDenied),
     "temporarily_unavailable": ServiceUnavailable,
     "server_error": ServiceUnavailable,
     **dict.fromkeys(codes.REMEDIES, ConfigurationError),

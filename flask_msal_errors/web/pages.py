@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from .. import signals
 from ..entra import codes
+from ..errors import USER_CANCELLED
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
@@ -327,7 +328,8 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
     if special:
         return special
     if isinstance(error, AccessDenied) and error.is_choice:
-        return CANCELLED if error.suberror == "cancel" else DECLINED
+        is_consent = error.suberror != "cancel" and error.error not in USER_CANCELLED
+        return DECLINED if is_consent else CANCELLED
     if isinstance(error, InteractionRequired) and error.reason == "not_signed_in":
         return STRANGER
     rows = map(codes.find, error.codes) if type(error) is TokenError else ()

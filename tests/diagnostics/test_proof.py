@@ -144,7 +144,7 @@ ANSWERS: list[tuple[t.Any, int, str, str]] = [
     ),
     ({"error": "invalid_request"}, 400, WARNING, "said invalid_request"),
     ({"error": "unsupported_grant_type"}, 400, WARNING, "unsupported_grant_type"),
-    ({"error": ["x"]}, 400, WARNING, "a code that nobody issued"),
+    ({"error": ["x"]}, 400, WARNING, "HTTP 400, and not why"),
     ({"error": "a\nb"}, 400, WARNING, "said a b"),
     ({"access_token": "marker", "token_type": "Bearer"}, 200, WARNING, "nobody issued"),
     ({"access_token": "marker", "id_token": "a.b.c"}, 200, WARNING, "nobody issued"),

@@ -96,6 +96,7 @@ class TestErrorAtTheRedirectUri:
             ({"error": "temporarily_unavailable"}, 503, "does not answer"),
             ({"error": "server_error"}, 503, "does not answer"),
             ({"error": "access_denied", "error_subcode": "cancel"}, 403, "cancelled"),
+            ({"error": "user_cancelled_authorize"}, 403, "cancelled"),
             ({"error": "interaction_required"}, 401, "confirm that it is you"),
             ({"error": "login_required"}, 401, "confirm that it is you"),
             ({"error": "invalid_request"}, 502, "reported an error"),
