@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import sys
 import typing as t
 from datetime import timedelta
 
@@ -17,35 +18,50 @@ from .base import Entry
 from .base import Loaded
 from .base import Reach
 
+_TAKE = """
+local value = redis.call('GET', KEYS[1])
+redis.call('DEL', KEYS[1])
+return value
+"""
+
 _MILLISECOND = timedelta(milliseconds=1)
 
 _Renewal = cabc.Callable[[t.Any, str, timedelta], t.Any]
 
 
 class RedisBackend(AtomicBackend):
-    """A ``redis.Redis``, by itself or as a Sentinel makes it."""
+    """A ``redis.Redis``, by itself or as a Sentinel makes it, or a ``RedisCluster``.
+
+    Each operation is one of a single key, so of a single node.
+    """
 
     lock_reach = Reach.HOSTS
 
     def __init__(self, interface: t.Any, app: Flask) -> None:
         """Refuse a client that Flask-Session put in the place of the app's.
 
-        :raises ConfigurationError: ``SESSION_REDIS`` is no ``redis.Redis``.
+        :raises ConfigurationError: ``SESSION_REDIS`` is neither ``redis.Redis`` nor
+            ``redis.RedisCluster``.
         """
         super().__init__(interface, app)
         configured = app.config.get("SESSION_REDIS")
+        self._is_cluster = is_cluster(configured)
+        if self._is_cluster:
+            interface.client = configured
         if interface.client is not configured:
             raise ConfigurationError(
                 f"SESSION_REDIS is a {type(configured).__name__}, which Flask-Session "
-                "silently replaces by a Redis on localhost. Set it to a redis.Redis."
+                "silently replaces by a Redis on localhost. Set it to a redis.Redis or "
+                "a redis.RedisCluster."
             )
         self._renewals: tuple[_Renewal, ...] = (_getex, _get_and_expire)
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
+        from redis.exceptions import RedisClusterException
         from redis.exceptions import RedisError
 
-        return (OSError, RedisError)
+        return (OSError, RedisError, RedisClusterException)
 
     def read(self, key: str) -> Entry | None:
         try:
@@ -88,6 +104,9 @@ class RedisBackend(AtomicBackend):
 
     def take(self, key: str) -> Entry | None:
         # Redis has GETDEL from 6.2 on only.
+        if self._is_cluster:
+            # For which redis-py before 6 has no transactions.
+            return self.decoded(self.interface.client.eval(_TAKE, 1, key))
         with self.interface.client.pipeline(transaction=True) as both:
             data, _ = both.get(key).delete(key).execute()
         return self.decoded(data)
@@ -108,6 +127,12 @@ class RedisBackend(AtomicBackend):
         finally:
             with contextlib.suppress(*self.errors):
                 lock.release()
+
+
+def is_cluster(client: t.Any) -> bool:
+    """Tell whether a client is redis-py's of a Redis Cluster."""
+    module: t.Any = sys.modules.get("redis.cluster")
+    return module is not None and isinstance(client, module.RedisCluster)
 
 
 def _getex(client: t.Any, key: str, lifetime: timedelta) -> t.Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
@@ -13,6 +14,7 @@ from flask_session.base import ServerSideSessionInterface
 from ..errors import ConfigurationError
 from .files import PlainFileCache
 from .interface import put_guard
+from .redis import is_cluster
 from .registry import backend_of
 from .session_cookie import on_https
 
@@ -75,7 +77,11 @@ def _install(app: Flask) -> None:
             "claims need server-side sessions: set SESSION_TYPE, such as 'redis'."
         )
     try:
-        Session(app)
+        with warnings.catch_warnings():
+            if is_cluster(app.config.get("SESSION_REDIS")):
+                # It takes a client of its own, which is replaced by this one again.
+                warnings.filterwarnings("ignore", "No valid Redis", RuntimeWarning)
+            Session(app)
     except (ValueError, ImportError) as error:
         raise ConfigurationError(
             f"SESSION_TYPE: {error}. Set one of Flask-Session's backends, for example "
