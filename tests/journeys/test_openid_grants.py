@@ -156,6 +156,15 @@ def test_case_counts(start: Start, entra: Emulator) -> None:
     assert second == first | {shouted}
 
 
+def test_unknown(
+    start: Start, entra: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A scope that nobody knows is refused in the protocol's word."""
+    live = start(**config(entra), MSAL_BASE_SCOPES=f"openid {entra.scope('Nobody')}")
+    assert entra.person().visit(live.url + "/me").status_code == 502
+    assert "A sign-in failed: invalid_scope" in caplog.text
+
+
 @pytest.mark.parametrize("form", ["dropped_without_consent", "refused_without_consent"])
 def test_consent_for_offline_access(start: Start, entra: Emulator, form: str) -> None:
     """MSAL_PROMPT=consent goes with each sign-in, where refresh tokens need it."""

@@ -12,6 +12,7 @@ import jwt
 from flask import Request
 from flask import Response
 
+from .model import API_SCOPES
 from .model import GRAPH
 from .model import OIDC_SCOPES
 from .model import User
@@ -94,13 +95,21 @@ def required_parameters(tenant: Tenant) -> dict[str, str]:
 def _allowed(tenant: Tenant, scopes: Scopes) -> Scopes:
     """Return those of the scopes that the app may have (RFC 6749 §3.3)."""
     names = tenant.settings.openid_client_scopes
-    if names is None:
-        return scopes
-    allowed = set(map(full, names))
-    kept = tuple(scope for scope in scopes if scope in allowed)
+    allowed = None if names is None else set(map(full, names))
+    kept = tuple(
+        scope
+        for scope in scopes
+        if (_exists(tenant, scope) if allowed is None else scope in allowed)
+    )
     if kept != scopes and tenant.settings.openid_other_scopes == "refuse":
         raise Refusal(70011, detail="The app may not have all of these scopes.")
     return kept
+
+
+def _exists(tenant: Tenant, scope: str) -> bool:
+    resource, _, name = scope.rpartition("/")
+    is_own = resource == tenant.api_resource and name in (*API_SCOPES, ".default")
+    return is_own or resource == GRAPH or scope in OIDC_SCOPES
 
 
 def _without_offline(tenant: Tenant, scopes: Scopes, prompts: list[str]) -> Scopes:
