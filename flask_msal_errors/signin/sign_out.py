@@ -46,8 +46,8 @@ from .limits import Loops
 
 logger = logging.getLogger("flask_msal_errors")
 
-#: The cookie that tells our own page that the provider was not told, and for how long.
-_HERE_ONLY, _MINUTE = "here_only", 60
+#: Cookies of a minute: the provider was not told of a sign-out, or was.
+_HERE_ONLY, _TOLD, _MINUTE = "here_only", "told", 60
 
 
 class SignOut:
@@ -84,17 +84,23 @@ class SignOut:
         caches = Caches.of(record)
         self._client.revoke(caches)
         back = self._way_back(request)
-        way = self._end_session(back, person, caches)
+        # Another tab was first. Without an ID token some providers show an error page.
+        is_over = person is None and self._says(request, _TOLD)
+        way = None if is_over else self._end_session(back, person, caches)
         response = no_store(redirect(str(way.url) if way else back, 303))
-        if way is None:
-            self._cookies.set(request, response, _HERE_ONLY, 1, lifetime=_MINUTE)
+        if not is_over:
+            name = _TOLD if way else _HERE_ONLY
+            self._cookies.set(request, response, name, 1, lifetime=_MINUTE)
         response = self._loops.forget(request, response)
         return response, way.fields if way else Hidden()
 
     def was_here_only(self, request: Request) -> bool:
         """Return whether the provider was not told when this browser signed out."""
+        return self._says(request, _HERE_ONLY)
+
+    def _says(self, request: Request, name: str) -> bool:
         try:
-            return bool(self._cookies.get(request, _HERE_ONLY, _MINUTE))
+            return bool(self._cookies.get(request, name, _MINUTE))
         except Expired:
             return False
 

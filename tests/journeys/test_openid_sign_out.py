@@ -124,6 +124,19 @@ class TestHint:
         assert BYE in sign_out(live, person).text
         assert person.pages == ["leave"] and not is_known(live, person)
 
+    def test_two_tabs(self, start: Start, entra: Emulator) -> None:
+        """The second tab's sign-out, a moment later, ends on the app's page, too."""
+        live, person = site(start, entra), entra.person()
+        person.visit(live.url + "/me")
+        form = {"token": logout_token(person.get(live.url + "/auth/logout"))}
+        other = {"token": logout_token(person.get(live.url + "/auth/logout"))}
+        for tab in (form, other, other):
+            shown = person.visit(live.url + "/auth/logout", tab)
+            if "Sign out" in shown.text and "token" in shown.text:
+                shown = person.submit(shown)
+            assert BYE in shown.text
+        assert [call.kind for call in entra.calls].count("logout") == 1
+
 
 class TestRevocation:
     @pytest.mark.parametrize("proof", ["basic", "post", "assertion"])
