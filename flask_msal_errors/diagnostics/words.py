@@ -138,6 +138,9 @@ profile_edited
 protection_policy_required
 - An app protection policy of Intune is demanded, which a browser cannot have.
 = An administrator exempts this app from the policy.
+rate_limit_exceeded
+- The provider limits how often it is asked.
+= Nothing: wait, and try again.
 redirect_uri_mismatch
 - The redirect URI is not registered for this app.
 = MSAL_REDIRECT_URI: add exactly the address in use under 'Authentication', 'Web'.
@@ -160,6 +163,9 @@ session_store_unavailable
 sign_in_busy
 - Another request of this browser completes the same sign-in.
 = Nothing: the page goes on by itself.
+slow_down
+- The provider limits how often it is asked.
+= Nothing: wait, and try again.
 step_up
 - A page demands an authentication context that the session has not proved.
 temporarily_unavailable
@@ -167,6 +173,9 @@ temporarily_unavailable
 = Nothing if it passes; else check network and proxy of this host.
 token_expired
 - A policy limits how long a sign-in lasts, and this one is older.
+too_many_requests
+- The provider limits how often it is asked.
+= Nothing: wait, and try again.
 unauthorized_client
 - The app may not use this kind of sign-in, or is unknown in the tenant.
 = Compare MSAL_CLIENT_ID, MSAL_AUTHORITY and the account types with the registration.

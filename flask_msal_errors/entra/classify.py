@@ -48,6 +48,10 @@ _BY_SUBERROR: dict[str, _Kind] = {
     "client_mismatch": TokenError,
 }
 
+#: Words for a rate limit, which some providers have beside a status 400: the first is
+#: the protocol's own (RFC 8628 §3.5).
+_RATES = ("slow_down", "too_many_requests", "rate_limit_exceeded")
+
 # server_error is a redirect's form of a 5xx (RFC 6749 §4.1.2.1).
 _BY_ERROR: dict[str, _Kind] = {
     "interaction_required": InteractionRequired,
@@ -58,6 +62,7 @@ _BY_ERROR: dict[str, _Kind] = {
     **dict.fromkeys(("access_denied", *USER_CANCELLED), AccessDenied),
     "temporarily_unavailable": ServiceUnavailable,
     "server_error": ServiceUnavailable,
+    **dict.fromkeys(_RATES, Throttled),
     **dict.fromkeys(codes.REMEDIES, ConfigurationError),
 }
 

@@ -9,6 +9,7 @@ from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.errors import Throttled
 from flask_msal_errors.errors import TokenError
 from flask_msal_errors.session.grant import Grant
 
@@ -62,6 +63,7 @@ def test_check(
         ("invalid_client", ConfigurationError),
         ("unauthorized_client", ConfigurationError),
         ("temporarily_unavailable", ServiceUnavailable),
+        ("too_many_requests", Throttled),
         ("unsupported_grant_type", TokenError),
         ("invalid_response", TokenError),
     ],
