@@ -188,6 +188,10 @@ unsupported_grant_type
 unsupported_response_type
 - The app is not enabled for what the authorize endpoint was asked for.
 = Let nothing change response_type: this extension asks for a code only.
+user_cancelled_authorize
+- The user cancelled, at Apple or LinkedIn.
+user_cancelled_login
+- The user cancelled, at LinkedIn.
 user_password_expired
 - The password has expired; the sign-in page lets the user choose a new one.
 """
