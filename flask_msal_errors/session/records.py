@@ -184,7 +184,7 @@ class Records:
             return
         left = max(token.expires - token.early for token in tokens) - now
         lifetime = min(max(1.0, left), self.lifetime.total_seconds())
-        secrets = [token.secret for token in tokens]
+        secrets = [Secret(token.secret) for token in tokens]
         bare = [msgspec.structs.replace(token, secret="") for token in tokens]
         packed = _Tokens(bare, [*map(len, secrets)], "".join(secrets))
         entry = self._codec.encode(packed)
