@@ -24,7 +24,8 @@ if t.TYPE_CHECKING:
 PAGE = """<!doctype html><title>Fetch</title>
 <button id="load">Load</button><button id="save">Save</button>
 <button id="many">Many</button><button id="stubborn">Stubborn</button>
-<button id="given-up">Given up</button><pre></pre>{script}"""
+<button id="given-up">Given up</button><button id="give-up">Give up</button>
+<pre></pre>{script}"""
 #: How a page loads the script.
 LOADS = {
     "module": '<script type="module" src="page.js"></script>',
@@ -53,7 +54,9 @@ const post = () => new Request(root + "/api", {method: "POST", body: "x=1"});
 on("save", () => [msalFetch(post())]);
 on("many", () => [1, 2, 3].map(() => msalFetch(root + "/api")));
 on("stubborn", () => [msalFetch(root + "/stubborn")]);
-on("given-up", () => [msalFetch(root + "/api", {signal: AbortSignal.timeout(700)})]);
+const patience = new AbortController();
+on("given-up", () => [msalFetch(root + "/api", {signal: patience.signal})]);
+document.querySelector("#give-up").onclick = () => patience.abort();
 """
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'self'"
 #: Mount of the app, and its MSAL_URL_PREFIX.
@@ -252,9 +255,9 @@ def test_given_up(opened: cabc.Callable[..., Page]) -> None:
     """A call that its page gives up ends, and its popup with it."""
     page = opened()
     popup = popup_of(page, "#given-up")
-    if not popup.is_closed():
-        popup.wait_for_event("close")
-    shows(page, "TimeoutError")
+    with popup.expect_event("close"):
+        page.click("#give-up")
+    shows(page, "AbortError")
 
 
 @pytest.mark.parametrize(
