@@ -10,7 +10,7 @@ from .harness import Harness
 from .measure import Case
 from .measure import Figure
 
-_READS = ("cmdstat_get", "cmdstat_mget")
+_READS = ("cmdstat_get", "cmdstat_getex", "cmdstat_mget")
 _WRITES = ("cmdstat_set", "cmdstat_setex", "cmdstat_del")
 #: Reads over those of Flask-Session's one session.
 _MORE = {"user": 0, "token": 1}
