@@ -49,7 +49,6 @@ from .userinfo import completed
 logger = logging.getLogger("flask_msal_errors")
 
 _ACCOUNT = msal.TokenCache.CredentialType.ACCOUNT
-_REFRESH_TOKEN = msal.TokenCache.CredentialType.REFRESH_TOKEN
 _NO_REFRESH_TOKEN = (
     "The identity provider gave a sign-in no refresh token: a session can call APIs"
     " until its access token expires, then the user has to sign in again. Some"
@@ -151,8 +150,7 @@ class Client:
         """Log, once, that a sign-in brought no refresh token, unless none is wanted."""
         base = self._settings.base_scopes
         is_wanted = base is None or "offline_access" in base
-        brought = next(iter(scratch.tokens.search(_REFRESH_TOKEN)), None)
-        if is_wanted and brought is None and not self._has_told:
+        if is_wanted and not self._has_told and not scratch.refresh_tokens():
             self._has_told = True
             logger.warning(_NO_REFRESH_TOKEN)
 

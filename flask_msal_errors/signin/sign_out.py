@@ -46,8 +46,8 @@ from .limits import Loops
 
 logger = logging.getLogger("flask_msal_errors")
 
-#: Cookies of a minute: the provider was not told of a sign-out, or was.
-_HERE_ONLY, _TOLD, _MINUTE = "here_only", "told", 60
+#: The cookie that says whether the provider was told of a sign-out, and for how long.
+_COOKIE, _MINUTE = "told", 60
 
 
 class SignOut:
@@ -85,24 +85,24 @@ class SignOut:
         self._client.revoke(caches)
         back = self._way_back(request)
         # Another tab was first. Without an ID token some providers show an error page.
-        is_over = person is None and self._says(request, _TOLD)
+        is_over = person is None and self._was_told(request) is True
         way = None if is_over else self._end_session(back, person, caches)
         response = no_store(redirect(str(way.url) if way else back, 303))
         if not is_over:
-            name = _TOLD if way else _HERE_ONLY
-            self._cookies.set(request, response, name, 1, lifetime=_MINUTE)
+            is_told = way is not None
+            self._cookies.set(request, response, _COOKIE, is_told, lifetime=_MINUTE)
         response = self._loops.forget(request, response)
         return response, way.fields if way else Hidden()
 
     def was_here_only(self, request: Request) -> bool:
         """Return whether the provider was not told when this browser signed out."""
-        return self._says(request, _HERE_ONLY)
+        return self._was_told(request) is False
 
-    def _says(self, request: Request, name: str) -> bool:
+    def _was_told(self, request: Request) -> bool | None:
         try:
-            return bool(self._cookies.get(request, name, _MINUTE))
+            return t.cast("bool | None", self._cookies.get(request, _COOKIE, _MINUTE))
         except Expired:
-            return False
+            return None
 
     def forget(self) -> Record:
         """Drop the session and its record, and abandon the session's id.
@@ -184,7 +184,7 @@ class SignOut:
         if endpoint is None:
             return None
         # Entra knows its users by the other hint, which says less.
-        wanted = not self._client.provider.connection().is_entra
+        wanted = not self._client.provider.is_entra
         return to_endpoint(
             endpoint,
             settings.client_id,
