@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from flask import Flask
+from flask import request
 from flask import session
 from flask_session import Session
 
@@ -107,5 +108,15 @@ def ours(harness: t.Any, store: t.Any, **changes: t.Any) -> Flask:
             reply = http.get(f"{harness.entra.api_url}/{name}")
         reply.raise_for_status()
         return "called"
+
+    @app.route("/whose", methods=["GET", "POST"])
+    @auth.login_required(scopes=api)
+    def whose() -> str:
+        """Say who the user is, whose the token, and what was posted."""
+        with auth.requests_session(api) as http:
+            http.verify = harness.bundle
+            reply = http.get(f"{harness.entra.api_url}/me")
+        reply.raise_for_status()
+        return "|".join((name_of_user(), reply.json()["displayName"], *request.form))
 
     return app

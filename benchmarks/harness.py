@@ -27,6 +27,12 @@ from flask_msal_errors.testing import Person
 
 #: Seconds within which a server has to start or to answer.
 PATIENCE = 60
+#: Members of the tenant: as many as use an app at once.
+PEOPLE = {
+    "ada": "Ada Lovelace",
+    "grace": "Grace Hopper",
+    **{f"u{number}": f"User {number}" for number in range(22)},
+}
 
 
 class Entra:
@@ -80,7 +86,7 @@ class Entra:
 
 
 def _serve(pipe: t.Any) -> None:
-    with Emulator() as entra:
+    with Emulator(people=PEOPLE) as entra:
         pipe.send(entra.config())
         while (message := pipe.recv()) is not None:
             name, arguments = message
@@ -124,6 +130,8 @@ class Harness:
 
     :ivar quick: a few short rounds, to see that all works; the figures mean nothing.
     :ivar bundle: trusted certificates as in production, and the emulator's CA.
+    :ivar sessions: how many to make; 0 for as many as the question wants.
+    :ivar minutes: of the traffic of ``soak``.
     """
 
     entra: Entra
@@ -132,7 +140,8 @@ class Harness:
     folder: Path
     bundle: str
     quick: bool = False
-    sessions: int = 300
+    sessions: int = 0
+    minutes: float = 60
 
     def config(self, **changes: t.Any) -> dict[str, t.Any]:
         """The settings of an app that signs in at the emulator."""
@@ -165,8 +174,11 @@ def _way_out(reply: t.Any) -> str | None:
 
 
 @contextlib.contextmanager
-def running(*, quick: bool = False, sessions: int = 300) -> cabc.Iterator[Harness]:
-    """All servers, running."""
+def running(**options: t.Any) -> cabc.Iterator[Harness]:
+    """All servers, running.
+
+    :param options: of :class:`Harness`.
+    """
     with contextlib.ExitStack() as stack:
         place = tempfile.TemporaryDirectory(prefix="benchmarks-")
         folder = Path(stack.enter_context(place))
@@ -177,4 +189,4 @@ def running(*, quick: bool = False, sessions: int = 300) -> cabc.Iterator[Harnes
         bundle = folder / "bundle.pem"
         own_ca = Path(entra.config["MSAL_VERIFY"]).read_text("utf-8")
         bundle.write_text(Path(certifi.where()).read_text("utf-8") + own_ca, "utf-8")
-        yield Harness(entra, store, url, folder, str(bundle), quick, sessions)
+        yield Harness(entra, store, url, folder, str(bundle), **options)

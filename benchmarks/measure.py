@@ -54,6 +54,7 @@ class Call:
     Each call is the same: cookies of an answer are not kept.
 
     :param says: what the body has to say; a page to sign in at is a 200, too.
+    :param token: an access token, of the caller of an API.
     """
 
     def __init__(
@@ -64,8 +65,11 @@ class Call:
         *,
         status: int = 200,
         says: str = "",
+        token: str = "",
     ) -> None:
         headers = Headers({"Cookie": cookie, "Accept": "text/html"})
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         self._app = app
         self._environ = EnvironBuilder(path, headers=headers).get_environ()
         self._status, self._says = str(status), says.encode()

@@ -40,28 +40,41 @@ def machine() -> dict[str, str]:
     return found
 
 
-def write(figures: cabc.Sequence[Figure], folder: Path) -> None:
+#: Plot → its question, what its curves are named, and what its axes show.
+_PLOTS = {
+    "tokens": (
+        *("views", ("memory", "Redis", "encrypted")),
+        *("cached tokens", "time, times the floor's"),
+    ),
+    "bytes": (
+        *("traffic", ("user view", "token view")),
+        *("cached tokens", "bytes to and from Redis a request"),
+    ),
+    "workers": (
+        *("load", ("user view", "token view", "identity")),
+        *("workers", "throughput, of floor's"),
+    ),
+    "sessions": ("soak", ("p50", "p99"), "sessions in Redis", "ms a page"),
+    "resident": ("soak", ("resident",), "users of a worker", "MB"),
+}
+
+
+def write(figures: cabc.Sequence[Figure], folder: Path, name: str = "results") -> None:
     """All reports, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     about = machine()
     plain = [{**dataclasses.asdict(figure), "met": figure.met} for figure in figures]
     text = json.dumps({"machine": about, "figures": plain}, indent=1)
-    (folder / "results.json").write_text(text + "\n", "utf-8")
-    (folder / "results.txt").write_text(table(figures, about), "utf-8")
-    for name, stores, title in (
-        ("tokens", ("memory", "Redis", "encrypted"), "time, times the floor's"),
-        ("bytes", ("user view", "token view"), "bytes to and from Redis a request"),
-        ("workers", ("user view", "token view", "identity"), "throughput, of floor's"),
-    ):
-        question = {"tokens": "views", "bytes": "traffic", "workers": "load"}[name]
+    (folder / f"{name}.json").write_text(text + "\n", "utf-8")
+    (folder / f"{name}.txt").write_text(table(figures, about), "utf-8")
+    for plot, (question, series, x, y) in _PLOTS.items():
         chosen = [
             f
             for f in figures
-            if f.question == question and any(s in f.series for s in stores)
+            if f.question == question and any(s in f.series for s in series)
         ]
         if chosen:
-            x = "workers" if name == "workers" else "cached tokens"
-            _plot(chosen, folder / f"{name}.svg", x, title)
+            _plot(chosen, folder / f"{plot}.svg", x, y)
 
 
 def table(figures: cabc.Iterable[Figure], about: dict[str, str]) -> str:
@@ -116,7 +129,10 @@ def _plot(figures: cabc.Sequence[Figure], path: Path, x: str, y: str) -> None:
     for name, points in curves.items():
         places: list[t.Any] = [figure.x for figure in points]
         axes.plot(places, [f.value for f in points], marker="o", label=name)
-    axes.set(xlabel=x, ylabel=y, xticks=sorted({f.x or 0 for f in figures}))
+    ticks = sorted({figure.x or 0 for figure in figures})
+    if ticks[-1] > 50 * ticks[0] > 0:
+        axes.set_xscale("log")
+    axes.set(xlabel=x, ylabel=y, xticks=ticks)
     axes.set_ylim(bottom=0)
     axes.legend(fontsize="small")
     plot.savefig(path, metadata={"Date": None})

@@ -26,10 +26,10 @@ def measure(harness: Harness) -> cabc.Iterator[Figure]:
     yield Figure("traffic", "session record", len(record), "bytes", target=_RECORD)
     hold = float(b"eyJ" in record)
     yield Figure("traffic", "tokens in the session record", hold, "", target=0)
-    idle = _counted(harness, lambda: None, 1)
+    idle = counted(harness, lambda: None, 1)
     times = 5 if harness.quick else 50
     for name, case in cases.items():
-        found = _counted(harness, case, times)
+        found = counted(harness, case, times)
         used = {kind: (found[kind] - idle[kind]) / times for kind in found}
         yield from _figures(name, used)
 
@@ -58,7 +58,8 @@ def _figures(name: str, used: dict[str, float]) -> cabc.Iterator[Figure]:
     )
 
 
-def _counted(harness: Harness, case: Case, times: int) -> dict[str, float]:
+def counted(harness: Harness, case: Case, times: int) -> dict[str, float]:
+    """Return the reads, the writes and the bytes that Redis counts of some calls."""
     before = _now(harness)
     for _ in range(times):
         case()

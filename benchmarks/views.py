@@ -7,10 +7,14 @@ clock, on a real Redis server.
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import time
 import typing as t
 
+import redis
 from cryptography.fernet import Fernet
+from redis._parsers import _RESP2Parser
+from redis.utils import HIREDIS_AVAILABLE
 
 from . import apps
 from .harness import Harness
@@ -33,7 +37,7 @@ _TARGETS = {
 
 
 def measure(harness: Harness) -> cabc.Iterator[Figure]:
-    """Ratios to the floor with both stores, and the price of encryption."""
+    """Ratios to the floor with both stores; the prices of a parser, of encryption."""
     rounds, calls = (3, 3) if harness.quick else (300, 20)
     people = signed_in(harness)
     memory = MemoryRedis(harness.store)
@@ -44,6 +48,7 @@ def measure(harness: Harness) -> cabc.Iterator[Figure]:
         cases_on(harness, harness.store, people), rounds=rounds // 3, calls=calls
     )
     yield from _figures("Redis", taken)
+    yield from _parsers(harness, people, rounds // 3, calls)
     yield from _encrypted(harness, rounds, calls)
 
 
@@ -103,6 +108,29 @@ def _figures(store: str, taken: Rounds) -> cabc.Iterator[Figure]:
 def _microseconds(name: str, seconds: list[float]) -> Figure:
     middle, low, high = (value * 1e6 for value in quartiles(seconds))
     return Figure("views", name, middle, "µs", low, high)
+
+
+def _parsers(
+    harness: Harness, people: dict[str, str], rounds: int, calls: int
+) -> cabc.Iterator[Figure]:
+    """Compare hiredis, if it is installed, to the parser that redis-py brings."""
+    if not HIREDIS_AVAILABLE:
+        return
+    pool = redis.ConnectionPool.from_url(harness.store_url, parser_class=_RESP2Parser)
+    with contextlib.closing(redis.Redis(connection_pool=pool)) as slow:
+        cases = {
+            f"{name} {parser}": case
+            for parser, store in (("hiredis", harness.store), ("without", slow))
+            for name, case in cases_on(harness, store, people).items()
+            if name in {"user 1", "token 1", "token 20"}
+        }
+        taken = alternate(cases, rounds=rounds, calls=calls)
+    pool.disconnect()
+    for name in ("user 1", "token 1", "token 20"):
+        kind, count = name.split()
+        title = f"{kind} view, {count} cached, Redis, hiredis to redis-py's parser"
+        value, _, low, high = as_ratio(taken, f"{name} hiredis", f"{name} without")
+        yield Figure("views", title, value, "x", low, high)
 
 
 def _encrypted(harness: Harness, rounds: int, calls: int) -> cabc.Iterator[Figure]:

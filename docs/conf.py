@@ -19,8 +19,8 @@ copyright = author
 release = importlib.metadata.version("flask-msal-errors")
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.doctest"]
-extensions += ["codes", "commands", "keys", "packages", "sequence", "switches"]
-extensions += ["tables"]
+extensions += ["codes", "commands", "explained", "keys", "packages", "sequence"]
+extensions += ["llms", "switches", "tables"]
 exclude_patterns = ["_build", "_ext", "benchmarks", "examples"]
 highlight_language = "python"
 # Quotes are part of what is to be typed.
@@ -48,17 +48,20 @@ nitpick_ignore_regex = [
     # Classes of other packages in signatures.
     (
         "py:.*",
-        r"(azure|cabc|collections|contextlib|datetime|flask|httpx|requests|ssl|werkzeug)\..+",
+        r"(azure|cabc|collections|contextlib|datetime|flask|httpx|os|requests|ssl|werkzeug)\..+",
     ),
-    ("py:class", r"Credential|HttpxAuth|WSGIApplication|dict\[str"),
+    ("py:class", r"Credential|HttpxAuth|WSGIApplication|(dict|tuple)\[str"),
     # Internal classes in signatures.
-    ("py:.*", r"flask_msal_errors\.(clients|protocol|storage|web)\.\w+\..+"),
+    (
+        "py:.*",
+        r"flask_msal_errors\.(api|clients|protocol|storage|testing|web)\.\w+\..+",
+    ),
     # Errors that a docstring of another module names without their module.
     ("py:exc", r"InteractionRequired|Throttled"),
 ]
 
 doctest_global_setup = """
 import flask
-from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing import Emulator, Registration
 """
 doctest_test_doctest_blocks = "default"

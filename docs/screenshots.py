@@ -24,7 +24,7 @@ from playwright.sync_api import Browser  # noqa: E402
 from playwright.sync_api import Page  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
-from example_app import create_app  # noqa: E402
+from example_app import on_emulator  # noqa: E402
 from flask_msal_errors.testing import Emulator  # noqa: E402
 
 IMAGES = Path(__file__).parent / "images"
@@ -53,6 +53,7 @@ class Story:
         self.mail()
         self.payroll()
         self.expense()
+        self.approvals()
         self.revoked()
         self.throttled()
         self.loop()
@@ -84,9 +85,9 @@ class Story:
 
     def payroll(self) -> None:
         self.open("/payroll")
-        self.press("Accept")
         self.take("step-up", "More proof needed")
         self.press("Approve")
+        self.press("Accept")
         self.take("payroll", "Payroll")
 
     def expense(self) -> None:
@@ -103,17 +104,21 @@ class Story:
         self.page.get_by_text("Received, once").wait_for()
         self.take("expense", "Expenses")
 
+    def approvals(self) -> None:
+        self.open("/approvals")
+        self.take("forbidden", "You may not open this page")
+
     def revoked(self) -> None:
         self.entra.revoke("ada")
         self.open("/revoked")
         self.take("revoked-challenge", "Pick an account")
         self.press("Ada Lovelace")
-        self.take("revoked", "Revoked?")
+        self.take("revoked", "Revoked session")
 
     def throttled(self) -> None:
         self.open("/busy")
         self.page.get_by_role("button", name="Accept").click()
-        self.page.get_by_role("heading", name="Busy", level=1).wait_for()
+        self.page.get_by_role("heading", name="Throttling", level=1).wait_for()
         self.entra.throttle(30)
         self.open("/busy")
         self.take("throttled", "Too many requests")
@@ -143,8 +148,7 @@ Keep = cabc.Callable[[str, bytes], None]
 def example() -> cabc.Iterator[tuple[str, Emulator]]:
     """The example on an emulator; its URL."""
     with tempfile.TemporaryDirectory() as folder, Emulator() as entra:
-        app = create_app({"EXAMPLE_EMULATOR": entra, "EXAMPLE_INSTANCE": folder})
-        with entra.serve(app) as url:
+        with on_emulator(entra, folder) as app, entra.serve(app) as url:
             yield url, entra
 
 

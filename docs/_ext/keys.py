@@ -22,6 +22,8 @@ Field: t.TypeAlias = "dataclasses.Field[t.Any]"
 _GUID = "11111111-2222-3333-4444-555555555555"
 #: Values in the environment, by field; ``None`` for those without such a form.
 EXAMPLES: dict[str, str | None] = {
+    "api_clients": _GUID,
+    "api_id_uri": "https://api.example.com",
     "client_id": _GUID,
     "client_credential": '{"private_key_pfx_path": "app.pfx", "passphrase": "…"}',
     "client_auth": "basic",
@@ -37,7 +39,9 @@ EXAMPLES: dict[str, str | None] = {
     "edit_profile_authority": (
         "https://contoso.b2clogin.com/contoso.onmicrosoft.com/B2C_1_edit"
     ),
-    "response_mode": "form_post",
+    "acrs": '{"payroll": "c1"}',
+    "public_endpoints": "index shop.*",
+    "response_mode": "query",
     "prompt": "select_account",
     "domain_hint": "contoso.com",
     "authorization_parameters": '{"audience": "https://api.example.com"}',
@@ -54,6 +58,7 @@ EXAMPLES: dict[str, str | None] = {
     "instance_discovery": "false",
     "flow_lifetime": "3600",
     "session_max_age": "43200",
+    "recheck": "3600",
     "reauth_limit": "3",
     "reauth_window": "300",
     "replay_limit": "1048576",

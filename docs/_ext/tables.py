@@ -1,10 +1,11 @@
-"""Writes tables of what the package has: errors, routes and headers."""
+"""Writes tables of what the package has: errors, reasons, routes and headers."""
 
 from __future__ import annotations
 
 import collections.abc as cabc
 import importlib
 import inspect
+import logging
 import typing as t
 
 from cachelib import SimpleCache
@@ -15,6 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import errors
+from flask_msal_errors.diagnostics import words
 
 
 def table(heads: cabc.Sequence[str], rows: cabc.Iterable[cabc.Sequence[str]]) -> str:
@@ -44,6 +46,13 @@ def error_rows() -> cabc.Iterator[tuple[str, ...]]:
         yield name, str(kind.status), kind.title, meaning
 
 
+def reason_rows() -> cabc.Iterator[tuple[str, str]]:
+    """The reasons why a user is needed, in the words of ``flask msal explain``."""
+    for reason in sorted(errors.REASONS):
+        (word,) = words.found_in(reason)
+        yield f"``{word.name}``", word.meaning
+
+
 def routes() -> cabc.Iterator[tuple[str, str, str]]:
     """Path, methods and endpoint of each route of the blueprint."""
     for rule in configured().url_map.iter_rules():
@@ -68,7 +77,8 @@ def configured() -> Flask:
 
 
 def header_rows() -> list[tuple[str, str]]:
-    """The headers that an error page adds, by asking for one."""
+    """The headers that an error page adds, by asking for one; its log is no news."""
+    logging.getLogger("flask_msal_errors").addHandler(logging.NullHandler())
     browser = configured().test_client()
     reply = browser.get("/auth/callback", headers={"Accept": "text/html"})
     plain = {"Content-Type", "Content-Length"}
@@ -81,6 +91,13 @@ class Errors(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         heads = ("Class", "Status", "Heading of its page", "Meaning")
         return self.parse_text_to_nodes(table(heads, error_rows()))
+
+
+class Reasons(SphinxDirective):
+    """``.. msal-reasons::``, each value of ``InteractionRequired.reason``."""
+
+    def run(self) -> list[nodes.Node]:
+        return self.parse_text_to_nodes(table(("Reason", "Meaning"), reason_rows()))
 
 
 class Public(SphinxDirective):
@@ -119,5 +136,6 @@ def setup(app: Sphinx) -> dict[str, t.Any]:
     app.add_directive("msal-errors", Errors)
     app.add_directive("msal-headers", Headers)
     app.add_directive("msal-public", Public)
+    app.add_directive("msal-reasons", Reasons)
     app.add_directive("msal-routes", Routes)
     return {"parallel_read_safe": True}

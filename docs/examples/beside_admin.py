@@ -1,7 +1,6 @@
 """Flask-Admin for accounts with the app role ``Admin``."""
 
 from flask import Flask
-from flask import abort
 from flask_admin import Admin
 from flask_admin import AdminIndexView
 from flask_admin import BaseView
@@ -14,11 +13,11 @@ auth = MsalAuth()
 
 class ForAdmins:
     def is_accessible(self):
-        return auth.user and "Admin" in auth.user.claims.get("roles", [])
+        return auth.user and auth.user.has_role("Admin")
 
     def inaccessible_callback(self, name, **kwargs):
-        # A stranger is sent to sign in. An account without the role is not.
-        return auth.require_login() or abort(403)
+        # A stranger is sent to sign in. An account without the role gets a page.
+        return auth.require_login(roles="Admin")
 
 
 class Home(ForAdmins, AdminIndexView):

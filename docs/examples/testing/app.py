@@ -32,6 +32,16 @@ def create_app(config, instance_path=None):
         reply.raise_for_status()
         return jsonify([message["subject"] for message in reply.json()["value"]])
 
+    @app.get("/approvals")
+    @auth.login_required(roles="Approver")
+    def approvals():
+        return f"{auth.user.name} may approve"
+
+    @app.get("/ledger")
+    @auth.login_required(groups=app.config["FINANCE"])
+    def ledger():
+        return "The ledger"
+
     @app.post("/transfer")
     @auth.login_required(acrs="c1")
     def transfer():

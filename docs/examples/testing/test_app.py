@@ -15,6 +15,7 @@ def client(entra_in_process, tmp_path):
         SECRET_KEY="only for tests",
         MAIL_URL=f"{entra.api_url}/mail",
         MAIL_SCOPES=[entra.scope("Mail.Read")],
+        FINANCE=entra.group_id("Finance"),
     )
     return create_app(config, str(tmp_path)).test_client()
 
@@ -98,6 +99,27 @@ def test_a_policy_blocks(client, entra, sign_in, mail_scopes):
     entra.revoke("ada")
     with pytest.raises(SignInStopped, match="AADSTS53003"):
         entra.visit(client, "/mail")
+
+
+def test_a_page_for_a_role(client, entra, sign_in):
+    entra.give_role("ada", "Approver")
+    sign_in(client, "ada")
+    assert client.get("/approvals").text == "Ada Lovelace may approve"
+
+
+def test_a_role_that_is_missing(client, sign_in):
+    sign_in(client, "grace")
+    reply = client.get("/approvals")
+    assert reply.status_code == 403
+    assert reply.json["roles"] == ["Approver"]
+
+
+def test_too_many_groups(client, entra, sign_in):
+    entra.add_to_group("ada", "Finance")
+    entra.group_overage = True  # as if there were more than 200
+    entra.give_consent("ada", "https://graph.microsoft.com/User.Read")
+    sign_in(client, "ada")
+    assert client.get("/ledger").text == "The ledger"
 
 
 def test_entra_throttles(client, entra, sign_in):
