@@ -18,7 +18,10 @@ from flask import Flask
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.kit.server import Server
 
+from . import api
 from . import create_app
+from . import on_emulator
+from .apis import Apis
 from .environment import names_a_tenant
 
 _EMULATED = """\
@@ -26,13 +29,15 @@ _EMULATED = """\
   The example of flask_msal_errors is running.
 
     The app            {app}
+    Its payroll API    {payroll}
     The control panel  {panel}
 
   Try this
     1. Open the app and sign in as Ada Lovelace; there are no passwords.
-    2. Open Mail: Entra asks for your consent. Open Payroll: it wants more proof.
-    3. Press "Revoke Ada's sessions" in the control panel and open a page again:
-       you sign in, and are back where you were.
+    2. Open Mail: Entra asks for your consent. Open Payroll: an API wants more proof,
+       and your consent to call Graph on your behalf.
+    3. In the control panel open "A session is revoked" and press "Revoke Ada's
+       sessions". Open a page again: you sign in, and are back where you were.
 
   Everything happens on this computer. Ctrl-C stops it.
 """
@@ -42,6 +47,7 @@ _REAL = """\
 
     The app       {app}
     Redirect URI  {app}/auth/callback (register it, platform "Web")
+    Signed out    {app}/auth/signed-out (register it, too)
 
   Ctrl-C stops it.
 """
@@ -55,18 +61,21 @@ def main(arguments: list[str] | None = None) -> None:
     options = _options(arguments)
     _configure_logging(options.verbose)
     with contextlib.ExitStack() as stack:
-        emulator = None if names_a_tenant() else stack.enter_context(Emulator())
+        emulator = None if names_a_tenant() else _emulator(stack)
         app = create_app() if emulator is None else _emulated(emulator, stack)
         server = _listen(app, options.port)
         server.start()
         stack.callback(server.stop)
-        url = f"http://localhost:{server.port}"
-        panel = emulator.panel_url if emulator else ""
-        text = _EMULATED if emulator else _REAL
-        print(text.format(app=url, panel=panel), flush=True)
+        print(_announced(app, f"http://localhost:{server.port}"), flush=True)
         # Without a timeout, Ctrl-C does not end a wait on Windows.
         while not stopped.wait(1):
             pass
+
+
+def _announced(app: Flask, url: str) -> str:
+    apis: Apis = app.extensions["example_apis"]
+    text = _EMULATED if apis.panel_url else _REAL
+    return text.format(app=url, payroll=apis.payroll.url, panel=apis.panel_url)
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -87,14 +96,22 @@ def _configure_logging(verbose: bool) -> None:
         logging.getLogger("flask_msal_errors.testing").setLevel(logging.DEBUG)
 
 
+def _emulator(stack: contextlib.ExitStack) -> Emulator:
+    """A tenant that knows the payroll API, also after a reset by the panel."""
+    return stack.enter_context(Emulator(registrations=api.REGISTRATIONS))
+
+
 def _emulated(entra: Emulator, stack: contextlib.ExitStack) -> Flask:
     """An app whose sessions end with the emulator that issued their tokens."""
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     os.environ["no_proxy"] = f"{direct},localhost".strip(",")
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="example-"))
+    log = logging.getLogger("flask_msal_errors")
     # It warns that sessions are files of this host only, as is meant here.
-    logging.getLogger("example_app").setLevel(logging.ERROR)
-    return create_app({"EXAMPLE_EMULATOR": entra, "EXAMPLE_INSTANCE": folder})
+    log.setLevel(logging.ERROR)
+    app = stack.enter_context(on_emulator(entra, folder))
+    log.setLevel(logging.INFO)
+    return app
 
 
 def _listen(app: t.Any, first: int) -> Server:

@@ -7,6 +7,7 @@ Stories are few and short, and hold no token, code or claim value but a context'
 from __future__ import annotations
 
 import json
+import secrets
 import typing as t
 
 from flask import Flask
@@ -14,14 +15,20 @@ from flask import request
 from flask import session
 
 from flask_msal_errors import signals
+from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.errors import MsalAuthError
+from flask_msal_errors.errors import RoleRequired
+from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import Throttled
+from flask_msal_errors.errors import TokenError
 from flask_msal_errors.user import User
+
+from . import words
 
 KEY = "example_trace"
 MOST_STORIES = 3
-MOST_STEPS = 8
+MOST_STEPS = 10
 LONGEST_TEXT = 200
 
 #: A claims challenge's words about the token that an API refuses.
@@ -29,32 +36,26 @@ _API_CLAIMS = {
     "xms_rp_ipaddr": "it was issued to another IP address",
     "acrs": "it does not prove the authentication context {}",
     "nbf": "it was issued before your session was revoked",
-}
-#: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
-_CODES = {
-    50055: "your password has expired",
-    50076: "more proof of who you are is needed",
-    50079: "more proof of who you are is needed",
-    50173: "your sign-in was revoked",
-    53003: "a policy of your organisation blocks it",
-    65001: "you have not agreed to it yet",
-    70043: "your sign-in is too old",
+    "polids": "a policy asks for more proof of who you are",
 }
 _CAME_BACK = {
+    "challenge": "You gave what was missing and came back.",
     "basic_action": "You gave the proof and came back.",
     "consent_required": "You gave your consent and came back.",
-    "step_up": "This page needs more proof. You gave it and came back.",
+    "step_up": "You gave the proof and came back.",
 }
 #: Routes that are on the way to a page, and what a story is called that begins there.
 _OWN_PAGES = {
     "msal.callback": "Sign-in",
     "msal.login": "Sign-in",
     "msal.logout": "Sign-out",
+    "msal.resume": "Interrupted form",
 }
 
 
 def watch(app: Flask) -> None:
     """Record what happens to the users of ``app``."""
+    signals.sign_in_begun.connect(_begun, app)
     signals.signed_in.connect(_signed_in, app)
     signals.signed_out.connect(_signed_out, app)
     signals.reauthenticated.connect(_reauthenticated, app)
@@ -62,6 +63,12 @@ def watch(app: Flask) -> None:
     signals.challenge_received.connect(_challenged, app)
     signals.throttled.connect(_throttled, app)
     signals.sign_in_failed.connect(_sign_in_failed, app)
+    signals.refused.connect(_refused, app)
+
+
+def client() -> str:
+    """The id by which APIs find the calls of this session in their logs."""
+    return str(session.setdefault("example_client", secrets.token_hex(16)))
 
 
 def stories() -> list[dict[str, t.Any]]:
@@ -76,6 +83,18 @@ def answered() -> None:
         last = told[-1]["steps"][-1]["mark"]
         again = "call was repeated" if last == "silent" else "page was opened again"
         _tell("done", f"The {again}, and the API answered.", ends=True)
+
+
+def failed(status: int | None) -> None:
+    """The API answered with another error, or not at all (``None``)."""
+    how = f"answered with the status {status}" if status else "did not answer"
+    _tell("no", f"The API {how}. No sign-in helps, so you are not asked.", ends=True)
+
+
+def _begun(app: Flask, *, reason: str, **_: t.Any) -> None:
+    if reason == "step_up":
+        form = " It kept your form." if request.method == "POST" else ""
+        _tell("no", f"This page needs more proof, so the app sent you to Entra.{form}")
 
 
 def _signed_in(app: Flask, *, user: User, **_: t.Any) -> None:
@@ -101,14 +120,30 @@ def _throttled(app: Flask, *, error: Throttled) -> None:
 
 
 def _sign_in_failed(app: Flask, *, error: MsalAuthError) -> None:
-    text = f"The sign-in failed: {error.title}{_evidence(error)}."
+    if isinstance(error, AccessDenied) and error.is_choice:
+        text = "You said no at Entra, so the app got no token. You can try again."
+    else:
+        text = f"The sign-in failed: {words.why(error)}{words.evidence(error)}."
     _tell("no", text, ends=True)
+
+
+def _refused(app: Flask, *, error: MsalAuthError, **_: t.Any) -> None:
+    if isinstance(error, RoleRequired):
+        names = ", ".join(error.roles)
+        text = f"This page needs the role {names}, and you lack it."
+    elif isinstance(error, TokenError) or words.known(error):
+        text = f"Entra gave no token: {words.why(error)}{words.evidence(error)}."
+    else:
+        text = f"{error.title}{words.evidence(error)}."
+    _tell("no", text, ends=not isinstance(error, ServiceUnavailable))
 
 
 def _challenged(app: Flask, *, error: InteractionRequired, silent: bool) -> None:
     because = _api_said(error)
     if because:
         _tell("no", f"The API refused the token: {because}.")
+    elif error.demand.error == "insufficient_scope":
+        _tell("no", "The API lacks your consent (403, insufficient_scope).")
     elif error.reason == "challenge":
         _tell("no", f"The API refused the token ({error.error}).")
     if silent:
@@ -120,11 +155,11 @@ def _challenged(app: Flask, *, error: InteractionRequired, silent: bool) -> None
 def _api_said(error: InteractionRequired) -> str:
     """Why an API refused a token, by the names of its claims; else nothing."""
     demands = json.loads(error.claims or "{}").get("access_token")
-    for name, words in _API_CLAIMS.items():
+    for name, because in _API_CLAIMS.items():
         if isinstance(demands, dict) and name in demands:
             demand = demands[name] if isinstance(demands[name], dict) else {}
             value = demand.get("value", "")
-            return f"{words.format(value)} (claims challenge: {name})"
+            return f"{because.format(value)} (claims challenge: {name})"
     return ""
 
 
@@ -132,15 +167,10 @@ def _entra_said(error: InteractionRequired, how: str) -> str:
     """Why the token endpoint gave no token."""
     names = ", ".join(scope.rpartition("/")[2] for scope in error.scopes)
     what = "a new token" if how else f"a token for {names}" if names else "a token"
-    why = [_CODES[code] for code in error.codes if code in _CODES]
-    because = f": {why[0]}" if why else ""
+    why = words.known(error)
+    because = f": {why}" if why else ""
     asked = f"The app asked for {what}{f' {how}' if how else ''}"
-    return f"{asked}. Entra refused{because}{_evidence(error)}."
-
-
-def _evidence(error: MsalAuthError) -> str:
-    codes = ", ".join(f"AADSTS{code}" for code in error.codes)
-    return f" ({codes})" if codes else ""
+    return f"{asked}. Entra refused{because}{words.evidence(error)}."
 
 
 def _tell(mark: str, text: str, *, ends: bool = False) -> None:
