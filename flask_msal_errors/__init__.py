@@ -11,12 +11,14 @@ from .errors import MsalAuthError
 from .errors import NotResumed
 from .errors import OtherAccount
 from .errors import ReauthenticationLoop
+from .errors import RoleRequired
 from .errors import ServiceUnavailable
 from .errors import SignInError
 from .errors import StateMismatch
 from .errors import Throttled
 from .errors import TokenError
 from .extension import MsalAuth
+from .session.user_session import UserSession
 from .settings import Settings
 from .user import User
 
@@ -31,6 +33,7 @@ __all__ = [
     "NotResumed",
     "OtherAccount",
     "ReauthenticationLoop",
+    "RoleRequired",
     "ServiceUnavailable",
     "Settings",
     "SignInError",
@@ -38,4 +41,5 @@ __all__ = [
     "Throttled",
     "TokenError",
     "User",
+    "UserSession",
 ]

@@ -10,8 +10,10 @@ between them.
     ├── TokenError                               502  an MSAL error value
     │   ├── InteractionRequired                  401  the user can resolve it
     │   ├── AccessDenied                         403  the user may not
+    │   │   └── RoleRequired                     403  a role or a group is missing
     │   ├── Throttled                            429  wait, then try again
     │   └── ServiceUnavailable                   503  network, timeout, 5xx
+    ├── InvalidAccessToken                       401  a caller's token is refused
     └── SignInError                              400  a sign-in response is refused
         ├── StateMismatch
         ├── FlowExpired
@@ -25,13 +27,17 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import copyreg
+import json
 import re
 import typing as t
 
-from .protocol.claims import Claims
-from .protocol.claims import reduced
+from flask import current_app
+from werkzeug.wrappers import Response
+
+from .protocol.demand import Claims
 from .protocol.demand import Demand
 from .protocol.demand import printable
+from .protocol.demand import reduced
 from .protocol.retry_after import DEFAULT_RETRY_AFTER
 
 REASONS = frozenset(
@@ -49,6 +55,7 @@ REASONS = frozenset(
         "message_only",
         "no_token",
         "not_signed_in",
+        "recheck",
         "step_up",
         "token_expired",
         "user_password_expired",
@@ -56,6 +63,12 @@ REASONS = frozenset(
 )
 """Every value of :attr:`InteractionRequired.reason`: Entra's ``suberror`` or ``error``,
 or what this package itself found missing."""
+
+ENDED = frozenset(
+    {"bad_token", "invalid_grant", "token_expired", "user_password_expired"}
+)
+"""Reasons that are about the user's sign-in as a whole: it was revoked or is too old,
+or the account was disabled. Other sessions of theirs may have ended with it."""
 
 _SECRETS = frozenset(
     {
@@ -241,9 +254,17 @@ class InteractionRequired(TokenError):
         return text if reason in text else f"{text} [{reason}]"
 
 
-#: Apple's and LinkedIn's words for it
-#: (https://learn.microsoft.com/linkedin/shared/authentication/authorization-code-flow).
-USER_CANCELLED = ("user_cancelled_authorize", "user_cancelled_login")
+#: Apple's, LinkedIn's and Okta's words for it
+#: (https://learn.microsoft.com/linkedin/shared/authentication/authorization-code-flow,
+#: https://developer.okta.com/docs/reference/error-codes).
+USER_CANCELLED = (
+    "user_cancelled_authorize",
+    "user_cancelled_login",
+    "user_canceled_request",
+)
+#: The error of a provider that could not authenticate the user as demanded
+#: (OpenID Connect Core Error Code unmet_authentication_requirements 1.0).
+UNMET = "unmet_authentication_requirements"
 
 
 class AccessDenied(TokenError):
@@ -257,6 +278,29 @@ class AccessDenied(TokenError):
         """Whether the user cancelled, or did not consent (65004)."""
         is_cancelled = self.suberror == "cancel" or self.error in USER_CANCELLED
         return is_cancelled or 65004 in self.codes
+
+
+class RoleRequired(AccessDenied):
+    """The user is signed in, and lacks a role or a group that a page demands.
+
+    :param roles: of which one is needed.
+    :param groups: of which one is needed.
+    """
+
+    title = "You may not open this page"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        roles: cabc.Iterable[str] = (),
+        groups: cabc.Iterable[str] = (),
+    ) -> None:
+        self.roles = tuple(roles)
+        self.groups = tuple(groups)
+        kind, names = ("role", self.roles) if self.roles else ("group", self.groups)
+        text = f"The user has none of the {kind}s {', '.join(names)}." if names else ""
+        super().__init__(message or text, error=f"missing_{kind}" if names else "")
 
 
 class Throttled(TokenError):
@@ -302,6 +346,17 @@ class ServiceUnavailable(TokenError):
     ) -> None:
         self.retry_after = retry_after
         super().__init__(message, error=error, claims=claims, result=result)
+
+
+class InvalidAccessToken(MsalAuthError):
+    """A caller of this API showed no access token, or one that fails a check.
+
+    ``error``: ``"invalid_token"``, or ``"no_token"`` where none came.
+    """
+
+    status = 401
+    title = "An access token is needed"
+    error: str = "invalid_token"
 
 
 class SignInError(MsalAuthError):
@@ -375,7 +430,7 @@ class ReauthenticationLoop(SignInError):
         codes: cabc.Iterable[int] = (),
         correlation_id: str = "",
     ) -> None:
-        self.party = party
+        self.party, self.api = party, api
         cause = f"the {party} {api}".rstrip() + " still refuses"
         if party == "session":
             cause = (
@@ -394,6 +449,44 @@ class NotResumed(SignInError):
 
     status = 410
     title = "This form was not sent again"
+
+
+def details_of(error: MsalAuthError) -> dict[str, t.Any]:
+    """Return members of a problem details object, RFC 9457 §3: for programs.
+
+    In English, and nothing secret is in them. How the app is misconfigured is told in
+    debug mode only.
+    """
+    internal = isinstance(error, ConfigurationError) and not current_app.debug
+    details = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": None if internal else str(error),
+        "error": getattr(error, "error", "") or _snake(type(error).__name__),
+        "codes": list(error.codes),
+        "correlation_id": error.correlation_id,
+        "roles": list(getattr(error, "roles", ())),
+        "groups": list(getattr(error, "groups", ())),
+        "retry_after": getattr(error, "retry_after", None),
+    }
+    return {
+        name: value for name, value in details.items() if value not in (None, "", [])
+    }
+
+
+def problem(details: dict[str, t.Any]) -> Response:
+    """Return the answer to a program, of the app's class of responses.
+
+    :param details: of :func:`details_of`, perhaps with other members.
+    """
+    return current_app.response_class(
+        json.dumps(details), details["status"], mimetype="application/problem+json"
+    )
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
 def field(result: cabc.Mapping[str, t.Any], name: str) -> str:

@@ -8,6 +8,7 @@ import typing as t
 
 from flask import Flask
 from flask import has_request_context
+from werkzeug.wrappers import Response
 
 from .clients import refusals
 from .clients.requests import RequestsAuth
@@ -15,20 +16,20 @@ from .clients.requests import RequestsSession
 from .clients.tokens import checked
 from .clients.tokens import checked_claims
 from .diagnostics.cli import cli
-from .errors import ConfigurationError
 from .errors import InteractionRequired
-from .protocol.secret import forget_locals
+from .session.user_session import UserSession
 from .settings import Settings
-from .signin.cookies import Signer
-from .storage.setup import prepare
-from .user import EXTENSION
 from .user import User
 from .user import signed_in
 from .web import setup
+from .web import views
 from .web.decorators import View
-from .web.decorators import before
 from .web.decorators import before_request
 from .web.decorators import guarded
+from .web.requirements import Acrs
+from .web.requirements import Names
+from .web.requirements import Requirements
+from .web.requirements import public
 from .web.state import AppState
 from .web.state import app_state
 
@@ -59,19 +60,8 @@ class MsalAuth:
         :raises ConfigurationError: a key is missing, wrong or contradicts another; the
             sessions are client-side; or the app is initialised already.
         """
-        if EXTENSION in app.extensions:
-            raise ConfigurationError(
-                "MsalAuth.init_app was called twice for this app. Call it once."
-            )
-        try:
-            settings = Settings.from_mapping(app.config)
-        except ConfigurationError as error:
-            # Their locals are the whole configuration.
-            forget_locals(error)
-            raise
-        signer = Signer(app, settings.registration.name)
-        prepare(app, https=settings.is_https)
-        app.extensions[EXTENSION] = AppState.build(app, settings, signer)
+        settings = Settings.from_mapping(app.config)
+        AppState.set_up(app, settings)
         setup.register(app, settings)
         app.context_processor(lambda: {"auth": self})
         app.cli.add_command(cli)
@@ -91,8 +81,11 @@ class MsalAuth:
         view: None = None,
         *,
         scopes: cabc.Sequence[str] | None = None,
-        acrs: str | None = None,
+        acrs: Acrs | None = None,
         max_age: int | None = None,
+        roles: Names | None = None,
+        groups: Names | None = None,
+        recheck: int | None = None,
     ) -> cabc.Callable[[View], View]: ...
 
     def login_required(
@@ -100,23 +93,45 @@ class MsalAuth:
         view: View | None = None,
         *,
         scopes: cabc.Sequence[str] | None = None,
-        acrs: str | None = None,
+        acrs: Acrs | None = None,
         max_age: int | None = None,
+        roles: Names | None = None,
+        groups: Names | None = None,
+        recheck: int | None = None,
     ) -> View | cabc.Callable[[View], View]:
         """Let only signed-in users in; send others to sign in for what is missing.
 
-        Includes :meth:`catch_challenges`. Goes below the route decorator.
+        Includes :meth:`catch_challenges`. Goes below the route decorator; in a class of
+        a view, on its methods or into its ``decorators``.
 
         :param scopes: tokens for these can be had silently when the view runs. They
             may be of several APIs: one sign-in asks for the consent to all.
-        :param acrs: an authentication context, such as ``"c1"``, that an ID token of
-            this session proved.
+        :param acrs: an authentication context, such as ``"c1"``, or a name in
+            ``MSAL_ACRS``, that an ID token of this session proved. Of a list one is
+            enough, and the first is asked for. A function is called for each request,
+            and returns one, a list, or ``None`` for no demand.
         :param max_age: seconds since which the user authenticated. Clocks may differ:
             up to two minutes more are accepted.
+        :param roles: a role, or several of which the user has one: see
+            :attr:`.User.roles`. Who has none gets a page with 403.
+        :param groups: a group, or several of which the user is in one: see
+            :attr:`.User.groups`. With ``roles``, both are needed.
+        :param recheck: seconds after which this page asks the provider whether the user
+            still has their account and roles, in place of ``MSAL_RECHECK``; 0 for each
+            time.
+        :raises ConfigurationError: an argument is of another type, or the view is a
+            class. A name in ``acrs`` that Entra and ``MSAL_ACRS`` do not have is one
+            when the page is opened.
         """
-        wanted = checked(() if scopes is None else scopes)
-        check = functools.partial(before, wanted, acrs, max_age)
-        decorate = functools.partial(guarded, scopes=wanted, check=check)
+        needed = Requirements.of(
+            scopes=scopes,
+            acrs=acrs,
+            max_age=max_age,
+            roles=roles,
+            groups=groups,
+            recheck=recheck,
+        )
+        decorate = functools.partial(guarded, scopes=needed.scopes, needed=needed)
         return decorate if view is None else decorate(view)
 
     @t.overload
@@ -137,6 +152,7 @@ class MsalAuth:
         error that MSAL made in this request.
 
         :param scopes: asked for if neither the refusal nor the refused token names any.
+        :raises ConfigurationError: they are no list of strings, or the view is a class.
         """
         wanted = checked(() if scopes is None else scopes)
         decorate = functools.partial(guarded, scopes=wanted)
@@ -146,22 +162,41 @@ class MsalAuth:
         self,
         *,
         scopes: cabc.Sequence[str] | None = None,
-        acrs: str | None = None,
+        acrs: Acrs | None = None,
         max_age: int | None = None,
+        roles: Names | None = None,
+        groups: Names | None = None,
+        recheck: int | None = None,
     ) -> t.Any:
         """Require a signed-in user, as a ``before_request`` function.
 
-        Of a blueprint, or of an app: its static files stay public. Of the function
-        itself, or of what it returns: ``before_request(auth.require_login)``,
-        ``before_request(auth.require_login(max_age=600))``. In a request it guards at
-        once, so your own function may end with ``return auth.require_login(…)``.
+        Of a blueprint, or of an app: its static files stay public, and so are views
+        with :meth:`public` and those in ``MSAL_PUBLIC_ENDPOINTS``. Register the method
+        itself, ``before_request(auth.require_login)``, or what it returns,
+        ``before_request(auth.require_login(max_age=600))``. A call in a request guards
+        at once, so your own function may end with ``return auth.require_login(…)``.
 
-        :param scopes: as of :meth:`login_required`, like the others.
+        :param scopes: as of :meth:`login_required`, like the others and its errors.
         """
-        guard = functools.partial(
-            before_request, checked(() if scopes is None else scopes), acrs, max_age
+        needed = Requirements.of(
+            scopes=scopes,
+            acrs=acrs,
+            max_age=max_age,
+            roles=roles,
+            groups=groups,
+            recheck=recheck,
         )
-        return guard() if has_request_context() else guard
+        check = functools.partial(before_request, needed)
+        return check() if has_request_context() else check
+
+    def public(self, view: View) -> View:
+        """Let everybody see a view that :meth:`require_login` would guard.
+
+        Goes below the route decorator, on a function or on the class of a view.
+
+        :raises ConfigurationError: it is neither.
+        """
+        return public(view)
 
     def acquire_token(
         self,
@@ -177,6 +212,8 @@ class MsalAuth:
         :param force_refresh: ask the token endpoint though a token is cached.
         :raises InteractionRequired: the user is needed; :meth:`catch_challenges` and
             :meth:`login_required` send them.
+        :raises ConfigurationError: there is no request; scopes are none, or of several
+            APIs; claims are no JSON object; or the app registration is wrong.
         :raises TokenError: any other refusal.
         """
         result = app_state().tokens.acquire(
@@ -207,18 +244,32 @@ class MsalAuth:
         return refusals.check(result_or_response, tuple(scopes or ()), tokens)
 
     def requests_auth(self, scopes: cabc.Sequence[str]) -> RequestsAuth:
-        """The user's token for ``requests``: ``requests.get(url, auth=…)``."""
+        """The user's token for ``requests``: ``requests.get(url, auth=…)``.
+
+        A call raises what :meth:`acquire_token` does, and
+        :exc:`~.errors.InteractionRequired` where the API refuses and only the user can
+        resolve it. So do the other clients.
+
+        :raises ConfigurationError: scopes are no list of strings.
+        """
         return RequestsAuth(app_state().tokens, checked(scopes))
 
     def requests_session(self, scopes: cabc.Sequence[str]) -> RequestsSession:
         """A ``requests.Session`` that acts for the user, with timeouts by default.
 
-        Made in the view: its cookies are this user's.
+        Made in the view: its cookies are this user's. Without a ``timeout`` of your
+        own, 10 seconds to connect and 60 for each read.
+
+        :raises ConfigurationError: scopes are no list of strings.
         """
         return RequestsSession(app_state().tokens, checked(scopes))
 
     def httpx_auth(self, scopes: cabc.Sequence[str]) -> HttpxAuth:
-        """The user's token for httpx, sync and async: ``httpx.get(url, auth=…)``."""
+        """The user's token for httpx, sync and async: ``httpx.get(url, auth=…)``.
+
+        :raises ConfigurationError: scopes are no list of strings, or the extra
+            ``httpx`` is not installed.
+        """
         wanted = checked(scopes)
         with refusals.needing("httpx"):
             from .clients.httpx import HttpxAuth
@@ -234,6 +285,8 @@ class MsalAuth:
 
         :param scopes: asked for in place of the client's own (mostly ``/.default``).
             Their resource is the only one; without them, the first that is asked for.
+        :raises ConfigurationError: there is no request, scopes are no list of strings,
+            or the extra ``azure`` is not installed.
         """
         wanted = checked(scopes or ())
         with refusals.needing("azure"):
@@ -267,3 +320,31 @@ class MsalAuth:
     def logout_url(self) -> str:
         """Return the URL of the sign-out; it is good for this session only."""
         return app_state().links.logout()
+
+    def sessions(self) -> list[UserSession]:
+        """Return the user's sessions in this app, the one used last first.
+
+        Those of all browsers, also on other hosts of the app, in this app registration.
+        None if nobody is signed in. It reads each of them: for a page that shows them.
+
+        :raises ServiceUnavailable: the session store does not answer.
+        """
+        person = signed_in()
+        return app_state().session_index.sessions(person) if person else []
+
+    def sign_out_everywhere(self) -> Response:
+        """End all sessions of the user in this app; return the response of the view.
+
+        In this browser it is a sign-out as at :meth:`logout_url`, which goes on to the
+        identity provider. Other browsers are signed out here at their next request, but
+        not at the provider. The refresh tokens of all of them are revoked, where it has
+        an endpoint for that. Call it for a POST that a CSRF token protects.
+
+        Another browser cannot undo it by a request that is on its way, and a sign-in
+        whose answer has come back ends, too. Who is still at the provider's page comes
+        in after. :data:`~.signals.signed_out` is sent for each session that lived.
+
+        :raises ServiceUnavailable: the session store does not answer. Some may have
+            ended; the user is still signed in here, and can try again.
+        """
+        return views.sign_out_everywhere()

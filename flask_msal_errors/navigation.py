@@ -21,7 +21,7 @@ from .protocol.programs import FEEDS
 from .protocol.programs import OFFICE
 from .protocol.programs import OUTLOOK
 from .protocol.programs import ROBOT
-from .request_state import of_request
+from .state import of_request
 
 #: Browsers take a cookie of such a name from this very host only, on https
 #: (https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis).
@@ -125,10 +125,10 @@ def own_path(url: str | None, request: Request) -> str | None:
     An absolute one has the request's host and port, and the scheme that the request
     came by, or browsers do.
     """
-    if url == request.url:
-        # An IRI, in which %25 and %2F would have become other URLs.
-        return current_target(request)
     try:
+        if url == request.url:
+            # An IRI, in which %25 and %2F would have become other URLs.
+            return current_target(request)
         parts = urlsplit(iri_to_uri(url or ""))
         ours = (f"{request.scheme}://{request.host}", origin(request))
         # Werkzeug before 3.1 drops a password without a name.
@@ -176,6 +176,14 @@ def wants_html(request: Request) -> bool:
 def is_navigation(request: Request) -> bool:
     """Return whether a browser shows the answer as a page, so that a redirect helps."""
     return kind_of(request) in (Kind.PAGE, Kind.FRAME)
+
+
+def is_boosted(request: Request) -> bool:
+    """Return whether htmx made this request of a link or form, to show it as a page.
+
+    https://htmx.org/attributes/hx-boost/
+    """
+    return "HX-Boosted" in request.headers
 
 
 def is_speculative(request: Request) -> bool:

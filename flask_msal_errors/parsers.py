@@ -27,6 +27,10 @@ _BOOLEANS = {
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
 
+#: Ids of Entra's authentication contexts
+#: (https://learn.microsoft.com/graph/api/resources/authenticationcontextclassreference).
+CONTEXTS = frozenset(f"c{number}" for number in range(1, 100))
+
 Parser: t.TypeAlias = cabc.Callable[[t.Any], t.Any]
 
 
@@ -67,9 +71,22 @@ def as_words(value: t.Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(" ".join(items).replace(",", " ").split()))
 
 
+def as_small_words(value: t.Any) -> tuple[str, ...]:
+    """Return words in small letters, each once: GUIDs, as Entra's tokens have them."""
+    return tuple(dict.fromkeys(word.lower() for word in as_words(value)))
+
+
 def as_scopes(value: t.Any) -> tuple[str, ...]:
     """Return scopes without those that MSAL adds itself (and refuses to be given)."""
     return tuple(word for word in as_words(value) if word not in ADDED)
+
+
+def as_id_uri(value: t.Any) -> str:
+    """Return an Application ID URI, without a slash at its end."""
+    uri = as_string(value).rstrip("/")
+    is_uri = re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s\"\\,]+", uri, re.IGNORECASE)
+    _require(is_uri, "be a URI, such as api://<client ID>")
+    return uri
 
 
 def as_base_scopes(value: t.Any) -> tuple[str, ...]:
@@ -90,8 +107,30 @@ def as_parameters(value: t.Any) -> dict[str, str]:
     return dict(value)
 
 
+def as_contexts(value: t.Any) -> dict[str, str]:
+    """Return authentication contexts by the names that an app gives them."""
+    value = _decoded(value)
+    must = 'be a dict (in the environment: a JSON object) such as {"payroll": "c1"}'
+    _require(isinstance(value, cabc.Mapping), must)
+    words = [*value, *value.values()]
+    _require(all(isinstance(word, str) and word.strip() for word in words), must)
+    return dict(value)
+
+
+def as_endpoints(value: t.Any) -> tuple[str, ...]:
+    """Return names of endpoints; that of a blueprint ends with ``.*`` for all of it."""
+    words = as_words(value)
+    must = (
+        "hold names of endpoints, such as shop.index, or shop.* for a whole blueprint;"
+        " nothing opens the whole app"
+    )
+    _require(not any("*" in word.removesuffix(".*") for word in words), must)
+    _require(".*" not in words, must)
+    return words
+
+
 def as_tenants(value: t.Any) -> tuple[str, ...]:
-    words = tuple(dict.fromkeys(word.lower() for word in as_words(value)))
+    words = as_small_words(value)
     must = (
         "hold tenant IDs (GUIDs; Entra's tokens name no domains), or '*' for all:"
         " look the ID up under 'Overview' of the tenant"

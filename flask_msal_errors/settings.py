@@ -13,11 +13,15 @@ import urllib.parse
 
 from . import parsers
 from .errors import ConfigurationError
-from .registration import Registration
+from .protocol.registration import Registration
+from .protocol.secret import forget_locals
 
 PREFIX = "MSAL_"
 #: The capability to handle claims challenges, which Entra alone knows.
 CP1 = ("CP1",)
+#: Values of ``MSAL_RESPONSE_MODE``: OAuth 2.0 Form Post Response Mode, and the default
+#: of OAuth 2.0 Multiple Response Type Encoding Practices §2.1.
+FORM_POST, QUERY, AUTO = "form_post", "query", "auto"
 
 
 def _key(
@@ -58,10 +62,10 @@ class Settings:
     client_id: str = _key(
         parsers.as_string, "Application (client) ID of the app registration."
     )
-    client_credential: str | dict[str, t.Any] | cabc.Callable[[], t.Any] = _key(
+    client_credential: str | dict[str, t.Any] | cabc.Callable[[], t.Any] | None = _key(
         parsers.as_credential,
-        "Client secret; or MSAL's dict (in the environment: JSON) for a certificate, an"
-        " assertion or a managed identity; or a function that returns one of these.",
+        "Client secret; MSAL's dict (in the environment: JSON) of a certificate, an"
+        " assertion or a managed identity; or a function. An API may do without.",
         secret=True,
     )
     client_auth: str = _key(
@@ -117,9 +121,10 @@ class Settings:
         None,
     )
     response_mode: str = _key(
-        parsers.one_of("query", "form_post"),
-        "How the code comes back: query, or form_post to keep it out of URLs and logs.",
-        "query",
+        parsers.one_of(AUTO, FORM_POST, QUERY),
+        "How the code comes back: form_post keeps it out of URLs and logs. auto is"
+        " form_post where the redirect URI is https and the provider can, else query.",
+        AUTO,
     )
     prompt: str | None = _key(
         parsers.one_of(
@@ -150,6 +155,18 @@ class Settings:
         " is common or organizations.",
         (),
     )
+    acrs: dict[str, str] | None = _key(
+        parsers.as_contexts,
+        "Names for authentication contexts, which login_required(acrs=…) then takes (in"
+        ' the environment: JSON, such as {"payroll": "c1"}).',
+        None,
+    )
+    public_endpoints: tuple[str, ...] = _key(
+        parsers.as_endpoints,
+        "Endpoints that a guard of the whole app lets everybody see, like auth.public;"
+        " shop.* is a blueprint.",
+        (),
+    )
     post_logout: str | None = _key(
         parsers.as_path_or_url,
         "Path or URL to go to after sign-out.",
@@ -163,7 +180,8 @@ class Settings:
     )
     http_timeout: float = _key(
         parsers.as_seconds,
-        "Time limit of a call to the identity provider, in seconds.",
+        "Time limit of a call to the identity provider, and of all calls of a refresh"
+        " together, in seconds.",
         10.0,
     )
     http_retries: int = _key(
@@ -193,6 +211,12 @@ class Settings:
         " 5.0, 7.3.2). By default, it lives as long as it is used.",
         None,
     )
+    recheck: int = _key(
+        parsers.as_count,
+        "Seconds after which a guarded page asks the provider whether the user still"
+        " has their account and roles; 0 never asks.",
+        3600,
+    )
     reauth_limit: int = _key(
         parsers.as_limit,
         "How often the same demand may come back before it counts as a loop.",
@@ -215,6 +239,18 @@ class Settings:
         (),
         secret=True,
     )
+    api_id_uri: str | None = _key(
+        parsers.as_id_uri,
+        "Application ID URI of the API, before the names of its scopes. Default:"
+        " api://<client ID>.",
+        None,
+    )
+    api_clients: tuple[str, ...] = _key(
+        parsers.as_small_words,
+        "Client IDs of the apps that may call the API. By default, whatever app got a"
+        " token for it.",
+        (),
+    )
     url_prefix: str = _key(
         parsers.as_url_prefix, "Path under which the sign-in routes are.", "/auth"
     )
@@ -227,20 +263,57 @@ class Settings:
                 f"Of MSAL_AUTHORITY and MSAL_OIDC_AUTHORITY {found} set; set exactly"
                 " one: MSAL_AUTHORITY for Entra, the other for any other provider."
             )
-        path = urllib.parse.urlsplit(self.authority or self.oidc_authority or "").path
-        tenant = path.strip("/").split("/")[0].lower()
-        # "consumers" is a single tenant, the one of all personal accounts.
-        if tenant in {"common", "organizations"} and not self.allowed_tenants:
+        if self.is_multi_tenant and not self.allowed_tenants:
             raise ConfigurationError(
-                f"The authority lets every tenant in ({tenant}), but"
+                f"The authority lets every tenant in ({self._tenant}), but"
                 " MSAL_ALLOWED_TENANTS is not set: list the tenant IDs that may sign"
                 " in, or set it to * to allow all."
             )
+
+        ids = (self.acrs or {}).values() if self.authority else ()
+        if not parsers.CONTEXTS.issuperset(ids):
+            raise ConfigurationError(
+                "MSAL_ACRS names contexts that Entra does not have: their ids are c1 to"
+                " c99, see 'Authentication contexts' of Conditional Access."
+            )
+
+    @property
+    def _place(self) -> urllib.parse.SplitResult:
+        return urllib.parse.urlsplit(self.authority or self.oidc_authority or "")
+
+    @property
+    def _tenant(self) -> str:
+        """The first segment of the authority's path."""
+        return self._place.path.strip("/").split("/")[0]
+
+    @property
+    def is_multi_tenant(self) -> bool:
+        """The authority takes the accounts of any tenant."""
+        # "consumers" is a single tenant, the one of all personal accounts.
+        return self._tenant.lower() in {"common", "organizations"}
+
+    def of_tenant(self, tenant: str) -> Settings:
+        """Return the same settings at the authority of one tenant.
+
+        They stay as they are if they are of a single one.
+        """
+        if not self.is_multi_tenant:
+            return self
+        path = self._place.path.replace(self._tenant, tenant, 1)
+        own = self._place._replace(path=path).geturl()
+        if self.authority:
+            return dataclasses.replace(self, authority=own)
+        return dataclasses.replace(self, oidc_authority=own)
 
     @property
     def is_https(self) -> bool:
         """The redirect URI says that browsers come by https."""
         return (self.redirect_uri or "").startswith("https:")
+
+    @property
+    def id_uri(self) -> str:
+        """The Application ID URI of the API."""
+        return self.api_id_uri or f"api://{self.client_id}"
 
     @property
     def registration(self) -> Registration:
@@ -251,39 +324,60 @@ class Settings:
             self.oidc_authority,
             self.allowed_tenants,
             self.session_max_age,
+            self.recheck,
         )
 
     @classmethod
-    def from_mapping(cls, config: cabc.Mapping[str, t.Any]) -> Settings:
+    def from_mapping(
+        cls, config: cabc.Mapping[str, t.Any], *, for_api: bool = False
+    ) -> Settings:
         """Return the settings in a Flask config or an environment.
 
         Other keys are ignored. A value may have its Python type or be a string, as in
         an environment. ``None`` and, except for lists, ``""`` mean "not set".
 
+        :param for_api: no ``MSAL_CLIENT_CREDENTIAL`` is needed: an API checks tokens
+            without it.
         :raises ConfigurationError: a key is wrong or missing. The message names the
             key, the type of its value (never the value, which may be a secret) and
             the remedy.
         """
-        fields = {key_of(field.name): field for field in dataclasses.fields(cls)}
-        _refuse_unknown(config, fields)
-        values = {
-            field.name: _read(key, config[key], field)
-            for key, field in fields.items()
-            if _is_set(config.get(key), field)
-        }
-        for key, field in fields.items():
-            if field.default is dataclasses.MISSING and field.name not in values:
-                doc = field.metadata["doc"]
-                raise ConfigurationError(f"{key} is not set, but it must be. {doc}")
-        if "oidc_authority" in values:
-            # Where that is Entra at a domain of its own, it gets CP1 all the same.
-            values.setdefault("client_capabilities", ())
-        return cls(**values)
+        try:
+            return cls(**_values(config, for_api=for_api))
+        except ConfigurationError as error:
+            # Their locals are the whole configuration, and this frame's go on.
+            forget_locals(error)
+            del config
+            raise
 
 
 def key_of(name: str) -> str:
     """Return the configuration key of a field: ``MSAL_CLIENT_ID`` of ``client_id``."""
     return PREFIX + name.upper()
+
+
+def _values(config: cabc.Mapping[str, t.Any], *, for_api: bool) -> dict[str, t.Any]:
+    """Return the values of the keys that are set, by the names of their fields."""
+    fields = {key_of(field.name): field for field in dataclasses.fields(Settings)}
+    _refuse_unknown(config, fields)
+    values = {
+        field.name: _read(key, config[key], field)
+        for key, field in fields.items()
+        if _is_set(config.get(key), field)
+    }
+    if for_api:
+        values.setdefault("client_credential", None)
+    for key, field in fields.items():
+        if field.default is dataclasses.MISSING and field.name not in values:
+            doc = field.metadata["doc"]
+            raise ConfigurationError(f"{key} is not set, but it must be. {doc}")
+    if "authority" in values:
+        # Entra takes its GUIDs in any case, and writes them small into tokens.
+        values["client_id"] = values["client_id"].lower()
+    if "oidc_authority" in values:
+        # Where that is Entra at a domain of its own, it gets CP1 all the same.
+        values.setdefault("client_capabilities", ())
+    return values
 
 
 def _is_set(value: object, field: dataclasses.Field[t.Any]) -> bool:

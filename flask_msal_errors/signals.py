@@ -11,7 +11,8 @@ sign-in failed by it, it is :data:`sign_in_failed`; of any other, :data:`refused
 A line has fields for JSON loggers (``extra``), which are empty if there is nothing to
 tell:
 
-* ``msal_event``: the name of the signal, ``session_store_failed``, or ``passed_over``
+* ``msal_event``: the name of the signal, ``session_store_failed``, ``recheck_failed``
+  for a session that goes on though the provider could not be asked, or ``passed_over``
   for code of the app that failed, and without which our routes and pages went on;
 * ``msal_error``: Entra's ``error``, or the name of our class;
 * ``msal_codes``: the numbers of Entra's AADSTS codes;
@@ -50,7 +51,7 @@ from .errors import MsalAuthError
 from .errors import ServiceUnavailable
 from .errors import Throttled
 from .protocol.demand import printable
-from .request_state import of_request
+from .state import of_request
 from .user import User
 from .user import last_seen
 from .user import signed_in as current_person
@@ -64,13 +65,19 @@ _signals = Namespace()
 sign_in_begun = _signals.signal("sign_in_begun")
 #: ``user``, ``reason``: somebody signed in, in a session where nobody was. It still
 #: holds what the visitor put there. Flask-WTF's secret is renewed; a receiver can renew
-#: what else must not be known from before.
+#: what else must not be known from before. One that raises keeps the user out.
 signed_in = _signals.signal("signed_in")
-#: ``user``, ``reason``: the signed-in user signed in again for what was missing.
+#: ``user``, ``reason``: the signed-in user signed in again for what was missing. A
+#: receiver that raises ends the session.
 reauthenticated = _signals.signal("reauthenticated")
-#: ``user``: who signed out, or ``None``.
+#: ``user``, ``before``: the provider said again who the signed-in user is, and who they
+#: were until then: their name, roles and groups may differ. See ``MSAL_RECHECK``.
+user_rechecked = _signals.signal("user_rechecked")
+#: ``user``: who signed out; ``None`` if that was nobody, or the provider ended the
+#: session. A sign-out of all browsers sends it for each session that lived.
 signed_out = _signals.signal("signed_out")
-#: ``session``: its id was changed, by a sign-in, a sign-out or the app.
+#: ``session``: its id was changed, by a sign-in, a sign-out or the app. One that the
+#: request itself began has no old id, and sends nothing.
 session_id_changed = _signals.signal("session_id_changed")
 #: ``error``: an :exc:`InteractionRequired`, of an API or the token endpoint, or of a
 #: guard in the answer to a program; ``silent``: whether a new token met it, or the user
@@ -88,11 +95,18 @@ sign_in_failed = _signals.signal("sign_in_failed")
 #: the app.
 refused = _signals.signal("refused")
 
+#: ``grant``: the OAuth grant of a request to the token endpoint (RFC 6749), such as
+#: ``"refresh_token"``; ``status``: of its answer, or ``None`` if there was none;
+#: ``seconds``: how long it took. For metrics: nothing is logged.
+token_requested = _signals.signal("token_requested")
+
 #: Event → level and words of its line.
 LINES = {
     "sign_in_begun": (logging.INFO, "A sign-in begins"),
     "signed_in": (logging.INFO, "A sign-in was completed"),
     "reauthenticated": (logging.INFO, "A sign-in was completed"),
+    "user_rechecked": (logging.INFO, "A user was rechecked"),
+    "recheck_failed": (logging.WARNING, "A session goes on without a recheck"),
     "signed_out": (logging.INFO, "A user signed out"),
     "challenge_received": (logging.INFO, "A token was refused"),
     "request_resumed": (logging.INFO, "An interrupted form goes on"),
@@ -102,7 +116,9 @@ LINES = {
     "session_store_failed": (logging.ERROR, "A request has no session store"),
 }
 #: Events whose line has the error's own words.
-_FAILURES = frozenset({"sign_in_failed", "refused", "session_store_failed"})
+_FAILURES = frozenset(
+    {"sign_in_failed", "refused", "recheck_failed", "session_store_failed"}
+)
 #: Errors that say what a person did, or that a page goes on by itself.
 _EXPECTED = frozenset({"sign_in_busy"})
 #: Fields that stand in each line that has them, and the words before them.
@@ -165,6 +181,12 @@ def tell(error: MsalAuthError, signal: NamedSignal = refused) -> None:
         emit(challenge_received, error=error, silent=False)
     else:
         emit(throttled if isinstance(error, Throttled) else signal, error=error)
+
+
+def time_request(grant: str, status: int, seconds: float) -> None:
+    """Emit :data:`token_requested`, where there is an app."""
+    if has_app_context():
+        emit(token_requested, grant=grant, status=status or None, seconds=seconds)
 
 
 def fail(error: MsalAuthError) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import hashlib
+import re
 import time
 import typing as t
 
@@ -18,17 +19,25 @@ from flask import has_request_context
 from flask import request
 from flask import session
 
-from .registration import Registration
-from .request_state import FromStore
-from .request_state import of_request
+from .protocol.registration import Registration
+from .state import EXTENSION
+from .state import FromStore
+from .state import of_app
+from .state import of_request
 
-#: The name of this package in ``app.extensions``.
-EXTENSION = "flask_msal_errors"
 #: Before the registration's name, in the keys of a session.
 _KEYS = "_msal_"
 
 #: Claims of the protocol, of no use to an app and of new value at every sign-in.
 _NOISE = frozenset({"nonce", "aio", "rh", "uti", "at_hash", "c_hash", "nbf", "xms_cc"})
+
+#: Times in a session (epoch seconds), which a session of before may lack: when the
+#: provider vouched for the user, when it was asked last in vain, when another session
+#: of theirs was refused, and when it was first asked in vain.
+_CHECKS = ("vouched_at", "tried_at", "doubted_at", "failing_at")
+
+#: Epoch seconds in the year 2286: what is not before it is no time.
+LATEST = 10**10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +76,42 @@ class User:
         return t.cast("str | None", self.claims.get("tid"))
 
     @property
+    def roles(self) -> frozenset[str]:
+        """``roles``: of the app, by the values in its registration; letters count.
+
+        None if the claim is no list of strings.
+        https://learn.microsoft.com/entra/identity-platform/howto-add-app-roles-in-apps
+        """
+        return strings(self.claims.get("roles"))
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """``groups``: at Entra their object ids, nested ones too.
+
+        None if the claim is no list of strings. Where an ID token does not list them
+        (at Entra if there are over 200), Microsoft Graph is asked, once for each ID
+        token; then only groups of the user of this request can be read.
+        https://learn.microsoft.com/entra/identity-platform/optional-claims
+
+        :raises InteractionRequired: there is no token for Graph (``User.Read``) without
+            the user; ``login_required`` sends them.
+        :raises AccessDenied: Graph refuses.
+        :raises Throttled: Graph asks for a pause.
+        :raises ServiceUnavailable: Graph does not answer.
+        :raises ConfigurationError: the user is not the one of this request.
+        """
+        named = self.claims.get("_claim_names")
+        is_elsewhere = isinstance(named, dict) and "groups" in named
+        if is_elsewhere or self.claims.get("hasgroups"):
+            host: Host = of_app()
+            return host.groups_of(self)
+        return strings(self.claims.get("groups"))
+
+    def has_role(self, name: str) -> bool:
+        """Return whether the user has a role, by its value."""
+        return name in self.roles
+
+    @property
     def subject(self) -> str:
         """``sub``: the user for this app. With ``iss`` it is the key of an account."""
         return str(self.claims["sub"])
@@ -83,11 +128,16 @@ class User:
 
     @property
     def auth_time(self) -> int | None:
-        """When they last authenticated (epoch seconds), if the provider says so."""
+        """When they last authenticated (epoch seconds), if the provider says so.
+
+        Milliseconds do not (OpenID Connect Core §2): they would never be long ago.
+        """
         value = self.claims.get("auth_time")
-        if isinstance(value, str) and value.isdecimal():
+        if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
+            value = int(value)
+        if isinstance(value, (int, float)) and 0 <= value < LATEST:
             return int(value)
-        return int(value) if isinstance(value, (int, float)) else None
+        return None
 
     def authenticated_within(self, max_age: int | None, leeway: int) -> bool:
         """Return whether that was ``max_age`` seconds ago at most.
@@ -98,7 +148,7 @@ class User:
         if max_age is None:
             return True
         at = self.auth_time
-        return at is not None and at + max_age + leeway >= time.time()
+        return at is not None and -leeway <= time.time() - at <= max_age + leeway
 
 
 def subject_of(claims: cabc.Mapping[str, t.Any]) -> str | None:
@@ -111,19 +161,38 @@ def subject_of(claims: cabc.Mapping[str, t.Any]) -> str | None:
     return str(subject) if is_number or isinstance(subject, str) else None
 
 
+def strings(claim: t.Any) -> frozenset[str]:
+    """Return the strings of a list; none if it is another thing, or has others."""
+    listed = claim if isinstance(claim, list) else []
+    return frozenset(listed if all(isinstance(name, str) for name in listed) else ())
+
+
 def _first(emails: t.Any) -> str:
     """Return the first of the addresses that B2C lists."""
     return str(emails[0]) if isinstance(emails, list) and emails else ""
 
 
 class SignedIn(t.NamedTuple):
-    """A user, where their record is, and when it wants its lifetime renewed."""
+    """A user, where their record is, and when it wants its lifetime renewed.
+
+    All times are epoch seconds.
+    """
 
     user: User
     handle: str
     renew_at: float
     since: float
-    """When they signed in, which no renewal changes (epoch seconds)."""
+    """When they signed in, which no renewal changes."""
+    vouched_at: float
+    """When the provider said last that they are who they are."""
+    doubted_at: float
+    """When another session of theirs was refused, if that was later; else 0."""
+    failing_at: float
+    """When the provider was first asked in vain, if that was later; else 0."""
+    asked_at: float
+    """When the provider was asked last; 0 if they are doubted since then."""
+    recheck_at: float
+    """When it has to be asked again, by ``MSAL_RECHECK``."""
 
 
 class Host(t.Protocol):
@@ -136,6 +205,12 @@ class Host(t.Protocol):
     def keeps(self, handle: str) -> bool:
         """Return whether there is a record under this handle."""
 
+    def groups_of(self, user: User) -> frozenset[str]:
+        """Return the groups of a user whose ID token does not list them."""
+
+    def doubt_others(self, person: SignedIn) -> None:
+        """Have the provider asked about a user in each other session of theirs."""
+
 
 @dataclasses.dataclass
 class _Seen(FromStore):
@@ -146,13 +221,20 @@ class _Seen(FromStore):
 
 
 def is_due(app: Flask, current: dict[str, t.Any]) -> bool:
-    """Return whether a session's record wants its lifetime renewed."""
+    """Return whether a session's record wants its lifetime renewed.
+
+    One of before :setting:`MSAL_RECHECK` does, so that the index learns of it.
+    """
     host: Host = app.extensions[EXTENSION]
     # Not by the session's own methods: they note an access, and Flask would answer
     # every page with "Vary: Cookie".
     kept = dict.get(current, host.registration.session_key)
-    at = kept.get("renew_at") if isinstance(kept, dict) else None
-    return isinstance(at, (int, float)) and time.time() > at
+    if not isinstance(kept, dict):
+        return False
+    at = kept.get("renew_at")
+    if not isinstance(at, (int, float)):
+        return False
+    return time.time() > at or "vouched_at" not in kept
 
 
 def signed_in() -> SignedIn | None:
@@ -160,18 +242,19 @@ def signed_in() -> SignedIn | None:
 
     ``None`` for anything malformed, and for a user that the app does not take any more.
     """
-    current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     host: Host | None = app.extensions.get(EXTENSION)
     if host is None:
+        # From Flask 3.1.3 on a look at the session makes the answer vary by the cookie.
         return None
+    current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
     key = host.registration.session_key
     # Every guarded view asks several times.
     seen = of_request(_Seen)
     if seen.kept is None or seen.kept is not dict.get(current, key):
         # In this order: another thread of the request takes both as they are.
         kept = current.get(key)
-        seen.person = _read(host, current, seen.is_late)
+        seen.person = _read(host, current, kept, seen.is_late)
         seen.kept = kept
     return seen.person
 
@@ -187,7 +270,9 @@ def last_seen() -> SignedIn | None:
     return of_request(_Seen).person
 
 
-def _read(host: Host, current: dict[str, t.Any], is_late: bool) -> SignedIn | None:
+def _read(
+    host: Host, current: dict[str, t.Any], kept: t.Any, is_late: bool
+) -> SignedIn | None:
     """Return the user of a session, if the app takes them now.
 
     The record must still exist where the session may be older than its end: Another
@@ -196,7 +281,6 @@ def _read(host: Host, current: dict[str, t.Any], is_late: bool) -> SignedIn | No
     once a request, however long that lasts.
     """
     ours = host.registration
-    kept = current.get(ours.session_key)
     if not isinstance(kept, dict):
         return None
     handle, claims = kept.get("handle"), kept.get("claims")
@@ -214,7 +298,19 @@ def _read(host: Host, current: dict[str, t.Any], is_late: bool) -> SignedIn | No
         is_old = is_old or (key != ours.session_key and str(key).startswith(_KEYS))
     if is_old and not host.keeps(handle):
         return None
-    return SignedIn(User(claims), handle, renew_at, since)
+    vouched, tried, doubted, failing = (
+        at if isinstance(at := kept.get(name), (int, float)) else 0 for name in _CHECKS
+    )
+    doubted = doubted if doubted > vouched else 0
+    asked = 0 if doubted else max(vouched, tried)
+    failing = failing if failing > vouched else 0
+    times = renew_at, since, vouched, doubted, failing, asked, asked + ours.recheck
+    return SignedIn(User(claims), handle, *times)
+
+
+def kept_claims(claims: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return claims without those of the protocol, which no app has a use for."""
+    return {name: value for name, value in claims.items() if name not in _NOISE}
 
 
 def remember(
@@ -228,22 +324,56 @@ def remember(
     :param lifetime: of the record, in seconds; past half of it the record is renewed.
     :param since: when they signed in (epoch seconds); now by default.
     """
-    kept = {name: value for name, value in claims.items() if name not in _NOISE}
     now = time.time()
-    host: Host = current_app.extensions[EXTENSION]
+    host: Host = of_app()
     session[host.registration.session_key] = {
         "handle": handle,
-        "claims": kept,
+        "claims": kept_claims(claims),
         "renew_at": int(now + lifetime / 2),
-        "since": int(now) if since is None else since,
+        "since": round(now if since is None else since, 3),
+        "vouched_at": round(now, 3),
     }
+
+
+def note(**facts: t.Any) -> None:
+    """Change what this request's session says of its user, who stays signed in.
+
+    :param facts: members of what :func:`remember` keeps.
+    """
+    host: Host = of_app()
+    key = host.registration.session_key
+    session[key] = {**(session.get(key) or {}), **facts}
+
+
+def doubt(person: SignedIn, *, elsewhere: bool) -> None:
+    """Have the provider asked about a user at the next guarded page of this session.
+
+    :param elsewhere: in their other sessions, too, unless it is one of those that found
+        it out.
+    """
+    host: Host = of_app()
+    if elsewhere and not person.doubted_at:
+        host.doubt_others(person)
+    note(doubted_at=round(time.time(), 3))
+
+
+def doubted(kept: t.Any, handle: str) -> dict[str, t.Any] | None:
+    """Return what a session of the store holds of a user, who is doubted from now on.
+
+    :param kept: what it holds under our key, or anything else.
+    :param handle: of the session that is meant.
+    :return: ``None`` if it is another user's by now, or nobody's.
+    """
+    if not isinstance(kept, dict) or kept.get("handle") != handle:
+        return None
+    return {**kept, "doubted_at": round(time.time(), 3)}
 
 
 def record_handle() -> str | None:
     """Return the handle in this request's session, also of a user whom the app does not
     take any more.
     """
-    host: Host = current_app.extensions[EXTENSION]
+    host: Host = of_app()
     kept = session.get(host.registration.session_key)
     handle = kept.get("handle") if isinstance(kept, dict) else None
     return handle if isinstance(handle, str) else None
@@ -254,7 +384,7 @@ def forget() -> None:
 
     Ours stays there, empty, so that the session still counts as shared.
     """
-    host: Host = current_app.extensions[EXTENSION]
+    host: Host = of_app()
     ours = host.registration.session_key
     left = neighbours(session, ours)
     session.clear()
@@ -264,7 +394,7 @@ def forget() -> None:
 
 def leave() -> None:
     """Give this request's session a new id, with nothing of the user left in it."""
-    host: Host = current_app.extensions[EXTENSION]
+    host: Host = of_app()
     # Nobody's from here on: the index of sessions need not follow it.
     session[host.registration.session_key] = None
     renew_id()
@@ -288,7 +418,7 @@ def admit(claims: dict[str, t.Any]) -> None:
     planted the session knows it. If another account was signed in, though it has ended
     or was a neighbour's, all goes.
     """
-    host: Host = current_app.extensions[EXTENSION]
+    host: Host = of_app()
     kept = session.get(host.registration.session_key)
     if kept and _is_of(kept, claims):
         return

@@ -20,14 +20,13 @@ from azure.core.credentials import TokenRequestOptions
 from flask import has_request_context
 
 from ..errors import ConfigurationError
-from ..protocol.claims import Claims
+from ..protocol.demand import Claims
 from ..protocol.demand import Demand
 from ..protocol.scopes import by_resource
 from ..protocol.scopes import resource
-from ..user import signed_in
 from .flow import Owner
 from .flow import Refresher
-from .tokens import Tokens
+from .source import TokenSource
 from .tokens import checked
 
 #: Long past (epoch seconds). azure-core's policies keep a token in their client until
@@ -46,7 +45,7 @@ class _Acting:
     the token that it got, for one that is refused may have been replaced meanwhile.
     """
 
-    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
+    def __init__(self, tokens: TokenSource, scopes: cabc.Sequence[str]) -> None:
         if not has_request_context():
             raise ConfigurationError(
                 "credential() was called outside a request: nobody is signed in. Make "
@@ -54,7 +53,7 @@ class _Acting:
             )
         self._tokens = tokens
         self._scopes = tuple(scopes)
-        self._owner = Owner("A credential")
+        self._owner = Owner("A credential", tokens)
         self._homes = _homes(scopes)
         self._one_at_a_time = threading.Lock()
         self._last: weakref.WeakKeyDictionary[t.Any, dict[tuple[str, ...], str]]
@@ -92,7 +91,7 @@ class _Acting:
         claims: str | None,
         tenant_id: str | None,
     ) -> dict[str, t.Any]:
-        _check_tenant(tenant_id)
+        _check_tenant(tenant_id, self._tokens)
         scopes = self._wanted(asked)
         demanded = Claims.of_api(claims or "")
         if demanded.members:
@@ -125,15 +124,14 @@ class _Acting:
         return own or tuple(checked(asked))
 
 
-def _check_tenant(tenant_id: str | None) -> None:
+def _check_tenant(tenant_id: str | None, tokens: TokenSource) -> None:
     """See that a client asks for a token of the user's own tenant.
 
     :raises ConfigurationError: it names another.
     """
-    person = signed_in()
-    if person is None or not tenant_id:
+    home = tokens.tenant_id()
+    if not tenant_id or home is None:
         return
-    home = str(person.user.tenant_id)
     if tenant_id.lower() not in (home.lower(), *_ANY_TENANT):
         raise ConfigurationError(
             f"A client asked for a token of tenant {tenant_id}, but the user is "
@@ -154,7 +152,7 @@ def _named(homes: set[str]) -> str:
 class Credential:
     """azure-core's ``TokenCredential`` and ``SupportsTokenInfo`` of the user."""
 
-    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str] = ()) -> None:
+    def __init__(self, tokens: TokenSource, scopes: cabc.Sequence[str] = ()) -> None:
         self._acting = _Acting(tokens, scopes)
 
     @property

@@ -25,38 +25,50 @@ from ..errors import InteractionRequired
 from ..protocol import challenge
 from ..protocol.demand import Demand
 from ..protocol.loopback import is_loopback
-from ..user import account
 from .refusals import required
 from .responses import CACHED
 from .responses import is_from_cache
 from .responses import refusal_of
-from .tokens import Tokens
+from .source import TokenSource
 
 #: Yields a token to send; is sent the response, or ``None`` if the body is gone.
 Flow: t.TypeAlias = cabc.Generator[str, t.Any, None]
+
+_OF_ANOTHER = (
+    "was made for another user than the one of this request. Make it and its client in"
+    " the view, not once for the application."
+)
+_OVER = (
+    "was used after its request, and so its user, was gone. Use up in the view what"
+    " goes on in threads: result() of a poller, list() of a pager, readall() of a"
+    " download. A streamed answer needs stream_with_context; work in the background"
+    " needs a credential of the app itself, as azure-identity has them."
+)
 
 _Yielded = t.TypeVar("_Yielded")
 _Result = t.TypeVar("_Result")
 
 
 class Owner:
-    """The user of the request that this is made in.
+    """The person of the request that this is made in: its user, or an API's caller.
 
     Pollers, parallel transfers and pools of threads call where there is no request.
     They get this one, as it is: pushing a copy of it would end with its teardown, which
     closes uploaded files.
 
     :param what: the client, as errors call it.
+    :param tokens: that it sends; they know whose they are.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, tokens: TokenSource) -> None:
         self._what = what
+        self._tokens = tokens
         self._account: t.Any = None
         self._request: weakref.ref[t.Any] | None = None
         self._context: contextvars.Context | None = None
         self._ended_in = 0
         if has_request_context():
-            self._account = account()
+            self._account = tokens.account()
             here = request_ctx._get_current_object()  # type: ignore[attr-defined]
             self._request = weakref.ref(here)
             self._context = contextvars.copy_context()
@@ -78,12 +90,8 @@ class Owner:
             request is over.
         """
         if has_request_context():
-            if account() != self._account:
-                raise ConfigurationError(
-                    f"{self._what} was made for another user than the one of this "
-                    "request. Make it and its client in the view, not once for the "
-                    "application."
-                )
+            if self._tokens.account() != self._account:
+                raise ConfigurationError(f"{self._what} {_OF_ANOTHER}")
             # Flask 3.1 tears a request down, and stream_with_context goes on with it.
             is_own = request_ctx == (self._request and self._request())
             if is_own and self._ended_in == threading.get_ident():
@@ -93,13 +101,7 @@ class Owner:
             return work(*args, **kwargs)
         context = self._context
         if context is None:
-            raise ConfigurationError(
-                f"{self._what} was used after its request, and so its user, was gone. "
-                "Use up in the view what goes on in threads: result() of a poller, "
-                "list() of a pager, readall() of a download. A streamed answer needs "
-                "stream_with_context; work in the background needs a credential of "
-                "the app itself, as azure-identity has them."
-            )
+            raise ConfigurationError(f"{self._what} {_OVER}")
         # A context can be entered by one thread at a time, a copy by another.
         result: _Result = context.copy().run(self.run, work, *args, **kwargs)
         return result
@@ -109,7 +111,7 @@ class Owner:
 class Refresher:
     """The user's token for some scopes, and another one where an API refuses it."""
 
-    tokens: Tokens
+    tokens: TokenSource
     scopes: cabc.Sequence[str]
     owner: Owner
 
@@ -175,10 +177,6 @@ class Refresher:
                 refused=refused,
             )
         except InteractionRequired as error:
-            # One sign-in meets what the token endpoint and the API ask for.
-            also, claims = error.demand.claims, demand.claims
-            claims = also.merge(claims) if also.members else claims
-            error.demand = dataclasses.replace(error.demand, claims=claims)
             error.api_host = demand.host
             raise
         met = required(demand, wanted)

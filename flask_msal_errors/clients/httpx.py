@@ -13,7 +13,7 @@ import httpx
 from .flow import Owner
 from .flow import Refresher
 from .flow import following
-from .tokens import Tokens
+from .source import TokenSource
 
 #: A body of a known length up to this (bytes) is kept, so that it can be sent again.
 _KEPT_BODY = 4 * 1024 * 1024
@@ -29,8 +29,8 @@ class HttpxAuth(httpx.Auth):
     another token, the user is asked at once.
     """
 
-    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
-        owner = Owner("The auth object of an HTTP client")
+    def __init__(self, tokens: TokenSource, scopes: cabc.Sequence[str]) -> None:
+        owner = Owner("The auth object of an HTTP client", tokens)
         self._refresher = Refresher(tokens, scopes, owner)
 
     def sync_auth_flow(self, request: httpx.Request) -> _Flow:

@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
 
 from .. import signals
 from ..entra.classify import from_result
@@ -25,7 +26,11 @@ from ..protocol import challenge
 from ..protocol.demand import Demand
 from ..protocol.retry_after import retry_after_of
 from . import responses
-from .tokens import Tokens
+from .handlers import is_handled
+from .source import TokenSource
+
+#: Types that Flask takes as a response, and neither MSAL nor an HTTP client returns.
+RESPONSES = (str, Response, tuple)
 
 
 @contextlib.contextmanager
@@ -51,7 +56,7 @@ def required(demand: Demand, scopes: cabc.Sequence[str] = ()) -> InteractionRequ
 def demanded(
     response: t.Any,
     scopes: cabc.Sequence[str] = (),
-    tokens: Tokens | None = None,
+    tokens: TokenSource | None = None,
     *,
     vouched: bool = False,
 ) -> InteractionRequired | None:
@@ -89,7 +94,7 @@ def demanded(
 
 
 def paused(
-    response: t.Any, tokens: Tokens | None = None
+    response: t.Any, tokens: TokenSource | None = None
 ) -> Throttled | ServiceUnavailable | None:
     """The error for a response that names a time to come back (RFC 9110 §10.2.3).
 
@@ -119,7 +124,7 @@ def paused(
 
 
 def demanded_in(
-    error: BaseException, scopes: cabc.Sequence[str], tokens: Tokens
+    error: BaseException, scopes: cabc.Sequence[str], tokens: TokenSource
 ) -> InteractionRequired | None:
     """Apply :func:`demanded` to an exception and to what it was raised from.
 
@@ -138,7 +143,7 @@ def demanded_in(
 
 
 def paused_in(
-    error: BaseException, tokens: Tokens
+    error: BaseException, tokens: TokenSource
 ) -> Throttled | ServiceUnavailable | None:
     """Apply :func:`paused` to an exception and to the members of its group.
 
@@ -151,8 +156,42 @@ def paused_in(
     return next((found for found in own + members if found is not None), None)
 
 
+def raised(
+    error: Exception, scopes: cabc.Sequence[str], tokens: TokenSource
+) -> MsalAuthError | None:
+    """The error to answer in place of a view's exception, or ``None``.
+
+    What the user can resolve comes first, then our own errors. A pause that an API asks
+    for comes last, unless the app has a handler for its exception.
+    """
+    if isinstance(error, InteractionRequired):
+        return error
+    found = demanded_in(error, scopes, tokens)
+    if found is not None:
+        return found
+    if isinstance(error, MsalAuthError):
+        return error
+    return None if is_handled(error) else paused_in(error, tokens)
+
+
+def returned(
+    value: t.Any, scopes: cabc.Sequence[str], tokens: TokenSource
+) -> MsalAuthError | None:
+    """The error to answer in place of a view's value, or ``None``.
+
+    :param value: an HTTP client's response, or the dict of an error that MSAL made in
+        this request, counts.
+    """
+    if type(value) is dict:
+        return tokens.refusal_of(value) if "error" in value else None
+    # Flask takes any WSGI application, too.
+    if callable(value):
+        return None
+    return demanded(value, scopes, tokens) or paused(value, tokens)
+
+
 def check(
-    value: t.Any, scopes: cabc.Sequence[str] = (), tokens: Tokens | None = None
+    value: t.Any, scopes: cabc.Sequence[str] = (), tokens: TokenSource | None = None
 ) -> t.Any:
     """``value``, unless it is an MSAL error or a response with a challenge.
 
@@ -166,7 +205,7 @@ def check(
     if tokens and responses.is_from_cache(value):
         # requests-cache keeps the request, with REDACTED in place of its token.
         sent = responses.values_of(getattr(value, "request", None), "Authorization")
-        if sent and tokens.lent(responses.refused_token(value) or None):
+        if sent and tokens.lent(responses.sent_with(value)[0] or None):
             raise ConfigurationError(responses.CACHED)
     error = from_result(value, scopes=scopes) if is_error(value) else None
     vouched = bool(scopes) or tokens is None

@@ -21,7 +21,7 @@ from ..errors import ConfigurationError
 from .flow import Owner
 from .flow import Refresher
 from .flow import following
-from .tokens import Tokens
+from .source import TokenSource
 
 #: Seconds to wait for an API to connect, and for each read.
 _TIMEOUT = (10.0, 60.0)
@@ -45,9 +45,12 @@ class RequestsAuth(requests.auth.AuthBase):
     """
 
     def __init__(
-        self, tokens: Tokens, scopes: cabc.Sequence[str], owner: Owner | None = None
+        self,
+        tokens: TokenSource,
+        scopes: cabc.Sequence[str],
+        owner: Owner | None = None,
     ) -> None:
-        owner = owner or Owner("The auth object of an HTTP client")
+        owner = owner or Owner("The auth object of an HTTP client", tokens)
         self._refresher = Refresher(tokens, scopes, owner)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -121,9 +124,9 @@ class RequestsSession(requests.Session):
     its token are its own, and of the user it was made for.
     """
 
-    def __init__(self, tokens: Tokens, scopes: cabc.Sequence[str]) -> None:
+    def __init__(self, tokens: TokenSource, scopes: cabc.Sequence[str]) -> None:
         super().__init__()
-        self._owner = Owner("A requests_session")
+        self._owner = Owner("A requests_session", tokens)
         self.auth = RequestsAuth(tokens, scopes, self._owner)
         for scheme in ("https://", "http://"):
             self.mount(scheme, _shared_adapter(os.getpid()))

@@ -44,7 +44,7 @@ class Refusal(t.NamedTuple):
     values: list[str]
     """Of ``WWW-Authenticate``."""
     token: str | None
-    """The token, of :func:`refused_token`."""
+    """The token that was refused, as :func:`sent_with` returns it."""
     host: str
     """The API's, as far as it is known."""
 
@@ -117,16 +117,12 @@ def _member(value: t.Any, name: str) -> t.Any:
     return value.get(name) if is_json else getattr(value, name, None)
 
 
-def refused_token(response: t.Any) -> str | None:
-    """The bearer token of the request that a response answers.
-
-    :return: ``""`` if the request went without one, ``None`` if it is not known.
-    """
-    return sent_with(response)[0]
-
-
 def sent_with(response: t.Any) -> tuple[str | None, str]:
-    """The bearer token of a response's request, and the host that it went to."""
+    """Return the bearer token of a response's request, and the host that it went to.
+
+    :return: ``""`` for the token if the request went without one, ``None`` if it is not
+        known.
+    """
     try:
         request = getattr(response, "request", None)
     except RuntimeError:

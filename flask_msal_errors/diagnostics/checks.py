@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import datetime
+import difflib
 import inspect
 import re
 import typing as t
@@ -28,6 +29,7 @@ from ..provider.credentials import certificate
 from ..provider.credentials.loading import load
 from ..settings import Settings
 from ..signin import addresses
+from ..state import led_past
 from ..storage.session_cookie import may_be_prefixed
 from ..storage.session_cookie import on_https
 from .reached import Reached
@@ -60,11 +62,12 @@ def of_app(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     yield from cookies(app, settings)
     yield from credential(settings)
     yield from scopes(settings)
+    yield from public_endpoints(app, settings)
     yield from sockets(app)
 
 
 def sockets(app: Flask) -> cabc.Iterator[Result]:
-    """Tell of handlers of Flask-SocketIO that never run, nor any guard in them."""
+    """Tell of handlers of Flask-SocketIO that run without their guard, or never."""
     server = getattr(app.extensions.get("socketio"), "server", None)
     found = [
         (place, event, getattr(handler, "__wrapped__", handler))
@@ -81,6 +84,10 @@ def sockets(app: Flask) -> cabc.Iterator[Result]:
         runs = getattr(view, "runs_in_events", False)
         if inspect.iscoroutinefunction(view) and not runs:
             yield _never_runs(event, place)
+        for name in led_past(view):
+            text = f"{name} is above the handler of {event!r} in {place!r}, which runs"
+            remedy = "without it: put it below socketio.on, on the handler itself."
+            yield Result("Socket.IO", FIX, f"{text} {remedy}")
 
 
 def _never_runs(event: str, namespace: str) -> Result:
@@ -100,6 +107,18 @@ def scopes(settings: Settings) -> cabc.Iterator[Result]:
             text = f"MSAL_SCOPES has {scope}, which is registered as {written}."
             remedy = "Both work. Write it so, here and in the views, and logs agree."
             yield Result("scopes", WARNING, f"{text} {remedy}")
+
+
+def public_endpoints(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
+    """Tell of endpoints in ``MSAL_PUBLIC_ENDPOINTS`` that the app does not have."""
+    for name in settings.public_endpoints:
+        place = name[:-1] if name.endswith(".*") else ""
+        inside = place and any(e.startswith(place) for e in app.view_functions)
+        if not inside and name not in app.view_functions:
+            near = difflib.get_close_matches(name, app.view_functions, n=1)
+            hint = f" Did you mean {near[0]}?" if near else " See flask routes."
+            text = f"MSAL_PUBLIC_ENDPOINTS has {name}, which the app does not have."
+            yield Result("public endpoints", FIX, text + hint)
 
 
 def redirect_uri(app: Flask, settings: Settings) -> Result:
@@ -159,7 +178,10 @@ def _unknown_prefix(app: Flask, settings: Settings) -> cabc.Iterator[str]:
 def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     """The session cookie's attributes, and the key that our own are signed with."""
     config: dict[str, t.Any] = {**app.config}
-    if settings.is_https:
+    is_https = (
+        settings.is_https or reached(app, f"{settings.url_prefix}/callback").https
+    )
+    if is_https:
         config.update(on_https(config))
     if not config["SESSION_COOKIE_SECURE"]:
         text = "SESSION_COOKIE_SECURE is off: the session goes over plain http, too."
@@ -167,7 +189,7 @@ def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     if not config["SESSION_COOKIE_HTTPONLY"]:
         text = "SESSION_COOKIE_HTTPONLY is off: scripts can read it. Leave it out."
         yield Result("cookies", FIX, text)
-    yield from _name(config, settings)
+    yield from _name(config, is_https)
     yield from _same_site(config)
     keys = [app.secret_key or b"", *(config.get("SECRET_KEY_FALLBACKS") or ())]
     size = min(len(key.encode() if isinstance(key, str) else key) for key in keys)
@@ -178,15 +200,13 @@ def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
         yield Result("cookies", OK, "SECRET_KEY is long enough.")
 
 
-def _name(
-    config: cabc.Mapping[str, t.Any], settings: Settings
-) -> cabc.Iterator[Result]:
+def _name(config: cabc.Mapping[str, t.Any], is_https: bool) -> cabc.Iterator[Result]:
     name, needs = config["SESSION_COOKIE_NAME"], "path '/', no SESSION_COOKIE_DOMAIN"
     prefixed = str(name).startswith(HOST_PREFIX)
     if prefixed and not may_be_prefixed(config):
         text = f"SESSION_COOKIE_NAME is {name}: browsers take it only with {needs}."
         yield Result("cookies", FIX, f"{text} Leave these settings out.")
-    elif settings.is_https and not prefixed:
+    elif is_https and not prefixed:
         text = f"SESSION_COOKIE_NAME is not {HOST_PREFIX}session or alike: other hosts"
         remedy = f"of the domain can set the cookie. Set it ({needs})."
         yield Result("cookies", WARNING, f"{text} {remedy}")
@@ -206,7 +226,7 @@ def credential(settings: Settings) -> cabc.Iterator[Result]:
     """Check the app's credential, and how long it is valid, as far as can be seen."""
     about = "credential"
     try:
-        value = load(settings.client_credential).value
+        value: t.Any = load(settings.client_credential).value
         if isinstance(value, str):
             yield _secret(value, settings)
         elif SystemAssignedManagedIdentity.is_managed_identity(value):

@@ -6,7 +6,6 @@ sentence for each of their answers.
 
 from __future__ import annotations
 
-import ast
 import collections.abc as cabc
 import dataclasses
 import json
@@ -22,12 +21,14 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
 from ..errors import TokenError
+from ..errors import codes_of
 from ..protocol import challenge
-from ..protocol.claims import Claims
-from ..protocol.claims import decoded
+from ..protocol.demand import Claims
 from ..protocol.demand import Demand
+from ..protocol.demand import decoded
 from ..protocol.demand import printable
 from . import words
+from .embedded import mappings
 
 _DOES: dict[type[MsalAuthError], str] = {
     InteractionRequired: "The user is sent to sign in, with the claims and scopes that"
@@ -89,23 +90,44 @@ def explained(text: str) -> list[Section]:
 
 
 def read(text: str) -> list[dict[str, t.Any]]:
-    """Return the errors that a text holds: codes, a log line, or an error dict.
+    """Return the errors that a string holds: error dicts, and codes beside them.
 
-    :param text: ``50076``, ``AADSTS50076``, a text with such codes, the JSON of an
-        answer, or what Python prints of MSAL's dict.
+    :param text: ``50076``, ``AADSTS50076``, words with such codes, the JSON of an
+        answer, or what Python prints of MSAL's dict, in a line or over several.
     :raises ValueError: none of these is in it.
     """
-    found = _mapping(text)
-    if found is not None and "msal_event" not in found:
-        return [found]
-    if found is not None:
-        text = " ".join(f"AADSTS{code}" for code in found.get("msal_codes") or ())
-    numbers = re.findall(r"AADSTS([0-9]{4,9})\b", text, re.IGNORECASE)
-    if re.fullmatch(r"\s*[0-9]{4,9}\s*", text):
-        numbers = [text.strip()]
-    if not numbers:
+    found: list[dict[str, t.Any]] = []
+    for value in mappings(text):
+        if _is_answer(value) and value not in found:
+            found.append(value)
+    known = {code for value in found for code in codes_of(value)}
+    found += [_of_code(number) for number in _numbers(text) if number not in known]
+    if not found:
         raise ValueError("no AADSTS code and no error of MSAL is in it")
-    return [_of_code(int(number)) for number in dict.fromkeys(numbers)]
+    return found
+
+
+def _is_answer(value: cabc.Mapping[str, t.Any]) -> bool:
+    """Tell whether a dict is an answer of a token endpoint."""
+    if "access_token" in value and "msal_event" not in value:
+        return not isinstance(value["access_token"], dict)
+    return isinstance(value.get("error"), str) or bool(value.get("error_codes"))
+
+
+#: A code as Entra writes it, in its URL of errors, and in lists of ours and MSAL's.
+_CODES = re.compile(
+    r"AADSTS[ :]?([0-9]{4,9})\b|/error\?code=([0-9]{4,9})\b"
+    r"|(?:\b|_)codes\b[\\\"']*\s*[=:]?\s*[\[(]?\s*((?:[0-9]{4,9}(?:,\s*|\b))+)",
+    re.IGNORECASE,
+)
+
+
+def _numbers(text: str) -> list[int]:
+    """Return the codes in a string, each once."""
+    if alone := re.fullmatch(r"\W*([0-9]{4,9})\W*", text):
+        return [int(alone[1])]
+    told = " ".join(number for found in _CODES.findall(text) for number in found)
+    return [int(number) for number in dict.fromkeys(re.findall("[0-9]+", told))]
 
 
 def error(result: cabc.Mapping[str, t.Any]) -> list[Section]:
@@ -158,19 +180,6 @@ def challenges(
     demand = challenge.demand(status, values, scopes=scopes)
     rows = _taken(demand) if demand else []
     return [*found, Section("Decision", (*rows, ("Extension", _demanded(demand))))]
-
-
-def _mapping(text: str) -> dict[str, t.Any] | None:
-    if not text.lstrip().startswith("{"):
-        return None
-    for reader in (json.loads, ast.literal_eval):
-        try:
-            value = reader(text.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, dict):
-            return value
-    return None
 
 
 def _of_code(number: int) -> dict[str, t.Any]:

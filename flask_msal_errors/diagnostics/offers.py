@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import typing as t
+from urllib.parse import urlsplit
 
 from ..protocol.demand import printable
 from ..protocol.scopes import RESERVED
+from ..provider.application import MODES
 from ..provider.application import ProviderConnection
 from ..provider.application import left_out
 from ..provider.client_auth import BASIC
@@ -17,10 +19,13 @@ from ..provider.client_auth import METHODS
 from ..provider.client_auth import POST
 from ..provider.client_auth import SecretSender
 from ..provider.credentials import certificate
-from ..provider.keys import ALGORITHMS
-from ..provider.keys import SigningKey
-from ..provider.keys import faults_in
+from ..provider.jwks import ALGORITHMS
+from ..provider.jwks import SigningKey
+from ..provider.jwks import entries_in
+from ..provider.jwks import faults_in
 from ..provider.metadata import is_b2c
+from ..settings import AUTO
+from ..settings import QUERY
 from ..settings import Settings
 from .checks import FIX
 from .checks import OK
@@ -123,7 +128,7 @@ def answers(
     connection: ProviderConnection, settings: Settings
 ) -> cabc.Iterator[Result]:
     """Tell in which way no answer of a sign-in would come, as far as it is listed."""
-    about, mode = "sign-in", settings.response_mode
+    about = "sign-in"
     for name, needed in (
         ("response_types_supported", "code"),
         ("grant_types_supported", "authorization_code"),
@@ -132,11 +137,30 @@ def answers(
         if listed is not None and needed not in listed:
             text = f"The provider's {name} has no {needed}, by which people sign in."
             yield Result(about, FIX, f"{text} Enable it there for this app.")
-    listed = _words(connection, "response_modes_supported")
+    yield _response_mode(connection, settings)
+
+
+def _response_mode(connection: ProviderConnection, settings: Settings) -> Result:
+    """Tell how codes come back, and whether the provider lists that."""
+    about, listed = "response mode", _words(connection, MODES)
+    uri, modes = settings.redirect_uri, connection.response_modes
+    scheme = urlsplit(uri).scheme if uri else "https"
+    mode = modes[scheme]
     if listed is not None and mode not in listed:
-        text = f"MSAL_RESPONSE_MODE is {mode}, which the provider does not list."
-        remedy = f"It lists {printable(' '.join(listed))}."
-        yield Result(about, WARNING, f"{text} {remedy}")
+        text = f"Codes come back by {mode}, which the provider does not list."
+        remedy = f"It lists {printable(' '.join(listed))}: see MSAL_RESPONSE_MODE."
+        return Result(about, WARNING, f"{text} {remedy}")
+    text = f"Codes come back by {mode}"
+    if settings.response_mode != AUTO:
+        return Result(about, OK, f"{text}, as MSAL_RESPONSE_MODE says.")
+    if modes["https"] == QUERY:
+        why = "the provider does not list form_post, which keeps them out of URLs"
+    elif uri:
+        why = f"the redirect URI is on {scheme}"
+    else:
+        why = "where people come by https, and by query on plain http"
+        return Result(about, OK, f"{text} {why}.")
+    return Result(about, OK, f"{text}, because {why}.")
 
 
 def algorithms(connection: ProviderConnection) -> Result | None:
@@ -188,10 +212,9 @@ def distrusted(jwks: dict[str, t.Any]) -> cabc.Iterator[Result]:
 
 def unfit(jwks: dict[str, t.Any]) -> str:
     """Return what the keys are that sign no ID tokens, to end a sentence."""
-    listed = jwks.get("keys")
     kinds = {
         f"{entry.get('kty')} for {entry.get('alg') or entry.get('use') or 'nothing'}"
-        for entry in (listed if isinstance(listed, list) else ())
+        for entry in entries_in(jwks)
         if isinstance(entry, dict)
     }
     return printable(f", but {', '.join(sorted(kinds))}", 200) if kinds else ""
@@ -211,6 +234,21 @@ def sign_out(connection: ProviderConnection, settings: Settings) -> Result:
     text = f"{text} only, and the next sign-in may ask for no password. If it has such"
     text = f"{text} a page all the same: MSAL_LOGOUT_URL.{more}"
     return Result("sign-out", WARNING, text)
+
+
+def logout_elsewhere(
+    connection: ProviderConnection, settings: Settings
+) -> Result | None:
+    """Tell what the provider can be given, to end sessions here by itself."""
+    known = connection.metadata
+    if known.get("backchannel_logout_supported") is not True:
+        return None
+    text = "The provider can end sessions here (back-channel logout): register"
+    text = f"{text} {settings.url_prefix}/back-channel-logout of this app there, as"
+    text = f"{text} backchannel_logout_uri."
+    if known.get("backchannel_logout_session_supported") is not True:
+        text += " It names no session (sid), so all sessions of the person end."
+    return Result("sign-out elsewhere", OK, text)
 
 
 def _words(connection: ProviderConnection, name: str) -> list[str] | None:

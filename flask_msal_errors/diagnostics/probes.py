@@ -26,15 +26,16 @@ from ..errors import ServiceUnavailable
 from ..provider.application import Provider
 from ..provider.application import ProviderConnection
 from ..provider.clocks import LEEWAY
-from ..provider.keys import keys_in
-from ..provider.transport import Reply
-from ..provider.transport import json_object
+from ..provider.jwks import keys_in
+from ..provider.replies import Reply
+from ..provider.replies import json_object
 from ..settings import Settings
 from ..storage.base import Backend
 from ..storage.base import Reach
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store
+from . import deep
 from . import offers
 from . import proof
 from .checks import FIX
@@ -52,12 +53,17 @@ _DRIFT = 30
 _SOON = timedelta(days=7)
 
 
-def session_store(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
-    """Whether entries come back from the sessions' backend, and how far it reaches."""
+def session_store(
+    app: Flask, settings: Settings, *, is_deep: bool = False
+) -> cabc.Iterator[Result]:
+    """Whether entries come back from the sessions' backend, and how far it reaches.
+
+    :param is_deep: time it, and try its locks, see :mod:`.deep`.
+    """
     store = Store(app, settings.registration.name)
     codec = Codec(settings.encryption_keys)
     try:
-        _round_trip(store, codec, "x" * 1000)
+        round_trip(store, codec, "x" * 1000)
     except ServiceUnavailable as error:
         yield Result("sessions", FIX, str(error))
         return
@@ -68,41 +74,78 @@ def session_store(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     yield Result(
         "sessions",
         OK,
-        f"{_backend(interface)} keeps entries, {encrypted}, for"
+        f"{backend_name(interface)} keeps entries, {encrypted}, for"
         f" {_hours(app)} hours. {reach} wait for one another's token requests.",
     )
     yield _sharing(backend)
     yield from _forms(store, codec, settings)
+    if is_deep:
+        yield from deep.session_store(store, lambda: round_trip(store, codec, "x"))
 
 
-def of_provider(settings: Settings) -> cabc.Iterator[Result]:
-    """Whether the identity provider answers, with keys, and tells the same time."""
-    if settings.verify is False:
-        text = "MSAL_VERIFY is false: anybody in between can read secrets and tokens."
-        yield Result("TLS", FIX, f"{text} Point it to the CA's bundle instead.")
-    try:
-        connection = Provider(settings).connection()
-    except MsalAuthError as error:
-        yield Result("authority", FIX, str(error))
-        return
-    with contextlib.closing(connection.transport):
-        yield offers.kind(connection, settings)
+def of_provider(settings: Settings, *, is_deep: bool = False) -> cabc.Iterator[Result]:
+    """Whether the identity provider answers, with keys, and tells the same time.
+
+    :param is_deep: try what only more requests tell, see :mod:`.deep`.
+    """
+    with _connected(settings) as (results, connection):
+        yield from results
+        if connection is None:
+            return
         yield offers.client_authentication(connection)
         yield proof.credential(connection, settings)
+        if is_deep:
+            yield from deep.of_provider(connection, settings)
         yield from offers.answers(connection, settings)
         published = offers.scopes(connection, settings), offers.algorithms(connection)
         yield from filter(None, published)
         yield from _keys_and_clock(connection)
         yield offers.refresh(connection, settings)
         yield offers.sign_out(connection, settings)
+        yield from filter(None, [offers.logout_elsewhere(connection, settings)])
     yield tls(connection.metadata["token_endpoint"], settings)
+
+
+def of_api(settings: Settings, *, is_deep: bool = False) -> cabc.Iterator[Result]:
+    """Whether the provider answers an API, which checks tokens and signs nobody in.
+
+    :param is_deep: get a token for the app itself, too.
+    """
+    with _connected(settings) as (results, connection):
+        yield from results
+        if connection is None:
+            return
+        if settings.client_credential is not None:
+            yield proof.credential(connection, settings)
+            if is_deep:
+                yield deep.own_token(connection, settings)
+        yield from _keys_and_clock(connection)
+    yield tls(connection.metadata["token_endpoint"], settings)
+
+
+@contextlib.contextmanager
+def _connected(
+    settings: Settings,
+) -> cabc.Iterator[tuple[list[Result], ProviderConnection | None]]:
+    """Yield first results, and the connection to the provider if it answers."""
+    found: list[Result] = []
+    if settings.verify is False:
+        text = "MSAL_VERIFY is false: anybody in between can read secrets and tokens."
+        found = [Result("TLS", FIX, f"{text} Point it to the CA's bundle instead.")]
+    try:
+        connection = Provider(settings).connection()
+    except MsalAuthError as error:
+        yield [*found, Result("authority", FIX, str(error))], None
+        return
+    with contextlib.closing(connection.transport):
+        yield [*found, offers.kind(connection, settings)], connection
 
 
 class _Probe(Stored, tag="probe-1"):
     text: str
 
 
-def _round_trip(store: Store, codec: Codec, text: str) -> None:
+def round_trip(store: Store, codec: Codec, text: str) -> None:
     """Write, lock, read and take an entry, as sign-ins and forms do."""
     key = f"check-{secrets.token_urlsafe(16)}"
     with store.lock(key, _PATIENCE):
@@ -122,13 +165,13 @@ def _forms(store: Store, codec: Codec, settings: Settings) -> cabc.Iterator[Resu
     """Whether the largest interrupted form fits: base64 makes 4 bytes of 3."""
     size = settings.replay_limit
     try:
-        _round_trip(store, codec, "x" * (size * 4 // 3))
+        round_trip(store, codec, "x" * (size * 4 // 3))
     except ServiceUnavailable as error:
         text = f"An interrupted form of {size} bytes (MSAL_REPLAY_LIMIT) is not kept:"
         yield Result("sessions", WARNING, f"{text} {error}")
 
 
-def _backend(interface: t.Any) -> str:
+def backend_name(interface: t.Any) -> str:
     """The class that the guard is mixed into, and its cache."""
     name = type(interface).__bases__[-1].__name__.removesuffix("SessionInterface")
     cache = getattr(interface, "cache", None)

@@ -7,6 +7,7 @@ blames the credential, ``invalid_grant`` the code alone. No user takes part.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import re
 import typing as t
 
@@ -23,8 +24,8 @@ from ..protocol.demand import printable
 from ..provider.application import ProviderConnection
 from ..provider.client_auth import SecretSender
 from ..provider.malformed import MALFORMED
-from ..provider.transport import Reply
-from ..provider.transport import json_object
+from ..provider.replies import Reply
+from ..provider.replies import json_object
 from ..provider.transport import within
 from ..session import msal_caches
 from ..session.msal_caches import Caches
@@ -51,15 +52,35 @@ def credential(connection: ProviderConnection, settings: Settings) -> Result:
     Sends it once; twice if the secret is refused and a second way of sending is listed.
     A redirect is not followed.
     """
+    before = connection.transport.sender
+    first = before.methods[0] if isinstance(before, SecretSender) else ""
+    reply = answered(connection, settings, _redeem)
+    if isinstance(reply, Result):
+        return reply
+    found = _judged(reply)
+    by_secret = isinstance(connection.credential.value, str)
+    return _with_way(found, before, first) if by_secret else found
+
+
+def answered(
+    connection: ProviderConnection,
+    settings: Settings,
+    ask: cabc.Callable[[msal.ConfidentialClientApplication, Settings], t.Any],
+) -> Reply | Result:
+    """Return the token endpoint's answer to a request of MSAL's, or why there is none.
+
+    Nothing of the answer is stored.
+
+    :param ask: makes the request.
+    """
     if settings.verify is False:
         return _unknown("MSAL_VERIFY is false: the credential is not sent for a try.")
     transport, before = connection.transport, connection.transport.sender
     sent = _Kept(before)
     transport.sender = sent
-    first = before.methods[0] if isinstance(before, SecretSender) else ""
     try:
         with msal_caches.bound(Caches()), within(settings.http_timeout):
-            _redeem(connection.app, settings)
+            ask(connection.app, settings)
     except ConfigurationError as error:
         return Result("credential", FIX, str(error))
     except MsalAuthError as error:
@@ -71,9 +92,7 @@ def credential(connection: ProviderConnection, settings: Settings) -> Result:
             return _unknown(f"The token endpoint does not answer ({kind}).")
     finally:
         transport.sender = before
-    found = _judged(t.cast(Reply, sent.reply))
-    by_secret = isinstance(connection.credential.value, str)
-    return _with_way(found, before, first) if by_secret else found
+    return t.cast(Reply, sent.reply)
 
 
 class _Kept:
@@ -111,15 +130,15 @@ def _judged(reply: Reply) -> Result:
     if not error:
         text = "The token endpoint took a code that nobody issued"
         return _unknown(f"{text}: let no such provider sign people in.")
-    if _blames_client(body, status):
-        return Result("credential", FIX, f"{_remedy(body)}.")
+    if blames_client(body, status):
+        return Result("credential", FIX, f"{remedy(body)}.")
     if error == "invalid_grant" or _is_about_code(body):
         text = f"The provider refused a code that check made up ({printable(error)})"
         return Result("credential", OK, f"{text}, and nothing of the credential.")
     return _unknown(f"To a made-up code, the token endpoint said {printable(error)}.")
 
 
-def _blames_client(body: dict[str, t.Any], status: int) -> bool:
+def blames_client(body: dict[str, t.Any], status: int) -> bool:
     """Tell whether an error is about the client.
 
     A provider may say so by the status alone (RFC 6749 §5.2), as Auth0 does, whose word
@@ -139,7 +158,7 @@ def _is_about_code(body: dict[str, t.Any]) -> bool:
     )
 
 
-def _remedy(body: dict[str, t.Any]) -> str:
+def remedy(body: dict[str, t.Any]) -> str:
     """Return what to do, without its full stop.
 
     Only Entra's numbers tell more than that the credential or the client is refused.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import inspect
-import json
 import logging
 import re
 import typing as t
@@ -19,6 +18,7 @@ from .. import signals
 from ..errors import MsalAuthError
 from ..settings import Settings
 from ..settings import key_of
+from .embedded import mappings
 
 #: The developer's task, by class of :mod:`flask_msal_errors.errors`.
 TO_DO = {
@@ -27,8 +27,11 @@ TO_DO = {
     "TokenError": "Look up its codes, and the correlation id in the sign-in log.",
     "InteractionRequired": "Nothing, inside login_required and catch_challenges.",
     "AccessDenied": "Nothing if the user cancelled; else assign them to the app.",
+    "RoleRequired": "Nothing, or give the user the role or the group, if they need it.",
     "Throttled": "Nothing: wait. Look for code that asks for tokens in a loop.",
     "ServiceUnavailable": "Nothing if it passes; else check network, proxy and store.",
+    "InvalidAccessToken": "The text names the check: look at what the caller asks for"
+    " (MSAL_API_ID_URI), the clock, MSAL_AUTHORITY and MSAL_ALLOWED_TENANTS.",
     "SignInError": "Look at the name of the class that was raised.",
     "StateMismatch": "Seldom: Back, or another browser. Often: look at cookies, at"
     " SECRET_KEY of all workers, and at the address that the sign-in starts at.",
@@ -44,6 +47,12 @@ _PROTOCOL = """
 access_denied
 - The user cancelled or declined, or may not use the app.
 = Look at the code beside it; without any, the user cancelled.
+InvalidAuthenticationToken
+- Microsoft Graph refused the token: expired, revoked, or meant for another API.
+= Nothing, inside catch_challenges. flask msal decode explains the header beside it.
+Authorization_RequestDenied
+- Microsoft Graph took the token, and refused what was asked: a permission is missing.
+= Give the app that permission of Graph, or the user the role that it takes.
 account_mismatch
 - A refresh brought the ID token of another account than the one that signed in.
 = Ask the provider: the issuer, subject or audience of its ID tokens changes.
@@ -100,7 +109,7 @@ invalid_resource
 - The API does not exist, or is not known in the tenant.
 = Compare the scopes with 'Expose an API' of that API.
 invalid_response
-- The answer was no JSON object, or had fields of a wrong kind.
+- The answer was no JSON object, had no token and no error, or fields of a wrong kind.
 = Look at what sits in between: a proxy, or another server at this address.
 invalid_scope
 - A scope is misspelt, unknown, or of another API than the others.
@@ -117,6 +126,18 @@ max_age
 message_only
 - The sign-in page can only show a message, such as that a policy blocks.
 = Look the correlation id up in the sign-in log: it names the policy.
+groups_denied
+- An ID token does not list the user's groups, and they may not be read elsewhere.
+= Give the app User.Read of Microsoft Graph, or list assigned groups only in ID tokens.
+groups_unavailable
+- An ID token does not list the user's groups, and Microsoft Graph did not tell them.
+= Nothing, if it passes; else look at the network between the app and Microsoft Graph.
+missing_group
+- A page is for members of certain groups, and the user is in none of them.
+= Nothing, or add the user to one of the groups in the tenant.
+missing_role
+- A page is for people with certain roles, and the user has none of them.
+= Nothing, or assign the role to the user: Enterprise applications, Users and groups.
 no_token
 - No token is kept that could be used or refreshed for these scopes.
 not_signed_in
@@ -141,6 +162,9 @@ protection_policy_required
 rate_limit_exceeded
 - The provider limits how often it is asked.
 = Nothing: wait, and try again.
+recheck
+- The provider is to say again who the user is, and only their browser can ask.
+= Nothing: a page does it by itself. With offline_access, it takes no browser.
 redirect_uri_mismatch
 - The redirect URI is not registered for this app.
 = MSAL_REDIRECT_URI: add exactly the address in use under 'Authentication', 'Web'.
@@ -188,6 +212,8 @@ unsupported_grant_type
 unsupported_response_type
 - The app is not enabled for what the authorize endpoint was asked for.
 = Let nothing change response_type: this extension asks for a code only.
+user_canceled_request
+- The user cancelled, at Okta.
 user_cancelled_authorize
 - The user cancelled, at Apple or LinkedIn.
 user_cancelled_login
@@ -212,8 +238,8 @@ A token cache was unreadable
 An entry of the session store was unreadable
 - It was written by another version, with another key, or by somebody else.
 = Once after a deployment: nothing. Often: see MSAL_ENCRYPTION_KEYS and who writes.
-Front-channel logout may not find a session
-- The session store refused to note the session under its sid.
+A sign-out elsewhere may miss a session
+- The session store refused to note the session for its account and sid.
 = Look at the store; the session ends by its lifetime or here.
 Old signing keys are used
 - The provider's keys cannot be fetched, so those of before go on.
@@ -221,8 +247,8 @@ Old signing keys are used
 Others on this host can look into
 - The folder of the sessions is open to other accounts of this host.
 = Choose a folder of the app's own account, with mode 0700.
-Sessions are kept in files
-- No SESSION_TYPE is set: other hosts do not know this host's sessions.
+The session store is files
+- No SESSION_TYPE is set: other hosts do not know the sessions and tokens of this one.
 = Set SESSION_TYPE to a shared store, such as redis.
 Signed out here only
 - The provider cannot be asked to sign the user out; the session here has ended.
@@ -262,7 +288,7 @@ def found_in(text: str) -> list[Word]:
 
     In a line, words that may be plain English do not count.
     """
-    fields = _of_json(text)
+    fields = _fields_of(text)
     line = fields or text
     names = re.findall(r"\w+", line)
     words = [word for sentence, word in _SENTENCES if sentence in line]
@@ -274,19 +300,19 @@ def found_in(text: str) -> list[Word]:
     return list({word.name: word for word in words}.values())
 
 
-def _of_json(text: str) -> str:
-    """Return what a JSON logger wrote of our fields, as a line."""
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(fields, dict) or "msal_event" not in fields:
-        return ""
-    return " ".join(str(fields.get(f"msal_{name}", "")) for name in _FIELDS)
+def _fields_of(text: str) -> str:
+    """Return what loggers wrote of our fields, as JSON or as ``name=value``, in a row.
+
+    The whole line may hold more, before the JSON and inside of it.
+    """
+    records = (value for value in mappings(text) if "msal_event" in value)
+    told = [str(r.get(f"msal_{name}", "")) for r in records for name in _FIELDS]
+    return " ".join(told or _PAIR.findall(text))
 
 
 #: Fields of a log record that hold our words.
 _FIELDS = ("event", "error", "reason")
+_PAIR = re.compile(rf"\bmsal_(?:{'|'.join(_FIELDS)})=[\"']?(\w+)")
 #: Words that a provider says beside another error.
 _SUBERRORS = {
     **dict.fromkeys(
@@ -299,12 +325,12 @@ _SUBERRORS = {
 }
 #: Words of ours, or of an API: no token endpoint says them.
 _NO_ERRORS = frozenset(
-    "account_mismatch api_throttled api_unavailable challenge edit_profile"
+    "account_mismatch InvalidAuthenticationToken Authorization_RequestDenied"
+    " api_throttled api_unavailable challenge edit_profile"
     " insufficient_claims insufficient_scope insufficient_user_authentication"
     " invalid_token max_age no_token not_signed_in other_key other_origin expired"
-    " unknown profile_edited reset_password session_busy"
-    " session_entry_too_large session_store_unavailable sign_in_busy step_up"
-    " unmet_authentication_requirements".split()
+    " unknown profile_edited recheck reset_password session_busy"
+    " session_entry_too_large session_store_unavailable sign_in_busy step_up".split()
 )
 
 
@@ -336,6 +362,11 @@ _LOOK = "Look at the error and the reason in the line."
 _EVENTS = dict.fromkeys(
     ("sign_in_begun", "signed_in", "reauthenticated", "signed_out", "request_resumed"),
     "Nothing: it says what a user did, and why they were asked.",
+)
+_EVENTS["user_rechecked"] = "Nothing: MSAL_RECHECK says how often it happens."
+_EVENTS["recheck_failed"] = (
+    "Look at the error. The session ends with a page of this error if the provider says"
+    " nothing for four times MSAL_RECHECK."
 )
 
 

@@ -11,13 +11,16 @@ import re
 import typing as t
 
 from .. import errors
+from ..errors import ENDED
 from ..errors import REASONS
+from ..errors import UNMET
 from ..errors import USER_CANCELLED
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..errors import SignInError
 from ..errors import Throttled
 from ..errors import TokenError
 from ..errors import codes_of
@@ -39,6 +42,9 @@ BY_CODE: dict[int, _Kind] = {
 #: An invalid secret, an expired one, an unknown certificate.
 _CREDENTIALS = frozenset({7000215, 7000222, 700027})
 
+#: Refusals of the app, and of a user who is not assigned to it.
+_OF_ANY_SCOPES = _CREDENTIALS | {50105}
+
 _LOOP = 50196
 
 # A browser can neither bring an Intune app protection policy nor redeem another
@@ -59,7 +65,7 @@ _BY_ERROR: dict[str, _Kind] = {
     "consent_required": InteractionRequired,
     "user_password_expired": InteractionRequired,
     "invalid_grant": InteractionRequired,
-    **dict.fromkeys(("access_denied", *USER_CANCELLED), AccessDenied),
+    **dict.fromkeys(("access_denied", *USER_CANCELLED, UNMET), AccessDenied),
     "temporarily_unavailable": ServiceUnavailable,
     "server_error": ServiceUnavailable,
     **dict.fromkeys(_RATES, Throttled),
@@ -94,9 +100,10 @@ def from_result(
     :return: ``None`` for a success.
     """
     body = result if isinstance(result, cabc.Mapping) else _parsed(result, status)
-    kind = _kind(body, status)
-    if kind is None:
+    has_token = "access_token" in body or "id_token" in body
+    if has_token and not body.get("error") and (status is None or status < 400):
         return None
+    kind = _kind(body, status)
     if words_differ and kind in (TokenError, AccessDenied):
         blamed = field(body, "error") in _NOT_OF_USERS
         kind = TokenError if blamed or result is None else InteractionRequired
@@ -144,6 +151,20 @@ def is_credential_refused(result: t.Any) -> bool:
     return not isinstance(codes, list) or not _CREDENTIALS.isdisjoint(codes)
 
 
+def is_about_scopes(error: MsalAuthError) -> bool:
+    """Tell whether the same refresh may succeed for other scopes.
+
+    It may not in an outage, if the user's sign-in has ended, if they may not use the
+    app, or if the app's credential is refused.
+    """
+    if isinstance(error, InteractionRequired):
+        return error.reason not in ENDED
+    if isinstance(error, (Throttled, ServiceUnavailable, SignInError)):
+        return False
+    is_unreadable = getattr(error, "error", "") == "invalid_response"
+    return not is_unreadable and _OF_ANY_SCOPES.isdisjoint(error.codes)
+
+
 def _parsed(result: object, status: int | None) -> cabc.Mapping[str, t.Any]:
     if isinstance(result, (str, bytes)):
         try:
@@ -159,11 +180,7 @@ def _parsed(result: object, status: int | None) -> cabc.Mapping[str, t.Any]:
     }
 
 
-def _kind(body: cabc.Mapping[str, t.Any], status: int | None) -> _Kind | None:
-    """Return the error's class; ``None`` if a token came, and nothing denies it."""
-    has_token = "access_token" in body or "id_token" in body
-    if has_token and not body.get("error") and (status is None or status < 400):
-        return None
+def _kind(body: cabc.Mapping[str, t.Any], status: int | None) -> _Kind:
     if status == 429:
         return Throttled
     if status is not None and status >= 500:

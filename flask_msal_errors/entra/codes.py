@@ -67,11 +67,11 @@ def find(number: int) -> Code | None:
 
 
 def _group(title: str, remedy: str, table: str) -> Group:
-    """Read lines of ``number name who error/suberror``, ``- cause``, ``= remedy``.
+    """Read a table of codes.
 
-    ``! decision`` is a fourth.
-
-    A ``.`` stands for what there is none of, an ``@`` for Entra's own page.
+    Each has a line ``number name who error/suberror``, a line ``- cause``, and may have
+    ``= remedy`` and ``! decision``. A ``.`` stands for what there is none of, an ``@``
+    for Entra's own page.
     """
     blocks = re.split(r"\n(?=[0-9])", table.strip())
     return Group(title, remedy, tuple(_code(block, remedy) for block in blocks))
@@ -182,7 +182,7 @@ GROUPS = (
 - The device could not prove which one it is.
 50187 DeviceInformationNotProvided user .
 - The browser told nothing that the device could be known by.
-53000 DeviceNotCompliant user .
+53000 DeviceNotCompliant user invalid_grant/additional_action
 - The policy asks for a compliant device: the user has to enrol it.
 53001 DeviceNotDomainJoined administrator .
 - The policy asks for a device of the domain.
@@ -286,6 +286,9 @@ GROUPS = (
 7000112 UnauthorizedClientApplicationDisabled administrator unauthorized_client
 - The app is disabled in the tenant.
 = An administrator enables it under 'Enterprise applications', 'Properties'.
+7000229 . administrator invalid_client
+- The app is registered, but has no service principal in the tenant.
+= Create it: az ad sp create --id <client ID>, or consent to the app in the tenant.
 """,
     ),
     _group(
@@ -485,6 +488,15 @@ GROUPS = (
 = Let nothing in between change the address of the sign-in.
 54005 . user invalid_grant
 - The code was redeemed before: a page was reloaded, or something opened the link.
+240002 . developer invalid_request
+- An API showed its caller's ID token, which is not for APIs.
+= Let the client ask for a scope of the API, and send that access token.
+1002012 . developer invalid_scope
+- An app without a user asked for a single permission.
+= Ask for /.default of the API, which stands for all app roles that the app was given.
+500131 . developer invalid_grant
+- The token that an API showed on behalf of its caller is not for this API.
+= Ask for the API's own scopes: a token for Microsoft Graph cannot be exchanged.
 500133 . user invalid_grant
 - The assertion is not valid at this time.
 = Set the clock of this host, and do not keep tokens for later.
@@ -550,6 +562,9 @@ GROUPS = (
 901002 . developer invalid_request
 - The parameter resource is not supported.
 = Leave resource out of the request: scopes name the API.
+9000411 . developer invalid_request
+- A parameter of the request came twice.
+= Let no proxy or MSAL_HTTP_CLIENT add parameters to requests.
 9002313 InvalidRequest user invalid_grant
 - The request is malformed; mostly the code or refresh token is cut off.
 """,

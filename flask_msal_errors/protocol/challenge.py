@@ -1,4 +1,4 @@
-"""Demands of an API in ``WWW-Authenticate``.
+"""Demands of an API in ``WWW-Authenticate``, read and written.
 
 Pure functions over header text; knows nothing of Flask, of HTTP clients
 or of MSAL. Whatever an API sends yields a value, never an exception.
@@ -6,15 +6,17 @@ or of MSAL. Whatever an API sends yields a value, never an exception.
 
 from __future__ import annotations
 
+import base64
 import collections.abc as cabc
 import dataclasses
 import functools
+import itertools
 import json
 import re
 import typing as t
 
-from .claims import LIMIT
-from .claims import Claims
+from .demand import LIMIT
+from .demand import Claims
 from .demand import Demand
 from .demand import printable
 from .scopes import is_default
@@ -27,6 +29,9 @@ _HEADER_LIMIT = 65536
 #: Challenges that are understood; servers send one for each scheme that they know.
 _CHALLENGES_LIMIT = 32
 _NAMES_LIMIT = 32
+#: Characters of all names together: we write them into a header and URLs, and servers
+#: take 8 KB of either.
+_WORDS_LIMIT = 2048
 
 # Each is matched at one place, over what no other match reads again: linear time.
 _PART = re.compile(r'[\s,="]*([^\s,="]+)\s*(=\s*)?')
@@ -37,6 +42,8 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*(?=\s*(?:,|$))")  # RFC 9110 §11.2
 _NAME = re.compile(r"[!#-\[\]-~]{1,256}")  # a scope, RFC 6749 §3.3
+
+_WRITABLE = re.compile(r"[ !#-+\--\[\]-~]+")
 
 _DECODER = json.JSONDecoder()
 _CLAIMS_ERRORS = frozenset({"insufficient_claims", "invalid_token"})
@@ -106,6 +113,32 @@ def demand(
     if says_why or not (is_bearer and had_token):
         return None
     return Demand(reason="challenge", error="invalid_token")
+
+
+def written(params: cabc.Mapping[str, str]) -> str:
+    """Return a ``Bearer`` challenge, as all clients can read it.
+
+    Microsoft's samples in JavaScript split at each comma, and at each equals sign that
+    is not a value's padding; so no value has a comma. Where a value has quotes or what
+    no header may have, it is left out.
+
+    :param params: values by their names, in the order in which they are written; empty
+        ones are left out.
+    """
+    written = [
+        f'{name}="{value}"'
+        for name, value in params.items()
+        if value and _WRITABLE.fullmatch(value)
+    ]
+    return " ".join(filter(None, ("Bearer", ", ".join(written))))
+
+
+def packed(claims: Claims) -> str:
+    """Return claims as a challenge carries them: JSON in standard, padded base64.
+
+    MSAL.NET and JavaScript's ``atob`` read no base64url, others nothing else.
+    """
+    return base64.b64encode((claims.to_json() or "").encode()).decode()
 
 
 def _parse_one(text: str) -> list[Challenge]:
@@ -220,7 +253,9 @@ def _united(one: Demand, other: Demand) -> Demand:
 
 
 def _first(names: cabc.Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))[:_NAMES_LIMIT]
+    listed = list(dict.fromkeys(names))[:_NAMES_LIMIT]
+    ends = itertools.accumulate(len(name) + 1 for name in listed)
+    return tuple(n for n, end in zip(listed, ends, strict=True) if end <= _WORDS_LIMIT)
 
 
 def _age(params: cabc.Mapping[str, str]) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
 import typing as t
 
 # Microsoft Graph: its scopes need no prefix, and its application ID is one. An app is
@@ -28,6 +29,8 @@ ADDED = frozenset({"openid", "profile", "offline_access"})
 RESERVED = ADDED | {"email"}
 
 
+# An app has few scopes, and asks for them at every page.
+@functools.lru_cache(maxsize=256)
 def resource(scope: str) -> str:
     """Return the resource of a scope in lower case; ``""`` for Microsoft Graph.
 
@@ -108,6 +111,9 @@ def problem_of(listed: list[t.Any]) -> str:
     for scope in listed:
         if not isinstance(scope, str):
             return 'scopes must be a list of strings: ["Mail.Read"].'
+        # No token would be found that serves it: each page would ask for a new one.
+        if scope.split() != [scope]:
+            return f"scopes must be a list with one scope a string, but hold {scope!r}."
     if len(listed) > 1 and any(map(is_default, listed)):
         return (
             f"scopes are {listed!r}, but Entra takes /.default alone (AADSTS70011): "

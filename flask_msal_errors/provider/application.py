@@ -16,16 +16,17 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import msal
-import requests
 
 from ..errors import ConfigurationError
 from ..errors import MsalAuthError
-from ..errors import ServiceUnavailable
 from ..protocol.scopes import ADDED
 from ..protocol.secret import forget_locals
 from ..session.msal_caches import BoundHttpCache
 from ..session.msal_caches import BoundTokenCache
+from ..settings import AUTO
 from ..settings import CP1
+from ..settings import FORM_POST
+from ..settings import QUERY
 from ..settings import Settings
 from .client_auth import SecretSender
 from .client_auth import methods
@@ -35,18 +36,21 @@ from .credentials.loading import load
 from .credentials.loading import prepared
 from .documents import CURRENT
 from .documents import Documents
-from .documents import UnreadableDocument
-from .id_token import Validator
-from .keys import SigningKeys
+from .failures import unreachable
+from .failures import wrong_authority
 from .malformed import MALFORMED
 from .malformed import is_ours
 from .malformed import misread
-from .metadata import Untrusted
 from .metadata import check
 from .metadata import is_entra
-from .transport import LeftHttps
+from .replies import json_object
 from .transport import Transport
-from .transport import json_object
+
+if t.TYPE_CHECKING:
+    from .id_token import Validator
+
+#: The member of metadata that lists how answers to sign-ins can come back.
+MODES = "response_modes_supported"
 
 
 class ProviderConnection(t.NamedTuple):
@@ -65,6 +69,8 @@ class ProviderConnection(t.NamedTuple):
     """Name of the claim that proves an authentication context in an ID token."""
     takes_claims: bool
     """Whether to send a claims parameter."""
+    response_modes: dict[str, str]
+    """How answers to sign-ins come back, by the scheme of the redirect URI."""
 
 
 class Provider:
@@ -87,11 +93,17 @@ class Provider:
 
     @property
     def is_entra(self) -> bool:
-        """Whether it has the ways of Entra; only behind another name it is asked.
+        """Whether it has the ways of Entra; asked only where its name does not tell.
 
         :raises ServiceUnavailable: it cannot be asked now.
         """
         return bool(self._settings.authority) or self.connection().is_entra
+
+    @property
+    def built(self) -> ProviderConnection | None:
+        """This process's connection, ``None`` before the first use."""
+        built = self._built
+        return built[1] if built is not None and built[0] == os.getpid() else None
 
     def connection(self) -> ProviderConnection:
         """Return this process's connection, which the first call builds.
@@ -144,26 +156,36 @@ class Provider:
                 own = is_entra(metadata, self._settings)
                 self._choose_sender(transport, metadata, own)
             except OSError as error:
-                raise self.unreachable(error) from error
+                raise unreachable(self._settings, error) from error
             except ConfigurationError as error:
                 forget_locals(error)
                 raise
             except MALFORMED as error:
                 if is_ours(error):
                     raise misread(error) from None
-                raise self._wrong_authority(documents.absent) from None
+                raise wrong_authority(self._settings, documents.absent) from None
             cleanup.pop_all()
         return ProviderConnection(
             app,
             transport,
             documents,
             metadata,
-            Validator(self._settings, SigningKeys(documents.fetch), is_entra=own),
+            self._validator(documents, own),
             credential,
             own,
             "acrs" if own else "acr",
             self._takes_claims(metadata, own),
+            self._response_modes(metadata, own),
         )
+
+    def _validator(self, documents: Documents, own: bool) -> Validator:
+        # PyJWT and cryptography take half as long as the rest of the package: whoever
+        # needs no provider, such as a command, does without.
+        from .id_token import Validator
+        from .keys import SigningKeys
+
+        keys = SigningKeys(documents.fetch)
+        return Validator(self._settings, keys, is_entra=own)
 
     def _choose_sender(
         self, transport: Transport, metadata: dict[str, t.Any], own: bool
@@ -185,6 +207,19 @@ class Provider:
         """
         told = metadata.get("claims_parameter_supported") is True
         return told or own or bool(self._settings.client_capabilities)
+
+    def _response_modes(self, metadata: dict[str, t.Any], own: bool) -> dict[str, str]:
+        """Return how answers come back, by the scheme of the redirect URI.
+
+        Browsers send the cookie that a posted answer needs over https, and to this
+        machine. Providers that list no modes have query and fragment.
+        https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata
+        """
+        setting, listed = self._settings.response_mode, metadata.get(MODES)
+        if setting != AUTO:
+            return {"http": setting, "https": setting}
+        posts = own or (isinstance(listed, list) and FORM_POST in listed)
+        return {"http": QUERY, "https": FORM_POST if posts else QUERY}
 
     def _build(
         self, documents: Documents, loaded: LoadedCredential
@@ -212,58 +247,6 @@ class Provider:
             token_cache=BoundTokenCache(binds=not own),
         )
         return app
-
-    def unreachable(self, error: OSError) -> MsalAuthError:
-        """Return our error for one of the network, without the secrets in that one."""
-        forget_locals(error)
-        key, host = self._authority()
-        if isinstance(error, Untrusted):
-            return ConfigurationError(
-                f"{key}: the OpenID configuration of {host} {error}. {error.remedy}"
-            )
-        # requests keeps the body of the token request there, with all its secrets.
-        if isinstance(error, requests.RequestException):
-            error.request = error.response = None
-        # A connection that breaks off during the handshake is an SSLError, too.
-        if isinstance(error, requests.exceptions.SSLError) and "EOF" not in str(error):
-            return ConfigurationError(
-                f"MSAL_VERIFY: the certificate of {host} is not trusted. Point it "
-                "to the bundle of the CA that signed it."
-            )
-        answered = isinstance(error, (UnreadableDocument, LeftHttps))
-        fault = f"cannot be reached ({type(error).__name__})"
-        if answered:
-            fault = f"gives no usable document: {error}"
-        return ServiceUnavailable(
-            f"The identity provider {host} ({key}) {fault}."
-            " It is asked again at the next request.",
-            error="temporarily_unavailable",
-            retry_after=getattr(error, "retry_after", None),
-        )
-
-    def _wrong_authority(self, answer: str) -> ConfigurationError:
-        """Return the error for a provider that has no document, by its answer."""
-        key, host = self._authority()
-        told = f" ({answer})" if answer else ""
-        remedy = (
-            "the tenant's id, and MSAL_INSTANCE_DISCOVERY for a host that is not"
-            " Microsoft's."
-        )
-        if self._settings.oidc_authority:
-            remedy = (
-                "that it is the issuer, exactly as the provider publishes it: its"
-                " configuration is below that, at /.well-known/openid-configuration."
-            )
-        return ConfigurationError(
-            f"{key}: {host} has no usable OpenID configuration for it{told}. Check"
-            f" {remedy}"
-        )
-
-    def _authority(self) -> tuple[str, str]:
-        """Return the key that names the identity provider, and its host."""
-        key = "MSAL_AUTHORITY" if self._settings.authority else "MSAL_OIDC_AUTHORITY"
-        url = self._settings.authority or self._settings.oidc_authority or ""
-        return key, urlsplit(url).netloc
 
 
 def _with_path(issuer: str | None) -> str | None:

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import dataclasses
 import logging
 import typing as t
 import warnings
 from urllib.parse import urlencode
 
 import msal
+from flask import Flask
 from msal.exceptions import MsalServiceError
 
 from .. import signals
 from ..entra.classify import from_result
+from ..entra.classify import is_about_scopes
 from ..entra.classify import is_credential_refused
+from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import StateMismatch
 from ..errors import Throttled
-from ..protocol.claims import NO_CLAIMS
-from ..protocol.claims import Claims
+from ..errors import TokenError
+from ..protocol.demand import NO_CLAIMS
+from ..protocol.demand import Claims
 from ..protocol.scopes import ADDED
 from ..protocol.scopes import RESERVED
 from ..protocol.scopes import by_resource
@@ -33,21 +38,31 @@ from ..protocol.secret import Hidden
 from ..protocol.secret import Secret
 from ..protocol.secret import forget_locals
 from ..session import msal_caches
+from ..session.accounts import refreshed
+from ..session.accounts import signed_in_with
 from ..session.msal_caches import ASKED
 from ..session.msal_caches import Caches
 from ..session.records import Token
 from ..session.records import usable
+from ..settings import FORM_POST
 from ..settings import Settings
 from .application import Provider
+from .failures import unreachable
 from .malformed import MALFORMED
 from .malformed import misread
 from .metadata import is_of
+from .revocation import PATIENCE
 from .revocation import revoke
 from .transport import within
 from .userinfo import completed
 
+if t.TYPE_CHECKING:
+    from .logout_token import LogoutToken
+
 logger = logging.getLogger("flask_msal_errors")
 
+#: The name of an app's client in ``app.extensions``.
+_EXTENSION = "flask_msal_errors_client"
 _ACCOUNT = msal.TokenCache.CredentialType.ACCOUNT
 _NO_REFRESH_TOKEN = (
     "The identity provider gave a sign-in no refresh token: a session can call APIs"
@@ -94,8 +109,9 @@ class Client:
         scopes = list(dict.fromkeys([*scopes, *self._more_scopes]))
         text = claims.to_json()
         parameters["claims_challenge"] = text if connection.takes_claims else None
-        # MSAL recommends form_post at every call; the app chose MSAL_RESPONSE_MODE.
-        warnings.filterwarnings("ignore", message="response_mode='form_post'")
+        if parameters.get("response_mode") != FORM_POST:
+            # MSAL 1.39 recommends form_post at each such call.
+            warnings.filterwarnings("ignore", message="response_mode='form_post'")
         flow = connection.app.initiate_auth_code_flow(scopes, **parameters)
         flow["claims_challenge"] = text
         # MSAL's are in no order; the first says what the code is redeemed for.
@@ -132,19 +148,68 @@ class Client:
             ),
         )
         _raise_for(result, scratch, flow["scope"])
-        try:
+        with self._translated(scratch):
             claims = connection.validator.validate(
                 result.get("id_token"),
                 metadata=connection.metadata,
                 nonce=flow["nonce"],
             )
-        except OSError as error:
-            raise self.provider.unreachable(error) from error
         if not connection.is_entra:
             self._tell_of_no_refresh(scratch)
-            known, transport = connection.metadata, connection.transport
-            claims = completed(claims, result, transport, known)
+            claims = completed(claims, result, connection)
         return result, claims, scratch
+
+    def recheck(self, user: Caches, known: dict[str, t.Any]) -> dict[str, t.Any]:
+        """Have the provider say again who the user is, by one refresh.
+
+        It asks for what an access token of the user was granted, which is renewed; if
+        that is refused, for no more than a sign-in.
+
+        :param user: their caches, with a refresh token.
+        :param known: their claims so far.
+        :return: the claims from now on. Of another provider's refresh without an ID
+            token they stay (OpenID Connect Core §12.2), but for names that its userinfo
+            endpoint told.
+        :raises InvalidIdToken: it is not acceptable.
+        :raises TokenError: what the token endpoint or the network said.
+        """
+        first = user.id_token()
+        # Keys and names are fetched while the caller holds a lock, too.
+        with within(self._settings.http_timeout):
+            result = self._refreshed(user, user.granted_scopes())
+            return self._known_after(result, known, first)
+
+    def _refreshed(self, user: Caches, scopes: list[str]) -> dict[str, t.Any]:
+        """Return the result of a refresh; if these scopes are refused, of one without.
+
+        A refusal by one API closes no page that does not need it.
+        """
+        try:
+            return self.silent(user, scopes, force_refresh=True)
+        except MsalAuthError as error:
+            if not scopes or not is_about_scopes(error):
+                raise
+        return self.silent(user, [], force_refresh=True)
+
+    def _known_after(
+        self, result: dict[str, t.Any], known: dict[str, t.Any], first: str
+    ) -> dict[str, t.Any]:
+        """Return the claims of a user after a refresh.
+
+        :param first: the ID token from before.
+        """
+        connection = self.provider.connection()
+        token = Secret(result.get("id_token") or "")
+        if not token and not connection.is_entra:
+            # What the userinfo endpoint told may have changed.
+            claims = completed(signed_in_with(first, known), result, connection)
+            return {**known, **claims}
+        with self._translated(Caches()):
+            came = connection.validator.validate(
+                token, metadata=connection.metadata, nonce=None
+            )
+            claims = refreshed(known, came)
+        return claims if connection.is_entra else completed(claims, result, connection)
 
     def _tell_of_no_refresh(self, scratch: Caches) -> None:
         """Log, once, that a sign-in brought no refresh token, unless none is wanted."""
@@ -209,35 +274,78 @@ class Client:
                     )
                 ),
             )
-        _raise_for(result, user, scopes, silent=True, is_entra=is_entra)
+        _raise_for(result, user, scopes, claims, silent=True, is_entra=is_entra)
         if not is_entra:
             user.grant().check(scopes)
         old = {entry["secret"] for entry in instead_of}
         # The new one may have the key of an old one, which is gone then.
         for entry in [e for e in user.access_tokens() if e["secret"] in old]:
             user.tokens.remove_at(entry)
-        result["access_token"] = Secret(result["access_token"])
+        result["access_token"] = Secret(result.get("access_token", ""))
         return t.cast("dict[str, t.Any]", result)
+
+    def on_behalf_of(
+        self,
+        user: Caches,
+        assertion: Secret,
+        scopes: cabc.Sequence[str],
+        claims: Claims = NO_CLAIMS,
+    ) -> Token:
+        """Return an access token for a further API on behalf of a user.
+
+        :param user: their caches, which hold no other token for these scopes.
+        :param assertion: the access token that they showed to this app.
+        :param claims: of that API's challenge.
+        :raises TokenError: what the token endpoint or the network said.
+        """
+        with within(self._settings.http_timeout):
+            result = self._asked(
+                user,
+                # MSAL tells requests apart by their repr, and a Secret hides there.
+                lambda app: app.acquire_token_on_behalf_of(
+                    str(assertion), list(scopes), claims_challenge=claims.to_json()
+                ),
+            )
+        _raise_for(result, user, scopes, claims, silent=True)
+        for entry in user.access_tokens():
+            return Token.of(entry)
+        told = "The token endpoint gave no access token."
+        raise TokenError(told, error="invalid_response")
 
     def end_session_endpoint(self) -> str | None:
         """Return the URL of the identity provider's sign-out, if it has one."""
         return self.provider.connection().metadata.get("end_session_endpoint")
 
-    def revoke(self, user: Caches) -> None:
-        """Have the user's refresh token revoked where the provider does that.
+    def logout_token(self, token: str) -> LogoutToken:
+        """Return what the provider says in a logout token.
+
+        :raises InvalidIdToken: it is not acceptable.
+        """
+        # See application.py: PyJWT is for who needs the provider.
+        from .logout_token import validated
+
+        try:
+            connection = self.provider.connection()
+            return validated(token, connection, self._settings.client_id)
+        except OSError as error:
+            raise unreachable(self._settings, error) from error
+
+    def revoke(self, *users: Caches) -> None:
+        """Have refresh tokens revoked where the provider does that.
 
         Entra does not. Whatever comes of it, a sign-out goes on.
         """
         if self._settings.authority:
             return
-        for token in user.refresh_tokens():
-            try:
-                fault = revoke(self.provider, token)
-            except (OSError, MsalAuthError, *MALFORMED) as error:
-                forget_locals(error)
-                fault = type(error).__name__
-            if fault:
-                logger.warning("The refresh token was not revoked (%s).", fault)
+        with within(PATIENCE):
+            for token in (token for user in users for token in user.refresh_tokens()):
+                try:
+                    fault = revoke(self.provider, token)
+                except (OSError, MsalAuthError, *MALFORMED) as error:
+                    forget_locals(error)
+                    fault = type(error).__name__
+                if fault:
+                    logger.warning("The refresh token was not revoked (%s).", fault)
 
     def check_sender(self, answer: cabc.Mapping[str, str]) -> None:
         """See that an answer at the redirect URI is this provider's (RFC 9207).
@@ -280,7 +388,7 @@ class Client:
             forget_locals(error)
             raise
         except OSError as error:
-            raise self.provider.unreachable(error) from error
+            raise unreachable(self._settings, error) from error
         except MsalServiceError as error:
             forget_locals(error)
             raise ServiceUnavailable(
@@ -293,13 +401,31 @@ class Client:
             raise misread(error) from None
 
 
+def of_app(app: Flask, settings: Settings) -> Client:
+    """Return an app's client: one for the web app and the API in it, with one key ring.
+
+    :param settings: another one is made for others than before.
+    """
+    known = app.extensions.get(_EXTENSION)
+    if known is None or known[0] != settings:
+        known = app.extensions[_EXTENSION] = settings, Client(settings)
+    return t.cast(Client, known[1])
+
+
 def _raise_for(
     result: t.Any,
     user: Caches,
     scopes: cabc.Sequence[str],
+    claims: Claims = NO_CLAIMS,
+    *,
     silent: bool = False,
     is_entra: bool = True,
 ) -> None:
+    """Raise what a result stands for, if it is an error.
+
+    :param claims: that were asked for. One sign-in meets them and what the token
+        endpoint asks for, which may name no claims though these are missing.
+    """
     wait, status = user.pause() if result and "error" in result else (0, 0)
     wanted = tuple(scope for scope in scopes if scope not in RESERVED)
     error = from_result(
@@ -311,6 +437,10 @@ def _raise_for(
     )
     if error is not None:
         error.wanted = wanted
+        if isinstance(error, InteractionRequired) and claims.members:
+            also = error.demand.claims
+            claims = also.merge(claims) if also.members else claims
+            error.demand = dataclasses.replace(error.demand, claims=claims)
         if silent and not wait and isinstance(error, (Throttled, ServiceUnavailable)):
             error.retry_after = user.repeated(result) or error.retry_after
         if isinstance(error, Throttled):

@@ -12,12 +12,15 @@ import logging
 import typing as t
 from urllib.parse import quote_plus
 
-from .transport import Reply
-from .transport import json_object
+from .replies import Reply
+from .replies import json_object
 
 logger = logging.getLogger("flask_msal_errors")
 
 BASIC, POST = "client_secret_basic", "client_secret_post"
+#: HTTP Basic without the encoding of RFC 6749 §2.3.1, which some providers do not undo
+#: (panva/oauth4webapi#199, panva/openid-client#134).
+_PLAIN = "client_secret_basic, not encoded"
 #: The member of a discovery document that lists what a provider takes.
 METHODS = "token_endpoint_auth_methods_supported"
 _Send = cabc.Callable[[str, str, dict[str, t.Any]], Reply]
@@ -41,7 +44,8 @@ class SecretSender:
     """Sends token requests with the secret where the provider wants it.
 
     Safe for use by many threads. A provider may list both methods and have the app
-    registered for one: the other one is tried once, and remembered if it is the one.
+    registered for one, or take a secret by HTTP Basic as it is: each other way is tried
+    once, and remembered if it is the one.
 
     :param send: of :class:`.Transport`.
     :param methods: to try, see :func:`methods`.
@@ -65,14 +69,22 @@ class SecretSender:
             kwargs = {**kwargs, "data": data}
         if not (isinstance(data, dict) and data.get("client_secret")):
             return self._send(verb, url, kwargs)
-        first, *others = self.methods
+        first, *others = self._ways(data)
         reply = self._send(verb, url, _written(first, kwargs))
-        if others and _is_refused(reply):
-            reply = self._send(verb, url, _written(others[0], kwargs))
+        for method in others:
             if not _is_refused(reply):
-                logger.info("The provider takes the secret as %s.", others[0])
-                self.methods = others[:1]
+                break
+            reply = self._send(verb, url, _written(method, kwargs))
+            if not _is_refused(reply):
+                logger.info("The provider takes the secret as %s.", method)
+                self.methods = [method]
         return reply
+
+    def _ways(self, data: dict[str, t.Any]) -> list[str]:
+        """Return the methods to try, for a secret of these characters."""
+        pair = data["client_id"], data["client_secret"]
+        differs = any(quote_plus(word) != word for word in pair)
+        return [*self.methods, *([_PLAIN] if differs and BASIC in self.methods else [])]
 
 
 def _is_refused(reply: Reply) -> bool:
@@ -82,10 +94,12 @@ def _is_refused(reply: Reply) -> bool:
 
 def _written(method: str, kwargs: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return a request with the secret where a method has it (RFC 6749 §2.3.1)."""
-    if method != BASIC:
+    if method not in (BASIC, _PLAIN):
         return kwargs
     data = dict(kwargs["data"])
-    pair = quote_plus(data["client_id"]), quote_plus(data.pop("client_secret"))
+    pair = [data["client_id"], data.pop("client_secret")]
+    if method == BASIC:
+        pair = [quote_plus(word) for word in pair]
     basic = base64.b64encode(":".join(pair).encode()).decode()
     headers = {**(kwargs.get("headers") or {}), "Authorization": f"Basic {basic}"}
     return {**kwargs, "data": data, "headers": headers}

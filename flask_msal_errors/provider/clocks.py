@@ -11,6 +11,9 @@ import typing as t
 
 #: Clocks may differ by this many seconds.
 LEEWAY = 120
+#: Seconds after its issue for which a logout token is good: providers try again for a
+#: while.
+LOGOUT_TOKEN_AGE = 600
 #: No time of a token is later; JSON has larger numbers.
 _LATEST = 10**11
 

@@ -15,9 +15,9 @@ import requests
 
 from ..protocol.demand import printable
 from ..protocol.retry_after import parse_retry_after
-from .transport import Reply
+from .replies import Reply
+from .replies import json_object
 from .transport import Transport
-from .transport import json_object
 from .transport import without_query
 
 #: The identity provider's public documents change rarely; MSAL keeps them as long.
@@ -101,12 +101,13 @@ class Documents:
     def metadata(self, token_endpoint: str) -> dict[str, t.Any]:
         """Return the discovery document that MSAL took ``token_endpoint`` from.
 
-        :return: an empty one, if it took it from nowhere.
+        :return: without members that are empty strings; an empty one, if it took it
+            from nowhere.
         """
         for _, reply in list(self._kept.values()):
             found = json_object(reply.text) or {}
             if found.get("token_endpoint") == token_endpoint:
-                return found
+                return {name: value for name, value in found.items() if value != ""}
         return {}
 
     def _fetched(self, url: str, kwargs: dict[str, t.Any]) -> Reply:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+import json
 import re
 import typing as t
 
 import jwt
+import msgspec
 from jwt.exceptions import InvalidSubjectError
 
 from ..errors import InvalidIdToken
@@ -19,16 +22,19 @@ from ..protocol.demand import printable
 from ..protocol.secret import Secret
 from ..settings import Settings
 from ..user import subject_of
-from .clocks import LEEWAY
 from .clocks import note
-from .keys import ALGORITHMS
-from .keys import BAD_KEY
-from .keys import SigningKey
+from .jwks import SigningKey
 from .keys import SigningKeys
+from .keys import UnknownKey
 from .metadata import TENANT
 
+#: Errors of PyJWT and of what it reads a malformed token with.
+_MALFORMED = (jwt.PyJWTError, ValueError, TypeError, RecursionError)
 #: Raised after the signature was found to be good.
 _TIMES = (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError)
+#: Levels of objects and lists that a session takes.
+_DEEPEST = 64
+_UNKNOWN = "The ID token is signed by an unknown key."
 _NOT_ACCEPTED = (
     "The ID token was refused (InvalidAlgorithmError): signed with {}, it is by an"
     " unknown key. Have the provider sign this app's with a key that it publishes, such"
@@ -49,15 +55,17 @@ class Validator:
         self._client_id = settings.client_id
         self._registration = settings.registration
         self._is_entra = is_entra
-        self._keys = keys
+        self.keys = keys
+        """Of the provider, for access tokens too."""
 
     def validate(
-        self, token: str | None, *, metadata: dict[str, t.Any], nonce: str
+        self, token: str | None, *, metadata: dict[str, t.Any], nonce: str | None
     ) -> dict[str, t.Any]:
         """Return the claims of an acceptable token.
 
         :param metadata: the provider's discovery document.
-        :param nonce: of MSAL's flow; the wire carries its SHA-256 in hex.
+        :param nonce: of MSAL's flow; the wire carries its SHA-256 in hex. ``None`` of a
+            refresh, whose token need not have one (OpenID Connect Core §12.2).
         :raises InvalidIdToken: it is missing, forged, expired, or not for this app,
             tenant and sign-in. Its text names the check, never the token.
         """
@@ -65,48 +73,41 @@ class Validator:
             raise InvalidIdToken("The token response held no ID token.")
         token = Secret(token)
         try:
-            key, claims = self._verified(token, metadata["jwks_uri"])
-        except (jwt.PyJWTError, ValueError, TypeError) as error:
-            name = type(error).__name__
-            about = note(_unchecked(token)) if isinstance(error, _TIMES) else ""
-            raise InvalidIdToken(f"The ID token was refused ({name}).{about}") from None
-        self._check_recipient(claims)
-        self._check_issuer(claims, key, metadata)
+            key, claims = self.keys.verified(
+                token,
+                metadata["jwks_uri"],
+                audience=self._client_id,
+                options={
+                    "require": ["iss", "sub", "aud", "exp", "iat"],
+                    "verify_sub": self._is_entra,
+                },
+            )
+            claims = claims if self._is_entra else _with_subject(claims)
+            # An empty one would make all users of a provider that lacks it one account.
+            if not claims["sub"]:
+                raise InvalidSubjectError
+        except (UnknownKey, *_MALFORMED) as error:
+            raise _refused(error, token) from None
+        self._check_parties(claims, key, metadata)
         ours = self._registration
         if ours.has_rules and (problem := ours.misfit(claims)):
             raise InvalidIdToken(problem)
-        if claims.get("nonce") != hashlib.sha256(nonce.encode()).hexdigest():
+        expected = hashlib.sha256((nonce or "").encode()).hexdigest()
+        if nonce is not None and claims.get("nonce") != expected:
             raise InvalidIdToken("The ID token's nonce is not this sign-in's.")
-        return claims
+        with contextlib.suppress(UnicodeEncodeError, RecursionError):
+            data = msgspec.json.encode(claims)
+            if data.count(b"[") + data.count(b"{") <= _DEEPEST:
+                return claims
+        return _mended(claims)
 
-    def _verified(self, token: str, uri: str) -> tuple[SigningKey, dict[str, t.Any]]:
-        """Return the key that signed a token, and the claims.
-
-        :param uri: of the provider's keys.
-        """
-        header = jwt.get_unverified_header(token)
-        kid, alg = str(header.get("kid", "")), str(header.get("alg"))
-        if alg not in ALGORITHMS:
-            raise InvalidIdToken(_NOT_ACCEPTED.format(printable(alg, 20)))
-        options: t.Any = {
-            "require": ["iss", "sub", "aud", "exp", "iat"],
-            "verify_sub": self._is_entra,
-        }
-        for key in self._keys.candidates(kid, alg, uri):
-            with contextlib.suppress(jwt.InvalidSignatureError, *BAD_KEY):
-                claims = jwt.decode(
-                    token,
-                    key.key,
-                    algorithms=[alg],
-                    audience=self._client_id,
-                    leeway=LEEWAY,
-                    options=options,
-                )
-                return key, claims if self._is_entra else _with_subject(claims)
-        raise jwt.InvalidSignatureError
-
-    def _check_recipient(self, claims: dict[str, t.Any]) -> None:
-        """See that a token was issued to this app.
+    def _check_parties(
+        self,
+        claims: dict[str, t.Any],
+        key: SigningKey,
+        metadata: dict[str, t.Any],
+    ) -> None:
+        """See that a token was issued to this app, by the issuer of its key.
 
         With several audiences the token must name the app.
         """
@@ -114,13 +115,6 @@ class Validator:
         party = claims.get("azp") or (self._client_id if one else None)
         if party != self._client_id:
             raise InvalidIdToken("The ID token was issued to another app (azp).")
-
-    def _check_issuer(
-        self,
-        claims: dict[str, t.Any],
-        key: SigningKey,
-        metadata: dict[str, t.Any],
-    ) -> None:
         issuer, tenant = claims["iss"], claims.get("tid", "")
         published = str(metadata["issuer"])
         expected = [published, str(key.entry.get("issuer", published))]
@@ -132,6 +126,15 @@ class Validator:
             raise InvalidIdToken("The ID token's issuer is not the one of its key.")
 
 
+def _refused(error: Exception, token: str) -> InvalidIdToken:
+    """Return the error for a token that a check of its keys or PyJWT refused."""
+    if isinstance(error, UnknownKey):
+        alg = printable(error.alg, 20)
+        return InvalidIdToken(_NOT_ACCEPTED.format(alg) if alg else _UNKNOWN)
+    about = note(_unchecked(token)) if isinstance(error, _TIMES) else ""
+    return InvalidIdToken(f"The ID token was refused ({type(error).__name__}).{about}")
+
+
 def _with_subject(claims: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return claims whose subject is a string.
 
@@ -141,6 +144,25 @@ def _with_subject(claims: dict[str, t.Any]) -> dict[str, t.Any]:
     if subject is None:
         raise InvalidSubjectError
     return {**claims, "sub": subject}
+
+
+def _mended(claims: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return claims that a session can hold: half characters become question marks.
+
+    :raises InvalidIdToken: the subject has one, or they are nested too deep.
+    """
+    level: list[t.Any] = [claims]
+    for _ in range(_DEEPEST):
+        inner = (v.values() if isinstance(v, dict) else v for v in level)
+        values = itertools.chain.from_iterable(inner)
+        level = [value for value in values if isinstance(value, (dict, list))]
+    if level:
+        raise InvalidIdToken("The ID token's claims are nested too deep.")
+    text = json.dumps(claims, ensure_ascii=False)
+    whole: dict[str, t.Any] = json.loads(text.encode(errors="replace"))
+    if (whole["iss"], whole["sub"]) != (claims["iss"], claims["sub"]):
+        raise InvalidIdToken("The ID token's subject is no whole string.")
+    return whole
 
 
 def _unchecked(token: str) -> dict[str, t.Any]:

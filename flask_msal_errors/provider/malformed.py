@@ -42,7 +42,10 @@ def misread(error: Exception) -> Exception:
         fault = OwnFault(f"{kind} in flask_msal_errors, whose message may be secret.")
         return fault.with_traceback(error.__traceback__)
     if isinstance(error, RuntimeError):
-        return InvalidIdToken("The ID token is not this sign-in's.")
+        return InvalidIdToken(
+            "The ID token has no nonce, or that of another sign-in. A provider that"
+            " sends none cannot be used."
+        )
     return TokenError(
         f"The token endpoint's answer is unreadable ({kind}).",
         error="invalid_response",

@@ -70,7 +70,8 @@ def check(document: dict[str, t.Any], settings: Settings) -> None:
     :raises Untrusted: its issuer is another (OpenID Connect Discovery 1.0 §4.3), or an
         endpoint is not on https.
     """
-    missing = [name for name in _REQUIRED if not isinstance(document.get(name), str)]
+    found = {name: document.get(name) or None for name in _REQUIRED}
+    missing = [name for name, value in found.items() if not isinstance(value, str)]
     if missing:
         raise Untrusted(f"has no usable {', '.join(missing)}")
     issuer = document["issuer"]
@@ -80,7 +81,9 @@ def check(document: dict[str, t.Any], settings: Settings) -> None:
             raise Untrusted(f"names the issuer {printable(issuer)!r}", _OF_SCHEME)
         raise _of_another(document, settings)
     for name, value in document.items():
-        if (name.endswith("_endpoint") or name == "jwks_uri") and value is not None:
+        is_place = name.endswith("_endpoint") or name == "jwks_uri"
+        # Programs in Go write what they do not have as an empty string.
+        if is_place and value not in (None, ""):
             _check_place(name, value)
 
 

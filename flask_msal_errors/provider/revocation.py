@@ -10,11 +10,10 @@ import typing as t
 from ..protocol.secret import Hidden
 from .application import Provider
 from .application import ProviderConnection
-from .transport import Reply
-from .transport import within
+from .replies import Reply
 
-#: Seconds that a sign-out waits for it.
-_PATIENCE = 3.0
+#: Seconds that a sign-out waits, however many tokens there are.
+PATIENCE = 3.0
 #: Members of a token request that prove who the app is (RFC 6749 §2.3, RFC 7521 §4.2).
 _PROOF = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
 
@@ -26,11 +25,7 @@ def revoke(provider: Provider, token: str) -> str:
     :raises OSError: there is no answer, or none in time.
     :raises MsalAuthError: there is no provider, or no credential.
     """
-    with within(_PATIENCE):
-        return _revoked(provider.connection(), token)
-
-
-def _revoked(connection: ProviderConnection, token: str) -> str:
+    connection = provider.connection()
     endpoint = connection.metadata.get("revocation_endpoint")
     if endpoint is None:
         return ""

@@ -1,8 +1,7 @@
 """HTTP to the identity provider: deadlines, one retry, no cookies, honest errors.
 
 Owns the connection pool and the deadlines that its connections keep, of one answer and
-of several calls together. Turns answers of the token endpoint into what MSAL can
-represent: an OAuth error as JSON.
+of several calls together.
 """
 
 from __future__ import annotations
@@ -10,13 +9,12 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import contextvars
-import dataclasses
+import functools
 import http.client
 import http.cookiejar
 import io
 import json
 import math
-import re
 import ssl
 import time
 import typing as t
@@ -27,70 +25,21 @@ import requests.adapters
 import urllib3
 import urllib3.util.ssl_
 
+from .. import signals
 from ..errors import ConfigurationError
 from ..protocol.demand import printable
-from ..protocol.retry_after import retry_after_of
 from ..session import msal_caches
 from ..settings import Settings
+from .replies import USUAL
+from .replies import Reply
+from .replies import refusal
+from .replies import representable
 
 #: After a token request that got no answer, tokens in hand are used for so long.
 _RECENTLY = 30
 _MOST_BYTES = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
-#: Members of which MSAL makes a whole number, or fails.
-_SECONDS = ("expires_in", "ext_expires_in", "refresh_in")
-#: Seconds that any number of them is cut to, infinity too: a year.
-_LONGEST = 366 * 24 * 3600
-_UNREADABLE = {
-    "error": "invalid_response",
-    "error_description": "The token endpoint answered with something that is not JSON.",
-}
-#: Stands for a 400 that names no error (RFC 6749 §5.2).
-_REFUSED = {
-    "error": "invalid_request",
-    "error_description": "The token endpoint answered HTTP 400, and not why.",
-}
-
-_Seconds = t.Annotated[int, msgspec.Meta(ge=0, le=_LONGEST)]
-_Text = t.Annotated[str, msgspec.Meta(min_length=1)]
-#: MSAL 1.39 repeats errors in a header of later requests, of whatever user
-#: (``telemetry.py``): it has the characters of RFC 6749 §5.2, or they all fail.
-_Word = t.Annotated[str, msgspec.Meta(pattern=r"\A[ -~]+\Z")]
-
-
-class _Usual(msgspec.Struct):
-    """Members of an answer that MSAL reads, as it can take them (RFC 6749 §5)."""
-
-    expires_in: _Seconds | msgspec.UnsetType = msgspec.UNSET
-    ext_expires_in: _Seconds | msgspec.UnsetType = msgspec.UNSET
-    refresh_in: _Seconds | msgspec.UnsetType = msgspec.UNSET
-    access_token: _Text | msgspec.UnsetType = msgspec.UNSET
-    refresh_token: _Text | msgspec.UnsetType = msgspec.UNSET
-    id_token: _Text | msgspec.UnsetType = msgspec.UNSET
-    client_info: _Text | msgspec.UnsetType = msgspec.UNSET
-    token_type: _Text | msgspec.UnsetType = msgspec.UNSET
-    scope: _Text | msgspec.UnsetType = msgspec.UNSET
-    error: _Word | msgspec.UnsetType = msgspec.UNSET
-
-
-_USUAL = msgspec.json.Decoder(_Usual)
 _ends = contextvars.ContextVar("flask_msal_errors_deadline", default=math.inf)
-
-
-@dataclasses.dataclass(frozen=True)
-class Reply:
-    """An answer in the shape of MSAL's http interface, header names in lower case."""
-
-    status_code: int
-    text: str = dataclasses.field(repr=False)
-    headers: dict[str, str] = dataclasses.field(repr=False)
-    url: str = ""
-    """The place that redirects led to, if any."""
-
-    def raise_for_status(self) -> None:
-        """Raise ``requests.HTTPError`` for a 4xx or 5xx."""
-        if self.status_code >= 400:
-            raise requests.HTTPError(f"HTTP {self.status_code}", response=None)
 
 
 class LeftHttps(requests.RequestException):
@@ -108,9 +57,9 @@ class Transport:
         attempts = settings.http_retries + 1
         self._timeouts = (settings.http_timeout / attempts, settings.http_timeout)
         self._own = settings.http_client is None
-        # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
-        self._tls = {} if settings.verify is True else {"verify": settings.verify}
+        self._verify = settings.verify
         self._client: t.Any = settings.http_client or _session(settings)
+        self._environment = functools.lru_cache(maxsize=32)(self._read_environment)
         self.failed_until = float("-inf")
         """Until when (of the monotonic clock) a failure of the token endpoint counts as
         recent."""
@@ -131,26 +80,26 @@ class Transport:
         wait, status = msal_caches.current().pause()
         if wait:
             said = msal_caches.current().failure()
-            return _refusal(status, {"retry-after": str(wait)}, said)
+            return refusal(status, {"retry-after": str(wait)}, said)
+        began, status = time.monotonic(), 0
         try:
             reply = self.sender("POST", url, kwargs)
+            status = reply.status_code
         except OSError:
             self.failed_until = time.monotonic() + _RECENTLY
             raise
+        finally:
+            if signals.token_requested.receivers:
+                grant = (kwargs.get("data") or {}).get("grant_type", "")
+                signals.time_request(grant, status, time.monotonic() - began)
         self.failed_until = float("-inf")
-        body = json_object(reply.text)
-        try:
-            _USUAL.decode(reply.text if body else "{}")
-        except (msgspec.MsgspecError, RecursionError):
-            body = _readable(body or {})
-            reply = dataclasses.replace(reply, text=json.dumps(body))
-        if reply.status_code == 429 or reply.status_code >= 500:
-            return _refusal(reply.status_code, reply.headers, body)
-        if reply.status_code == 400 and "error" not in (body or {}):
-            return _refusal(400, {"retry-after": "0"}, _REFUSED)
-        if body is None:
-            return _refusal(400, {"retry-after": "0"}, _UNREADABLE)
-        return reply
+        with contextlib.suppress(ValueError, msgspec.MsgspecError, RecursionError):
+            json.loads(reply.text)
+            usual = USUAL.decode(reply.text)
+            is_whole = usual.error or usual.access_token or usual.id_token
+            if is_whole and reply.status_code == (400 if usual.error else 200):
+                return reply
+        return representable(reply)
 
     def send(self, method: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
         """Send a request by our own connections, or by the app's client.
@@ -166,19 +115,30 @@ class Transport:
             return _sent_by(self._client, method, url, answer, follows, kwargs)
         if connect <= 0:
             raise requests.ConnectTimeout("no time is left for this call")
-        with self._client.request(
-            method,
-            url,
+        headers = {**self._client.headers, **(kwargs.get("headers") or {})}
+        request = requests.PreparedRequest()
+        request.prepare(method, url, **{**kwargs, "headers": headers})
+        with self._client.send(
+            request,
             timeout=(connect, answer),
             stream=True,
             allow_redirects=follows,
-            **self._tls,
-            **kwargs,
+            **self._environment(url),
         ) as response:
             place = _stay_on_https(url, response) if method == "GET" else ""
             text = _read(response).decode("utf-8-sig", "replace")
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Reply(response.status_code, text, headers, place)
+
+    def _read_environment(self, url: str) -> dict[str, t.Any]:
+        """Return proxies and trusted certificates for a URL, as requests takes them.
+
+        It would read them anew at each call, and passwords out of ``~/.netrc``.
+        """
+        # REQUESTS_CA_BUNDLE wins over a session's verify, but not over a call's.
+        merge = self._client.merge_environment_settings
+        found = merge(url, {}, None, self._verify, None)
+        return {name: found[name] for name in ("proxies", "verify", "cert")}
 
     def close(self) -> None:
         """Close the connections, but not those of the app's own client."""
@@ -246,6 +206,12 @@ class TimedAdapter(requests.adapters.HTTPAdapter):
             members = {"response_class": _TimedResponse}
             pool.ConnectionCls = type(f"Timed{base.__name__}", (base,), members)
         return pool
+
+    def build_response(self, req: t.Any, resp: t.Any) -> requests.Response:
+        # requests would parse cookies that nobody keeps, and twice. They stay in the
+        # headers of the response, which are a copy.
+        del resp._original_response.msg["Set-Cookie"]
+        return super().build_response(req, resp)
 
 
 def _sent_by(
@@ -338,57 +304,3 @@ def _read(response: requests.Response) -> bytes:
         if len(body) > _MOST_BYTES:
             raise requests.RequestException("the answer is too long")
     return bytes(body)
-
-
-def json_object(text: str) -> dict[str, t.Any] | None:
-    """Return the JSON object that a string holds, or ``None``."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _readable(body: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return an answer as MSAL can take it.
-
-    What has no value counts as left out: RFC 6749 §5.1 only recommends most of it.
-    """
-    kept = {name: value for name, value in body.items() if value not in (None, "")}
-    for name in _SECONDS:
-        if name in kept:
-            kept[name] = _seconds(kept[name])
-    if isinstance(kept.get("scope"), list):
-        kept["scope"] = " ".join(map(str, kept["scope"]))
-    error = kept.pop("error", None)
-    if isinstance(error, str):
-        kept["error"] = re.sub(r"[^ -~]", "?", error)
-    return kept
-
-
-def _seconds(said: t.Any) -> t.Any:
-    """Return seconds as a whole number; what is none, as it is.
-
-    Providers send them as strings or with a fraction. MSAL refuses what is no number.
-    """
-    with contextlib.suppress(ValueError, TypeError):
-        number = said if isinstance(said, int) else float(said)
-        return int(max(0, min(number, _LONGEST)))
-    return said
-
-
-def _refusal(
-    status: int, headers: dict[str, str], body: dict[str, t.Any] | None = None
-) -> Reply:
-    seconds = retry_after_of(lambda name: headers.get(name.lower()))
-    kept = dict(headers)
-    kept.pop("retry-after", None)
-    if seconds is not None:
-        kept["retry-after"] = str(seconds)
-    error = {
-        "error": "temporarily_unavailable",
-        "error_description": f"The token endpoint answered HTTP {status}.",
-    }
-    if body and isinstance(body.get("error"), str):
-        error = body
-    return Reply(status, json.dumps(error), kept)

@@ -13,11 +13,14 @@ import typing as t
 from ..protocol.secret import Hidden
 from ..user import User
 from ..user import subject_of
-from .transport import Transport
-from .transport import json_object
+from .application import ProviderConnection
+from .replies import Reply
+from .replies import json_object
 
 logger = logging.getLogger("flask_msal_errors")
 
+#: Type of a signed answer.
+_JWT = "application/jwt"
 #: Claims about a person, which decide nothing (§5.1).
 _PERSONAL = frozenset(
     {
@@ -42,24 +45,22 @@ _LONGEST = 512
 def completed(
     claims: dict[str, t.Any],
     result: dict[str, t.Any],
-    transport: Transport,
-    metadata: dict[str, t.Any],
+    connection: ProviderConnection,
 ) -> dict[str, t.Any]:
-    """Return validated claims, with those about the person if they lack a name.
+    """Return validated claims, with those about the person if names are missing.
 
-    Or a user name: the address may be at the endpoint alone.
-
-    A sign-in does not fail for want of a name.
+    The endpoint is asked if they lack a name or a user name; if it does not answer, the
+    sign-in goes on without.
 
     :param result: what came with them, the access token too.
     """
-    place = metadata.get("userinfo_endpoint")
+    place = connection.metadata.get("userinfo_endpoint")
     is_named = claims.get("name") and User(claims).username
     is_asked = bool(result.get("access_token")) and not is_named
     if not is_asked or not isinstance(place, str):
         return claims
     bearer = Hidden(Authorization=f"Bearer {result['access_token']}")
-    found = _answer(place, bearer, transport)
+    found = _answer(place, bearer, connection)
     if found is None:
         return claims
     # It may be somebody else's, by an access token that was swapped (§5.3.2).
@@ -70,21 +71,54 @@ def completed(
 
 
 def _answer(
-    place: str, bearer: Hidden, transport: Transport
+    place: str, bearer: Hidden, connection: ProviderConnection
 ) -> dict[str, t.Any] | None:
     try:
-        headers = Hidden(bearer, Accept="application/json")
-        reply = transport.send("GET", place, {"headers": headers})
+        headers = Hidden(bearer, Accept=f"application/json, {_JWT};q=0.9")
+        reply = connection.transport.send("GET", place, {"headers": headers})
+        found = _read(reply, connection)
     except (OSError, UnicodeError) as error:
-        logger.warning("No names came from %s (%s).", place, type(error).__name__)
+        found = type(error).__name__
+    if isinstance(found, str):
+        logger.warning("No names came from %s (%s).", place, found)
         return None
-    # A client of the app's own may have followed a redirect, to whomever.
-    is_good = reply.status_code == 200 and not reply.url
-    found = json_object(reply.text) if is_good else None
-    if found is None:
-        what = "no JSON object" if is_good else reply.status_code
-        logger.warning("No names came from %s (%s).", place, what)
     return found
+
+
+def _read(reply: Reply, connection: ProviderConnection) -> dict[str, t.Any] | str:
+    """Return what an answer says, or in words why it says nothing.
+
+    :raises OSError: it is signed, and the provider's keys cannot be had.
+    """
+    # A client of the app's own may have followed a redirect, to whomever.
+    if reply.status_code != 200 or reply.url:
+        return str(reply.status_code)
+    kind = reply.headers.get("content-type", "").partition(";")[0]
+    if kind.strip().lower() == _JWT:
+        return _signed(reply.text.strip(), connection)
+    found = json_object(reply.text)
+    return "no JSON object" if found is None else found
+
+
+def _signed(token: str, connection: ProviderConnection) -> dict[str, t.Any] | str:
+    """Return the claims of a signed answer, which is registered for some apps (§5.3.2).
+
+    As of an ID token, its issuer is the provider, its audience the app.
+
+    :raises OSError: the provider's keys cannot be had.
+    """
+    # See application.py: PyJWT is for who needs the provider.
+    from .keys import RefusedToken
+
+    known, app = connection.metadata, connection.app
+    try:
+        _, claims = connection.validator.keys.verified_of_stranger(
+            token, known["jwks_uri"], audience=app.client_id, required=["iss"]
+        )
+    except RefusedToken as error:
+        return f"a token that was refused: {error}"
+    is_own = claims["iss"] == known["issuer"]
+    return claims if is_own else "a token of another issuer"
 
 
 def _missing(claims: dict[str, t.Any], found: dict[str, t.Any]) -> dict[str, t.Any]:

@@ -6,23 +6,18 @@ sign-in they are validated elsewhere. Knows no cache and no record.
 
 from __future__ import annotations
 
+import base64
 import collections.abc as cabc
 import contextlib
-import functools
+import json
 import typing as t
-
-import jwt
 
 from ..errors import InteractionRequired
 from ..protocol.scopes import RESERVED
 from ..user import subject_of
 
 _Json: t.TypeAlias = dict[str, t.Any]
-#: Reads the claims of an ID token, and not its signature.
-_decoded: cabc.Callable[[str], _Json] = functools.partial(
-    jwt.decode, options={"verify_signature": False, "verify_sub": False}
-)
-_UNREADABLE = (jwt.PyJWTError, RecursionError)
+_UNREADABLE = (AttributeError, ValueError, RecursionError)
 #: Claims that MSAL keeps of an account, beside ``sub``.
 _NAMES = ("oid", "preferred_username", "upn")
 #: Claims that tell an account, and the app that it is signed in to.
@@ -49,6 +44,34 @@ def with_account(response: _Json, account: cabc.Mapping[str, t.Any] | None) -> _
     return {**response, "id_token_claims": {"sub": account["home_account_id"]}}
 
 
+#: Claims about the sign-in itself, which a refresh does not change, or leaves out
+#: (OpenID Connect Core §12.2).
+_OF_SIGN_IN = ("sid", "auth_time", "acr", "amr")
+
+
+def refreshed(known: cabc.Mapping[str, t.Any], came: cabc.Mapping[str, t.Any]) -> _Json:
+    """Return the claims of a user after a refresh.
+
+    :param known: as they were.
+    :param came: of the refresh's ID token.
+    :raises InteractionRequired: it is another account's.
+    """
+    if any(came.get(name) != known.get(name) for name in ("iss", "sub")):
+        raise _mismatch(())
+    return {**came, **{n: known[n] for n in _OF_SIGN_IN if n in known}}
+
+
+def signed_in_with(token: str, known: cabc.Mapping[str, t.Any]) -> _Json:
+    """Return those claims of a user that their sign-in's ID token had.
+
+    :param token: that one; all claims stay if it cannot be read.
+    """
+    with contextlib.suppress(*_UNREADABLE):
+        had = _decoded(token).keys()
+        return {name: value for name, value in known.items() if name in had}
+    return dict(known)
+
+
 def check_refreshed(
     token: str, known: cabc.Iterable[str], scopes: cabc.Iterable[str]
 ) -> None:
@@ -67,13 +90,30 @@ def check_refreshed(
         # Nearly all are the same to the letter.
         if not before or first in others or any(_is_same(c, came) for c in before):
             return
-    raise InteractionRequired(
+    raise _mismatch(scopes)
+
+
+def _mismatch(scopes: cabc.Iterable[str]) -> InteractionRequired:
+    return InteractionRequired(
         "A refresh brought an ID token of another account (iss, sub, aud): none of its"
         " tokens is kept.",
         error="account_mismatch",
         scopes=[scope for scope in scopes if scope not in RESERVED],
         reason="invalid_grant",
     )
+
+
+def _decoded(token: str) -> _Json:
+    """Return the claims of an ID token (RFC 7519 §7.2); its signature is not checked.
+
+    :raises ValueError: it is none.
+    """
+    _, payload, _ = token.split(".")
+    padding = "=" * (-len(payload) % 4)
+    claims = json.loads(base64.urlsafe_b64decode(payload + padding))
+    if not isinstance(claims, dict):
+        raise ValueError("the claims are no object")
+    return claims
 
 
 def _is_same(before: _Json, came: _Json) -> bool:

@@ -45,10 +45,10 @@ class Grant:
     def of_token(
         self, event: cabc.Mapping[str, t.Any], asked: cabc.Collection[str]
     ) -> cabc.Collection[str]:
-        """Return the scopes of a new token; unsaid, they are those it was asked for.
+        """Return the scopes of a new token.
 
-        Of a refresh, which asked for none, they are those of this grant (RFC 6749 §5.1,
-        §6).
+        Where the answer does not name them, they are those that were asked for (RFC
+        6749 §5.1); at a refresh, which asks for none, those of this grant (§6).
 
         :param event: that MSAL gives its token cache.
         """

@@ -133,7 +133,9 @@ class Caches:
     def save(self, record: Record) -> None:
         """Put the token cache back into its record if MSAL changed it."""
         if self.tokens.has_state_changed:
-            record.tokens = self.tokens.serialize()
+            # MSAL's own method indents it, for which the json module has no C code.
+            record.tokens = json.dumps(self.tokens._cache)
+            self.tokens.has_state_changed = False
 
     def merge_into(self, record: Record) -> None:
         """Add what a sign-in brought to what the record holds of the same user.
@@ -141,8 +143,7 @@ class Caches:
         A new refresh token replaces the old ones, which may be revoked: MSAL would try
         each of them in turn.
         """
-        brought = json.loads(self.tokens.serialize())
-        kept = json.loads(Caches.of(record).tokens.serialize())
+        brought, kept = self.tokens._cache, Caches.of(record).tokens._cache
         if brought.get(_Kind.REFRESH_TOKEN):
             kept.pop(_Kind.REFRESH_TOKEN, None)
         for section, entries in brought.items():
@@ -185,6 +186,15 @@ class Caches:
         for entry in map(Hidden, found):
             if wanted.issubset(entry["target"].split()) or serves(entry, wanted):
                 yield entry
+
+    def granted_scopes(self) -> list[str]:
+        """Return what the first access token was got for; it may have expired.
+
+        Empty if it is gone, or the user has none but for signing in.
+        """
+        entries = self.tokens._cache.get(_Kind.ACCESS_TOKEN, {}).values()
+        words = next((e.get(ASKED) or e["target"] for e in entries), "").split()
+        return [word for word in words if word not in RESERVED]
 
     def drop(self, refused: str, scopes: cabc.Iterable[str] = ()) -> None:
         """Forget a refused access token and its twins for the same resource.
@@ -316,7 +326,7 @@ class BoundTokenCache(msal.TokenCache):
     def search(
         self, kind: str, target: t.Any = None, query: t.Any = None, **kwargs: t.Any
     ) -> t.Any:
-        """Yield entries; MSAL alone finds scopes in the very spelling of the answer."""
+        """Yield entries, however scopes are spelt: MSAL itself compares letters."""
         found = current().tokens.search(kind, query=query, **kwargs)
         for entry in found:
             if not target or serves(entry, target):

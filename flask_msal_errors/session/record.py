@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import msgspec
 
 from ..storage.codec import Stored
@@ -23,3 +25,9 @@ class Record(Stored, tag="record-1"):
     """Authentication contexts that ID tokens proved, each with its expiry (epoch s)."""
     entries: list[str] = msgspec.field(default_factory=list)
     """Entries of the store that end with the session, oldest first."""
+    vouched_at: float = 0
+    """When a refresh last said that the user is who they are (epoch seconds)."""
+    tried_at: float = 0
+    """When one last failed to say anything (epoch seconds)."""
+    claims: dict[str, t.Any] = msgspec.field(default_factory=dict)
+    """The user's claims at :attr:`vouched_at`."""

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import dataclasses
 import secrets
 import time
 import typing as t
 from datetime import timedelta
 
 import msgspec
+from flask import has_request_context
 
 from ..errors import ServiceUnavailable
 from ..protocol.scopes import cover
 from ..protocol.secret import Secret
+from ..state import FromStore
+from ..state import of_request
 from ..storage.base import Entry
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -34,9 +38,11 @@ from .record import Record
 _RECORD, TOKENS = "record-", "tokens-"
 #: MSAL takes a token for expired this early (seconds), and so do we.
 EARLY = 300
+#: Reads what is a part of an entry, which was decrypted as a whole.
+_PLAIN = Codec()
 
 
-class Token(msgspec.Struct, array_like=True):
+class Token(Stored, tag="token-1"):
     """An access token, its scopes, and until when it is good (epoch seconds).
 
     ``scopes`` were granted; ``asked`` is what for, in the words of the app. ``early``:
@@ -69,18 +75,46 @@ class Token(msgspec.Struct, array_like=True):
             entry["secret"], kind, granted, expires, renewal, asked, early, exact
         )
 
-    def __repr__(self) -> str:
-        """Show no secret."""
-        return f"<Token for {self.scopes}>"
 
-
-class _Tokens(Stored, tag="tokens-2"):
-    apart = "secrets"
-    tokens: list[Token]
-    """Without their secrets."""
+class _Tokens(Stored, tag="tokens-3"):
+    apart = "lines"
     lengths: list[int]
-    """Of their secrets, in the same order."""
+    """Of the tokens' secrets."""
+    lines: str = ""
+    """The tokens without their secrets, one a line; then all secrets, joined."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Kept:
+    """The access tokens of a session, of which only what is wanted is parsed."""
+
+    lengths: cabc.Sequence[int] = ()
+    lines: cabc.Sequence[str] = ()
     secrets: str = ""
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __iter__(self) -> cabc.Iterator[Token]:
+        return self.naming("")
+
+    def naming(self, scope: str) -> cabc.Iterator[Token]:
+        """Return the tokens that name a scope in these very words, and maybe others."""
+        start = 0
+        for line, length in zip(self.lines, self.lengths, strict=True):
+            if scope in line:
+                token = _PLAIN.decode(Token, {"plain": line})
+                if token is not None:
+                    token.secret = self.secrets[start : start + length]
+                    yield token
+            start += length
+
+
+@dataclasses.dataclass(repr=False)
+class Known(FromStore):
+    """Records as this request read or changed them last, by their handles."""
+
+    records: dict[str, Record] = dataclasses.field(default_factory=dict)
 
 
 class Records:
@@ -115,22 +149,26 @@ class Records:
         self._keep_tokens(handle, record)
         return handle
 
-    def load(self, handle: str) -> Record:
-        """Return the record, an empty one if it is gone or unreadable."""
-        return (
-            self._codec.decode(Record, self._store.read(_RECORD + handle)) or Record()
-        )
+    def load(self, handle: str, *, again: bool = True) -> Record:
+        """Return the record, an empty one if it is gone or unreadable.
 
-    def tokens(self, handle: str) -> list[Token]:
+        :param again: read it anew; else it is as this request knows it.
+        """
+        known = {} if again else of_request(Known).records
+        if handle not in known:
+            entry = self._store.read(_RECORD + handle)
+            known[handle] = self._codec.decode(Record, entry) or Record()
+        return known[handle]
+
+    def tokens(self, handle: str) -> Kept:
         """Return the usable access tokens; none if their entry cannot be read."""
         found = self._codec.decode(_Tokens, self._store.read(TOKENS + handle))
-        if found is None or len(found.tokens) != len(found.lengths):
-            return []
-        start = 0
-        for token, length in zip(found.tokens, found.lengths, strict=True):
-            token.secret = found.secrets[start : start + length]
-            start += length
-        return found.tokens if start == len(found.secrets) else []
+        if found is None:
+            return Kept()
+        *lines, secrets = found.lines.split("\n", len(found.lengths))
+        is_whole = len(lines) == len(found.lengths)
+        is_whole = is_whole and sum(found.lengths) == len(secrets)
+        return Kept(found.lengths, lines, secrets) if is_whole else Kept()
 
     def exists(self, handle: str) -> bool:
         """Return whether the record is still there: sign-out deletes it first."""
@@ -152,6 +190,8 @@ class Records:
         wait = self._patience + 1 if wait is None else wait
         with self._store.lock(_RECORD + handle, self._patience, wait):
             record = self.load(handle)
+            if has_request_context():
+                of_request(Known).records[handle] = record
             # Not the text itself, which tracebacks would show.
             before, tokens = hash(msgspec.json.encode(record)), hash(record.tokens)
             try:
@@ -186,7 +226,8 @@ class Records:
         lifetime = min(max(1.0, left), self.lifetime.total_seconds())
         secrets = [Secret(token.secret) for token in tokens]
         bare = [msgspec.structs.replace(token, secret="") for token in tokens]
-        packed = _Tokens(bare, [*map(len, secrets)], "".join(secrets))
+        lines = [msgspec.json.encode(token).decode() for token in bare]
+        packed = _Tokens([*map(len, secrets)], "\n".join([*lines, "".join(secrets)]))
         entry = self._codec.encode(packed)
         self._store.write(TOKENS + handle, entry, timedelta(seconds=lifetime))
 
@@ -219,9 +260,10 @@ class Records:
             if not record.tokens:
                 return False
             self._store.write(key, entry, lifetime)
-            alike = [other for other in record.entries if other.startswith(kind)]
+            others = [other for other in record.entries if other != key]
+            alike = [other for other in others if other.startswith(kind)]
             dropped = [*alike, key][:-most]
-            kept = [other for other in record.entries if other not in dropped]
+            kept = [other for other in others if other not in dropped]
             # If it is signed out before it is saved, this one is deleted with the rest.
             record.entries = [*kept, key]
         for other in dropped:
@@ -247,9 +289,7 @@ class Records:
 def usable(
     tokens: cabc.Iterable[Token], scopes: cabc.Sequence[str], *, due: bool = False
 ) -> dict[str, t.Any] | None:
-    """Return MSAL's success dict of a token that is good for all of these scopes.
-
-    And for long enough.
+    """Return MSAL's success dict of a token that is good for all scopes, and for long.
 
     :param due: take one that is due for renewal (``refresh_on``), too.
     """

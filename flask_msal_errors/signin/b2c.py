@@ -15,16 +15,13 @@ from ..protocol.demand import Demand
 from ..provider.client import Client
 from ..settings import Settings
 from .flow_cookies import Flow
+from .silent import PROFILE_EDITED
 
 #: Names of the flows, which are also the reasons of the sign-ins that begin them.
 RESET_PASSWORD = "reset_password"
 EDIT_PROFILE = "edit_profile"
-#: The reason of the silent sign-in that fetches an edited name.
-PROFILE_EDITED = "profile_edited"
 #: Reasons of sign-ins that no page demanded.
 VOLUNTARY = ("not_signed_in", PROFILE_EDITED)
-#: Parameters of authorization requests, by their reason.
-PARAMETERS: dict[str, dict[str, str]] = {PROFILE_EDITED: {"prompt": "none"}}
 
 #: https://learn.microsoft.com/azure/active-directory-b2c/error-codes
 _CANCELLED, _FORGOTTEN = 90091, 90118

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import collections.abc as cabc
 import typing as t
+from urllib.parse import urlsplit
 
 from flask import redirect
 from flask import url_for
@@ -20,10 +20,12 @@ from ..provider.client import Client
 from ..session.msal_caches import Caches
 from ..session.record import Record
 from ..session.records import Records
+from ..settings import FORM_POST
 from ..settings import Settings
 from ..user import SignedIn
 from ..user import signed_in
 from . import b2c
+from . import silent
 from .cookies import Signer
 from .flow_cookies import Flow
 from .flow_cookies import FlowCookies
@@ -101,19 +103,19 @@ class SignInStart:
             key = AGAIN + name if is_free else key
             flow = Flow({}, target, name, key, demand, account)
             self._loops.check(request, flow, refused)
-            # Where a sign-in goes on, the user just did what the prompt asks for.
-            prompt = None if after else self._settings.prompt
-            parameters = self._parameters(demand, person, hint, prompt)
-            parameters["redirect_uri"], here = uri, origin(request)
-            parameters["state"] = new_state(self._flows.signer, here, target)
-            scopes = demand.scopes or self._settings.scopes
+            parameters = self._parameters(demand, person, hint, is_first=after is None)
             if not provider.is_entra:
-                scopes = self._together(scopes, person)
-                # offline_access may need it each time (OpenID Connect Core §11).
-                if self._settings.prompt == "consent":
-                    parameters["prompt"] = "consent"
-            claims = demand.request(provider.acrs_claim)
-            flow.msal.update(client.begin(scopes, claims, **parameters))
+                self._keep_grant(parameters, person)
+            mode = provider.response_modes[urlsplit(uri).scheme]
+            state = new_state(self._flows.signer, origin(request), target)
+            begun = client.begin(
+                claims=demand.request(provider.acrs_claim),
+                redirect_uri=uri,
+                response_mode=mode,
+                state=state,
+                **parameters,
+            )
+            flow.msal.update(begun)
         except MsalAuthError as error:
             error.target, error.wanted = target, demand.scopes
             signals.fail(error)
@@ -121,7 +123,8 @@ class SignInStart:
         response = no_store(redirect(flow.msal.pop("auth_uri")))
         # MSAL would check max_age itself, and print all claims into its exception.
         flow.msal.pop("max_age", None)
-        self._flows.keep(request, response, flow, person.handle if person else None)
+        handle, is_posted = person.handle if person else None, mode == FORM_POST
+        self._flows.keep(request, response, flow, handle, cross_site=is_posted)
         if refused is not None:
             signals.tell(refused)
         else:
@@ -130,39 +133,51 @@ class SignInStart:
             self._loops.count_round(request, response, key, flow.page)
         return response
 
-    def _together(
-        self, scopes: cabc.Sequence[str], person: SignedIn | None
-    ) -> tuple[str, ...]:
-        """Return scopes with all that the refresh token to be replaced serves.
-
-        The new one serves no others (RFC 6749 §6), and pages that need different
-        scopes would send the user to and fro.
-        """
-        record = self._records.load(person.handle) if person else Record()
-        granted = Caches.of(record).grant().scopes
-        return tuple(dict.fromkeys([*scopes, *self._settings.scopes, *granted]))
-
     def _parameters(
         self,
         demand: Demand,
         person: SignedIn | None,
         hint: str | None,
-        prompt: str | None,
+        *,
+        is_first: bool,
     ) -> dict[str, t.Any]:
-        """Return the parameters of the authorization request beside the claims."""
+        """Return the scopes of an authorization request, and what it says of the user.
+
+        :param is_first: no sign-in goes on with this one, in which the user just did
+            what the prompt asks for.
+        """
         settings = self._settings
         parameters: dict[str, t.Any] = {
+            "scopes": demand.scopes or settings.scopes,
             "prompt": "consent" if demand.consent else None,
             "max_age": demand.max_age,
-            "response_mode": settings.response_mode,
-            **b2c.PARAMETERS.get(demand.reason, {}),
+            **silent.PARAMETERS.get(demand.reason, {}),
         }
         if person is not None and not hint:
             hint = person.user.claims.get("login_hint") or person.user.username
         if person is None and not hint and demand.reason not in self._user_flows:
+            prompt = settings.prompt if is_first else None
             parameters["prompt"] = parameters["prompt"] or prompt
             return {**parameters, "domain_hint": settings.domain_hint}
         return {**parameters, "login_hint": hint or None}
+
+    def _keep_grant(
+        self, parameters: dict[str, t.Any], person: SignedIn | None
+    ) -> None:
+        """Ask for all that the refresh token to be replaced serves, too.
+
+        The new one serves no others (RFC 6749 §6), and pages that need different
+        scopes would send the user to and fro.
+        """
+        record = Record()
+        if person is not None:
+            record = self._records.load(person.handle, again=False)
+        granted = Caches.of(record).grant().scopes
+        several = (*parameters["scopes"], *self._settings.scopes, *granted)
+        parameters["scopes"] = tuple(dict.fromkeys(several))
+        # offline_access may need it each time (OpenID Connect Core §11).
+        if self._settings.prompt == "consent":
+            parameters["prompt"] = parameters["prompt"] or "consent"
 
 
 def new_state(signer: Signer, place: str, target: str) -> str:

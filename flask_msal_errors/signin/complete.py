@@ -6,6 +6,7 @@ token, tenant and account are accepted.
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from blinker import NamedSignal
@@ -30,12 +31,13 @@ from ..provider.client import Client
 from ..session.msal_caches import Caches
 from ..session.record import Record
 from ..session.records import Records
-from ..session.sid_index import SidIndex
+from ..session.session_index import SessionIndex
+from ..state import of_request
+from ..storage.interface import Opened
 from ..storage.interface import is_stored
 from ..user import SignedIn
 from ..user import User
 from ..user import admit
-from ..user import forget
 from ..user import record_handle
 from ..user import remember
 from ..user import renew_id
@@ -43,6 +45,7 @@ from ..user import signed_in
 from ..user import vanish
 from . import b2c
 from . import response
+from . import silent
 from .begin import SignInStart
 from .completed import CompletedFlows
 from .flow_cookies import Flow
@@ -51,6 +54,7 @@ from .flow_cookies import TooLong
 from .flow_cookies import cookie_name
 from .limits import Loops
 from .limits import Pauses
+from .recheck import put_off
 
 
 class SignInCompletion:
@@ -67,8 +71,10 @@ class SignInCompletion:
         pauses: Pauses,
         start: SignInStart,
         records: Records,
-        sid_index: SidIndex,
+        session_index: SessionIndex,
+        interval: float,
     ) -> None:
+        self._interval = interval
         self._client = client
         self._user_flows = user_flows
         self._flows = flows
@@ -77,7 +83,7 @@ class SignInCompletion:
         self._pauses = pauses
         self._start = start
         self._records = records
-        self._sid_index = sid_index
+        self._session_index = session_index
 
     def complete(self, request: Request, answer: dict[str, str]) -> Response:
         """Redirect the user to where they were, signed in.
@@ -98,19 +104,19 @@ class SignInCompletion:
         except MsalAuthError as error:
             self._after_failure(request, flow, error)
             raise
-        if "error" in answer:
-            is_signed_in = signed_in() is not None
-            way = b2c.after_error(flow, answer, self._user_flows, is_signed_in)
-            if way is not None:
-                after_this_request(lambda r: self._flows.forget(request, r, name))
-                return self._go_on(request, flow, way)
-        is_sign_in = flow.demand.reason not in self._user_flows
+        way = self._after_error(flow, answer) if "error" in answer else None
+        if way is not None:
+            after_this_request(lambda r: self._flows.forget(request, r, name))
+            return self._go_on(request, flow, way)
+        is_sign_in, began = flow.demand.reason not in self._user_flows, time.time()
         try:
             with self._completed.once(state, flow.target) as mark:
                 # Until then the flow's cookie may still be needed to come here again.
                 after_this_request(lambda r: self._flows.forget(request, r, name))
                 claims, caches = self._redeem(request, client, flow, answer)
-                happened = self._accept(flow, claims, caches) if is_sign_in else None
+                happened = (
+                    self._accept(flow, claims, caches, began) if is_sign_in else None
+                )
                 mark.account = User(claims).digest
         except response.Refused as refused:
             return self._once_more(request, flow, refused)
@@ -118,6 +124,13 @@ class SignInCompletion:
             return self._back(request, flow, User(claims), happened)
         way = b2c.after_success(flow, is_signed_in=signed_in() is not None)
         return self._go_on(request, flow, way)
+
+    def _after_error(self, flow: Flow, answer: dict[str, str]) -> Demand | str | None:
+        """Return the way on from an answer that only looks like a failure, if any."""
+        is_signed_in = signed_in() is not None
+        way = b2c.after_error(flow, answer, self._user_flows, is_signed_in)
+        way = silent.after_error(flow, answer) if way is None else way
+        return response.after_error(flow, answer) if way is None else way
 
     def _redeem(
         self, request: Request, client: Client, flow: Flow, answer: dict[str, str]
@@ -153,6 +166,10 @@ class SignInCompletion:
         if isinstance(error, (Throttled, ServiceUnavailable)) and error.retry_after:
             pause = error.retry_after, error.status
             after_this_request(lambda r: self._pauses.keep(request, r, *pause))
+        if isinstance(error, (Throttled, ServiceUnavailable)):
+            person = signed_in()
+            if person is not None and flow.demand.reason == silent.RECHECK:
+                put_off(person, self._interval)
 
     def _narrow(self, flow: Flow, error: str) -> None:
         """Forget grants that no page demands now, if the provider refused scopes.
@@ -169,28 +186,33 @@ class SignInCompletion:
             user.save(record)
 
     def _accept(
-        self, flow: Flow, claims: dict[str, t.Any], caches: Caches
+        self, flow: Flow, claims: dict[str, t.Any], caches: Caches, began: float
     ) -> NamedSignal | None:
-        """Make the session the user's, under a new id; return what happened."""
+        """Make the session the user's, under a new id; return what happened.
+
+        :param began: before the code was redeemed (epoch seconds): what ends sessions
+            later ends this one, too.
+        """
         person = signed_in()
         context = self._client.provider.connection().acrs_claim
         proofs = response.proofs_of(flow, claims, context)
         if person is not None:
-            return self._accept_again(person, claims, caches, proofs)
+            return self._accept_again(person, claims, caches, proofs, began)
         record = Record(proofs=proofs)
         caches.merge_into(record)
         handle = self._records.create(record)
+        # This is the newer session, whatever the browser's cookie was.
+        of_request(Opened).given_up = ""
         if session:
             ended = record_handle()
             if ended is not None:
                 self._records.delete(ended)
             renew_id()
             admit(claims)
-        remember(handle, claims, self._records.lifetime.total_seconds())
-        if self._sid_index.note():
+        remember(handle, claims, self._records.lifetime.total_seconds(), began)
+        if self._session_index.note():
             return signals.signed_in
-        self._records.delete(handle)
-        forget()
+        self._refuse()
         return None
 
     def _accept_again(
@@ -199,11 +221,13 @@ class SignInCompletion:
         claims: dict[str, t.Any],
         caches: Caches,
         proofs: dict[str, int],
+        began: float,
     ) -> NamedSignal | None:
         """Keep what a signed-in user came back with.
 
         If another request ends the session meanwhile, wherever this one is then, nobody
-        is signed in and nothing of it stays.
+        is signed in and nothing of it stays. So it is if the provider ends its own, of
+        which the new ``sid`` is.
         """
         with self._records.locked(person.handle) as record:
             is_lost = not record.tokens
@@ -221,18 +245,32 @@ class SignInCompletion:
             return None
         lifetime = self._records.lifetime.total_seconds()
         remember(person.handle, claims, lifetime, person.since)
-        if person.user.claims.get("sid") != claims.get("sid"):
-            self._sid_index.move(person)
-        return signals.reauthenticated
+        is_same = person.user.claims.get("sid") == claims.get("sid")
+        if is_same or self._session_index.move(person, began):
+            return signals.reauthenticated
+        self._refuse()
+        return None
+
+    def _refuse(self) -> None:
+        """Keep nothing of a session that was ended, or refused, as it came about."""
+        person = signed_in()
+        if person is not None:
+            self._session_index.refuse(person)
+        vanish()
 
     def _back(
         self, request: Request, flow: Flow, user: User, happened: NamedSignal | None
     ) -> Response:
         if happened is not None:
-            signals.emit(happened, user=user, reason=flow.demand.reason)
+            try:
+                signals.emit(happened, user=user, reason=flow.demand.reason)
+            except Exception:
+                # A receiver may raise to keep somebody out.
+                self._refuse()
+                raise
         way = no_store(redirect(flow.target))
-        # B2C's silent sign-in after an edited profile is nobody's demand.
-        if flow.account is None or flow.demand.reason != b2c.PROFILE_EDITED:
+        # A silent sign-in is no person's try to meet a demand.
+        if flow.account is None or flow.demand.reason not in silent.PARAMETERS:
             self._loops.count_round(request, way, flow.demand_key, flow.page)
         return way
 
@@ -250,7 +288,11 @@ class SignInCompletion:
             raise error from None
 
     def _go_on(self, request: Request, flow: Flow, way: Demand | str) -> Response:
-        """Go where B2C's user flows lead: to another sign-in, or to a path."""
+        """Go where an answer leads: to another sign-in, or to a path.
+
+        One for the same demand counts as a round, or it could go on without end.
+        """
         if isinstance(way, Demand):
-            return self._start.begin(request, way, flow.target)
+            after = flow if way is flow.demand else None
+            return self._start.begin(request, way, flow.target, after=after)
         return no_store(redirect(way or home(request)))

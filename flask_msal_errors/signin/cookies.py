@@ -6,15 +6,13 @@ Owns the cookie attributes and the secrets. Knows nothing of what is kept in the
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import time
 import typing as t
 import zlib
 
-from cryptography.fernet import Fernet
-from cryptography.fernet import InvalidToken
-from cryptography.fernet import MultiFernet
 from flask import Flask
 from itsdangerous import BadData
 from itsdangerous import URLSafeTimedSerializer
@@ -25,8 +23,14 @@ from ..errors import ConfigurationError
 from ..navigation import HOST_PREFIX
 from ..navigation import is_https
 from ..navigation import sent_cookies
+from ..protocol import encryption
 
-_SALT = "flask_msal_errors."
+if t.TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
+#: Its number is the version of all signed values. Raise it when the fields of one
+#: change: workers of both versions then take the other's for foreign ones.
+_SALT = "flask_msal_errors.1."
 #: Hosts that share the secret may differ in their clocks by this much (seconds).
 _SKEW = 120
 
@@ -46,8 +50,21 @@ def _secrets(app: Flask) -> list[bytes]:
             "it to a long random value, the same for all workers, for example from "
             "`python -c 'import secrets; print(secrets.token_hex())'`."
         )
-    keys = [*(app.config.get("SECRET_KEY_FALLBACKS") or ()), app.secret_key]
+    keys = [*_older_secrets(app), app.secret_key]
     return [key.encode() if isinstance(key, str) else key for key in keys]
+
+
+def _older_secrets(app: Flask) -> list[str | bytes]:
+    older = app.config.get("SECRET_KEY_FALLBACKS") or ()
+    if isinstance(older, list | tuple):
+        keys = [key for key in older if key and isinstance(key, str | bytes)]
+        if len(keys) == len(older):
+            return keys
+    raise ConfigurationError(
+        "SECRET_KEY_FALLBACKS is not a list of keys. Each letter of a string would "
+        "be a key, which anybody guesses. Set it to a list, for example by "
+        """`FLASK_SECRET_KEY_FALLBACKS='["the older key"]'` in the environment."""
+    )
 
 
 class Signer:
@@ -64,7 +81,6 @@ class Signer:
         self._serializer = URLSafeTimedSerializer(keys)
         self.encryption_keys = [_fernet_key(key, owner) for key in reversed(keys)]
         """Fernet keys made of the secrets, newest first."""
-        self._fernet = MultiFernet([Fernet(key) for key in self.encryption_keys])
 
     def dumps(self, kind: str, value: t.Any) -> str:
         """Return a URL-safe string that :meth:`loads` takes back."""
@@ -104,8 +120,12 @@ class Signer:
                 age, now = lifetime + 2 * _SKEW, int(time.time()) + _SKEW
                 data = self._fernet.decrypt_at_time(sealed, age, now)
             return json.loads(zlib.decompress(data))
-        except (InvalidToken, ValueError, zlib.error):
+        except (encryption.InvalidToken, ValueError, zlib.error):
             return None
+
+    @functools.cached_property
+    def _fernet(self) -> MultiFernet:
+        return encryption.fernet(self.encryption_keys)
 
 
 def _fernet_key(secret: bytes, owner: str) -> str:

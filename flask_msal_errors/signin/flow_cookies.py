@@ -22,6 +22,7 @@ from ..protocol.scopes import RESERVED
 from ..protocol.secret import Hidden
 from ..provider.clocks import LEEWAY
 from ..session.records import Records
+from ..settings import FORM_POST
 from ..settings import Settings
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -40,7 +41,7 @@ _MOST_BYTES = 3900
 #: Of ``__Host-msal_123456_`` before a cookie's name, and what separates it from the
 #: next.
 _EXTRA = 22
-#: Of these, five are within the limit.
+#: Bytes of a name and its value, if five cookies of this size are within the limit.
 _FIFTH = _MOST_BYTES // MOST_FLOWS - _EXTRA
 #: Characters of a visitor's target: the redirect back to a longer one does not fit the
 #: 4 KB that nginx has for the headers of a response (``proxy_buffer_size``).
@@ -102,7 +103,7 @@ class FlowCookies:
     ) -> None:
         self._completed = completed
         self._lifetime = settings.flow_lifetime
-        self._cross_site = settings.response_mode == "form_post"
+        self._always_posted = settings.response_mode == FORM_POST
         self._cookies = cookies
         self.signer = cookies.signer
         self._codec = Codec(cookies.signer.encryption_keys)
@@ -110,12 +111,19 @@ class FlowCookies:
         self._records = records
 
     def keep(
-        self, request: Request, response: Response, flow: Flow, handle: str | None
+        self,
+        request: Request,
+        response: Response,
+        flow: Flow,
+        handle: str | None,
+        *,
+        cross_site: bool,
     ) -> Response:
         """Give the browser a flow's cookie.
 
         :param handle: of a signed-in session: what is longer than a fifth of the space
             waits beside its record. A visitor's flow may take the space of five.
+        :param cross_site: the provider's post has to carry it.
         :raises TooLong: it does not fit.
         """
         if len(flow.target) > _LONGEST_TARGET and not handle:
@@ -133,7 +141,7 @@ class FlowCookies:
             signed,
             # An expired flow still knows where the user was.
             lifetime=self._lifetime * 2,
-            cross_site=self._cross_site,
+            cross_site=cross_site,
             is_signed=True,
         )
         return response
@@ -161,7 +169,8 @@ class FlowCookies:
         kept, _ = self._read(request, name)
         if isinstance(kept.get("flow"), str):
             self._store.remove(kept["flow"])
-        self._cookies.delete(request, response, name, cross_site=self._cross_site)
+        # On plain http only the setting has answers posted.
+        self._cookies.delete(request, response, name, cross_site=self._always_posted)
         return response
 
     def _shortened(

@@ -17,8 +17,11 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from ..errors import StateMismatch
+from ..navigation import is_https
 from ..navigation import no_store
 from ..protocol.secret import Hidden
+from ..settings import AUTO
+from ..settings import FORM_POST
 from ..settings import Settings
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -51,21 +54,25 @@ class FormPost:
         store: Store,
         flows: FlowCookies,
     ) -> None:
-        self.is_expected = settings.response_mode == "form_post"
-        """Whether the identity provider answers with ``form_post``."""
+        self._mode = settings.response_mode
         self._cookies = cookies
         self._signer = cookies.signer
         self._codec = Codec(cookies.signer.encryption_keys)
         self._store = store
         self._flows = flows
 
+    def is_expected(self, request: Request) -> bool:
+        """Return whether the identity provider may post an answer here."""
+        return self._mode == FORM_POST or (self._mode == AUTO and is_https(request))
+
     def hand_over(
         self, request: Request, answer: dict[str, str], location: str
     ) -> Response:
         """Redirect to ``location``, with the answer in an encrypted cookie.
 
-        So does one that fits no flow of this browser: the GET comes with the session's
-        cookie, by which is known who is signed in, and who completed the sign-in.
+        Of one that fits no flow of this browser, only the state goes along: the GET has
+        the session's cookie, which tells who is signed in, and so whether they
+        completed this sign-in before.
 
         :raises StateMismatch: its state is not of our making.
         """

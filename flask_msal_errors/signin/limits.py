@@ -36,9 +36,11 @@ from .flow_cookies import Flow
 LOOPS = "loops"
 _MOST_LOOPS = 8
 _PAGE = "page "
-#: Before its name, what a script was refused, whose page is shown each time.
+#: Before a page's name, if a call of its script was refused. The page itself is served
+#: each time, and so does not end the counts at once.
 SCRIPT = "~"
-#: Before a page's name, the key of sign-ins of who is signed in, and lacks nothing.
+#: Before a page's name: the key of sign-ins of a user who is signed in and lacks
+#: nothing.
 AGAIN = "again "
 #: With so many for one page within so many seconds, the app itself asks for them.
 _MOST_AGAIN, _MINUTE = 5, 60
@@ -101,8 +103,8 @@ class Loops:
     def settle(self, request: Request, response: Response) -> Response:
         """End the counts of the page that this request was served.
 
-        The app sends nobody round who sees one of its pages. At the address that serves
-        a script, another of its calls may be refused: there the last minute counts on.
+        Any page that is shown ends the counts of sign-ins without a demand. Refused
+        calls of a script count for another minute: the next call may be refused, too.
         """
         loops, left = self.counts(request), dict[str, list[t.Any]]()
         page = page_name(current_target(request))
@@ -159,7 +161,8 @@ class Pauses:
         until, status = kept or (0, 0)
         wait = max(0, until - int(time.time()))
         if person is not None and not wait:
-            wait, status = Caches(http=self._records.load(person.handle).http).pause()
+            record = self._records.load(person.handle, again=False)
+            wait, status = Caches(http=record.http).pause()
         if wait:
             kind = Throttled if status == Throttled.status else ServiceUnavailable
             error = kind("A pause was asked for.", retry_after=wait)

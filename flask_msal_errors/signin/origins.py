@@ -31,7 +31,7 @@ from ..navigation import no_store
 from ..navigation import origin_of
 from ..protocol.demand import printable
 from ..protocol.loopback import is_this_machine
-from ..request_state import of_request
+from ..state import of_request
 from .limits import page_name
 
 logger = logging.getLogger("flask_msal_errors")

@@ -10,13 +10,14 @@ import dataclasses
 import typing as t
 
 from ..entra.classify import from_result
+from ..errors import UNMET
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..errors import MsalAuthError
 from ..errors import OtherAccount
 from ..errors import TokenError
-from ..protocol.claims import LIMIT
+from ..protocol.demand import LIMIT
 from ..protocol.demand import Demand
 from ..provider.clocks import LEEWAY
 from ..provider.clocks import note
@@ -24,9 +25,10 @@ from ..user import User
 from ..user import signed_in
 from .flow_cookies import Flow
 
-#: The error of a provider that could not authenticate the user as demanded
-#: (OpenID Connect Core Error Code unmet_authentication_requirements 1.0).
-UNMET = "unmet_authentication_requirements"
+#: Error and description of Keycloak, if its page was open for so long that another tab
+#: signed in meanwhile: to ask again at once brings that session
+#: (https://www.keycloak.org/securing-apps/oidc-layers#_oidc-errors).
+_TOO_LATE = ("temporarily_unavailable", "authentication_expired")
 
 
 def refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
@@ -36,6 +38,12 @@ def refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
     result.setdefault("suberror", answer.get("error_subcode", ""))
     error = from_result(result, scopes=flow.scopes)
     return error or TokenError(result=result)
+
+
+def after_error(flow: Flow, answer: cabc.Mapping[str, str]) -> Demand | None:
+    """Return the flow's own demand if the provider wants to be asked again at once."""
+    said = answer.get("error"), answer.get("error_description")
+    return flow.demand if said == _TOO_LATE else None
 
 
 class Refused(Exception):
@@ -94,8 +102,8 @@ def check_demands(flow: Flow, claims: dict[str, t.Any], name: str) -> None:
     if flow.demand.max_age is not None and User(claims).auth_time is None:
         raise ConfigurationError(
             "login_required(max_age=…) needs the claim auth_time, which the ID "
-            "token lacks. Add it to the optional claims of the ID token in the app "
-            "registration ('Token configuration')."
+            "token lacks, or has in another form than seconds. Add it to the optional "
+            "claims of the ID token in the app registration ('Token configuration')."
         )
     if unmet or not User(claims).authenticated_within(flow.demand.max_age, LEEWAY):
         raise AccessDenied(

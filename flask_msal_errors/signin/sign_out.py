@@ -5,6 +5,7 @@ Owns that nothing of a session is left: neither its content, nor its record, nor
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import logging
 import typing as t
 from urllib.parse import urlsplit
@@ -24,15 +25,15 @@ from ..navigation import no_store
 from ..navigation import origin
 from ..protocol.secret import Hidden
 from ..provider.client import Client
-from ..request_state import of_request
 from ..session.msal_caches import Caches
 from ..session.record import Record
 from ..session.records import Records
-from ..session.sid_index import Place
-from ..session.sid_index import SidIndex
+from ..session.session_index import SessionIndex
+from ..session.session_index import names_of
 from ..settings import Settings
-from ..storage.store import Store
+from ..state import of_request
 from ..user import SignedIn
+from ..user import User
 from ..user import leave
 from ..user import record_handle
 from ..user import signed_in
@@ -60,21 +61,19 @@ class SignOut:
         client: Client,
         records: Records,
         loops: Loops,
-        sid_index: SidIndex,
-        store: Store,
+        session_index: SessionIndex,
     ) -> None:
         self._settings = settings
-        self._session_key = settings.registration.session_key
         self._cookies = cookies
         self._client = client
         self._records = records
         self._loops = loops
-        self._sid_index = sid_index
-        self._store = store
+        self._session_index = session_index
 
-    def end(self, request: Request) -> tuple[Response, Hidden]:
+    def end(self, request: Request, *others: Caches) -> tuple[Response, Hidden]:
         """Sign the user out here, and send them on to the identity provider.
 
+        :param others: of sessions that ended before, whose tokens are revoked, too.
         :return: a redirect there, and the fields of a form to post there instead.
         """
         person = signed_in()
@@ -82,7 +81,7 @@ class SignOut:
         user = person.user if person else None
         signals.emit(signals.signed_out, user=user)
         caches = Caches.of(record)
-        self._client.revoke(caches)
+        self._client.revoke(caches, *others)
         back = self._way_back(request)
         # Another tab was first. Without an ID token some providers show an error page.
         is_over = person is None and self._was_told(request) is True
@@ -93,6 +92,15 @@ class SignOut:
             self._cookies.set(request, response, _COOKIE, is_told, lifetime=_MINUTE)
         response = self._loops.forget(request, response)
         return response, way.fields if way else Hidden()
+
+    def everywhere(self, request: Request) -> tuple[Response, Hidden]:
+        """Sign the user out in all browsers, in this one as :meth:`end` does."""
+        person, ended = signed_in(), list[Caches]()
+        if person is not None:
+            (name,) = names_of(account=person.user.account)
+            records = self._session_index.end(name, but=person.handle)
+            ended += map(Caches.of, _told(records, person.user))
+        return self.end(request, *ended)
 
     def was_here_only(self, request: Request) -> bool:
         """Return whether the provider was not told when this browser signed out."""
@@ -121,39 +129,42 @@ class SignOut:
             # Again: a request that found no record may have restored it.
             restored = self._records.delete(person.handle)
             record = restored if restored.tokens else record
-            self._end(self._sid_index.forget(person), but=before)
+            for place in self._session_index.forget(person):
+                if place.session_id != before:
+                    self._session_index.end_place(place)
         return record
-
-    def _end(self, places: list[Place], but: str) -> None:
-        for place in places:
-            if place.session_id != but:
-                self._store.end_session(place.session_id, self._session_key)
 
     def follow(self) -> None:
         """Let the index follow a session to its new id, or end what was signed out."""
         person = signed_in()
         if person is None:
             return
-        self._sid_index.note()
+        if not self._session_index.note():
+            self._session_index.refuse(person)
         if not self._records.exists(person.handle):
             vanish()
 
-    def end_elsewhere(self, sid: str, issuer: str | None) -> None:
-        """End the sessions of a provider's session: front-channel logout.
+    def end_elsewhere(
+        self, sid: str | None, issuer: str | None, subject: str | None = None
+    ) -> None:
+        """End the sessions that the provider ends, without their browsers.
 
-        :param sid: the claim of the ID token; only the provider and we know it.
+        Some providers name the session in logout tokens, but not in ID tokens: then all
+        sessions of the person end that have no ``sid``.
+
+        :param sid: of the provider's session: the claim of the ID token, which only the
+            provider and we know.
         :param issuer: which has to be the session's, if the provider sends it
             (https://openid.net/specs/openid-connect-frontchannel-1_0.html).
+        :param subject: whose sessions all end, if no ``sid`` says which.
         """
-        for place in self._sid_index.end(sid, issuer):
-            if issuer in (None, place.issuer):
-                self._records.delete(place.handle)
-                self._end([place], but="")
-                self._records.delete(place.handle)
-                found = self._sid_index.find(sid)
-                now = [at for at in found if at.handle == place.handle]
-                self._end(now, but=place.session_id)
-                signals.emit(signals.signed_out, user=None)
+        is_known = issuer is not None and subject is not None
+        account = (str(issuer), str(subject)) if is_known else None
+        names = names_of(sid) if sid else names_of(account=account)
+        end = self._session_index.end
+        if sid and account and not any(map(self._session_index.find, names)):
+            names += names_of(lone=account)
+        _told((each for name in names for each in end(name, issuer)), None)
 
     def _way_back(self, request: Request) -> str:
         """Return where the provider sends the browser: as browsers see the app."""
@@ -192,3 +203,19 @@ class SignOut:
             id_token=caches.id_token() if wanted else "",
             login_hint=str(person.user.claims.get("login_hint", "")) if person else "",
         )
+
+
+def _told(ending: cabc.Iterator[Record], user: User | None) -> list[Record]:
+    """Return the records of sessions that end, and tell of each.
+
+    :param ending: ends one session after the other: the rest, too, if a receiver of the
+        signal raises.
+    """
+    found = []
+    try:
+        for record in ending:
+            found.append(record)
+            signals.emit(signals.signed_out, user=user)
+    finally:
+        found += ending
+    return found

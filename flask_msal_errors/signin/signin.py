@@ -6,10 +6,11 @@ import dataclasses
 
 from ..provider.client import Client
 from ..session.records import Records
-from ..session.sid_index import SidIndex
+from ..session.session_index import SessionIndex
 from ..settings import Settings
 from ..storage.store import Store
 from . import b2c
+from .back_channel import BackChannel
 from .begin import SignInStart
 from .complete import SignInCompletion
 from .completed import CompletedFlows
@@ -18,13 +19,14 @@ from .flow_cookies import FlowCookies
 from .form_post import FormPost
 from .limits import Loops
 from .limits import Pauses
+from .recheck import Recheck
 from .renewal import Renewal
 from .sign_out import SignOut
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SignIn:
-    """Begins, completes, renews and ends sign-ins."""
+    """Begins, completes, renews, rechecks and ends sign-ins."""
 
     user_flows: b2c.UserFlows
     flows: FlowCookies
@@ -33,7 +35,9 @@ class SignIn:
     form_post: FormPost
     completion: SignInCompletion
     renewal: Renewal
+    recheck: Recheck
     sign_out: SignOut
+    back_channel: BackChannel
 
     @classmethod
     def build(
@@ -44,7 +48,7 @@ class SignIn:
         client: Client,
         store: Store,
         records: Records,
-        sid_index: SidIndex,
+        session_index: SessionIndex,
     ) -> SignIn:
         """Return the objects for one app."""
         user_flows = b2c.clients(settings)
@@ -61,8 +65,10 @@ class SignIn:
             pauses=pauses,
             start=start,
             records=records,
-            sid_index=sid_index,
+            session_index=session_index,
+            interval=settings.registration.recheck,
         )
+        sign_out = SignOut(settings, cookies, client, records, loops, session_index)
         return cls(
             user_flows=user_flows,
             flows=flows,
@@ -70,8 +76,8 @@ class SignIn:
             start=start,
             form_post=FormPost(settings, cookies, store, flows),
             completion=completion,
-            renewal=Renewal(records, sid_index),
-            sign_out=SignOut(
-                settings, cookies, client, records, loops, sid_index, store
-            ),
+            renewal=Renewal(records, session_index),
+            recheck=Recheck(client, records, session_index),
+            sign_out=sign_out,
+            back_channel=BackChannel(client, sign_out, store),
         )

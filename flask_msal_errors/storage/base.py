@@ -106,7 +106,19 @@ class Backend(abc.ABC):
         A server that does both at once spares each page the write of its session. By
         default nothing is renewed, and the session is written after each request.
         """
-        return Loaded(self.read(key))
+        return Loaded(self.read_living(key))
+
+    def read_living(self, key: str) -> Entry | None:
+        """Return the entry, unless it was given up a moment ago: then it is removed.
+
+        A request that was on its way writes such an entry back, and only then sees that
+        it has to remove it; or its removal failed. Nobody may open it meanwhile.
+        """
+        entry = self.read(key)
+        if entry is None or not self.is_buried(key):
+            return entry
+        self.remove(key)
+        return None
 
     def encode(self, value: Entry) -> bytes | str:
         """Return the entry as it would be stored, to be compared with what is."""
@@ -200,6 +212,10 @@ class AtomicBackend(Backend):
     @abc.abstractmethod
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         """Overwrite a living entry only, in one step; ``False`` if there is none."""
+
+    def read_living(self, key: str) -> Entry | None:
+        """Return the entry: one that was given up is not there any more."""
+        return self.read(key)
 
     def delete(self, key: str) -> None:
         """Remove the entry for good."""

@@ -15,12 +15,13 @@ import typing as t
 import zlib
 
 import msgspec
-from cryptography.fernet import Fernet
-from cryptography.fernet import InvalidToken
-from cryptography.fernet import MultiFernet
 
+from ..protocol import encryption
 from ..protocol.secret import Hidden
 from .base import Entry
+
+if t.TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 logger = logging.getLogger("flask_msal_errors")
 
@@ -35,7 +36,7 @@ _LARGEST = 16 * 2**20
 
 
 # msgspec lets an object come without its tag, but never an array.
-class Stored(msgspec.Struct, array_like=True, tag_field="kind"):
+class Stored(msgspec.Struct, array_like=True, tag_field="stored"):
     """Base of all values in the store.
 
     A subclass is tagged with its kind and version, such as ``tag="record-1"``. Raise
@@ -63,7 +64,7 @@ class Codec:
     """
 
     def __init__(self, keys: cabc.Sequence[str] = ()) -> None:
-        self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
+        self._keys = tuple(keys)
 
     def encode(self, value: Stored) -> Entry:
         """Return the entry of a value: strings only, which any backend can keep."""
@@ -75,7 +76,7 @@ class Codec:
             data = b"\n".join(lines)
         if value.compressed:
             data = base64.b64encode(zlib.compress(data))
-        if self._fernet is None:
+        if not self._keys:
             return Hidden(plain=data.decode())
         return Hidden(encrypted=self._fernet.encrypt(data).decode())
 
@@ -91,7 +92,7 @@ class Codec:
         try:
             text: str = (
                 entry["plain"]
-                if self._fernet is None
+                if not self._keys
                 else self._fernet.decrypt(entry["encrypted"]).decode()
             )
             json, _, apart = text.partition("\n") if kind.apart else (text, "", "")
@@ -100,10 +101,14 @@ class Codec:
             if kind.apart:
                 setattr(value, kind.apart, apart)
             return value
-        except (*UNREADABLE, InvalidToken) as error:
+        except (*UNREADABLE, encryption.InvalidToken) as error:
             name = f"{kind.__name__} ({type(error).__name__})"
             logger.warning("An entry of the session store was unreadable: %s.", name)
             return None
+
+    @functools.cached_property
+    def _fernet(self) -> MultiFernet:
+        return encryption.fernet(self._keys)
 
 
 _making = threading.Lock()

@@ -27,6 +27,7 @@ from flask import Flask
 from flask.json.tag import TaggedJSONSerializer
 
 from ..errors import ConfigurationError
+from .base import GONE
 from .base import POLL
 from .base import RENEWED_AFTER
 from .base import Backend
@@ -85,6 +86,8 @@ class CacheBackend(Backend):
     def load(self, key: str, lifetime: timedelta) -> Loaded:
         entry, full, now = self.read(key), lifetime.total_seconds(), time.time()
         get = type(self._cache).get
+        if entry is not None and self._cache.has(GONE + key):
+            return Loaded(self.read_living(key))
         if entry is None or get not in {FileSystemCache.get, SimpleCache.get}:
             return Loaded(entry)
         if get is SimpleCache.get:

@@ -10,7 +10,6 @@ from flask import Flask
 from .base import Backend
 from .base import Entry
 from .base import loaded_errors
-from .interface import Hooks
 
 #: Clients of the servers that a session interface may use.
 _CLIENTS = (
@@ -25,25 +24,24 @@ _CLIENTS = (
 
 
 class GenericBackend(Backend):
-    """The interface's own way to read, write and remove.
-
-    MongoDB and DynamoDB are served like this, and interfaces that an app made itself.
-    """
+    """The three hooks by which an interface of Flask-Session stores, without guard."""
 
     def __init__(self, interface: t.Any, app: Flask) -> None:
         super().__init__(interface, app)
-        self._hooks = Hooks(interface)
+        kind = type(interface)
+        # Another thread may put the guard in place meanwhile.
+        self._unguarded: t.Any = getattr(kind, "unguarded", kind)
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
         return loaded_errors(*_CLIENTS)
 
     def read(self, key: str) -> Entry | None:
-        entry = self._hooks.retrieve(key)
+        entry = self._unguarded._retrieve_session_data(self.interface, key)
         return entry if isinstance(entry, dict) else None
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
-        self._hooks.upsert(key, value, lifetime)
+        self._unguarded._upsert_session(self.interface, lifetime, value, key)
 
     def remove(self, key: str) -> None:
-        self._hooks.delete(key)
+        self._unguarded._delete_session(self.interface, key)

@@ -17,6 +17,7 @@ from .base import Busy
 from .base import Entry
 from .base import Loaded
 from .base import Reach
+from .base import loaded_errors
 
 _TAKE = """
 local value = redis.call('GET', KEYS[1])
@@ -24,6 +25,14 @@ redis.call('DEL', KEYS[1])
 return value
 """
 
+#: Errors of redis-py, also of credentials that it asks Entra for (redis-entraid).
+_CLIENTS = (
+    ("redis.exceptions", "RedisError"),
+    ("redis.exceptions", "RedisClusterException"),
+    ("redis.auth.err", "RequestTokenErr"),
+)
+#: Seconds to wait for a server that a URL names.
+_PATIENCE = 5
 _MILLISECOND = timedelta(milliseconds=1)
 
 _Renewal = cabc.Callable[[t.Any, str, timedelta], t.Any]
@@ -58,10 +67,7 @@ class RedisBackend(AtomicBackend):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        from redis.exceptions import RedisClusterException
-        from redis.exceptions import RedisError
-
-        return (OSError, RedisError, RedisClusterException)
+        return loaded_errors(*_CLIENTS)
 
     def read(self, key: str) -> Entry | None:
         try:
@@ -127,6 +133,27 @@ class RedisBackend(AtomicBackend):
         finally:
             with contextlib.suppress(*self.errors):
                 lock.release()
+
+
+def client_of(url: str) -> t.Any:
+    """Return a client of redis-py by its URL, with timeouts unless this has others.
+
+    :raises ConfigurationError: it is no such URL. It may hold a password, so it is not
+        shown.
+    """
+    from redis import Redis
+
+    try:
+        # What the URL says, such as ?socket_timeout=1, counts more.
+        return Redis.from_url(
+            url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE
+        )
+    except ValueError:
+        raise ConfigurationError(
+            "SESSION_REDIS is a string, but no URL of a Redis. Set it to one such as "
+            "redis://localhost:6379/0 or rediss://…, with special characters of a "
+            "password in percent-encoding; or to a client."
+        ) from None
 
 
 def is_cluster(client: t.Any) -> bool:

@@ -10,6 +10,7 @@ from flask_session.base import ServerSideSessionInterface
 
 from ..errors import ConfigurationError
 from .base import Backend
+from .dynamodb import DynamoDBBackend
 from .files import CacheBackend
 from .generic import GenericBackend
 from .memcached import MemcachedBackend
@@ -18,11 +19,14 @@ from .sql import SqlBackend
 
 _BUILT_IN: dict[str, type[Backend]] = {
     "CacheLibSessionInterface": CacheBackend,
+    "DynamoDBSessionInterface": DynamoDBBackend,
     "FileSystemSessionInterface": CacheBackend,
     "MemcachedSessionInterface": MemcachedBackend,
     "RedisSessionInterface": RedisBackend,
     "SqlAlchemySessionInterface": SqlBackend,
 }
+#: Flask-Session's, which nobody has seen to keep what is promised here.
+_UNSUPPORTED = ("MongoDBSessionInterface",)
 _registered: dict[type, type[Backend]] = {}
 
 
@@ -51,11 +55,21 @@ def register_backend(interface: type, backend: type[Backend]) -> None:
 
 
 def backend_of(interface: type) -> type[Backend]:
-    """Return the backend of an interface's class, or of the nearest it derives from."""
+    """Return the backend of an interface's class, or of the nearest it derives from.
+
+    :raises ConfigurationError: it is one that is not supported.
+    """
     for ancestor in interface.__mro__:
         found = _registered.get(ancestor) or _BUILT_IN.get(ancestor.__name__)
         if found is not None:
             return found
+        if ancestor.__name__ in _UNSUPPORTED:
+            raise ConfigurationError(
+                f"{ancestor.__name__} is not supported: a session that was signed out "
+                "could come back, and a form could be sent twice. Set SESSION_TYPE to "
+                "'redis', 'sqlalchemy', 'dynamodb' or 'memcached', or register a "
+                "backend of your own (register_backend)."
+            )
     return GenericBackend
 
 

@@ -1,20 +1,29 @@
 """The session's cookie as https has it: bound to this very host, and for https only.
 
 Owns which of the app's ``SESSION_COOKIE_*`` settings it replaces: Flask's own, and
-``SESSION_COOKIE_SECURE``, which is always on there.
+``SESSION_COOKIE_SECURE``, which is always on there; and how a cookie is written that
+only gets a later end.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
+import re
 import typing as t
 
 from flask import Flask
+from werkzeug.http import dump_cookie
 
 from ..navigation import HOST_PREFIX
 
 #: Of Flask.
 _DEFAULT_NAME = "session"
+#: A value that is written into a cookie as it is.
+UNQUOTED = re.compile(r"[A-Za-z0-9_.-]+")
+
+#: Cookies without a value: most sessions that are renewed in one second share one.
+dumped_cookie = functools.lru_cache(maxsize=256)(dump_cookie)
 
 
 def on_https(config: cabc.Mapping[str, t.Any]) -> dict[str, t.Any]:

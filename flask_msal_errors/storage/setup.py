@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
+import typing as t
 import warnings
 
 from flask import Flask
@@ -12,13 +14,19 @@ from flask_session import Session
 from flask_session.base import ServerSideSessionInterface
 
 from ..errors import ConfigurationError
+from .base import Backend
 from .files import PlainFileCache
 from .interface import put_guard
+from .redis import client_of
 from .redis import is_cluster
 from .registry import backend_of
+from .serializer import unpickle_nothing
 from .session_cookie import on_https
 
 logger = logging.getLogger("flask_msal_errors")
+
+#: The name of an app's session interface in ``app.extensions``, if it is made here.
+_EXTENSION = "flask_msal_errors_sessions"
 
 
 def prepare(app: Flask, *, https: bool = False) -> None:
@@ -41,7 +49,7 @@ def prepare(app: Flask, *, https: bool = False) -> None:
             "extension's own entries. Leave it out, or choose another."
         )
     if type(app.session_interface) is SecureCookieSessionInterface:
-        _install(app)
+        app.session_interface = _made(app)
     if https:
         app.config.update(on_https(app.config))
     guard(app, https=https)
@@ -67,6 +75,41 @@ def guard(app: Flask, *, https: bool = False) -> None:
     put_guard(interface, backend_of(kind)(interface, app), https=https)
 
 
+def backend_without_sessions(app: Flask) -> Backend:
+    """Return the backend of an app that may have no server-side sessions.
+
+    It is the one that its sessions have, or would have by the app's ``SESSION_*`` keys.
+    The app's own session interface stays as it is.
+
+    :raises ConfigurationError: the keys name none that can be used.
+    """
+    interface: t.Any = app.session_interface
+    if getattr(type(interface), "is_guarded", False):
+        return t.cast(Backend, interface.msal_backend)
+    own = isinstance(interface, ServerSideSessionInterface)
+    interface = copy.copy(interface if own else _made(app))
+    interface.serializer = copy.copy(interface.serializer)
+    unpickle_nothing(interface.serializer)
+    return backend_of(type(interface))(interface, app)
+
+
+def _made(app: Flask) -> t.Any:
+    """Return the session interface that the app's keys describe, the same each time.
+
+    SQLAlchemy refuses a second model of the same table.
+
+    :raises ConfigurationError: they name none that can be used.
+    """
+    if _EXTENSION not in app.extensions:
+        before = app.session_interface
+        try:
+            _install(app)
+            app.extensions[_EXTENSION] = app.session_interface
+        finally:
+            app.session_interface = before
+    return app.extensions[_EXTENSION]
+
+
 def _install(app: Flask) -> None:
     kind = app.config.get("SESSION_TYPE")
     if kind is None:
@@ -77,11 +120,16 @@ def _install(app: Flask) -> None:
             "claims need server-side sessions: set SESSION_TYPE, such as 'redis'."
         )
     try:
+        client = app.config.get("SESSION_REDIS")
+        if str(kind).lower() == "redis" and isinstance(client, str):
+            app.config["SESSION_REDIS"] = client = client_of(client)
         with warnings.catch_warnings():
-            if is_cluster(app.config.get("SESSION_REDIS")):
+            if is_cluster(client):
                 # It takes a client of its own, which is replaced by this one again.
                 warnings.filterwarnings("ignore", "No valid Redis", RuntimeWarning)
             Session(app)
+    except ConfigurationError:
+        raise
     except (ValueError, ImportError) as error:
         raise ConfigurationError(
             f"SESSION_TYPE: {error}. Set one of Flask-Session's backends, for example "
@@ -96,13 +144,13 @@ def _use_files(app: Flask) -> None:
         cache = PlainFileCache(directory)
     except OSError as error:
         raise ConfigurationError(
-            f"SESSION_TYPE is not set, and sessions cannot be kept in {directory} "
+            f"SESSION_TYPE is not set, and the session store cannot be {directory} "
             f"({type(error).__name__}). Set SESSION_TYPE, or make it writable."
         ) from error
     app.config["SESSION_TYPE"] = "cachelib"
     app.config["SESSION_CACHELIB"] = cache
     logger.warning(
-        "Sessions are kept in files below %s, for this host only; in production set "
+        "The session store is files below %s, for this host only; in production set "
         "SESSION_TYPE to a shared backend such as 'redis'.",
         directory,
     )

@@ -19,6 +19,8 @@ from .base import Busy
 from .base import Entry
 from .errors import store_unavailable
 
+_Result = t.TypeVar("_Result")
+
 
 class Store:
     """Plain entries beside the sessions, in the same backend.
@@ -28,89 +30,115 @@ class Store:
 
     :param owner: name of the app registration: apps that share a backend see none of
         each other's entries.
+    :param backend: in place of the one of the app's sessions, which it may not have.
     """
 
-    def __init__(self, app: Flask, owner: str = "") -> None:
+    def __init__(
+        self, app: Flask, owner: str = "", backend: Backend | None = None
+    ) -> None:
         self._app = app
+        self._backend = backend
         # Outside SESSION_KEY_PREFIX: Flask-Session loads as a session whatever entry
         # a cookie's value names behind that prefix.
         self._prefix = f"msal-entry:{owner}:" if owner else "msal-entry:"
 
-    def _at(self, key: str) -> tuple[Backend, str]:
-        """Return the backend, and the key that an entry has there."""
+    def _run(
+        self, done: str, key: str, work: cabc.Callable[[Backend, str], _Result]
+    ) -> _Result:
+        """Return what ``work`` does with the backend, and with the entry's key there.
+
+        :param done: what was to be done, for the error if it fails.
+        """
         # An app may replace its session interface at any time.
         interface: t.Any = self._app.session_interface
-        return interface.msal_backend, self._prefix + key
+        backend: Backend = self._backend or interface.msal_backend
+        try:
+            return work(backend, self._prefix + key)
+        except Busy:
+            raise ServiceUnavailable(
+                "Another request of this session still waits for the identity"
+                " provider.",
+                error="session_busy",
+                retry_after=5,
+            ) from None
+        except backend.errors as error:
+            raise store_unavailable(f"an entry was {done}", error) from error
 
     def read(self, key: str) -> Entry | None:
         """Return the living entry under ``key``."""
-        backend, place = self._at(key)
+        # Written out: pages wait for this one most often.
+        interface: t.Any = self._app.session_interface
+        backend: Backend = self._backend or interface.msal_backend
         try:
-            entry = backend.read(place)
+            entry = backend.read(self._prefix + key)
         except backend.errors as error:
             raise store_unavailable("an entry was read", error) from error
         return entry if entry is None else Hidden(entry)
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         """Create or overwrite the entry."""
-        backend, place = self._at(key)
-        try:
-            backend.write(place, value, lifetime)
-        except backend.errors as error:
-            raise store_unavailable("an entry was written", error) from error
+        self._run(
+            "written", key, lambda backend, at: backend.write(at, value, lifetime)
+        )
 
     def add(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         """Create the entry; ``False`` if there is one, or another caller does."""
-        backend, place = self._at(key)
-        try:
-            return backend.add(place, value, lifetime)
-        except Busy:
-            raise _busy() from None
-        except backend.errors as error:
-            raise store_unavailable("an entry was added", error) from error
+        return self._run(
+            "added", key, lambda backend, at: backend.add(at, value, lifetime)
+        )
 
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         """Overwrite a living entry; ``False`` if it was deleted meanwhile."""
-        backend, place = self._at(key)
-        try:
-            return backend.replace(place, value, lifetime)
-        except backend.errors as error:
-            raise store_unavailable("an entry was replaced", error) from error
+        return self._run(
+            "replaced", key, lambda backend, at: backend.replace(at, value, lifetime)
+        )
 
     def remove(self, key: str) -> None:
         """Delete the entry, of a kind that nobody ever replaces."""
-        backend, place = self._at(key)
-        try:
-            backend.remove(place)
-        except backend.errors as error:
-            raise store_unavailable("an entry was deleted", error) from error
+        self._run("deleted", key, lambda backend, at: backend.remove(at))
 
     def delete(self, key: str) -> None:
         """Delete the entry for good: a later :meth:`replace` fails."""
-        backend, place = self._at(key)
-        try:
-            backend.delete(place)
-        except backend.errors as error:
-            raise store_unavailable("an entry was deleted", error) from error
+        self._run("deleted", key, lambda backend, at: backend.delete(at))
 
     def take(self, key: str) -> Entry | None:
         """Remove the entry and return it, to one caller only however many ask."""
-        backend, place = self._at(key)
-        try:
-            entry = backend.take(place)
-        except Busy:
-            raise _busy() from None
-        except backend.errors as error:
-            raise store_unavailable("an entry was taken", error) from error
+        entry = self._run("taken", key, lambda backend, at: backend.take(at))
         return entry if entry is None else Hidden(entry)
 
     def pop(self, key: str) -> Entry | None:
         """Delete the entry for good and return its last value."""
-        backend, place = self._at(key)
+        entry = self._run("deleted", key, lambda backend, at: backend.pop(at))
+        return entry if entry is None else Hidden(entry)
+
+    @contextlib.contextmanager
+    def lock(
+        self, key: str, timeout: float, wait: float | None = None
+    ) -> cabc.Iterator[None]:
+        """Hold the entry alone: across hosts on Redis, across processes with files.
+
+        :param timeout: seconds that a dead holder's lock lives on Redis.
+        :param wait: seconds to wait for a holder; as long as ``timeout`` by default.
+        :raises ServiceUnavailable: the holder did not let go in time.
+        """
+        longest = timeout if wait is None else wait
+        with contextlib.ExitStack() as stack:
+            enter = stack.enter_context
+            # The backend's errors become ours, and not those of who holds the lock.
+            self._run(
+                "locked",
+                key,
+                lambda backend, at: enter(backend.lock(at, timeout, longest)),
+            )
+            yield
+
+    def session(self, session_id: str) -> Entry | None:
+        """Return what a living session holds."""
+        interface: t.Any = self._app.session_interface
         try:
-            entry = backend.pop(place)
-        except backend.errors as error:
-            raise store_unavailable("an entry was deleted", error) from error
+            entry = interface.read_session(session_id)
+        except interface.msal_backend.errors as error:
+            raise store_unavailable("a session was read", error) from error
         return entry if entry is None else Hidden(entry)
 
     def end_session(self, session_id: str, ours: str = "") -> None:
@@ -125,31 +153,20 @@ class Store:
         except interface.msal_backend.errors as error:
             raise store_unavailable("a session was ended", error) from error
 
-    @contextlib.contextmanager
-    def lock(
-        self, key: str, timeout: float, wait: float | None = None
-    ) -> cabc.Iterator[None]:
-        """Hold the entry alone: across hosts on Redis, across processes with files.
+    def change_session(
+        self, session_id: str, ours: str, change: cabc.Callable[[t.Any], Entry | None]
+    ) -> None:
+        """Change our part of a session that other requests may use at this moment.
 
-        :param timeout: seconds that a dead holder's lock lives on Redis.
-        :param wait: seconds to wait for a holder; as long as ``timeout`` by default.
-        :raises ServiceUnavailable: the holder did not let go in time.
+        One that writes between the last look here and the change, loses what it wrote.
+        The session has its full lifetime again.
+
+        :param ours: the key of that part.
+        :param change: returns its new value; ``None`` leaves the session as it is.
         """
-        backend, place = self._at(key)
-        with contextlib.ExitStack() as stack:
-            try:
-                wait = timeout if wait is None else wait
-                stack.enter_context(backend.lock(place, timeout, wait))
-            except Busy:
-                raise _busy() from None
-            except backend.errors as error:
-                raise store_unavailable("an entry was locked", error) from error
-            yield
-
-
-def _busy() -> ServiceUnavailable:
-    return ServiceUnavailable(
-        "Another request of this session still waits for the identity provider.",
-        error="session_busy",
-        retry_after=5,
-    )
+        interface: t.Any = self._app.session_interface
+        lifetime = self._app.permanent_session_lifetime
+        try:
+            interface.change_session(session_id, ours, change, lifetime)
+        except interface.msal_backend.errors as error:
+            raise store_unavailable("a session was marked", error) from error

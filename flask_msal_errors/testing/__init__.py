@@ -15,6 +15,7 @@ if t.TYPE_CHECKING:
     from .emulator import Emulator as Emulator
     from .entra.model import Call as Call
     from .entra.model import User as User
+    from .entra.registrations import Registration as Registration
     from .kit.requests_log import Asked as Asked
     from .kit.sign_in_stopped import SignInStopped as SignInStopped
 
@@ -24,10 +25,20 @@ _HOMES = {
     "Call": "entra.model",
     "Emulator": "emulator",
     "Person": "browser.person",
+    "Registration": "entra.registrations",
     "SignInStopped": "kit.sign_in_stopped",
     "User": "entra.model",
 }
-__all__ = ["Answer", "Asked", "Call", "Emulator", "Person", "SignInStopped", "User"]
+__all__ = [
+    "Answer",
+    "Asked",
+    "Call",
+    "Emulator",
+    "Person",
+    "Registration",
+    "SignInStopped",
+    "User",
+]
 
 
 def __getattr__(name: str) -> t.Any:

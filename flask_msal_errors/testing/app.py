@@ -9,6 +9,7 @@ from flask import Blueprint
 from flask import Flask
 from flask import Response
 from flask import request
+from werkzeug.exceptions import HTTPException
 
 from .control import endpoint
 from .control import panel
@@ -22,6 +23,7 @@ from .entra import token_endpoint
 from .entra import userinfo
 from .entra.model import Call
 from .entra.tenant import Tenant
+from .entra.tenant import current_tenant
 
 SERVICES = (
     discovery.discovery,
@@ -39,6 +41,16 @@ PAGES = (
     endpoint.blueprint,
     managed_identity.blueprint,
 )
+#: Pages for people, by what a request is recorded as.
+_FOR_PEOPLE = ("authorize", "page", "logout", "panel")
+_WORDS = {
+    404: "There is no such page here. A sign-in begins at your app; what this tenant"
+    " does is switched on the control panel.",
+    405: "This page takes no such request. Begin again at your app, or on the control"
+    " panel.",
+    500: "The emulator failed: its log has the traceback. Your app did nothing wrong;"
+    " reset the emulator, try again, and report the traceback.",
+}
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-src *; base-uri 'none'"
 
 
@@ -63,13 +75,30 @@ def build(tenant: Tenant, *blueprints: Blueprint) -> Flask:
     @app.after_request
     def record(response: Response) -> Response:
         kind = request.blueprint or "other"
-        if kind in ("authorize", "page", "logout", "panel"):
+        if kind in _FOR_PEOPLE:
             _page_headers(response)
         _record(tenant, kind, response)
         response.date = _clock(tenant)
         return tenant.faults.after(kind, response)
 
+    app.register_error_handler(HTTPException, _failed)
     return app
+
+
+def _failed(error: HTTPException) -> HTTPException | Response:
+    """Answer an error: with a page, unless the request was a program's."""
+    if request.blueprint is not None and request.blueprint not in _FOR_PEOPLE:
+        return error
+    if error.response is not None or error.code is None:
+        return error
+    words = _WORDS.get(error.code, error.description)
+    panel_url = f"{current_tenant().pages_url}/panel"
+    page = flask.render_template(
+        "failed.html", error=error, words=words, panel_url=panel_url
+    )
+    response = flask.make_response(page, error.code)
+    _page_headers(response)
+    return response
 
 
 def _clock(tenant: Tenant) -> datetime.datetime:

@@ -20,44 +20,89 @@ Method = t.TypeVar("Method", bound=cabc.Callable[..., t.Any])
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Switches that belong together: a section of the panel and of the docs.
+    """Switches for one thing to rehearse: a section of the panel and of the docs.
 
-    :param folded: the panel shows the section when its heading is clicked.
+    :param then: what to try after one of them was flipped, unless it says that itself.
     """
 
     title: str
     sentence: str
-    folded: bool = False
+    then: str
 
 
-PEOPLE = Group("People", "What happens to a user’s sign-in and tokens.")
-POLICIES = Group(
-    "Conditional Access", "What the organisation demands before it hands out tokens."
+PEOPLE = Group(
+    "A session is revoked, or too old",
+    "A user’s sign-in or tokens end while the app still has them.",
+    "Reload a page of your app that calls an API: it asks the user to sign in once"
+    " more, and comes back to the same page.",
 )
-FAULTS = Group("Faults", "Answers that go wrong.")
-TOKENS = Group("Tokens and keys", "What Entra issues, and with which keys.")
-VARIANTS = Group(
-    "Variants on the wire", "Answers that differ between services.", folded=True
+POLICIES = Group(
+    "MFA, more proof or a block is demanded",
+    "What the organisation’s Conditional Access demands before it hands out tokens.",
+    "It counts at the next token. Sign in in a private window; or move the user to"
+    " another address, and reload a page of your app that calls an API. A page of Entra"
+    " asks once for what is missing.",
+)
+CONSENT = Group(
+    "Consent is missing",
+    "What users have allowed the app to do in their name.",
+    "Open a page of your app that needs the scope.",
+)
+FAULTS = Group(
+    "Entra or an API is throttled, down or slow",
+    "Answers that come late, wrong or not at all.",
+    "Open your app, signed in and as a new visitor. Its pages say what is wrong, and"
+    " when to come back.",
+)
+MEMBERSHIP = Group(
+    "Roles and groups change",
+    "What tokens say that people may do in the app.",
+    "Sign in again: roles and groups come with a new ID token. A session that stays"
+    " open has them after MSAL_RECHECK.",
+)
+TOKENS = Group(
+    "Tokens expire, keys and clocks change",
+    "What Entra issues, and with which keys.",
+    "Reload a page of your app that calls an API, and sign in again in a private"
+    " window.",
 )
 REGISTRATION = Group(
-    "App registration", "What the tenant knows of the app and its host.", folded=True
+    "The app registration changes",
+    "What the tenant knows of the app and its host.",
+    "Sign in again in a private window. If it fails, the page names no details, and the"
+    " app’s log says what to correct.",
+)
+VARIANTS = Group(
+    "Answers take other forms",
+    "Details on the wire that differ between services.",
+    "Repeat what you did before: your app should do the same.",
 )
 PROVIDERS = Group(
     "B2C and other providers",
     "What differs at the B2C tenant, and in the answers of all authorities.",
-    folded=True,
+    "Sign in again at that authority.",
 )
 PLAIN = Group(
     "The plain OpenID provider",
     "What real providers do differently. The defaults are those of strict ones.",
-    folded=True,
+    "Sign in again at that provider.",
 )
-WRITTEN = Group("Answers that you write", "Forged and scripted answers.", folded=True)
-RESET = Group("Reset", "Back to the start.")
+WRITTEN = Group(
+    "An answer that you write",
+    "Forged and scripted answers.",
+    "Do what lets your app ask there next.",
+)
+RESET = Group(
+    "Reset",
+    "Back to the start.",
+    "Open your app, and sign in. An app that was throttled before may still wait.",
+)
 GROUPS = (
     PEOPLE,
     POLICIES,
+    CONSENT,
     FAULTS,
+    MEMBERSHIP,
     TOKENS,
     VARIANTS,
     REGISTRATION,
@@ -108,7 +153,10 @@ class Switch:
     :param sentence: its meaning.
     :param fields: what it takes.
     :param button: the words on its button.
-    :param for_one_user: the button stands beside each user; ``{name}`` in it is theirs.
+    :param done: a sentence about what has changed, with the fields in braces.
+    :param question: the panel asks it before it flips the switch.
+    :param for_one_user: there is a button for each user; ``{name}`` in it is theirs.
+    :param then: what to try after it was flipped, where the group's words do not fit.
     :param state: a sentence about the value ``{}`` of a setting, or one for on and one
         for off.
     """
@@ -119,7 +167,10 @@ class Switch:
     sentence: str
     fields: tuple[Field, ...] = ()
     button: str = "Set"
+    done: str = ""
+    question: str = ""
     for_one_user: bool = False
+    then: str = ""
     state: str | tuple[str, str] | None = None
 
     @property
@@ -159,6 +210,20 @@ class Switch:
             return "Turn off" if now else "Turn on"
         return self.button
 
+    def changed(self, given: cabc.Mapping[str, t.Any]) -> str:
+        """Return a sentence about what has changed.
+
+        :param given: the fields as the switch was flipped with them; of a person, the
+            name.
+        """
+        if self.is_setting:
+            return f"{self.title}: {self.says(given['value'])}"
+        values = {field.name: given.get(field.name) for field in self.fields}
+        for field in self.fields:
+            if values[field.name] is None:
+                values[field.name] = field.default or field.values.none
+        return self.done.format(**values)
+
     def says(self, value: t.Any) -> str:
         """Return the sentence about the value that a setting has now."""
         if isinstance(self.state, tuple):
@@ -176,13 +241,19 @@ def switch(
     group: Group,
     title: str,
     button: str = "",
+    /,
     *,
+    done: str,
+    question: str = "",
     for_one_user: bool = False,
+    then: str = "",
     **fields: Values,
 ) -> cabc.Callable[[Method], Method]:
     """Declare a method as a switch.
 
     Its docstring begins with the sentence, its parameters have the defaults.
+
+    :param done: as ``Switch`` has it; ``question``, ``for_one_user`` and ``then``, too.
     """
 
     def declare(method: Method) -> Method:
@@ -192,7 +263,16 @@ def switch(
         doc = inspect.getdoc(method) or ""
         sentence = doc.partition("\n\n")[0].replace("``", "").replace("\n", " ")
         SWITCHES[name] = Switch(
-            name, group, title, sentence, taken, button or title, for_one_user
+            name,
+            group,
+            title,
+            sentence,
+            taken,
+            button or title,
+            done,
+            question,
+            for_one_user,
+            then,
         )
         return method
 

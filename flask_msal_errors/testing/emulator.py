@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import collections.abc as cabc
 import contextlib
+import dataclasses
 import pathlib
 import ssl
 import tempfile
@@ -14,8 +15,14 @@ import typing as t
 from . import app
 from .browser.person import Person
 from .control.switches import Switches
+from .entra import access_tokens
 from .entra import authorities
+from .entra import tokens
 from .entra.model import Call
+from .entra.model import Member
+from .entra.model import SignIn
+from .entra.registrations import APP
+from .entra.registrations import Registration
 from .entra.tenant import Tenant
 from .kit.addresses import Addresses
 from .kit.certificates import ServerFiles
@@ -31,6 +38,10 @@ if t.TYPE_CHECKING:
 class Emulator(AppClients, RequestsLog, Addresses, Switches):
     """A local Microsoft Entra tenant with a Graph-like API, over real sockets.
 
+    Its methods raise a ``LookupError`` for a person or a registration that is not
+    there, and a ``ValueError`` for a value that they do not take; the text names those
+    that there are.
+
     >>> with Emulator() as entra:
     ...     entra.authority.startswith("https://localhost:")
     True
@@ -41,9 +52,13 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
     :param client_secret: a fixed secret; a random one without it.
     :param host: the name in its URLs and its certificate.
     :param listen: the address to listen at; ``0.0.0.0`` lets other machines in.
-    :param people: who is in the tenant, full names by short ones; without it Ada,
-        Grace, Linus, and Mallory, who is not assigned to the app.
+    :param people: who is in the tenant, full names by short ones; or dicts with
+        ``name``, ``roles`` and ``groups``. Without it Ada, Grace, Linus, and Mallory,
+        who is not assigned to the app.
     :param redirect_uris: the registered ones; without them any of this machine is.
+    :param registrations: more app registrations, which outlast a ``reset``: arguments
+        of ``register`` by name.
+    :raises LookupError, ValueError: as ``register`` does.
     :raises OSError: by ``start``, if a port is taken or there is no such address.
     """
 
@@ -56,10 +71,12 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
         client_secret: str | None = None,
         host: str = "localhost",
         listen: str = "127.0.0.1",
-        people: cabc.Mapping[str, str] | None = None,
+        people: cabc.Mapping[str, str | Member] | None = None,
         redirect_uris: cabc.Iterable[str] | None = None,
+        registrations: cabc.Mapping[str, cabc.Mapping[str, t.Any]] | None = None,
     ) -> None:
-        super().__init__(Tenant(client_secret, people, redirect_uris))
+        tenant = Tenant(client_secret, people, redirect_uris, registrations)
+        super().__init__(tenant)
         self._host, self._address = host, listen
         self._ports = (port, pages_port)
         self._https_pages = https_pages
@@ -137,11 +154,35 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
         :param overrides: other values; of ``MSAL_AUTHORIZATION_PARAMETERS``, a dict is
             added to the parameters that this provider requires.
         """
+        scopes = [self.scope("Profile.Read")]
+        overrides.setdefault("MSAL_SCOPES", scopes)
+        return self.config_for(APP, kind, **overrides)
+
+    def config_for(
+        self,
+        registration: str | Registration,
+        /,
+        kind: str = "entra",
+        **overrides: t.Any,
+    ) -> dict[str, t.Any]:
+        """Return the ``MSAL_*`` settings of an app with another registration.
+
+        It may be an API, or sign people in; of scopes nothing is set.
+
+        >>> with Emulator() as entra:
+        ...     api = entra.register("payroll", scopes=["access_as_user"])
+        ...     entra.config_for("payroll")["MSAL_API_ID_URI"] == api.id_uri
+        True
+
+        :param registration: a name, see ``register``.
+        :param kind: as ``config`` has, ``overrides`` too.
+        """
+        app = self.tenant.registrations.find(registration)
         settings: dict[str, t.Any] = {
-            "MSAL_CLIENT_ID": self.client_id,
-            "MSAL_CLIENT_CREDENTIAL": self.client_secret,
+            "MSAL_CLIENT_ID": app.client_id,
+            "MSAL_CLIENT_CREDENTIAL": app.client_secret,
             "MSAL_VERIFY": self.ca_file,
-            "MSAL_SCOPES": [self.scope("Profile.Read")],
+            **({} if app.name == APP else {"MSAL_API_ID_URI": app.id_uri}),
             **authorities.settings_of(self.tenant, kind),
         }
         for name, value in overrides.items():
@@ -162,6 +203,44 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
             decline_consent=decline_consent,
             cancel=cancel,
         )
+
+    def access_token(
+        self,
+        user: str | None = "ada",
+        *,
+        version: int | None = None,
+        registration: str | Registration = APP,
+        client: str | Registration = APP,
+        **claims: t.Any,
+    ) -> str:
+        """Return an access token for an API of yours, as its callers show it.
+
+        Without more it is for the app itself, with the scope ``access_as_user``; for
+        another registration it has all scopes that this exposes. A token of an app
+        without a user has the app roles that the client was given.
+
+        >>> with Emulator() as entra:
+        ...     token = entra.access_token("ada", scp="Files.Read Files.Write")
+
+        :param user: ``None`` for an app that calls without a user.
+        :param version: of the token, 1 or 2; without it, as the registration says.
+        :param registration: the API that it is for, see ``register``.
+        :param client: the app that got it.
+        :param claims: other values of claims; ``None`` leaves one out.
+        """
+        person = None if user is None else self.tenant.user(user)
+        known = self.tenant.registrations
+        api, sender = known.find(registration), known.find(client)
+        api = dataclasses.replace(api, token_version=version or api.token_version)
+        return access_tokens.made(self.tenant, sender, api, person, claims)
+
+    def logout_token(self, user: str = "ada", **claims: t.Any) -> str:
+        """Return a logout token of the plain OpenID provider, as it posts them.
+
+        :param claims: other claims, such as ``sid``; ``None`` leaves one out.
+        """
+        sign_in = SignIn(self.tenant.user(user), "", self.tenant.now())
+        return tokens.logout_token(self.tenant, sign_in, claims)
 
     @contextlib.contextmanager
     def serve(self, app: WSGIApplication, *, https: bool = False) -> cabc.Iterator[str]:

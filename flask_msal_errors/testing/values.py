@@ -127,6 +127,8 @@ class Choice(Values):
 class Suggested(Choice):
     """Strings, of which the panel offers some."""
 
+    widget = "suggested"
+
     def _words(self) -> str:
         return f"a string, such as {self.names[0]}"
 

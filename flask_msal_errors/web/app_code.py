@@ -22,13 +22,13 @@ from flask import url_for
 from werkzeug.exceptions import HTTPException
 
 from .. import signals
+from ..clients.handlers import is_handled
 from ..clients.responses import causes_of
 from ..clients.responses import responses_in
 from ..errors import MsalAuthError
 from ..navigation import own_path
 from .hooks import OWN
 from .hooks import begin_request
-from .hooks import is_handled
 from .rendering import is_own_route
 
 #: Functions that Flask, or this package, calls for a request after its signal.
@@ -38,7 +38,7 @@ _BEGUN = {"begin_request", "preprocess_request", "dispatch_request"}
 class _Hook:
     """A function of the app; where it fails at our own routes, they go on without it.
 
-    Its failure is logged. A refusal to a stranger is none: they come to sign in.
+    Its failure is logged. That nobody is signed in is none: people come to sign in.
     """
 
     def __init__(self, function: cabc.Callable[..., t.Any]) -> None:
@@ -100,7 +100,9 @@ def answer(handle: cabc.Callable[[Exception], t.Any], error: Exception) -> t.Any
     """
     frames = traceback.walk_tb(error.__traceback__)
     begun = _BEGUN & {frame.f_code.co_name for frame, _ in frames}
-    if begun or not is_own_route() or _decides(error):
+    # Nobody raised it where a session could not be saved, after all else ran.
+    is_late = error.__traceback__ is None
+    if begun or is_late or not is_own_route() or _decides(error):
         return handle(error)
     signals.pass_over(error, "A receiver of request_started")
     app = current_app

@@ -10,22 +10,19 @@ import collections.abc as cabc
 import dataclasses
 import functools
 import inspect
+import time
 import typing as t
 
 from flask import current_app
 from flask import request
 from flask import url_for
 from werkzeug.exceptions import BadRequest
-from werkzeug.wrappers import Response
 
-from ..clients.refusals import demanded
-from ..clients.refusals import demanded_in
-from ..clients.refusals import paused
-from ..clients.refusals import paused_in
+from ..clients.refusals import RESPONSES
+from ..clients.refusals import raised
+from ..clients.refusals import returned
 from ..errors import InteractionRequired
 from ..errors import MsalAuthError
-from ..errors import ServiceUnavailable
-from ..errors import Throttled
 from ..navigation import EVENTS
 from ..navigation import UNATTENDED
 from ..navigation import Kind
@@ -33,9 +30,16 @@ from ..navigation import current_target
 from ..navigation import kind_of
 from ..protocol.demand import Demand
 from ..provider.clocks import LEEWAY
-from ..request_state import of_request
 from ..signin.flow_cookies import TooLong
 from ..signin.limits import page_name
+from ..signin.recheck import INTERVALS
+from ..signin.recheck import NoRefreshToken
+from ..signin.silent import RECHECK
+from ..state import ForApi
+from ..state import note_guard
+from ..state import of_request
+from ..state import see_view
+from ..user import SignedIn
 from ..user import signed_in
 from . import pages
 from .async_views import AsyncView
@@ -44,61 +48,117 @@ from .forms import SPENDS
 from .forms import NotKept
 from .forms import Received
 from .hooks import answer_to
-from .hooks import is_handled
 from .hooks import leave
 from .hooks import refuse
 from .rendering import Stage
 from .rendering import is_own_route
+from .requirements import Requirements
+from .requirements import is_public
 from .state import app_state
 
-#: Types that Flask takes as a response, and neither MSAL nor an HTTP client returns.
-_PAGES = (str, Response, tuple)
+#: The guard of views, by the name that developers know.
+GUARD = "auth.login_required"
 
 View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
 
 
-def before(
-    scopes: cabc.Sequence[str] | None = None,
-    acrs: str | None = None,
-    max_age: int | None = None,
-) -> t.Any:
-    """Return the response for a user who lacks something, or ``None``."""
-    person = signed_in()
-    if person is not None and not scopes and not acrs and max_age is None:
+def before(needed: Requirements) -> t.Any:
+    """Return the response for a user who lacks something, or ``None``.
+
+    :raises RoleRequired: it is a role or a group, which no sign-in gives.
+    """
+    person, own = signed_in(), needed.recheck
+    at = person and (person.recheck_at if own is None else person.asked_at + own)
+    is_due = time.time() >= (at or 0)
+    if needed.is_plain and not is_due:
         return None
-    demand = Demand(scopes=tuple(scopes or ()), acrs=acrs, max_age=max_age)
-    if person is None:
-        return _answer_stranger(demand)
-    if acrs and acrs not in app_state().tokens.proofs():
-        return _answer(dataclasses.replace(demand, reason="step_up"))
-    if not person.user.authenticated_within(max_age, LEEWAY):
-        demand = dataclasses.replace(demand, acrs=None, reason="max_age")
-        return _answer(demand)
-    if scopes:
-        try:
-            app_state().tokens.require(scopes)
-        except InteractionRequired as error:
-            return _answer(error.demand, error)
+    known, names, max_age = app_state().contexts, needed.acrs, needed.max_age
+    while True:
+        acrs = [known[name] for name in (needed.asked() if callable(names) else names)]
+        first = next(iter(acrs), None)
+        demand = Demand(scopes=needed.scopes, acrs=first, max_age=max_age)
+        if person is None:
+            return _answer_stranger(demand)
+        if not is_due:
+            break
+        answer = _rechecked(person, own, demand)
+        person = signed_in() or person
+        if answer is not None or needed.is_plain:
+            return answer
+        # A function that is asked once more judges by the new roles.
+        is_due = False
+    try:
+        if needed.roles or needed.groups:
+            needed.admit(person.user)
+        if acrs and app_state().tokens.proofs().keys().isdisjoint(acrs):
+            return _answer(dataclasses.replace(demand, reason="step_up"))
+        if not person.user.authenticated_within(max_age, LEEWAY):
+            demand = dataclasses.replace(demand, acrs=None, reason="max_age")
+            return _answer(demand)
+        if needed.scopes:
+            app_state().tokens.require(needed.scopes)
+    except InteractionRequired as error:
+        return _answer(error.demand, error)
     return None
 
 
-def before_request(
-    scopes: cabc.Sequence[str], acrs: str | None, max_age: int | None
-) -> t.Any:
+def before_request(needed: Requirements) -> t.Any:
     """Return the response in place of a request's view, or ``None``.
 
-    Our own routes, and the static files of the app, need nobody.
+    Our own routes, the static files of the app, and what is public need nobody; the
+    app's API has guards of its own.
     """
+    api = of_request(ForApi)
+    if api.is_guarded:
+        of_request(Stage).is_left = True
+        return None
     # Flask refuses a host that nobody can have after these functions.
     is_refused = isinstance(request.routing_exception, BadRequest)
-    is_open = is_own_route() or request.endpoint == "static"
+    is_open = is_own_route() or request.endpoint == "static" or _is_public()
     # The URL of a socket is no route, but may look like one.
     if (is_refused or is_open) and kind_of(request) not in EVENTS:
         return None
+    api.checked_by = GUARD
     try:
-        return before(scopes, acrs, max_age)
+        return before(needed)
     except MsalAuthError as error:
         return answer_to(error)
+
+
+def _rechecked(person: SignedIn, interval: float | None, demand: Demand) -> t.Any:
+    """Return the response for a user whom the provider does not know any more.
+
+    :param interval: seconds, if not those of ``MSAL_RECHECK``.
+    :param demand: of the page, which one sign-in meets, too.
+    :return: ``None`` if it does, or can say nothing now.
+    """
+    state = app_state()
+    interval = state.registration.recheck if interval is None else interval
+    try:
+        state.signin.recheck.check(person, interval)
+    except InteractionRequired as error:
+        is_proved = demand.acrs in state.tokens.proofs()
+        changes: dict[str, t.Any] = {
+            "scopes": tuple(dict.fromkeys((*error.scopes, *demand.scopes))),
+            "acrs": None if is_proved else demand.acrs,
+            "max_age": demand.max_age,
+        }
+        error.demand = dataclasses.replace(error.demand, **changes)
+        return _answer(error.demand, error)
+    except NoRefreshToken:
+        is_page = kind_of(request) is Kind.PAGE and request.method in ("GET", "HEAD")
+        # The way to the provider and back takes time, too.
+        age = time.time() - person.vouched_at - LEEWAY
+        is_good = not person.doubted_at and age < (
+            0 if is_page else INTERVALS * interval
+        )
+        return None if is_good else _answer(Demand(reason=RECHECK))
+    return None
+
+
+def _is_public() -> bool:
+    listed = app_state().settings.public_endpoints
+    return is_public(current_app.view_functions, request.endpoint or "", listed)
 
 
 def _answer_stranger(demand: Demand) -> t.Any:
@@ -118,34 +178,19 @@ def after_error(error: Exception, scopes: cabc.Sequence[str]) -> t.Any:
         raise
     if isinstance(error, InteractionRequired):
         return _answer(error.demand, error)
-    tokens = app_state().tokens
-    found = demanded_in(error, scopes, tokens)
-    if found is not None:
-        return _answer(found.demand, found)
-    if isinstance(error, MsalAuthError):
-        return answer_to(error)
-    pause = None if is_handled(error) else paused_in(error, tokens)
-    if pause is None:
+    found = raised(error, scopes, app_state().tokens)
+    if found is None:
         raise
-    return _answer_pause(pause)
+    return _answered(found)
 
 
 def after_value(value: t.Any, scopes: cabc.Sequence[str]) -> t.Any:
     """Return the response in place of a returned error, or the value itself.
 
-    :param value: of none of the types in :data:`_PAGES`.
+    :param value: of none of the types in :data:`.RESPONSES`.
     """
-    found: InteractionRequired | None = None
-    if type(value) is dict:
-        found = app_state().tokens.refusal_of(value) if "error" in value else None
-    # Flask takes any WSGI application, too.
-    elif not callable(value):
-        tokens = app_state().tokens
-        found = demanded(value, scopes, tokens)
-        pause = None if found else paused(value, tokens)
-        if pause is not None:
-            return leave(_answer_pause(pause))
-    return value if found is None else leave(_answer(found.demand, found))
+    found = returned(value, scopes, app_state().tokens)
+    return value if found is None else leave(_answered(found))
 
 
 def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
@@ -178,49 +223,52 @@ def _answer(demand: Demand, error: InteractionRequired | None = None) -> t.Any:
     return pages.onward("kept", way, InteractionRequired.status, again=again)
 
 
-def _answer_pause(pause: Throttled | ServiceUnavailable) -> t.Any:
+def _answered(error: MsalAuthError) -> t.Any:
     try:
+        if isinstance(error, InteractionRequired):
+            return _answer(error.demand, error)
         if of_request(Stage).is_ours:
-            raise pause
-        return answer_to(pause)
+            raise error
+        return answer_to(error)
     finally:
         # A frame and the error that it holds would keep the API's connection open
         # until the next garbage collection.
-        del pause
+        del error
 
 
 def guarded(
     view: View,
     scopes: cabc.Sequence[str],
-    check: cabc.Callable[[], t.Any] | None = None,
+    needed: Requirements | None = None,
 ) -> View:
     """Wrap a view, async or not, so that refusals become sign-ins.
 
     :param scopes: asked for if a refusal names none.
-    :param check: runs first; what it returns, unless ``None``, is the response.
+    :param needed: checked first; ``None`` lets everybody in.
     """
+    see_view(view, GUARD if needed else "auth.catch_challenges")
     # Of several guards the innermost one knows that the view begins.
     spends = not hasattr(view, SPENDS)
 
     @functools.wraps(view)
     def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
         try:
-            answer = check() if check else None
+            answer = before(needed) if needed else None
             if answer is not None:
                 return leave(answer)
             if spends and request.method == "POST" and of_request(Stage).is_view:
                 app_state().forms.spend()
             value = view(*args, **kwargs)
-            if not isinstance(value, _PAGES) and inspect.isawaitable(value):
+            if not isinstance(value, RESPONSES) and inspect.isawaitable(value):
                 value = current_app.async_to_sync(awaited)(value)
         except Exception as error:
             return leave(after_error(error, scopes))
-        return value if isinstance(value, _PAGES) else after_value(value, scopes)
+        return value if isinstance(value, RESPONSES) else after_value(value, scopes)
 
     @functools.wraps(view)
     async def async_wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
         try:
-            answer = check() if check else None
+            answer = before(needed) if needed else None
             if answer is not None:
                 return leave(answer)
             if spends and request.method == "POST" and of_request(Stage).is_view:
@@ -228,9 +276,11 @@ def guarded(
             value = await view(*args, **kwargs)
         except Exception as error:
             return leave(after_error(error, scopes))
-        return value if isinstance(value, _PAGES) else after_value(value, scopes)
+        return value if isinstance(value, RESPONSES) else after_value(value, scopes)
 
     is_async = inspect.iscoroutinefunction(view)
     chosen: t.Any = AsyncView(async_wrapper, wrapper) if is_async else wrapper
     setattr(chosen, SPENDS, True)
+    if needed:
+        note_guard(chosen, view, GUARD, needed.is_plain)
     return t.cast(View, chosen)

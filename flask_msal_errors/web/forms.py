@@ -29,11 +29,11 @@ from ..errors import NotResumed
 from ..errors import ServiceUnavailable
 from ..navigation import current_target
 from ..navigation import is_same_origin
-from ..request_state import of_request
 from ..session.records import Records
 from ..settings import Settings
 from ..signin.cookies import Expired
 from ..signin.cookies import Signer
+from ..state import of_request
 from ..storage.codec import Codec
 from ..storage.codec import Stored
 from ..storage.store import Store

@@ -23,13 +23,21 @@ from werkzeug.wrappers import Response
 from werkzeug.wsgi import LimitedStream
 
 from .. import signals
+from ..clients.handlers import handler_of
+from ..clients.handlers import of_flask
+from ..clients.handlers import of_frameworks
+from ..clients.responses import members_of
+from ..errors import ConfigurationError
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..navigation import EVENTS
 from ..navigation import Kind
 from ..navigation import kind_of
-from ..request_state import of_request
 from ..signin.limits import LOOPS
+from ..state import AROUND
+from ..state import ForApi
+from ..state import of_request
+from ..state import see_guarded
 from ..storage.interface import Unloaded
 from ..storage.setup import guard
 from ..user import is_due
@@ -42,8 +50,11 @@ from .state import app_state
 _LONGEST_POST = 128 * 1024
 #: Name in ``flask.g`` that a request of our own routes leaves for its teardown.
 OWN = "_flask_msal_errors_own_route"
-#: Our routes that end what a person began.
-_ENDINGS = {"msal.callback", "msal.resume", "msal.logout", "msal.signed_out"}
+#: Our routes that end what a person began, also the one that their provider calls.
+_ENDINGS = {
+    *("msal.callback", "msal.resume", "msal.logout", "msal.signed_out"),
+    "msal.back_channel_logout",
+}
 
 
 class Answered(BaseException):
@@ -62,6 +73,8 @@ def begin_request(app: Flask, **_: t.Any) -> None:
     current: t.Any = session._get_current_object()  # type: ignore[attr-defined]
     received: Request = request._get_current_object()  # type: ignore[attr-defined]
     if app.session_interface.is_null_session(current):
+        if of_request(ForApi, received).answer is not None:
+            return
         _refuse_without_session(received)
     if received.blueprint == "msal":
         of_request(Stage).is_ours = True
@@ -123,6 +136,10 @@ def take_answers(app: Flask) -> None:
     def dispatch_request(*context: t.Any) -> t.Any:
         received: Request = request._get_current_object()  # type: ignore[attr-defined]
         stage = of_request(Stage, received)
+        rule: t.Any = received.url_rule
+        view = rule and app.view_functions.get(rule.endpoint)
+        if hasattr(view, AROUND) and getattr(view, AROUND).plain:
+            see_guarded(view, rule.endpoint)
         stage.is_view = True
         try:
             served = dispatch(*context)
@@ -130,9 +147,17 @@ def take_answers(app: Flask) -> None:
             return answer.args[0]
         except MsalAuthError as error:
             return answer_to(error)
+        except BaseException as error:
+            found = _answer_in(error)
+            if found is None:
+                raise
+            return found
         finally:
             stage.is_view = False
-        if LOOPS in received.environ.get("HTTP_COOKIE", ""):
+        if stage.is_left:
+            _see_checked(received)
+        counts = LOOPS in received.environ.get("HTTP_COOKIE", "")
+        if counts and of_request(ForApi, received).answer is None:
             settle = app_state().signin.loops.settle
             after_this_request(functools.partial(settle, received))
         body = served[0] if isinstance(served, tuple) and served else served
@@ -141,6 +166,33 @@ def take_answers(app: Flask) -> None:
         return served
 
     vars(app)["dispatch_request"] = dispatch_request
+
+
+def _answer_in(error: BaseException) -> t.Any:
+    """Return a guard's answer in the error of several tasks, or ``None``."""
+    if isinstance(error, Answered):
+        return error.args[0]
+    found = map(_answer_in, members_of(error))
+    return next((answer for answer in found if answer is not None), None)
+
+
+def _see_checked(received: Request) -> None:
+    """See that a guard of the API ran, for which ``require_login`` let a request pass.
+
+    ``functools.wraps`` copies the mark of a guarded view to a function that does not
+    call it.
+
+    :raises ConfigurationError: none did, so everybody would see the view.
+    """
+    # Flask answers these without the view.
+    is_automatic = getattr(received.url_rule, "provide_automatic_options", False)
+    is_checked = of_request(ForApi, received).checked_by
+    if not (is_checked or (is_automatic and received.method == "OPTIONS")):
+        raise ConfigurationError(
+            f"The view {received.endpoint!r} has the mark of api.token_required, as by"
+            " functools.wraps, but does not call what that guards. Put the decorator on"
+            " the view itself, just below the route."
+        )
 
 
 def leave(response: Response) -> Response:
@@ -161,13 +213,16 @@ def answer_to(error: MsalAuthError) -> t.Any:
     :raises MsalAuthError: the same error, if the app's API framework has a handler, or
         in a handler of Socket.IO.
     """
+    by_api = of_request(ForApi).answer
+    if by_api is not None:
+        return by_api(error)
     kind = kind_of(request)
     if kind in EVENTS:
         return refuse(error, kind)
     signals.tell(error)
-    if _handler(error, _of_frameworks(current_app.handle_user_exception)):
+    if handler_of(error, of_frameworks()):
         raise error
-    handler = _handler(error, _of_flask())
+    handler = handler_of(error, of_flask(), but=pages.error)
     if handler is None:
         return pages.error(error)
     return current_app.make_response(current_app.ensure_sync(handler)(error))
@@ -194,40 +249,3 @@ def refuse(error: MsalAuthError, kind: Kind) -> t.Any:
     words = details.get("detail", details["title"])
     refused = importlib.import_module("socketio.exceptions").ConnectionRefusedError
     raise refused(words, details) from error
-
-
-def is_handled(error: Exception) -> bool:
-    """Return whether the app has a handler for an exception."""
-    known = _of_flask() + _of_frameworks(current_app.handle_user_exception)
-    return _handler(error, known) is not None
-
-
-def _handler(error: Exception, known: list[t.Any]) -> t.Any:
-    """Return the handler of an exception among those of classes, or of their names.
-
-    One of every ``Exception`` is for what nobody thought of, so it does not count.
-    """
-    kinds = type(error).__mro__
-    kinds = kinds[: kinds.index(Exception)]
-    names = [name for kind in kinds for name in (kind, kind.__name__)]
-    found = (handlers.get(name) for handlers in known for name in names)
-    return next((each for each in found if each not in (None, pages.error)), None)
-
-
-def _of_flask() -> list[t.Any]:
-    spec = current_app.error_handler_spec
-    return [spec[name][None] for name in (*request.blueprints, None)]
-
-
-def _of_frameworks(handle: t.Any) -> list[t.Any]:
-    """Return the handlers of the APIs of Flask-RESTX, and of Flask-RESTful by name.
-
-    Each API wraps the app's ``handle_user_exception``, one around the other.
-    """
-    found: list[t.Any] = []
-    while isinstance(handle, functools.partial):
-        api: t.Any = getattr(handle.func, "__self__", None)
-        for each in (api, *getattr(api, "namespaces", ())):
-            found += getattr(each, "error_handlers", {}), getattr(each, "errors", {})
-        handle = handle.args[0] if handle.args else None
-    return found

@@ -22,6 +22,7 @@ from ..navigation import Kind
 from ..navigation import Outside
 from ..navigation import current_target
 from ..navigation import home
+from ..navigation import is_boosted
 from ..navigation import is_navigation
 from ..navigation import kind_of
 from ..navigation import origin
@@ -29,12 +30,12 @@ from ..navigation import own_path
 from ..navigation import safe_path
 from ..navigation import same_origin_path
 from ..protocol.demand import Demand
-from ..request_state import of_request
 from ..signin import states
 from ..signin.cookies import Cookies
 from ..signin.cookies import Expired
 from ..signin.limits import SCRIPT
 from ..signin.limits import page_name
+from ..state import of_request
 from ..user import signed_in
 from .rendering import is_own_route
 
@@ -185,8 +186,8 @@ def page_of_person() -> str:
     """Return the person's page: this one, or the page of the script or form."""
     if is_own_route():
         return home(request)
-    here = None
-    if is_navigation(request) and request.method in ("GET", "HEAD"):
+    here, is_page = None, is_navigation(request) or is_boosted(request)
+    if is_page and request.method in ("GET", "HEAD"):
         here = current_target(request)
     if here and kind_of(request) is not Kind.FRAME:
         return here

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import typing as t
 
+from flask import current_app
 from flask import make_response
 from flask import request
 from flask import url_for
-from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from .. import signals
+from ..clients import groups
 from ..entra import codes
+from ..errors import UNMET
 from ..errors import USER_CANCELLED
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
@@ -23,28 +25,29 @@ from ..errors import MsalAuthError
 from ..errors import NotResumed
 from ..errors import OtherAccount
 from ..errors import ReauthenticationLoop
+from ..errors import RoleRequired
 from ..errors import ServiceUnavailable
 from ..errors import SignInError
 from ..errors import StateMismatch
 from ..errors import Throttled
 from ..errors import TokenError
+from ..errors import details_of
+from ..errors import problem
 from ..navigation import UNATTENDED
 from ..navigation import Kind
 from ..navigation import Outside
 from ..navigation import current_target
 from ..navigation import home
+from ..navigation import is_boosted
 from ..navigation import is_navigation
 from ..navigation import kind_of
 from ..navigation import wants_html
 from ..protocol.demand import Demand
 from ..protocol.secret import Hidden
-from ..request_state import of_request
-from ..signin.response import UNMET
+from ..state import of_request
 from ..user import signed_in
 from .forms import FIELD
 from .links import page_of_person
-from .problem import details_of
-from .problem import problem
 from .rendering import is_own_route
 from .rendering import rendered
 from .state import app_state
@@ -53,17 +56,25 @@ from .texts import BUSY
 from .texts import CANCELLED
 from .texts import DECLINED
 from .texts import FOR_ADMINISTRATOR
+from .texts import GROUPS_DENIED
+from .texts import GROUPS_UNAVAILABLE
 from .texts import N_
 from .texts import OVERTAKEN
 from .texts import PARTIES
 from .texts import STRANGER
 from .texts import UNPROVEN
 from .texts import Text
-from .texts import say
 
 #: The error of a callback whose sign-in another request completes.
 _BUSY = "sign_in_busy"
 
+#: Heading and advice of errors, by their words.
+_SPECIAL = {
+    UNMET: UNPROVEN,
+    _BUSY: BUSY,
+    groups.DENIED: GROUPS_DENIED,
+    groups.UNAVAILABLE: GROUPS_UNAVAILABLE,
+}
 #: Parameters of links to our own routes.
 _OWN = ("next", "ticket", "page", "policy", "again", "token")
 
@@ -71,8 +82,11 @@ _NEW_TAB = N_("Continue in a new tab")
 #: Of a page in a frame: the provider refuses to be shown in one.
 _WHOLE_WINDOW = N_("Continue in the whole window")
 
-#: Not by <base>, which a page's policy may forbid (base-uri).
-_TOP = Markup(' target="_top"')
+#: The Content-Security-Policy of all pages, but for who may frame them.
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; "
+    "form-action *; base-uri 'none'; frame-ancestors "
+)
 
 Actions = list[tuple[Text, str]]
 
@@ -85,6 +99,8 @@ def error(error: MsalAuthError) -> Response:
         if kind in UNATTENDED:
             return unattended(kind, error.demand, error)
         return interaction(error.demand, error)
+    if is_boosted(request) and request.method == "GET":
+        return whole()
     retried = isinstance(error, Throttled) and _is_page()
     if wants_html(request):
         page = _render(error, _actions(error), retried=retried)
@@ -182,7 +198,7 @@ def busy(url: str) -> Response:
 
 def ask_logout() -> Response:
     """Return a page with a sign-out button, for a link without a token."""
-    page = _template("logout", token=app_state().links.logout_token())
+    page = rendered("logout", token=app_state().links.logout_token())
     return _finished(make_response(page), None)
 
 
@@ -191,7 +207,7 @@ def signed_out(*, only_here: bool = False) -> Response:
 
     :param only_here: the identity provider was not told.
     """
-    page = _template("signed_out", only_here=only_here)
+    page = rendered("signed_out", only_here=only_here)
     return _finished(make_response(page), None, framed=True)
 
 
@@ -200,9 +216,21 @@ def ahead() -> Response:
 
     Browsers then ask once more at the click; Turbo shows this page.
     """
-    response = make_response(_template("ahead", link=_here()))
+    response = make_response(rendered("ahead", link=_here()))
     response.status_code = ServiceUnavailable.status
     return _finished(response, None, framed=True)
+
+
+def whole() -> Response:
+    """Have htmx open this URL as a page, not by a script (``HX-Redirect``).
+
+    Of our own routes it has the ``token`` of a form, too.
+    """
+    token = request.form.get("token") if is_own_route() else None
+    way = _here(**({"token": token} if token else {}))
+    response = make_response("")
+    response.headers["HX-Redirect"] = of_request(Outside).prefix + way
+    return _finished(response, None)
 
 
 def office() -> Response:
@@ -212,7 +240,7 @@ def office() -> Response:
     did not begin.
     """
     here = _here()
-    response = make_response(_template("ahead", link=here))
+    response = make_response(rendered("ahead", link=here))
     response.headers["Refresh"] = f"1; url={of_request(Outside).prefix}{here}"
     _finished(response, None)
     # A browser that calls itself Office is known by following: see kind_of.
@@ -222,7 +250,7 @@ def office() -> Response:
 
 def resume(url: str, ticket: str) -> Response:
     """Return the page that posts a kept form again, by script or by its button."""
-    page = _template("resume", url=url, field=FIELD, ticket=ticket)
+    page = rendered("resume", url=url, field=FIELD, ticket=ticket)
     return _scripted(_finished(make_response(page), None))
 
 
@@ -264,11 +292,14 @@ def _again(error: MsalAuthError, target: str) -> str:
     return url_for("msal.login", next=target)
 
 
-def _here() -> str:
-    """Return the URL of this request; of our own routes, :mod:`.watchers` hide it."""
+def _here(**more: t.Any) -> str:
+    """Return the URL of this request; of our own routes, :mod:`.watchers` hide it.
+
+    :param more: parameters of our own routes that are not in the query.
+    """
     if not is_own_route():
         return current_target(request)
-    said: dict[str, t.Any] = dict(request.view_args or {})
+    said: dict[str, t.Any] = {**(request.view_args or {}), **more}
     said.update((name, request.args[name]) for name in _OWN if name in request.args)
     return url_for(str(request.endpoint), **said)
 
@@ -288,7 +319,7 @@ def _render(
 ) -> str:
     person = signed_in()
     title, advice = _words(error)
-    return _template(
+    return rendered(
         "error",
         error=error,
         title=title,
@@ -296,6 +327,7 @@ def _render(
         details=details_of(error),
         party=PARTIES.get(getattr(error, "party", "")),
         names=(error.expected, error.came) if isinstance(error, OtherAccount) else (),
+        lacked=_lacked(error) if isinstance(error, RoleRequired) else (),
         still=person.user if person and _is_harmless(error) else None,
         retry_after=getattr(error, "retry_after", None),
         retried=retried,
@@ -306,16 +338,24 @@ def _render(
     )
 
 
+def _lacked(error: RoleRequired) -> list[tuple[Text, str]]:
+    """Return what to ask an administrator for, by labels."""
+    person, several = signed_in(), len(error.roles or error.groups) > 1
+    role = N_("One of these roles") if several else N_("Role")
+    group = N_("One of these groups") if several else N_("Group")
+    names = ", ".join(error.roles or error.groups)
+    client_id = app_state().settings.client_id
+    return [
+        (role if error.roles else group, names),
+        (N_("Application"), f"{current_app.name} ({client_id})"),
+        (N_("Your account"), person.user.username if person else ""),
+    ]
+
+
 def _is_harmless(error: MsalAuthError) -> bool:
     """Return whether Back or a reload may be all that happened."""
     serious = isinstance(error, (OtherAccount, ReauthenticationLoop))
     return isinstance(error, SignInError) and not serious
-
-
-def _template(name: str, **values: t.Any) -> str:
-    top = _TOP if kind_of(request) is Kind.FRAME else ""
-    shown = {"say": say, "top": top, "prefix": of_request(Outside).prefix, **values}
-    return rendered(name, **shown)
 
 
 def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
@@ -324,7 +364,7 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
         return N_("You are already signed in"), None
     if isinstance(error, StateMismatch) and request.cookies:
         return Text(error.title, {}), OVERTAKEN
-    special = {UNMET: UNPROVEN, _BUSY: BUSY}.get(getattr(error, "error", ""))
+    special = _SPECIAL.get(getattr(error, "error", ""))
     if special:
         return special
     if isinstance(error, AccessDenied) and error.is_choice:
@@ -360,7 +400,7 @@ def _finished(
     # The URL of the page may hold a code; a post has to keep its Origin.
     response.headers["Referrer-Policy"] = "strict-origin"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.vary.update(["Accept", "Cookie"])
+    response.vary.update(["Accept", "Accept-Language", "Cookie"])
     if retry_after:
         response.headers["Retry-After"] = str(retry_after)
     return response
@@ -384,15 +424,11 @@ def onward(
     redirected to another origin (``form-action``, as Chromium reads it).
     """
     link = response.headers.pop("Location")
-    prefix = of_request(Outside).prefix
-    values = {"say": say, "prefix": prefix, "link": link, "again": again}
-    values["fields"] = fields
-    # The provider's pages are in no frame: a person opens them in the whole window.
-    framed = kind_of(request) is Kind.FRAME
-    top = _TOP if framed else ""
-    response.set_data(rendered(name, top=top, **values))
+    response.set_data(rendered(name, link=link, again=again, fields=fields))
     response.mimetype = "text/html"
     response.status_code = status
+    # The provider's pages are in no frame: a person opens them in the whole window.
+    framed = kind_of(request) is Kind.FRAME
     # Not a part of the page, whose frame may be the app's own template.
     if not (again or framed or fields):
         response.headers["Refresh"] = f"0; url={link}"
@@ -404,9 +440,3 @@ def _scripted(response: Response) -> Response:
     """Allow a page our own script."""
     response.content_security_policy.script_src = "'self'"
     return response
-
-
-_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; "
-    "form-action *; base-uri 'none'; frame-ancestors "
-)

@@ -16,10 +16,18 @@ from flask import request
 from flask import url_for
 from jinja2 import Environment
 from jinja2 import FileSystemLoader
+from markupsafe import Markup
 
 from .. import signals
-from ..request_state import of_request
+from ..navigation import Kind
+from ..navigation import Outside
+from ..navigation import kind_of
+from ..state import of_request
 from ..user import signed_in
+from .texts import say
+
+#: Not by <base>, which a page's policy may forbid (base-uri).
+_TOP = Markup(' target="_top"')
 
 
 @dataclasses.dataclass
@@ -30,6 +38,8 @@ class Stage:
     """Flask calls the view of this request, and takes an answer in its place."""
     is_ours: bool = False
     """It is one of our routes, or makes one of our pages: no refusal is answered."""
+    is_left: bool = False
+    """It was left to a guard of the app's API."""
 
 
 def is_own_route() -> bool:
@@ -40,11 +50,15 @@ def is_own_route() -> bool:
 def rendered(name: str, **values: t.Any) -> str:
     """Return a page: in the app's context if that works, or else without it.
 
-    The shipped template alone shows a page in English. What is wrong with that is wrong
-    with this package, and raised.
+    What is wrong with the shipped template alone is wrong with this package, and
+    raised.
+
+    :param values: of this page, beside those of every page.
     """
+    top = _TOP if kind_of(request) is Kind.FRAME else ""
+    values = {"say": say, "top": top, "prefix": of_request(Outside).prefix, **values}
     template, stage = f"msal/{name}.html", of_request(Stage)
-    before = dataclasses.astuple(stage)
+    before = stage.is_view, stage.is_ours
     stage.is_view, stage.is_ours = False, True
     try:
         return render_template(template, **values)

@@ -1,32 +1,38 @@
 """The state of one app: its settings, and the objects that do its work.
 
-Owns how they are built and the one place where they are found.
+Owns how they are built.
 """
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 from datetime import timedelta
 
 from flask import Flask
-from flask import current_app
 
-from ..clients.tokens import OUTSIDE
+from ..clients.groups import Groups
 from ..clients.tokens import Tokens
 from ..errors import ConfigurationError
+from ..protocol.registration import Registration
 from ..provider.client import Client
-from ..registration import Registration
+from ..provider.client import of_app as client_of
 from ..session.records import Records
-from ..session.sid_index import SidIndex
+from ..session.session_index import SessionIndex
 from ..settings import Settings
 from ..signin.cookies import Cookies
 from ..signin.cookies import Signer
 from ..signin.signin import SignIn
+from ..state import EXTENSION
+from ..state import of_app
 from ..storage.codec import Codec
+from ..storage.setup import prepare
 from ..storage.store import Store
-from ..user import EXTENSION
+from ..user import SignedIn
+from ..user import User
 from .forms import Forms
 from .links import Links
+from .requirements import Contexts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,17 +43,33 @@ class AppState:
     registration: Registration
     store: Store
     records: Records
-    sid_index: SidIndex
+    session_index: SessionIndex
     client: Client
     tokens: Tokens
+    groups: Groups
+    contexts: Contexts
     signin: SignIn
     links: Links
     forms: Forms
 
     @classmethod
-    def build(cls, app: Flask, settings: Settings, signer: Signer) -> AppState:
-        """Return the state for an app whose sessions are set up."""
+    def set_up(cls, app: Flask, settings: Settings) -> None:
+        """Give an app its state and its sessions.
+
+        :raises ConfigurationError: it has them already.
+        """
+        if EXTENSION in app.extensions:
+            raise ConfigurationError(
+                "MsalAuth.init_app was called twice for this app. Call it once."
+            )
+        state = cls._built(app, settings)
+        prepare(app, https=settings.is_https)
+        app.extensions[EXTENSION] = state
+
+    @classmethod
+    def _built(cls, app: Flask, settings: Settings) -> AppState:
         registration = settings.registration
+        signer = Signer(app, registration.name)
         store = Store(app, registration.name)
         codec = Codec(settings.encryption_keys)
         # Longer than a silent acquisition takes: its holder never loses its lock.
@@ -56,49 +78,58 @@ class AppState:
         if settings.session_max_age is not None:
             lifetime = min(lifetime, timedelta(seconds=settings.session_max_age))
         records = Records(store, codec, lifetime, settings.client_id, patience)
-        client = Client(settings)
+        client = client_of(app, settings)
+        tokens = Tokens(client, records)
         cookies = Cookies(signer)
-        sid_index = SidIndex(store, codec, app.permanent_session_lifetime)
+        session_index = SessionIndex(
+            store,
+            codec,
+            records,
+            app.permanent_session_lifetime,
+            registration.session_key,
+        )
         signin = SignIn.build(
             settings=settings,
             cookies=cookies,
             client=client,
             store=store,
             records=records,
-            sid_index=sid_index,
+            session_index=session_index,
         )
         return cls(
             settings=settings,
             registration=registration,
             store=store,
             records=records,
-            sid_index=sid_index,
+            session_index=session_index,
             client=client,
-            tokens=Tokens(client, records),
+            tokens=tokens,
+            contexts=Contexts(settings),
+            groups=Groups(
+                client=client,
+                tokens=tokens,
+                records=records,
+                store=store,
+                codec=codec,
+                timeout=settings.http_timeout,
+            ),
             signin=signin,
             links=Links(cookies, signin.user_flows),
             forms=Forms(settings, signer, store, records),
         )
+
+    def groups_of(self, user: User) -> frozenset[str]:
+        """Return the groups of the signed-in user, which their ID token lacks."""
+        return self.groups.of(user)
+
+    def doubt_others(self, person: SignedIn) -> None:
+        """Have the provider asked about a user in each other session of theirs."""
+        self.session_index.doubt(person)
 
     def keeps(self, handle: str) -> bool:
         """Return whether there is a record under this handle."""
         return self.records.exists(handle)
 
 
-def app_state() -> AppState:
-    """Return the state of the current app.
-
-    :raises ConfigurationError: the app was not initialised, or there is none.
-    """
-    try:
-        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-        state: AppState = app.extensions[EXTENSION]
-        return state
-    except KeyError:
-        raise ConfigurationError(
-            f"MsalAuth is not set up for the app {current_app.name!r}. Call "
-            "auth.init_app(app) in its factory."
-        ) from None
-    except RuntimeError:
-        # There is no current app, and so no request.
-        raise ConfigurationError(OUTSIDE) from None
+#: Returns the state of the current app, see :func:`~flask_msal_errors.state.of_app`.
+app_state: cabc.Callable[[], AppState] = of_app

@@ -1,6 +1,7 @@
 """The words of the pages: marked for a catalogue, and put into the app's language.
 
 Knows Jinja's i18n extension, which Flask-Babel installs, and nothing of the pages.
+Without it, the browser chooses among our own languages.
 ``messages.pot`` lists all words; ``.ci/messages.py`` writes it.
 """
 
@@ -13,6 +14,8 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 from markupsafe import escape
+
+from . import languages
 
 
 class Text(t.NamedTuple):
@@ -35,26 +38,28 @@ def N_(message: str, /, **values: object) -> Text:
 
 @pass_context
 def say(context: Context, text: Text | str, /, **values: object) -> Markup:
-    """Return words for a page, by ``gettext`` of the app's templates or in English.
+    """Return words for a page, by ``gettext`` of the app's templates or by our own.
 
     :param values: for placeholders; :class:`~markupsafe.Markup` stays markup.
     :return: everything else is escaped, the translation too.
     """
     if isinstance(text, str):
         text = Text(text, values)
+    translate = context.resolve("gettext")
+    if isinstance(translate, Undefined):
+        return _filled(languages.translated(text.message), text.values)
     try:
-        return _filled(_translated(context, text), text.values)
+        return _filled(_by_app(context, translate, text), text.values)
     except (KeyError, TypeError, ValueError):  # the translation's placeholders
         return _filled(text.message, text.values)
 
 
-def _translated(context: Context, text: Text) -> str:
-    translate = context.resolve("gettext")
+def _by_app(context: Context, translate: t.Any, text: Text) -> str:
     # It fills placeholders by itself: here each with itself. Any other % breaks it
     # (https://jinja.palletsprojects.com/extensions/#newstyle-gettext).
     newstyle = getattr(context.environment, "newstyle_gettext", False)
     breaks = newstyle and "%" in text.message and not text.values
-    if isinstance(translate, Undefined) or breaks:
+    if breaks:
         return text.message
     blanks = {name: f"%({name})s" for name in text.values} if newstyle else {}
     return str(context.call(translate, text.message, **blanks))
@@ -85,6 +90,11 @@ ADVICE: dict[str, Text] = {
     "AccessDenied": N_(
         "You declined, or your organisation does not let you use this. Signing in"
         " again does not change that, but an administrator may be able to."
+    ),
+    "RoleRequired": N_(
+        "You are signed in, but this page needs what is named here. Ask an"
+        " administrator of your organisation for it. If it was given to you just now,"
+        " sign in again."
     ),
     "Throttled": N_(
         "A service behind this page is busy. Please wait before you try again."
@@ -158,6 +168,21 @@ DECLINED = (
 BUSY = (
     N_("You are being signed in"),
     N_("This takes a moment. Then this page goes on by itself."),
+)
+#: Heading and advice where Microsoft Graph may not tell the user's groups, or did not.
+GROUPS_DENIED = (
+    N_("Your groups are not known"),
+    N_(
+        "This page is for certain groups, and this application may not read which ones"
+        " you are in. An administrator can allow that. Please send them what is below."
+    ),
+)
+GROUPS_UNAVAILABLE = (
+    N_("Your groups are not known at the moment"),
+    N_(
+        "This page is for certain groups. The service that knows which ones you are in"
+        " does not answer. Please try again in a moment."
+    ),
 )
 STRANGER = (
     N_("You need to sign in"),

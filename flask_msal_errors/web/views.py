@@ -7,6 +7,7 @@ import typing as t
 from flask import Blueprint
 from flask import abort
 from flask import after_this_request
+from flask import make_response
 from flask import redirect
 from flask import request
 from flask import session
@@ -15,6 +16,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from .. import signals
+from ..errors import InvalidIdToken
 from ..errors import SignInError
 from ..errors import StateMismatch
 from ..navigation import UNATTENDED
@@ -39,7 +41,13 @@ from . import pages
 from .state import app_state
 
 #: Our endpoints without effects, or whose caller is no person.
-_HARMLESS = {"msal.static", "msal.signed_out", "msal.front_channel_logout"}
+_HARMLESS = {
+    *("msal.static", "msal.signed_out"),
+    *("msal.front_channel_logout", "msal.back_channel_logout"),
+}
+
+#: Those that lead to the identity provider, where no script may follow (CORS).
+_LEAVING = ("msal.login", "msal.logout")
 
 #: Fields of an authorization response (RFC 6749 §4.1.2, RFC 9207, and Entra's own),
 #: with the most characters taken: an answer must fit a cookie at ``form_post``.
@@ -83,6 +91,13 @@ def blueprint(url_prefix: str, *places: dict[str, t.Any]) -> Blueprint:
             else None
         )
     )
+    bp.before_request(
+        lambda: (
+            pages.whole()
+            if request.endpoint in _LEAVING and "HX-Request" in request.headers
+            else None
+        )
+    )
     bp.register_error_handler(TooLong, lambda error: pages.too_long(error.demand))
     for place in places or [{}]:
         _add_rules(bp, place)
@@ -96,6 +111,8 @@ def _add_rules(bp: Blueprint, place: dict[str, t.Any]) -> None:
     bp.add_url_rule("/logout", view_func=logout, methods=both, **place)
     bp.add_url_rule("/signed-out", view_func=signed_out, **place)
     bp.add_url_rule("/front-channel-logout", view_func=front_channel_logout, **place)
+    told = {"view_func": back_channel_logout, "methods": ["POST"], **place}
+    bp.add_url_rule("/back-channel-logout", **told)
     bp.add_url_rule("/resume/<ticket>", view_func=resume, **place)
     if place:
         # Flask adds the rule of the app's own host itself.
@@ -163,7 +180,15 @@ def logout() -> Response:
         proven = known and (proven or request.method == "GET")
     if not proven:
         return pages.ask_logout()
-    way, fields = state.signin.sign_out.end(request)
+    return _leave(*state.signin.sign_out.end(request))
+
+
+def sign_out_everywhere() -> Response:
+    """Sign the user out in all browsers, in a view of the app."""
+    return _leave(*app_state().signin.sign_out.everywhere(request))
+
+
+def _leave(way: Response, fields: Hidden) -> Response:
     if fields or request.method == "POST":
         return pages.onward("leaving", way, 200, fields=fields)
     return way
@@ -181,6 +206,22 @@ def front_channel_logout() -> Response:
     args = request.args
     app_state().signin.sign_out.end_elsewhere(args.get("sid", ""), args.get("iss"))
     return no_store(Response("Signed out.", mimetype="text/plain"))
+
+
+def back_channel_logout() -> Response:
+    """End sessions that the identity provider ends, without their browsers."""
+    # Functions of the app that run before may have begun one.
+    set_no_cookie(session)
+    tokens = request.form.getlist("logout_token")
+    try:
+        if len(tokens) != 1:
+            raise InvalidIdToken("A logout request has no logout_token, or several.")
+        app_state().signin.back_channel.end(tokens[0])
+    except InvalidIdToken as error:
+        signals.tell(error)
+        answer = {"error": "invalid_request", "error_description": str(error)}
+        return no_store(make_response(answer, 400))
+    return no_store(Response())
 
 
 def resume(ticket: str) -> Response:
@@ -204,7 +245,7 @@ def _answer(fields: MultiDict[str, str]) -> dict[str, str]:
 
 
 def _hand_over(form_post: FormPost) -> Response:
-    if not form_post.is_expected:
+    if not form_post.is_expected(request):
         abort(405)
     return form_post.hand_over(request, _answer(request.form), url_for("msal.callback"))
 

@@ -17,7 +17,6 @@ from msal import SystemAssignedManagedIdentity
 
 from ...errors import ConfigurationError
 from ...parsers import as_credential
-from .certificate import Signed
 from .managed_identity import FromManagedIdentity
 
 Credential = str | dict[str, t.Any]
@@ -27,15 +26,16 @@ Credential = str | dict[str, t.Any]
 class LoadedCredential:
     """A credential as its source had it when it was loaded."""
 
-    value: Credential = dataclasses.field(repr=False)
+    value: Credential | None = dataclasses.field(repr=False)
     digest: str = dataclasses.field(repr=False)
     """Of all that was read: it changes when the source has another credential."""
 
 
-def load(setting: Credential | cabc.Callable[[], t.Any]) -> LoadedCredential:
+def load(setting: Credential | cabc.Callable[[], t.Any] | None) -> LoadedCredential:
     """Load the credential that a setting names: read its file, or call its function.
 
-    :param setting: a secret, MSAL's dict, or a function that returns one of them.
+    :param setting: a secret, MSAL's dict, or a function that returns one of them;
+        an API may have none.
     :raises ConfigurationError: the source fails, or has something else.
     """
     value = _called(setting) if callable(setting) else setting
@@ -47,8 +47,10 @@ def load(setting: Credential | cabc.Callable[[], t.Any]) -> LoadedCredential:
 
 
 def prepared(
-    credential: Credential, client_id: str, token_endpoint: cabc.Callable[[], str]
-) -> Credential:
+    credential: Credential | None,
+    client_id: str,
+    token_endpoint: cabc.Callable[[], str],
+) -> Credential | None:
     """Return the credential in the form that costs MSAL least.
 
     :param credential: a secret, or MSAL's dict for a certificate, an assertion or a
@@ -56,13 +58,16 @@ def prepared(
     :param token_endpoint: told only when the first assertion is made.
     :raises ConfigurationError: the certificate or key cannot be read.
     """
-    if isinstance(credential, str):
+    if credential is None or isinstance(credential, str):
         return credential
     if SystemAssignedManagedIdentity.is_managed_identity(credential):
         return {"client_assertion": FromManagedIdentity(credential, token_endpoint)}
     assertion = credential.get("client_assertion")
     if assertion:
         return {"client_assertion": AppAssertion(assertion)}
+    # It imports cryptography, which an app with a secret needs later, if ever.
+    from .certificate import Signed
+
     return {"client_assertion": Signed(credential, client_id, token_endpoint)}
 
 

@@ -50,32 +50,18 @@ class CookieJar:
                 self._store(url, morsel)
 
     def _store(self, url: str, morsel: http.cookies.Morsel[str]) -> None:
+        if _is_refused(url, morsel):
+            return
         parts = urllib.parse.urlsplit(url)
-        host = parts.hostname or ""
-        # Chromium lets http://localhost set and get Secure cookies.
-        trusted = parts.scheme == "https" or host in LOCAL
-        secure = bool(morsel["secure"])
-        site = str(morsel["samesite"]).lower()
-        named = str(morsel["path"])
+        host, named = parts.hostname or "", str(morsel["path"])
         path = named if named.startswith("/") else _default_path(parts.path)
-        domain = str(morsel["domain"]).lower().removeprefix(".")
-        if domain and host != domain and not host.endswith(f".{domain}"):
-            return
-        if (secure or site == "none") and not (secure and trusted):
-            return
-        # The prefixes want https itself, also on localhost.
-        proper = secure and parts.scheme == "https"
-        if morsel.key.startswith("__Secure-") and not proper:
-            return
-        host_only = proper and named == "/" and not morsel["domain"]
-        if morsel.key.startswith("__Host-") and not host_only:
-            return
         now = time.time()
         expires = _expiry(morsel, now)
         key = (host, morsel.key, path)
         if expires is not None and expires <= now:
             self._cookies.pop(key, None)
             return
+        site, secure = str(morsel["samesite"]).lower(), bool(morsel["secure"])
         self._cookies[key] = Cookie(
             morsel.key, morsel.coded_value, host, path, secure, site, now, expires
         )
@@ -118,6 +104,26 @@ class CookieJar:
         for key in list(self._cookies):
             if host in (None, key[0]) and name in (None, key[1]):
                 del self._cookies[key]
+
+
+def _is_refused(url: str, morsel: http.cookies.Morsel[str]) -> bool:
+    """Return whether a browser takes no such cookie from there."""
+    parts = urllib.parse.urlsplit(url)
+    host, secure = parts.hostname or "", bool(morsel["secure"])
+    domain = str(morsel["domain"]).lower().removeprefix(".")
+    if domain and host != domain and not host.endswith(f".{domain}"):
+        return True
+    # Chromium lets http://localhost set and get Secure cookies.
+    trusted = parts.scheme == "https" or host in LOCAL
+    wants_secure = secure or str(morsel["samesite"]).lower() == "none"
+    if wants_secure and not (secure and trusted):
+        return True
+    # The prefixes want https itself, also on localhost.
+    proper = secure and parts.scheme == "https"
+    if morsel.key.startswith("__Secure-") and not proper:
+        return True
+    host_only = proper and morsel["path"] == "/" and not morsel["domain"]
+    return morsel.key.startswith("__Host-") and not host_only
 
 
 def _expiry(morsel: http.cookies.Morsel[str], now: float) -> float | None:

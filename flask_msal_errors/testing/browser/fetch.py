@@ -92,4 +92,7 @@ def browser_headers(step: Step, frame: bool) -> dict[str, str]:
     headers["Referer"] = first if near else f"{origin(first)}/"
     if step.method != "GET":
         headers["Origin"] = origin(first)
+        if not (step.data or step.files):
+            # As browsers send a form that is a button alone; requests names no type.
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
     return headers

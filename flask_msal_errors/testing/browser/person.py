@@ -24,6 +24,7 @@ from .forms import refresh_target
 MAX_STEPS = 40
 _BUTTONS = {
     "mfa": "mfa",
+    "device": "device",
     "context": "context",
     "password": "password",
     "profile": "profile",

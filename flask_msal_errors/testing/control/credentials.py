@@ -13,12 +13,14 @@ from ..declaration import switch
 from ..entra import client_auth
 from ..entra import managed_identity
 from ..entra import tokens
+from ..entra.registrations import APP
 from ..entra.tenant import OfTenant
 from ..values import Choice
 from ..values import Flag
 from ..values import Lines
 from ..values import Names
 from ..values import Object
+from ..values import Suggested
 from ..values import Values
 
 
@@ -29,22 +31,38 @@ class Credentials(OfTenant):
         TOKENS,
         "Signing keys",
         "Rotate keys",
+        done="New tokens are signed with a new key.",
         keep_old=Flag(label="keep the old one published"),
     )
     def rotate_keys(self, keep_old: bool = True) -> None:
         """Sign with a new key from now on."""
         self.tenant.keys.rotate(keep_old)
 
-    @switch(TOKENS, "Client secret", "Replace the secret")
+    @switch(
+        REGISTRATION,
+        "Client secret",
+        "Replace the secret",
+        done="The app’s secret is refused from now on, until you reset.",
+    )
     def secret_rotated(self) -> str:
         """Refuse the client secret from now on, and return the new one."""
-        self.tenant.client_secret = secrets.token_urlsafe(24)
-        return self.tenant.client_secret
+        self.tenant.app.client_secret = secrets.token_urlsafe(24)
+        return self.tenant.app.client_secret
 
-    @switch(REGISTRATION, "Certificate", "Register the certificate", pem=Lines())
-    def register_certificate(self, pem: str | bytes) -> str:
-        """Accept client assertions of a certificate (PEM); return its thumbprint."""
-        return client_auth.register(self.tenant, pem)
+    @switch(
+        REGISTRATION,
+        "Certificate",
+        "Register the certificate",
+        done="The certificate is registered: the app “{app}” may prove itself with it.",
+        pem=Lines(),
+        app=Suggested(names=(APP,)),
+    )
+    def register_certificate(self, pem: str | bytes, app: str = APP) -> str:
+        """Accept client assertions of a certificate (PEM); return its thumbprint.
+
+        :param app: the name of the registration.
+        """
+        return client_auth.register(self.tenant.registrations.find(app), pem)
 
     def managed_environment(self, place: str = "app_service") -> dict[str, str]:
         """Return what ``os.environ`` says on a host with a managed identity.
@@ -57,6 +75,7 @@ class Credentials(OfTenant):
         WRITTEN,
         "Forged ID tokens",
         "Forge",
+        done="Every ID token is forged until you clear the faults.",
         alg=Choice(names=("RS256", "HS256", "none")),
         kid=Values(optional=True, none="the real one"),
         drop=Names(),

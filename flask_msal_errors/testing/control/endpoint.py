@@ -13,6 +13,7 @@ from flask import Blueprint
 from flask import request
 
 from ..declaration import SWITCHES
+from ..entra.registrations import Registration
 from ..entra.tenant import Tenant
 from ..entra.tenant import current_tenant
 from ..kit.requests_log import ENDPOINTS
@@ -71,7 +72,8 @@ def act() -> Answer:
         result = flip(current_tenant(), name, SWITCHES[name].checked(given))
     except (LookupError, ValueError) as wrong:
         return {"error": f"{name}: {wrong}"}, 400
-    return {"done": name, "result": result}, 200
+    told = result.facts() if isinstance(result, Registration) else result
+    return {"done": name, "result": told}, 200
 
 
 def described() -> dict[str, t.Any]:

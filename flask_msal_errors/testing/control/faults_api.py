@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import collections
 import collections.abc as cabc
+import json
+import os
 import time
+from pathlib import Path
 
 from ..declaration import FAULTS
 from ..declaration import WRITTEN
@@ -14,11 +17,14 @@ from ..entra.faults import Outage
 from ..entra.faults import RetryAfter
 from ..entra.faults import Script
 from ..entra.faults import Scripted
+from ..entra.faults import place_of
 from ..entra.tenant import OfTenant
+from ..entra.tenant import UserLike
 from ..values import Choice
 from ..values import Flag
 from ..values import Number
 from ..values import Object
+from ..values import Person
 
 TARGETS = ("token", "api", "discovery", "jwks", "userinfo", "revocation")
 
@@ -34,10 +40,12 @@ class FaultsApi(OfTenant):
         FAULTS,
         "Throttle (429)",
         "Throttle",
+        done="The target “{target}” answers 429 for {seconds:g} s, to {user}.",
         target=_TARGET,
         seconds=Number(),
         plain=Flag(label="plain text, no JSON"),
         retry_after=_RETRY_AFTER,
+        user=Person(optional=True, none="everyone"),
     )
     def throttle(
         self,
@@ -46,22 +54,32 @@ class FaultsApi(OfTenant):
         plain: bool = True,
         retry_after: RetryAfter = "seconds",
         target: str = "token",
+        user: UserLike | None = None,
     ) -> None:
-        """Answer 429 for some seconds.
+        """Answer 429 for some seconds, to everyone or to the requests for one user.
 
         :param seconds: how long; ``Retry-After`` says what is left of them.
         :param plain: as text, which is Entra's usual and no JSON, else as JSON.
         :param retry_after: in ``seconds``, as a ``date``, or ``None`` for no header.
         :param target: what answers so: ``token``, ``api``, ``discovery``, ``jwks``,
             ``userinfo`` or ``revocation``.
-        :raises ValueError: there is no such target.
+        :param user: whose tokens are refreshed, exchanged or (``api``) shown.
+        :raises ValueError: there is no such target, or it does not know the user.
         """
+        if user is not None:
+            if target not in ("token", "api"):
+                raise ValueError(f"{target} does not know users: token and api do")
+            key = self.tenant.user(user).key
+            outage = Outage(429, time.time() + seconds, plain, retry_after)
+            self.tenant.faults.outages[place_of(target, key)] = outage
+            return
         self._outage(429, seconds, plain, retry_after, target)
 
     @switch(
         FAULTS,
         "Unavailable (503)",
         "Take down",
+        done="The target “{target}” answers 503 for {seconds:g} s.",
         target=_TARGET,
         seconds=Number(),
         retry_after=_RETRY_AFTER,
@@ -94,6 +112,7 @@ class FaultsApi(OfTenant):
         FAULTS,
         "Slow",
         "Slow down",
+        done="Each answer of the target “{target}” takes {seconds:g} s.",
         target=_TARGET,
         seconds=Number(high=60),
         drip=Flag(label="byte by byte"),
@@ -109,12 +128,23 @@ class FaultsApi(OfTenant):
         """
         self.tenant.faults.delays[_known(target)] = Delay(seconds, drip)
 
-    @switch(FAULTS, "Broken JSON", "Break", target=_TARGET)
+    @switch(
+        FAULTS,
+        "Broken JSON",
+        "Break",
+        done="Answers of the target “{target}” break off.",
+        target=_TARGET,
+    )
     def broken(self, target: str = "token") -> None:
         """Answer 200 with JSON that breaks off, until faults are cleared."""
         self.tenant.faults.broken.add(_known(target))
 
-    @switch(FAULTS, "Loop detected", "Detect a loop")
+    @switch(
+        FAULTS,
+        "Loop detected",
+        "Detect a loop",
+        done="Every refresh is answered with AADSTS50196: Entra takes it for a loop.",
+    )
     def loop(self) -> None:
         """Answer every refresh with 50196, loop detected, until faults are cleared."""
         self.tenant.faults.loop = True
@@ -123,10 +153,12 @@ class FaultsApi(OfTenant):
         WRITTEN,
         "Scripted answers",
         "Fail next",
+        done="The next {times} requests to the target “{target}” get your answer.",
         answer=Object(),
         target=_TARGET,
         status=Number(unit="", low=200, high=599, whole=True),
         times=Number(unit="", low=1, high=1000, whole=True),
+        headers=Object(),
     )
     def fail_next(
         self,
@@ -151,7 +183,19 @@ class FaultsApi(OfTenant):
         )
         queue.append(script)
 
-    @switch(FAULTS, "Clear faults")
+    def rehearse(self, refusal: str | os.PathLike[str], times: int = 1) -> None:
+        """Give a saved refusal to the next requests.
+
+        :param refusal: a file that ``flask msal decode --save`` wrote.
+        :param times: how many requests get it.
+        :raises ValueError: the file is no such one.
+        """
+        saved = json.loads(Path(refusal).read_text("utf-8"))
+        if not isinstance(saved, dict) or saved.pop("do", "") != "fail_next":
+            raise ValueError(f"{refusal} is no file of flask msal decode --save.")
+        self.fail_next(**saved, times=times)
+
+    @switch(FAULTS, "Clear faults", done="No answer goes wrong any more.")
     def clear_faults(self) -> None:
         """End every fault and forged ID token; policies and users stay."""
         with self.tenant.lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import typing as t
 import urllib.parse
 
@@ -13,11 +14,12 @@ from flask import render_template
 from flask import request
 from flask import url_for
 
-from ..declaration import PEOPLE
 from ..declaration import RESET
 from ..declaration import SWITCHES
+from ..declaration import Switch
 from ..entra.model import Call
 from ..entra.model import User
+from ..entra.tenant import Said
 from ..entra.tenant import Tenant
 from ..entra.tenant import current_tenant
 from .switches import flip
@@ -44,8 +46,8 @@ def root() -> Response:
 @blueprint.get("/panel")
 def show() -> str:
     tenant = current_tenant()
-    done = request.args.get("done", "")
     with tenant.lock:
+        said = tenant.said
         return render_template(
             "panel.html",
             tenant=tenant,
@@ -54,30 +56,52 @@ def show() -> str:
                 key: user_words(tenant, user) for key, user in tenant.users.items()
             },
             groups=in_groups(),
-            people=PEOPLE,
             reset=RESET,
             settings={name: getattr(tenant.settings, name) for name in setting_names()},
             policies=policy_words(tenant),
             faults=tenant.faults.active(),
+            waits=tenant.faults.waits(),
             counters=sorted(tenant.counters.items()),
-            calls=[(call, said(call)) for call in tenant.calls[-20:]][::-1],
-            done=done if done in SWITCHES else "",
+            calls=[(call, call_words(call)) for call in tenant.calls[-20:]][::-1],
+            said=said if said and said.key == request.args.get("done") else None,
         )
 
 
 @blueprint.post("/panel")
-def act() -> Response:
-    """Flip a switch and show the panel again."""
+def act() -> Response | str:
+    """Flip a switch and show the panel again; ask first if the switch says so."""
     if not _same_origin():
-        abort(403, "The control panel takes its own forms only.")
-    name = request.form.get("do", "")
-    if name not in SWITCHES:
-        abort(400, "The control panel has no such switch.")
+        abort(
+            403,
+            "The control panel takes its own forms only. Open it, and press the"
+            " button there.",
+        )
+    switch = SWITCHES.get(request.form.get("do", ""))
+    if switch is None:
+        abort(400, "The control panel has no such switch. Go back to it, and reload.")
+    if switch.question and "sure" not in request.form:
+        return render_template("ask.html", switch=switch)
+    tenant, form = current_tenant(), request.form.to_dict()
+    form.pop("sure", None)
     try:
-        flip(current_tenant(), name, SWITCHES[name].entered(request.form))
+        given = switch.entered(form)
+        said = _said(tenant, switch, given)
+        flip(tenant, switch.name, given)
     except (LookupError, ValueError) as wrong:
-        abort(400, f"{name}: {wrong}")
-    return t.cast(Response, redirect(url_for("panel.show", done=name), 303))
+        abort(400, f"{switch.title}: {wrong}. Go back, and correct it.")
+    tenant.said = said
+    return t.cast(Response, redirect(url_for("panel.show", done=said.key), 303))
+
+
+def _said(tenant: Tenant, switch: Switch, given: dict[str, t.Any]) -> Said:
+    """Return what is to be said when a switch was flipped with these fields."""
+    told = dict(given)
+    if given.get("user"):
+        told["user"] = tenant.user(given["user"]).name
+    key = secrets.token_urlsafe(6)
+    return Said(
+        key, switch.name, switch.changed(told), switch.then or switch.group.then
+    )
 
 
 def user_words(tenant: Tenant, user: User) -> list[str]:
@@ -91,9 +115,14 @@ def user_words(tenant: Tenant, user: User) -> list[str]:
         "sessions revoked": bool(user.revoked_at) and not live,
         "sign-in too old": user.frequency_at > user.revoked_at and not live,
         "password expired": user.password_expired,
+        "account disabled": user.disabled,
+        "no second factor": not user.has_second_factor,
         "not assigned to the app": not user.assigned,
     }
-    return [fact for fact, holds in facts.items() if holds] or ["not signed in"]
+    found = [fact for fact, holds in facts.items() if holds] or ["not signed in"]
+    count = len(user.groups)
+    groups = [f"in {count} group{'s' * (count > 1)}"] if count else []
+    return found + [f"role {role}" for role in sorted(user.roles)] + groups
 
 
 def policy_words(tenant: Tenant) -> list[str]:
@@ -103,6 +132,11 @@ def policy_words(tenant: Tenant) -> list[str]:
         f" {p.scope or 'everything'}"
         for p in tenant.mfa
     ]
+    words += [
+        f"{tenant.users[p.user].name if p.user else 'Everyone'} needs a compliant"
+        f" device for {p.scope or 'everything'}"
+        for p in tenant.devices
+    ]
     words += [f"{p.scope or 'Everything'} is blocked" for p in tenant.blocks]
     return words + [
         f"The API's {place} demands authentication context {value}"
@@ -110,7 +144,7 @@ def policy_words(tenant: Tenant) -> list[str]:
     ]
 
 
-def said(call: Call) -> str:
+def call_words(call: Call) -> str:
     """Return what a request asked for, without codes, tokens or states."""
     sent = {**call.query, **call.form}
     shown = ("grant_type", "scope", "claims", "prompt", "login_hint", "action", "user")

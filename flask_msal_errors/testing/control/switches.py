@@ -17,16 +17,23 @@ from .credentials import Credentials
 from .faults_api import FaultsApi
 from .people import People
 from .policies import Policies
+from .registrations import RegistrationsApi
 
 
-class Switches(People, Policies, FaultsApi, Credentials, Settings):
+class Switches(People, Policies, FaultsApi, Credentials, RegistrationsApi, Settings):
     """Every switch: methods that change the tenant, and attributes that it keeps."""
 
     def __init__(self, tenant: Tenant) -> None:
         super().__init__(tenant)
         self.setting_values = tenant.settings.setting_values
 
-    @switch(RESET, "Reset everything")
+    @switch(
+        RESET,
+        "Reset everything",
+        done="Everything is as at the start. Tokens from before are refused.",
+        question="This ends every sign-in, and takes back all that you switched on."
+        " Sessions of your app go on until it asks Entra or an API.",
+    )
     def reset(self) -> None:
         """Go back to the start: users, policies, faults, counters, sessions, tokens."""
         self.tenant.reset()

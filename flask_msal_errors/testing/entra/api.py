@@ -16,6 +16,8 @@ from flask import jsonify
 from flask import request
 
 from . import challenges
+from . import membership
+from .faults import TooManyRequests
 from .model import GRAPH
 from .model import Issued
 from .rules import scope_matches
@@ -49,6 +51,11 @@ def refused(refusal: Unauthorized) -> tuple[Response, int, dict[str, str]]:
     return jsonify(body), refusal.status, {"WWW-Authenticate": refusal.header}
 
 
+@blueprint.errorhandler(TooManyRequests)
+def throttled(error: TooManyRequests) -> Response:
+    return error.outage.answer()
+
+
 @dataclasses.dataclass(frozen=True)
 class Caller:
     """A validated token: its claims, and what was noted when it was issued."""
@@ -67,6 +74,7 @@ def caller(tenant: Tenant, scope: str | None, resource: str) -> Caller:
     issued = tenant.issued.get(str(claims.get("uti")))
     if issued is None:
         raise Unauthorized(challenges.invalid_token(tenant, "Unknown access token."))
+    tenant.faults.check_user("api", issued.user.key)
     _check_continuously(tenant, issued, "cp1" in claims.get("xms_cc", []))
     held = str(claims.get("scp", "")).split()
     if scope and {scope, f"{scope}.All"}.isdisjoint(held):
@@ -110,7 +118,9 @@ def _check_continuously(tenant: Tenant, issued: Issued, capable: bool) -> None:
     clients that declared they can handle them.
     """
     user = issued.user
-    if issued.at <= user.revoked_at:
+    if user.disabled:
+        header = challenges.revoked(tenant, tenant.now())
+    elif issued.at <= user.revoked_at:
         header = challenges.revoked(tenant, user.revoked_at)
     elif issued.address != user.address:
         header = challenges.moved(tenant, issued.at, user.address)
@@ -222,6 +232,17 @@ def graph_me() -> dict[str, t.Any]:
 def graph_messages() -> dict[str, t.Any]:
     caller(current_tenant(), "Mail.Read", GRAPH)
     return _messages()
+
+
+@blueprint.get("/graph/v1.0/me/transitiveMemberOf/microsoft.graph.group")
+@blueprint.get("/v1.0/me/transitiveMemberOf/microsoft.graph.group")
+def graph_groups() -> t.Any:
+    """Return a page of the caller's groups; the host that discovery names is Graph."""
+    user = caller(current_tenant(), "User.Read", GRAPH).issued.user
+    if request.headers.get("ConsistencyLevel") != "eventual":
+        code = {"code": "Request_UnsupportedQuery", "message": "ConsistencyLevel"}
+        return {"error": code}, 400
+    return membership.page(current_tenant(), user)
 
 
 @blueprint.post("/graph/v1.0/$batch")

@@ -28,6 +28,7 @@ _POLICIES = {name.lower(): name for name in (SIGN_IN_POLICY, RESET_POLICY, EDIT_
 _B2C_TEXTS = {
     90077: "User does not have an existing session and request prompt parameter has a"
     " value of 'None'.",
+    90086: "The supplied grant_type is not supported.",
     90080: "The provided grant has expired. Please re-authenticate and try again.",
     90081: "The specified client_secret does not match the expected value for this"
     " client. Please correct the client_secret and try again.",
@@ -36,7 +37,11 @@ _B2C_TEXTS = {
     90129: "The provided grant has been revoked. Please reauthenticate and try again.",
 }
 #: B2C's code for a code of Entra's.
-_AS_B2C = {50058: 90077, 50173: 90129, 7000215: 90081, 7000222: 90081}
+_AS_B2C = {
+    **{50058: 90077, 50173: 90129, 7000215: 90081, 7000222: 90081},
+    # AzureAD/azure-activedirectory-library-for-dotnet#1252
+    70003: 90086,
+}
 _ABOUT_CLIENTS = ("invalid_client", "unauthorized_client")
 _PLAIN_CLAIMS = ("aud", "iss", "iat", "exp", "auth_time", "nonce", "sub", "acr")
 
@@ -120,6 +125,10 @@ def id_claims(
     if authority.kind == OPENID:
         plain = {name: own[name] for name in _PLAIN_CLAIMS if name in own}
         told = OIDC_SCOPES if tenant.settings.openid_claims == "id_token" else ()
+        # Where logout tokens name sessions, ID tokens do, too.
+        tells = tenant.settings.openid_backchannel_logout_uri is not None
+        names = ("roles", "groups", *(["sid"] if tells else []))
+        plain |= {n: own[n] for n in names if n in own}
         plain["sub"] = openid.subject(tenant, user)
         return {"acr": "0", **plain, **openid.about(user, told)}
     if authority.kind == CUSTOM:
@@ -146,7 +155,7 @@ def body(
 ) -> dict[str, t.Any]:
     """Return the token endpoint's error envelope."""
     full = refusal.body(tenant.pages_url)
-    told = full["error"] == "invalid_grant" or refusal.code in (7000215, 7000222)
+    told = full["error"] == "invalid_grant" or refusal.code in _AS_B2C
     if authority.kind == B2C and told:
         code = _AS_B2C.get(refusal.code, 90080)
         return {**b2c_fields(code), "error": full["error"]}

@@ -5,6 +5,7 @@ Source: Microsoft's "OAuth 2.0 authorization code flow" and captured redirects.
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import dataclasses
 import secrets
 import typing as t
@@ -18,6 +19,7 @@ from flask import redirect
 from flask import render_template
 from flask import request
 from flask import url_for
+from werkzeug.datastructures import MultiDict
 
 from . import authorities
 from . import openid
@@ -39,6 +41,9 @@ from .redirects import given_up
 from .redirects import may_return_to
 from .redirects import to_app
 from .refusals import Refusal
+from .refusals import check_once
+from .registrations import APP
+from .registrations import Registration
 from .single_sign_on import blueprint as logout
 from .single_sign_on import browser
 from .single_sign_on import remember
@@ -46,6 +51,7 @@ from .tenant import Tenant
 from .tenant import current_tenant
 from .tokens import client_info
 
+_PROMPTS = ("", "login", "none", "consent", "select_account", "create")
 blueprint = Blueprint("authorize", __name__)
 pages = Blueprint("page", __name__)
 
@@ -67,11 +73,12 @@ def authorize(name: str, policy: str = "") -> Response:
     """Begin a sign-in: check the request, then go as far as no page is needed."""
     tenant = current_tenant()
     authority = authorities.find(tenant, name, policy)
+    check_form(authority, request.values)
     params = request.values.to_dict()
-    check_app(tenant, params)
+    client = check_app(tenant, params)
     with tenant.lock:
         try:
-            ask = read_ask(tenant, params, authority)
+            ask = read_ask(tenant, client, params, authority)
         except Refusal as refusal:
             return error_redirect(tenant, params, authority, refusal)
         page = rules.next_page(tenant, ask, browser(tenant))
@@ -84,33 +91,52 @@ def authorize(name: str, policy: str = "") -> Response:
     return remember(tenant, see_page(ctx))
 
 
-def check_app(tenant: Tenant, params: dict[str, str]) -> None:
-    """Refuse, on a page, a request that may not come from the app.
+def check_form(authority: Authority, sent: MultiDict[str, str]) -> None:
+    """Refuse, on a page, parameters that came twice (RFC 6749 §3.1), or ``resource``.
+
+    The latter is version 1.0's (snok/django-auth-adfs#198).
+    """
+    check_once(sent)
+    if "resource" in sent and authority.is_entra:
+        raise Refusal(901002)
+
+
+def check_app(tenant: Tenant, params: dict[str, str]) -> Registration:
+    """Return the client, or refuse, on a page, what may not come from it.
 
     :raises Refusal: for an unknown client or redirect URI; nothing is redirected.
     """
-    if params.get("client_id") != tenant.client_id:
+    client = tenant.registrations.by_client_id(params.get("client_id", ""))
+    if client is None or client.is_own:
         raise Refusal(700016)
     target = params.get("redirect_uri", "")
-    registered = tenant.settings.redirect_uris
+    settings = tenant.settings
+    registered = settings.redirect_uris if client.name == APP else None
     if not (may_return_to(target) if registered is None else target in registered):
         raise Refusal(50011)
+    return client
 
 
-def read_ask(tenant: Tenant, params: dict[str, str], authority: Authority) -> Ask:
+def read_ask(
+    tenant: Tenant, client: Registration, params: dict[str, str], authority: Authority
+) -> Ask:
     """Read and check the rest of an authorize request."""
     if params.get("response_type") != "code":
         raise Refusal(70005)
+    # One, or none: opencloud-eu/desktop#871.
+    if authority.is_entra and params.get("prompt", "") not in _PROMPTS:
+        raise Refusal(90023, detail="Unsupported 'prompt' value.")
     plain = authority.kind == OPENID
     scopes = (openid.asked if plain else _asked)(tenant, params)
     if not scopes:
-        raise Refusal(90014, detail="The required field 'scope' is missing.")
+        text = "The request body must contain the following parameter: 'scope'."
+        raise Refusal(900144, detail=text)
     rules.check_scopes(tenant, scopes)
     wanted = parse_claims(params.get("claims"))
     if plain:
         levels = tuple(params.get("acr_values", "").split())
         wanted = dataclasses.replace(wanted, acr_values=levels)
-    return Ask(params, scopes, wanted, tenant.now(), authority=authority)
+    return Ask(client, params, scopes, wanted, tenant.now(), authority=authority)
 
 
 def _asked(tenant: Tenant, params: dict[str, str]) -> tuple[str, ...]:
@@ -150,7 +176,7 @@ def page_words(tenant: Tenant, ask: Ask, own: Browser) -> dict[str, t.Any]:
     """Return what the pages say."""
     sign_in = rules.chosen(tenant, ask, own)
     hinted = rules.hinted(tenant, ask.get("login_hint"))
-    missing = rules.missing_consents(ask, sign_in.user) if sign_in else []
+    missing = rules.missing_consents(tenant, ask, sign_in.user) if sign_in else []
     return {
         "ctx": request.values["ctx"],
         "app": urllib.parse.urlsplit(ask.get("redirect_uri")).netloc,
@@ -159,10 +185,24 @@ def page_words(tenant: Tenant, ask: Ask, own: Browser) -> dict[str, t.Any]:
         "hinted": hinted,
         "signed_in": rules.usable(ask, own),
         "contexts": sorted(ask.wanted.contexts - sign_in.acrs) if sign_in else [],
-        "scopes": [scope_words(scope) for scope in missing],
+        "scopes": [scope_words(scope) for scope in missing]
+        + behind(tenant, ask.client, missing),
         "number": 10 + int(ask.at) % 90,
         "policy": ask.authority.policy,
     }
+
+
+def behind(
+    tenant: Tenant, client: Registration, missing: list[str]
+) -> list[tuple[str, str]]:
+    """Return the scopes of combined consent that other registrations are to get."""
+    granted = rules.granted_by_consent(tenant, client, missing)
+    return [
+        (f"Let {name} act for you: {scope_words(scope)[0]}", scope_words(scope)[1])
+        for name, scopes in granted.items()
+        for scope in sorted(scopes)
+        if name != client.name
+    ]
 
 
 @pages.get("/error")
@@ -213,7 +253,10 @@ def prove(tenant: Tenant, ask: Ask, action: str) -> None:
         return
     user = sign_in.user
     if action == "mfa":
+        user.has_second_factor = True
         own.sign_ins[user.key] = dataclasses.replace(sign_in, mfa=True)
+    elif action == "device":
+        own.sign_ins[user.key] = dataclasses.replace(sign_in, compliant=True)
     elif action == "context":
         acrs = sign_in.acrs | ask.wanted.contexts
         own.sign_ins[user.key] = dataclasses.replace(sign_in, mfa=True, acrs=acrs)
@@ -224,33 +267,34 @@ def prove(tenant: Tenant, ask: Ask, action: str) -> None:
         user.password_expired, ask.finished = False, True
         own.sign_ins[user.key] = dataclasses.replace(sign_in, at=tenant.now())
     elif action == "accept":
-        shown = tuple(rules.missing_consents(ask, user))
-        user.consents.update(consented(tenant, shown))
+        consent(tenant, ask, user, rules.missing_consents(tenant, ask, user))
         ask.consented = True
     ask.user = user.key
 
 
-def consented(tenant: Tenant, scopes: tuple[str, ...]) -> set[str]:
-    """Return what accepting these scopes grants: ``.default`` stands for all."""
-    granted = set(scopes)
-    if f"{tenant.api_resource}/.default" in granted:
-        granted.update(tenant.api_scopes())
-    return granted | set(OIDC_SCOPES)
+def consent(tenant: Tenant, ask: Ask, user: User, scopes: cabc.Iterable[str]) -> None:
+    """Note that a user accepted these scopes, and what they stand for."""
+    for name, granted in rules.granted_by_consent(tenant, ask.client, scopes).items():
+        client = tenant.registrations[name]
+        user.consents_for(client).update(granted, OIDC_SCOPES)
 
 
 def finish(tenant: Tenant, ask: Ask) -> Response:
-    """Go back to the app with a code; what was proved for this request goes along."""
+    """Go back to the app with a code; what was proved for this request goes along.
+
+    Back leads to the pages of a sign-in that is over: it gets another code, by single
+    sign-on.
+    """
     own = browser(tenant)
     sign_in = rules.chosen(tenant, ask, own)
     if sign_in is None:
         raise Refusal(90023)
     if ask.authority.kind == B2C:
         # An app of a B2C tenant has an administrator's consent.
-        sign_in.user.consents.update(consented(tenant, ask.scopes))
+        consent(tenant, ask, sign_in.user, ask.scopes)
     sign_in = dataclasses.replace(sign_in, address=sign_in.user.address)
     code = f"1.AX{secrets.token_urlsafe(32)}"
     tenant.codes[code] = Code(ask, sign_in, tenant.now())
-    tenant.asks.pop(request.values.get("ctx", ""), None)
     fields = {"code": code}
     if ask.authority.kind != OPENID:
         fields["session_state"] = sign_in.sid

@@ -10,9 +10,9 @@ import base64
 import json
 import typing as t
 
+from .model import GRAPH_APP
 from .tenant import Tenant
 
-GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 _REVOKED = "InteractionRequired and code: TokenIssuedBeforeRevocationTimestamp"
 
 

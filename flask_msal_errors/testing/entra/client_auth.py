@@ -17,18 +17,20 @@ from flask import Request
 
 from . import managed_identity
 from .refusals import Refusal
+from .registrations import APP
+from .registrations import Registration
 from .tenant import Tenant
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-def register(tenant: Tenant, pem: str | bytes) -> str:
-    """Let the app prove itself with this certificate; returns its SHA-1 thumbprint."""
+def register(client: Registration, pem: str | bytes) -> str:
+    """Let a client prove itself by this certificate; return its SHA-1 thumbprint."""
     data = pem.encode() if isinstance(pem, str) else pem
     certificate = x509.load_pem_x509_certificate(data)
     for algorithm in (hashes.SHA1(), hashes.SHA256()):
         digest = certificate.fingerprint(algorithm)
-        tenant.certificates[_thumbprint(digest)] = certificate.public_key()
+        client.certificates[_thumbprint(digest)] = certificate.public_key()
     return certificate.fingerprint(hashes.SHA1()).hex().upper()
 
 
@@ -36,23 +38,25 @@ def _thumbprint(digest: bytes) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def authenticate(tenant: Tenant, request: Request) -> None:
-    """Check the app's proof.
+def authenticate(tenant: Tenant, request: Request) -> Registration:
+    """Check the client's proof, and return which one it is.
 
     :raises Refusal: ``invalid_client`` with status 401, or ``unauthorized_client``.
     """
     client_id, secret = _credentials(request)
     assertion = request.form.get("client_assertion")
-    if client_id != tenant.client_id:
+    client = tenant.registrations.by_client_id(client_id)
+    if client is None or client.is_own:
         raise Refusal(700016)
     if assertion:
-        _check_assertion(tenant, assertion, request)
+        _check_assertion(tenant, client, assertion, request)
     elif secret is None:
         raise Refusal(7000218)
-    elif not hmac.compare_digest(secret.encode(), tenant.client_secret.encode()):
+    elif not hmac.compare_digest(secret.encode(), client.client_secret.encode()):
         raise Refusal(7000215)
-    elif tenant.settings.secret_expired:
+    elif tenant.settings.secret_expired and client.name == APP:
         raise Refusal(7000222)
+    return client
 
 
 def _credentials(request: Request) -> tuple[str, str | None]:
@@ -66,7 +70,9 @@ def _credentials(request: Request) -> tuple[str, str | None]:
     return request.form.get("client_id", ""), request.form.get("client_secret")
 
 
-def _check_assertion(tenant: Tenant, assertion: str, request: Request) -> None:
+def _check_assertion(
+    tenant: Tenant, client: Registration, assertion: str, request: Request
+) -> None:
     if request.form.get("client_assertion_type") != JWT_BEARER:
         raise Refusal(90023)
     try:
@@ -76,7 +82,7 @@ def _check_assertion(tenant: Tenant, assertion: str, request: Request) -> None:
         if own_key is not None:
             managed_identity.check(tenant, assertion, own_key.public)
             return
-        key: t.Any = tenant.certificates.get(mark.rstrip("="))
+        key: t.Any = client.certificates.get(mark.rstrip("="))
         if key is None:
             raise Refusal(700027)
         claims = jwt.decode(
@@ -89,5 +95,5 @@ def _check_assertion(tenant: Tenant, assertion: str, request: Request) -> None:
         raise Refusal(50013) from None
     audience = str(claims.get("aud", ""))
     own = audience.startswith(f"{tenant.base_url}/")
-    if not own or {claims["sub"], claims["iss"]} != {tenant.client_id}:
+    if not own or {claims["sub"], claims["iss"]} != {client.client_id}:
         raise Refusal(50013)

@@ -64,7 +64,13 @@ _KINDS = (
         error="invalid_client",
         status=401,
     ),
+    _kind(
+        50027,
+        "JWT token is invalid or malformed.",
+        error="invalid_request",
+    ),
     _kind(50055, "The password is expired."),
+    _kind(50057, "The user account is disabled.", page=True),
     _kind(
         50058, "A silent sign-in request was sent but no user is signed in.", page=True
     ),
@@ -72,6 +78,20 @@ _KINDS = (
         50076,
         "Due to a configuration change made by your administrator, or because"
         " you moved to a new location, you must use multi-factor authentication.",
+        redirect=INTERACTION,
+        page=True,
+    ),
+    _kind(
+        50079,
+        "Due to a configuration change made by your administrator, or because"
+        " you moved to a new location, you must enroll in multi-factor authentication.",
+        redirect=INTERACTION,
+        page=True,
+    ),
+    _kind(
+        53000,
+        "Device is not in required device state: compliant. Conditional Access policy"
+        " requires a compliant device, and the device is not compliant.",
         redirect=INTERACTION,
         page=True,
     ),
@@ -119,6 +139,7 @@ _KINDS = (
         redirect=INTERACTION,
     ),
     _kind(65004, "User declined to consent to access the app.", page=True),
+    _kind(70000, "The provided grant is invalid or was issued to another client."),
     _kind(70003, "The grant type is not supported."),
     _kind(70005, "The response type is not supported."),
     _kind(
@@ -139,8 +160,36 @@ _KINDS = (
         " by conditional access.",
     ),
     _kind(90002, "Tenant was not found.", error="invalid_tenant"),
+    _kind(
+        1002012,
+        "The provided value for scope is not valid. Client credential flows must have a"
+        " scope value with /.default suffixed to the resource identifier (application"
+        " ID URI).",
+    ),
     _kind(90014, "The required field is missing from the request."),
     _kind(90023, "The request is not valid."),
+    _kind(901002, "The 'resource' request parameter is not supported."),
+    _kind(
+        9000411, "The request is not properly formatted. The parameter is duplicated."
+    ),
+    _kind(
+        240002,
+        "Input id_token cannot be used as"
+        " 'urn:ietf:params:oauth:grant-type:jwt-bearer' grant.",
+    ),
+    _kind(
+        900144, "The request body must contain the following parameter: 'assertion'."
+    ),
+    _kind(
+        500131,
+        "Assertion audience does not match the Client app presenting the assertion.",
+        error="invalid_grant",
+    ),
+    _kind(500133, "Assertion is not within its valid time range."),
+    _kind(
+        7000114,
+        "The application is not allowed to make application on-behalf-of calls.",
+    ),
     _kind(500011, "The resource principal was not found."),
     _kind(
         500112,

@@ -10,6 +10,7 @@ from flask import abort
 from flask import jsonify
 
 from . import authorities
+from . import back_channel
 from . import openid
 from .model import B2C
 from .refusals import Refusal
@@ -21,6 +22,7 @@ from .tenant import current_tenant
 _NOT_OF_B2C = (
     *("tenant_region_scope", "cloud_instance_name", "msgraph_host"),
     *("http_logout_supported", "frontchannel_logout_supported"),
+    *("userinfo_endpoint", "device_authorization_endpoint"),
 )
 discovery = Blueprint("discovery", __name__)
 jwks = Blueprint("jwks", __name__)
@@ -61,7 +63,9 @@ def document(name: str, policy: str = "") -> dict[str, t.Any]:
         "issuer": authorities.issuer(tenant, authority),
         **_promise(tenant),
         "request_uri_parameter_supported": False,
+        "userinfo_endpoint": "https://graph.microsoft.com/oidc/userinfo",
         "authorization_endpoint": f"{pages}/oauth2/v2.0/authorize",
+        "device_authorization_endpoint": f"{api}/oauth2/v2.0/devicecode",
         "http_logout_supported": True,
         "frontchannel_logout_supported": True,
         "end_session_endpoint": f"{pages}/oauth2/v2.0/logout",
@@ -113,6 +117,7 @@ def plain_document(root: bool) -> dict[str, t.Any]:
         "id_token_signing_alg_values_supported": [tenant.settings.openid_alg],
         **openid.scopes_supported(tenant),
         **openid.methods(tenant),
+        **back_channel.supported(tenant),
         **_promise(tenant),
     }
     if tenant.settings.openid_sign_out:

@@ -25,17 +25,22 @@ RetryAfter = t.Literal["seconds", "date"] | None
 Scripted = cabc.Mapping[str, t.Any] | t.Callable[[Request], t.Any]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Outage:
-    """Status 429 or 503 until ``until`` (POSIX time)."""
+    """Status 429 or 503 until ``until`` (POSIX time).
+
+    :param told: how many requests were answered so.
+    """
 
     status: int
     until: float
     plain: bool
     retry_after: RetryAfter
+    told: int = 0
 
     def answer(self) -> Response:
         """Build the answer; Entra's usual 429 is plain text, not JSON."""
+        self.told += 1
         if self.plain:
             text = "Too Many Requests" if self.status == 429 else "Service Unavailable"
             response = Response(text, self.status, mimetype="text/plain")
@@ -98,6 +103,22 @@ class Script:
         return response
 
 
+class TooManyRequests(Exception):
+    """A user makes too many requests.
+
+    :param outage: the answer.
+    """
+
+    def __init__(self, outage: Outage) -> None:
+        super().__init__(f"status {outage.status}")
+        self.outage = outage
+
+
+def place_of(target: str, user: str) -> str:
+    """Return the name under which a target refuses one user alone."""
+    return f"{target} of {user}"
+
+
 class Faults:
     """The faults that are on now, by target."""
 
@@ -130,6 +151,15 @@ class Faults:
             return Response(text, mimetype="application/json")
         return None
 
+    def check_user(self, target: str, user: str) -> None:
+        """Let a user's request pass.
+
+        :raises TooManyRequests: the target refuses this user for now.
+        """
+        outage = self.outages.get(place_of(target, user))
+        if outage and outage.until > time.time():
+            raise TooManyRequests(outage)
+
     def _next_script(self, target: str) -> Script | None:
         """Take one use of the target's oldest script."""
         with self._lock:
@@ -151,6 +181,22 @@ class Faults:
             response.headers["Content-Length"] = str(len(data))
         return response
 
+    def waits(self) -> list[str]:
+        """Say in sentences for what an app waits on purpose now."""
+        now = time.time()
+        said = [
+            _waits(target, outage)
+            for target, outage in self.outages.items()
+            if outage.until > now
+        ]
+        for target, delay in self.delays.items():
+            text = f"Each answer of the target “{target}” takes {delay.seconds:g} s"
+            said.append(f"{text}: a page of the app waits for it.")
+        if self.loop:
+            text = "Entra takes the app’s refreshes for a loop"
+            said.append(f"{text}: the app pauses before it asks again.")
+        return said
+
     def active(self) -> list[str]:
         """Name the faults that are on, in words."""
         now = time.time()
@@ -167,6 +213,16 @@ class Faults:
             f"{target}: scripted" for target, left in self.scripts.items() if left
         ]
         return names + ["token: loop detected"] * self.loop
+
+
+def _waits(target: str, outage: Outage) -> str:
+    until = time.strftime("%H:%M:%S", time.localtime(outage.until))
+    text = f"The target “{target}” answers {outage.status} until {until}."
+    if not outage.told:
+        return f"{text} No request has met that yet."
+    if outage.retry_after is None:
+        return f"{text} The app was not told for how long: it chooses its own pause."
+    return f"{text} The app was told so, and waits on purpose until then."
 
 
 def _drip(data: bytes, seconds: float) -> cabc.Iterator[bytes]:

@@ -6,12 +6,18 @@ Plain data; ``tenant`` holds it and ``rules`` judges it.
 from __future__ import annotations
 
 import base64
+import collections.abc as cabc
 import dataclasses
 import hashlib
+import typing as t
 
 from .claims import Wanted
+from .registrations import APP
+from .registrations import Registration
 
 GRAPH = "https://graph.microsoft.com"
+#: The client id of Microsoft Graph in every tenant.
+GRAPH_APP = "00000003-0000-0000-c000-000000000000"
 OIDC_SCOPES = {
     "openid": "Sign you in",
     "profile": "View your basic profile",
@@ -58,6 +64,14 @@ def scope_words(scope: str) -> tuple[str, str]:
     return known.get(name, f"Use {name} at {resource or 'Microsoft Graph'}"), name
 
 
+class Member(t.TypedDict, total=False):
+    """Somebody in the tenant: full name, roles of the app, groups by name or id."""
+
+    name: str
+    roles: cabc.Iterable[str]
+    groups: cabc.Iterable[str]
+
+
 @dataclasses.dataclass(eq=False)
 class User:
     """A person in the tenant.
@@ -66,7 +80,13 @@ class User:
     :param assigned: may use the app; an unassigned user meets AADSTS50105.
     :param address: the IP address that APIs see.
     :param revoked_at: sign-ins and tokens from before are void (POSIX time).
+    :param has_second_factor: multifactor authentication is set up.
     :param frequency_at: sign-ins from before are too old for the sign-in frequency.
+    :param consents: full scopes that the first app has consent for.
+    :param roles: values of the app's roles.
+    :param groups: object ids of groups.
+    :param other_consents: as ``consents``, by the names of other registrations.
+    :param other_roles: as ``roles``, by the names of other registrations.
     """
 
     key: str
@@ -78,7 +98,25 @@ class User:
     revoked_at: float = 0.0
     frequency_at: float = 0.0
     password_expired: bool = False
+    disabled: bool = False
+    has_second_factor: bool = True
     consents: set[str] = dataclasses.field(default_factory=set)
+    roles: set[str] = dataclasses.field(default_factory=set)
+    groups: set[str] = dataclasses.field(default_factory=set)
+    other_consents: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    other_roles: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+
+    def consents_for(self, client: Registration) -> set[str]:
+        """Return the full scopes that this user consented to for a client."""
+        if client.name == APP:
+            return self.consents
+        return self.other_consents.setdefault(client.name, set())
+
+    def roles_at(self, app: Registration) -> set[str]:
+        """Return the app roles that this user was given at a registration."""
+        if app.name == APP:
+            return self.roles
+        return self.other_roles.setdefault(app.name, set())
 
     @property
     def hint(self) -> str:
@@ -96,6 +134,8 @@ def pairwise(user: User, audience: str | list[str]) -> str:
 class SignIn:
     """A user's sign-in: its time, and what they proved by then.
 
+    ``compliant``: by a device that meets the organisation's demands.
+
     Codes and refresh tokens keep the one they were made with: proof that is given
     later does not reach back.
     """
@@ -104,6 +144,7 @@ class SignIn:
     sid: str
     at: float
     mfa: bool = False
+    compliant: bool = False
     acrs: frozenset[str] = frozenset()
     address: str = ""
 
@@ -128,6 +169,11 @@ class Authority:
     path: str = ""
     policy: str = ""
 
+    @property
+    def is_entra(self) -> bool:
+        """Whether it has the rules of Entra, under whatever host name."""
+        return self.kind in (ENTRA, CUSTOM)
+
 
 @dataclasses.dataclass
 class Ask:
@@ -136,6 +182,7 @@ class Ask:
     :param finished: the person did what a user flow beside sign-in is for.
     """
 
+    client: Registration
     params: dict[str, str]
     scopes: tuple[str, ...]
     wanted: Wanted
@@ -167,6 +214,7 @@ class RefreshToken:
     :param scopes: those of its grant, which count at the plain OpenID provider.
     """
 
+    client: Registration
     sign_in: SignIn
     authority: Authority = Authority()
     scopes: tuple[str, ...] = ()
@@ -177,14 +225,22 @@ class RefreshToken:
 class Issued:
     """The APIs' own knowledge of an access token, beside its claims."""
 
-    user: User
+    sign_in: SignIn
     at: float
-    address: str
+
+    @property
+    def user(self) -> User:
+        return self.sign_in.user
+
+    @property
+    def address(self) -> str:
+        """The user's IP address when it was issued."""
+        return self.sign_in.address
 
 
 @dataclasses.dataclass(frozen=True)
-class MfaPolicy:
-    """Tokens for ``scope`` and ``user`` (``None``: for all) need MFA."""
+class GrantPolicy:
+    """Tokens for ``scope`` and ``user`` (``None``: for all) need MFA, or a device."""
 
     scope: str | None
     user: str | None

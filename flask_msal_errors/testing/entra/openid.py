@@ -178,7 +178,8 @@ def body(
 
     :param asked: scopes in the words of the app; of none, the grant's are meant.
     """
-    dropped = {*_OF_ENTRA, *(["id_token"] if refreshed else [])}
+    is_bare = refreshed and not tenant.settings.openid_refreshed_id_token
+    dropped = {*_OF_ENTRA, *(["id_token"] if is_bare else [])}
     own = {name: value for name, value in whole.items() if name not in dropped}
     names = {**{full(word): word for word in asked}, **_aliases(tenant)}
     told = [names.get(scope, scope) for scope in scopes]

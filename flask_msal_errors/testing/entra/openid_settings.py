@@ -10,6 +10,7 @@ from ..values import Names
 from ..values import Number
 from ..values import Object
 from ..values import Suggested
+from ..values import Values
 from .keys import PLAIN_KEYS
 
 OFFLINE_FORMS = (
@@ -28,6 +29,14 @@ class OpenidSettings:
         "Issuer without a path",
         "The plain provider’s issuer is a bare host name.",
         ("It has no path.", "It has a path."),
+    )
+    openid_backchannel_logout_uri = Setting[str | None](
+        None,
+        Values(optional=True),
+        PLAIN,
+        "Back-channel logout",
+        "The address of the app to which the plain provider posts logout tokens.",
+        "Now: {}.",
     )
     openid_offline = Setting(
         "yes",
@@ -164,6 +173,14 @@ class OpenidSettings:
         "Names and addresses",
         "The place of name and email: the userinfo endpoint alone, or ID tokens, too.",
         "Now {}.",
+    )
+    openid_refreshed_id_token = Setting(
+        False,
+        Flag(),
+        PLAIN,
+        "ID token at a refresh",
+        "A refresh brings an ID token, too (OpenID Connect Core §12.2 allows both).",
+        ("It brings one.", "It brings none."),
     )
     openid_client_auth = Setting(
         "basic",

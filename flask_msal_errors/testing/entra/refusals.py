@@ -6,6 +6,7 @@ is refused or why.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import secrets
 import time
@@ -14,6 +15,7 @@ import uuid
 
 from flask import Response
 from flask import request
+from werkzeug.datastructures import MultiDict
 
 from .codes import INTERACTION
 from .codes import KINDS
@@ -25,14 +27,22 @@ class Refusal(Exception):
     :param code: a key of ``KINDS``.
     :param claims: what would satisfy it, as an object.
     :param detail: takes the place of the code's description.
+    :param error: takes the place of the code's ``error``, with status 400.
     """
 
     def __init__(
-        self, code: int, *, claims: t.Any = None, detail: str | None = None
+        self,
+        code: int,
+        *,
+        claims: t.Any = None,
+        detail: str | None = None,
+        error: str = "",
     ) -> None:
         super().__init__(f"AADSTS{code}")
         self.code = code
         self.kind = KINDS[code]
+        if error:
+            self.kind = dataclasses.replace(self.kind, error=error, status=400)
         self.claims = claims
         self.text = detail or self.kind.text
 
@@ -73,6 +83,17 @@ class Refusal(Exception):
                 "https://portal.microsoftonline.com/ChangePassword.aspx"
             )
         return body
+
+
+def check_once(sent: MultiDict[str, str]) -> None:
+    """See that no parameter came twice.
+
+    :raises Refusal: AADSTS9000411 (Azure/azure-sdk-for-java#31733).
+    """
+    for name, values in sent.lists():
+        if len(values) > 1:
+            text = "The request is not properly formatted. The parameter"
+            raise Refusal(9000411, detail=f"{text} '{name}' is duplicated.")
 
 
 def identifiers() -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import typing as t
 
+from ..declaration import MEMBERSHIP
 from ..declaration import PROVIDERS
 from ..declaration import REGISTRATION
 from ..declaration import TOKENS
@@ -46,6 +47,22 @@ class Settings(OpenidSettings):
     def id_token_hook(self, hook: Hook | None) -> None:
         self.setting_values["id_token_hook"] = hook
 
+    group_overage = Setting(
+        False,
+        Flag(),
+        MEMBERSHIP,
+        "Group overage",
+        "ID tokens name no groups but where to ask for them, as for over 200 groups.",
+        ("Groups have to be asked for.", "Up to 200 groups are in ID tokens."),
+    )
+    graph_page = Setting(
+        999,
+        Number(unit="groups", low=1, high=999, whole=True),
+        MEMBERSHIP,
+        "Page of groups",
+        "The most groups in one answer of Graph, which names the next page.",
+        "Now {}.",
+    )
     token_lifetime = Setting(
         3600,
         Number(whole=True),
@@ -123,7 +140,8 @@ class Settings(OpenidSettings):
         Names(optional=True, none="any URL of this machine"),
         REGISTRATION,
         "Redirect URIs",
-        "The registered redirect URIs; without a list, any URL of this machine.",
+        "The registered redirect URIs, to which a sign-out comes back, too; without a"
+        " list, any URL of this machine.",
         "Now: {}.",
     )
     secret_expired = Setting(

@@ -18,10 +18,13 @@ from flask import render_template
 from flask import request
 
 from . import authorities
+from . import back_channel
 from . import openid
 from . import rules
 from .model import OPENID
+from .model import Authority
 from .model import Browser
+from .model import SignIn
 from .redirects import may_return_to
 from .tenant import Tenant
 from .tenant import current_tenant
@@ -78,33 +81,40 @@ def logout(name: str, policy: str = "") -> Response:
         hint = user or hint
     with tenant.lock:
         ended = _end(tenant, hint)
-    frames = _frames(tenant, ended)
-    target = _way_back(back)
+    if authority.kind == OPENID:
+        back_channel.tell(tenant, ended)
+    frames = _frames(tenant, [sign_in.sid for sign_in in ended])
+    target = _way_back(tenant, authority, back)
     if target and not frames:
         return t.cast(Response, redirect(target, 302))
     page = render_template("signed_out.html", frames=frames, target=target)
     return make_response(page)
 
 
-def _way_back(name: str) -> str:
+def _way_back(tenant: Tenant, authority: Authority, name: str) -> str:
     """Return the page that the app wants next, if that is on this machine.
+
+    Entra takes the registered redirect URIs alone, and says nothing of others
+    (Microsoft's "OpenID Connect on the Microsoft identity platform").
 
     :param name: of the parameter that has it.
     """
-    target = request.values.get(name, "")
-    if not may_return_to(target):
+    target, registered = request.values.get(name, ""), tenant.settings.redirect_uris
+    if registered is None or not authority.is_entra:
+        registered = {target}
+    if target not in registered or not may_return_to(target):
         return ""
     state = request.values.get("state")
     mark = "&" if "?" in target else "?"
     return target + (f"{mark}{urllib.parse.urlencode({'state': state})}" * bool(state))
 
 
-def _end(tenant: Tenant, hint: str) -> list[str]:
-    """Forget the hinted user's sign-in, or all; return the sids that ended."""
+def _end(tenant: Tenant, hint: str) -> list[SignIn]:
+    """Forget the hinted user's sign-in, or all; return those that ended."""
     sign_ins = browser(tenant).sign_ins
     user = rules.hinted(tenant, hint) if hint else None
     keys = [user.key] if user else list(sign_ins)
-    return [sign_ins.pop(key).sid for key in keys if key in sign_ins]
+    return [sign_ins.pop(key) for key in keys if key in sign_ins]
 
 
 def _frames(tenant: Tenant, sids: list[str]) -> list[str]:

@@ -15,10 +15,12 @@ import uuid
 
 from flask import current_app
 
+from . import registrations
 from .faults import Faults
 from .keys import KeyRing
 from .model import API_SCOPES
 from .model import GRAPH
+from .model import GRAPH_APP
 from .model import GRAPH_NAMES
 from .model import OIDC_SCOPES
 from .model import Ask
@@ -26,10 +28,16 @@ from .model import BlockPolicy
 from .model import Browser
 from .model import Call
 from .model import Code
+from .model import GrantPolicy
 from .model import Issued
-from .model import MfaPolicy
+from .model import Member
 from .model import RefreshToken
 from .model import User
+from .registrations import API
+from .registrations import APP
+from .registrations import MICROSOFT_GRAPH
+from .registrations import Registration
+from .registrations import Registrations
 from .settings import Settings
 
 _NAMES = {
@@ -42,9 +50,41 @@ _UNASSIGNED = {"mallory"}
 UserLike = str | User
 
 
+class Said(t.NamedTuple):
+    """Words of the panel about the switch that was flipped last: what, and what next.
+
+    :param key: names them in the panel's URL.
+    """
+
+    key: str
+    switch: str
+    what: str
+    then: str
+
+
 def stable_id(name: str) -> str:
     """Return the GUID that ``name`` has in every emulator."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.contoso.example"))
+
+
+def group_id(group: str) -> str:
+    """Return the object id of a group, by its name; an id stays as it is."""
+    try:
+        return str(uuid.UUID(group))
+    except ValueError:
+        return stable_id(f"group {group}")
+
+
+def _user(key: str, about: str | Member) -> User:
+    member = Member(name=about) if isinstance(about, str) else about
+    return User(
+        key,
+        member.get("name", key.title()),
+        f"{key}@contoso.example",
+        stable_id(key),
+        roles=set(member.get("roles", ())),
+        groups=set(map(group_id, member.get("groups", ()))),
+    )
 
 
 class Tenant:
@@ -53,16 +93,21 @@ class Tenant:
     def __init__(
         self,
         client_secret: str | None = None,
-        people: cabc.Mapping[str, str] | None = None,
+        people: cabc.Mapping[str, str | Member] | None = None,
         redirect_uris: cabc.Iterable[str] | None = None,
+        more: cabc.Mapping[str, cabc.Mapping[str, t.Any]] | None = None,
     ) -> None:
+        self._more_registrations = dict(more or {})
         self._people = _NAMES if people is None else people
         self._redirect_uris = frozenset(redirect_uris or ())
         self.id = stable_id("tenant")
         self.external_id = stable_id("external")
-        self.client_id = stable_id("client")
         self.api_resource = f"api://{stable_id('api')}"
-        self.first_secret = client_secret or secrets.token_urlsafe(24)
+        #: Secrets by names of registrations: one that is made again has its old one.
+        self.first_secrets = collections.defaultdict(lambda: secrets.token_urlsafe(24))
+        if client_secret:
+            self.first_secrets[APP] = client_secret
+        self.registrations = Registrations()
         self.keys = KeyRing()
         self.lock = threading.RLock()
         self.https_url = self.pages_url = ""
@@ -73,19 +118,19 @@ class Tenant:
     def reset(self) -> None:
         """Go back to the start; the signing keys stay."""
         with self.lock:
-            self.client_secret = self.first_secret
-            self.certificates: dict[str, t.Any] = {}
+            self.users = {key: _user(key, it) for key, it in self._people.items()}
+            for key in _UNASSIGNED & set(self.users):
+                self.users[key].assigned = False
+            self.registrations = self._first_registrations()
+            for name, facts in self._more_registrations.items():
+                self.register(name, **facts)
             uris = self._redirect_uris
             self.settings.setting_values.clear()
             self.settings.redirect_uris = set(uris) or None
             self.faults = Faults()
-            self.users = {
-                key: User(key, name, f"{key}@contoso.example", stable_id(key))
-                for key, name in self._people.items()
-            }
-            for key in _UNASSIGNED & set(self.users):
-                self.users[key].assigned = False
-            self.mfa: list[MfaPolicy] = []
+            self.said: Said | None = None
+            self.mfa: list[GrantPolicy] = []
+            self.devices: list[GrantPolicy] = []
             self.blocks: list[BlockPolicy] = []
             self.contexts = {"/payroll": "c1"}
             self.browsers: dict[str, Browser] = {}
@@ -95,6 +140,92 @@ class Tenant:
             self.issued: dict[str, Issued] = {}
             self.counters: collections.Counter[str] = collections.Counter()
             self.calls: list[Call] = []
+
+    def _first_registrations(self) -> Registrations:
+        """Return those that every tenant has: the app, the emulator's API and Graph.
+
+        The app may be an API itself, with scopes of whatever names.
+        """
+        own: dict[str, tuple[str, str, tuple[str, ...] | None]] = {
+            APP: (stable_id("client"), "", None),
+            API: (stable_id("api"), "", tuple(API_SCOPES)),
+            MICROSOFT_GRAPH: (GRAPH_APP, GRAPH, None),
+        }
+        found = Registrations()
+        for name, (client_id, uri, scopes) in own.items():
+            secret, uri = self.first_secrets[name], uri or f"api://{client_id}"
+            every = None if name == APP else ()
+            found.add(
+                Registration(name, client_id, secret, uri, scopes, permissions=every)
+            )
+        found[APP].optional_claims = ("ipaddr", "sid", "xms_cc")
+        return found
+
+    def register(
+        self,
+        name: str,
+        *,
+        client_secret: str | None = None,
+        id_uri: str | None = None,
+        **facts: t.Any,
+    ) -> Registration:
+        """Add a registration, or replace one; ``facts`` are fields of it.
+
+        :raises LookupError: it names an API that is not registered.
+        :raises ValueError: a name or value is not one that Entra would take.
+        """
+        with self.lock:
+            old = self.registrations.get(name)
+            client_id = old.client_id if old else stable_id(f"app {name}")
+            uri = id_uri or f"api://{client_id}"
+            for field, value in facts.items():
+                if isinstance(value, (list, set)):
+                    facts[field] = tuple(value)
+            for field in ("permissions", "app_permissions"):
+                if facts.get(field):
+                    facts[field] = tuple(map(self.permission, facts[field]))
+            for role in facts.get("app_permissions", ()):
+                self._check_app_role(role)
+            secret = client_secret or self.first_secrets[name]
+            made = Registration(name, client_id, secret, uri, **facts)
+            registrations.check(made, self.registrations.api(uri))
+            return self.registrations.add(made)
+
+    def _check_app_role(self, full: str) -> None:
+        uri, _, name = full.rpartition("/")
+        api = self.registrations.api(uri)
+        # Of Graph's app roles none are listed here.
+        if api and api.id_uri != GRAPH and name not in api.app_roles:
+            roles = ", ".join(api.app_roles) or "none"
+            raise LookupError(f"{name!r} is no app role of {api.name}: {roles}.")
+
+    def permission(self, text: str) -> str:
+        """Return the full name of a scope or app role, such as ``payroll/Read``.
+
+        :raises LookupError: its API is not registered.
+        """
+        prefix, _, name = text.rpartition("/")
+        named = self.registrations.get(prefix)
+        if named is None and self.registrations.api(prefix or GRAPH) is None:
+            names = ", ".join(self.registrations)
+            raise LookupError(
+                f"{text!r} is of no registered API. Register that API first; there are"
+                f" {names}."
+            )
+        return named.scope(name) if named else self.full_scope(text)
+
+    @property
+    def app(self) -> Registration:
+        """The registration of the app that ``Emulator.config`` is for."""
+        return self.registrations[APP]
+
+    @property
+    def client_id(self) -> str:
+        return self.app.client_id
+
+    @property
+    def client_secret(self) -> str:
+        return self.app.client_secret
 
     @property
     def base_url(self) -> str:
@@ -146,15 +277,19 @@ class Tenant:
         if scope.lower() in OIDC_SCOPES:
             return scope.lower()
         prefix, _, name = scope.rpartition("/")
-        homes = {home.lower(): home for home in (self.api_resource, GRAPH)}
-        home = homes.get(prefix.rstrip("/").lower(), prefix) if prefix else GRAPH
-        names = {known.lower(): known for known in (*self._names_of(home), ".default")}
-        return f"{home}/{names.get(name.lower(), name)}"
+        api = self.registrations.api(prefix or GRAPH)
+        if api is None:
+            return scope
+        known_names = (*self._names_of(api), ".default")
+        names = {known.lower(): known for known in known_names}
+        return api.scope(names.get(name.lower(), name))
 
-    def _names_of(self, home: str) -> list[str]:
+    def _names_of(self, api: Registration) -> list[str]:
         given = [scope for user in self.users.values() for scope in user.consents]
-        own = [s.rpartition("/")[2] for s in given if s.rpartition("/")[0] == home]
-        return [*(GRAPH_NAMES if home == GRAPH else API_SCOPES), *own]
+        parts = [scope.rpartition("/") for scope in given]
+        own = [name for home, _, name in parts if home == api.id_uri]
+        listed = GRAPH_NAMES if api.id_uri == GRAPH else api.scopes or ()
+        return [*listed, *own]
 
 
 def current_tenant() -> Tenant:

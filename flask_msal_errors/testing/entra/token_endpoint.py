@@ -6,6 +6,7 @@ Source: Microsoft's "OAuth 2.0 authorization code flow" and captured bodies.
 from __future__ import annotations
 
 import base64
+import collections.abc as cabc
 import dataclasses
 import hashlib
 import hmac
@@ -18,14 +19,19 @@ from flask import g
 from flask import jsonify
 from flask import request
 
+from . import access_tokens
 from . import authorities
+from . import client_credentials
+from . import on_behalf_of
 from . import openid
 from . import rules
 from . import tokens
 from .claims import Wanted
 from .claims import parse_claims
 from .client_auth import authenticate
+from .faults import TooManyRequests
 from .model import B2C
+from .model import ENTRA
 from .model import GRAPH
 from .model import OIDC_SCOPES
 from .model import OPENID
@@ -34,7 +40,9 @@ from .model import Authority
 from .model import RefreshToken
 from .model import SignIn
 from .refusals import Refusal
+from .refusals import check_once
 from .refusals import entra_headers
+from .registrations import Registration
 from .tenant import Tenant
 from .tenant import current_tenant
 
@@ -61,6 +69,11 @@ def refused(refusal: Refusal) -> tuple[Response, int]:
     return jsonify(body), refusal.kind.status
 
 
+@blueprint.errorhandler(TooManyRequests)
+def throttled(error: TooManyRequests) -> Response:
+    return error.outage.answer()
+
+
 @blueprint.post("/<name>/oauth2/v2.0/token")
 @blueprint.post("/<name>/<policy>/oauth2/v2.0/token")
 @blueprint.post("/tfp/<name>/<policy>/oauth2/v2.0/token")
@@ -70,10 +83,16 @@ def token(name: str, policy: str = "") -> Response:
     tenant = current_tenant()
     g.authority = authorities.find(tenant, name, policy)
     with tenant.lock:
+        check_once(request.form)
         if g.authority.kind == OPENID:
             openid.check_method(tenant, request)
-        authenticate(tenant, request)
-        grants = {"authorization_code": redeem_code, "refresh_token": refresh}
+        g.client = authenticate(tenant, request)
+        grants = {
+            "authorization_code": redeem_code,
+            "refresh_token": refresh,
+            on_behalf_of.GRANT: exchange,
+            client_credentials.GRANT: for_app,
+        }
         grant = grants.get(request.form.get("grant_type", ""))
         if grant is None:
             raise Refusal(70003)
@@ -91,6 +110,7 @@ def redeem_code(tenant: Tenant) -> dict[str, t.Any]:
     if tenant.now() > code.at + CODE_LIFETIME:
         raise Refusal(70008)
     check_authority(code.ask.authority)
+    check_client(code.ask.client)
     if code.ask.get("redirect_uri") != form.get("redirect_uri"):
         raise Refusal(500112)
     check_verifier(code.ask, form.get("code_verifier", ""))
@@ -100,7 +120,7 @@ def redeem_code(tenant: Tenant) -> dict[str, t.Any]:
         # The code has its scopes (RFC 6749, 4.1.3).
         scopes = code.ask.scopes
     wanted = parse_claims(form.get("claims"))
-    rules.check_silent(tenant, code.sign_in, scopes, wanted)
+    check_user(tenant, code.sign_in, scopes, wanted)
     return answer(tenant, code.sign_in, scopes, wanted, code.ask, scopes)
 
 
@@ -109,6 +129,20 @@ def check_authority(granted: Authority) -> None:
     asked = g.authority
     if (granted.kind, granted.policy) != (asked.kind, asked.policy):
         raise Refusal(9002313)
+
+
+def check_client(granted: Registration) -> None:
+    """Refuse what was granted to another client (RFC 6749 §5.2)."""
+    if granted.client_id != g.client.client_id:
+        raise Refusal(70000)
+
+
+def check_user(
+    tenant: Tenant, sign_in: SignIn, scopes: cabc.Sequence[str], wanted: Wanted
+) -> None:
+    """Refuse a token for a user who is throttled, or has to do something first."""
+    tenant.faults.check_user("token", sign_in.user.key)
+    rules.check_silent(tenant, g.client, sign_in, scopes, wanted)
 
 
 def check_verifier(ask: Ask, verifier: str) -> None:
@@ -131,6 +165,7 @@ def refresh(tenant: Tenant) -> dict[str, t.Any]:
     if tenant.settings.one_time_refresh_tokens and held.used:
         raise Refusal(70008)
     check_authority(held.authority)
+    check_client(held.client)
     scopes = requested(tenant, request.form.get("scope"))
     wanted = parse_claims(request.form.get("claims"))
     if tenant.faults.loop:
@@ -138,12 +173,44 @@ def refresh(tenant: Tenant) -> dict[str, t.Any]:
     grant = scopes
     if g.authority.kind == OPENID:
         grant, scopes = held.scopes, openid.refreshed(tenant, held.scopes, scopes)
-    rules.check_silent(tenant, held.sign_in, scopes, wanted)
+    check_user(tenant, held.sign_in, scopes, wanted)
     held.used = True
     sign_in = held.sign_in
     if wanted.address:
         sign_in = dataclasses.replace(sign_in, address=wanted.address)
     return answer(tenant, sign_in, scopes, wanted, None, grant)
+
+
+def exchange(tenant: Tenant) -> dict[str, t.Any]:
+    """Exchange a caller's token on their behalf, unless a policy wants the user."""
+    form = request.form
+    elsewhere = g.authority.kind in (B2C, OPENID)
+    if elsewhere or form.get("requested_token_use") != "on_behalf_of":
+        raise Refusal(70003)
+    sign_in = on_behalf_of.sign_in_of(tenant, g.client, form.get("assertion", ""))
+    scopes = requested(tenant, form.get("scope"))
+    wanted = parse_claims(form.get("claims"))
+    # Who the user is, the API knows without a consent.
+    of_apis = [scope for scope in scopes if scope not in OIDC_SCOPES]
+    check_user(tenant, sign_in, of_apis, wanted)
+    if wanted.address:
+        sign_in = dataclasses.replace(sign_in, address=wanted.address)
+    return answer(tenant, sign_in, scopes, wanted, None, scopes)
+
+
+def for_app(tenant: Tenant) -> dict[str, t.Any]:
+    """Return a token of the client itself: nothing to refresh it, no ID token."""
+    if g.authority.kind != ENTRA:
+        raise Refusal(70003)
+    scope = request.form.get("scope", "")
+    api = client_credentials.api_of(tenant, scope)
+    lifetime = max(0, tokens.lifetime(tenant, g.authority) - 1)
+    return {
+        "token_type": "Bearer",
+        "expires_in": lifetime,
+        "ext_expires_in": lifetime,
+        "access_token": access_tokens.of_app(tenant, g.client, api),
+    }
 
 
 def requested(tenant: Tenant, text: str | None) -> tuple[str, ...]:
@@ -169,8 +236,8 @@ def for_one_resource(
     if not wanted:
         return GRAPH, [s for s in ("openid", "profile", "email") if s in scopes]
     resource = wanted[0].rpartition("/")[0]
-    pool = sorted(sign_in.user.consents) if f"{resource}/.default" in wanted else wanted
-    given = sign_in.user.consents
+    given = rules.consents(tenant, g.client, sign_in.user)
+    pool = sorted(given) if f"{resource}/.default" in wanted else wanted
     # AzureAD/microsoft-authentication-library-for-dotnet#1040: the wider permission
     # takes the place of the one that was asked for.
     wide = [f"{s}.All" if f"{s}.All" in given else s for s in dict.fromkeys(pool)]
@@ -219,10 +286,10 @@ def answer(
     plain = g.authority.kind == OPENID
     if openid.is_refreshable(tenant, grant) if plain else "offline_access" in grant:
         body["refresh_token"] = f"1.AX{secrets.token_urlsafe(48)}"
-        token = RefreshToken(sign_in, g.authority, grant)
+        token = RefreshToken(g.client, sign_in, g.authority, grant)
         tenant.refresh_tokens[body["refresh_token"]] = token
     if "openid" in scopes:
-        body["id_token"] = tokens.id_token(tenant, sign_in, ask, g.authority)
+        body["id_token"] = tokens.id_token(tenant, g.client, sign_in, ask, g.authority)
     if request.form.get("client_info") == "1":
         body["client_info"] = tokens.client_info(tenant, sign_in.user, g.authority)
     if plain:
@@ -240,12 +307,15 @@ def access(
     """Return the access token and the ``scope`` member that says what it is for."""
     if g.authority.kind == OPENID:
         audience, names = openid.audience(scopes)
-        token = tokens.access_token(
-            tenant, sign_in, audience, names, wanted, g.authority
+        token = access_tokens.of_plain_provider(
+            tenant, g.client, sign_in, audience, names, g.authority
         )
         return {"access_token": token}
     resource, names = for_one_resource(tenant, scopes, sign_in)
-    token = tokens.access_token(tenant, sign_in, resource, names, wanted, g.authority)
+    api = tenant.registrations.api(resource)
+    if api is None:
+        raise Refusal(500011)
+    token = access_tokens.of_user(tenant, g.client, sign_in, api, names, wanted)
     return {"access_token": token, "scope": granted(tenant, resource, names, asked)}
 
 

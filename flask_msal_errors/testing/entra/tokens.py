@@ -1,4 +1,4 @@
-"""Signed tokens: what Entra puts into access tokens, ID tokens and ``client_info``.
+"""Signed tokens: what Entra puts into ID tokens and ``client_info``.
 
 It also forges ID tokens for tests that attack a client's validation.
 """
@@ -16,15 +16,15 @@ import uuid
 import jwt
 
 from . import authorities
-from .claims import Wanted
+from . import membership
 from .model import CUSTOM
 from .model import OPENID
 from .model import Ask
 from .model import Authority
-from .model import Issued
 from .model import SignIn
 from .model import User
 from .model import pairwise
+from .registrations import Registration
 from .tenant import Tenant
 
 Claims = dict[str, t.Any]
@@ -54,12 +54,12 @@ def lifetime(tenant: Tenant, authority: Authority | None) -> int:
     return min(settings.token_lifetime, settings.openid_lifetime)
 
 
-def _lives(tenant: Tenant, seconds: int) -> Claims:
+def lives(tenant: Tenant, seconds: int) -> Claims:
     start = int(tenant.now()) + tenant.settings.clock_skew
     return {"iat": start, "nbf": start, "exp": start + seconds}
 
 
-def _proof(sign_in: SignIn) -> Claims:
+def proof(sign_in: SignIn) -> Claims:
     """Return the claims that say how, and for which contexts, the user signed in."""
     claims: Claims = {"amr": ["pwd", "mfa"] if sign_in.mfa else ["pwd"]}
     if sign_in.acrs:
@@ -67,7 +67,7 @@ def _proof(sign_in: SignIn) -> Claims:
     return claims
 
 
-def _sign(tenant: Tenant, claims: Claims, header: Claims) -> str:
+def sign(tenant: Tenant, claims: Claims, header: Claims) -> str:
     key = tenant.keys.current
     return jwt.encode(claims, key.private, algorithm="RS256", headers=header)
 
@@ -95,59 +95,21 @@ def _header(tenant: Tenant, authority: Authority) -> Claims:
     return {"typ": "JWT", "alg": alg, "kid": kid}
 
 
-def access_token(
-    tenant: Tenant,
-    sign_in: SignIn,
-    resource: str | list[str],
-    scopes: cabc.Iterable[str],
-    wanted: Wanted,
-    authority: Authority | None = None,
-) -> str:
-    """Sign an access token and let the APIs know of it.
-
-    ``xms_cc`` is there when the client declared CP1: then the API may answer with
-    claims challenges.
-    """
-    user = sign_in.user
-    kid = tenant.keys.current.kid
-    uti = uuid.uuid4().hex
-    claims = {
-        "aud": resource,
-        "iss": tenant.issuer,
-        **_lives(tenant, lifetime(tenant, authority)),
-        "acr": "1",
-        **_proof(sign_in),
-        "azp": tenant.client_id,
-        "azpacr": "1",
-        "ipaddr": sign_in.address,
-        "name": user.name,
-        "oid": user.object_id,
-        "preferred_username": user.username,
-        "scp": " ".join(scopes),
-        "sid": sign_in.sid,
-        "sub": pairwise(user, resource),
-        "tid": tenant.id,
-        "uti": uti,
-        "ver": "2.0",
-    }
-    if wanted.capable:
-        claims["xms_cc"] = ["cp1"]
-    with tenant.lock:
-        tenant.issued[uti] = Issued(user, tenant.now(), sign_in.address)
-    return _sign(tenant, claims, {"kid": kid})
-
-
 def id_token(
-    tenant: Tenant, sign_in: SignIn, ask: Ask | None, authority: Authority
+    tenant: Tenant,
+    client: Registration,
+    sign_in: SignIn,
+    ask: Ask | None,
+    authority: Authority,
 ) -> str:
     """Sign an ID token; ``ask`` is the sign-in it answers, ``None`` at a refresh."""
     user = sign_in.user
     header = _header(tenant, authority)
     claims: Claims = {
-        "aud": tenant.client_id,
+        "aud": client.client_id,
         "iss": tenant.issuer,
-        **_lives(tenant, tenant.settings.token_lifetime),
-        **_proof(sign_in),
+        **lives(tenant, tenant.settings.token_lifetime),
+        **proof(sign_in),
         "auth_time": int(sign_in.at) + tenant.settings.clock_skew,
         "email": user.username,
         "login_hint": user.hint,
@@ -155,7 +117,7 @@ def id_token(
         "oid": user.object_id,
         "preferred_username": user.username,
         "sid": sign_in.sid,
-        "sub": pairwise(user, tenant.client_id),
+        "sub": pairwise(user, client.client_id),
         "tid": tenant.id,
         "uti": uuid.uuid4().hex,
         "ver": "2.0",
@@ -165,13 +127,37 @@ def id_token(
     met = [acr for acr in ask.wanted.acr_values if acr in sign_in.acrs] if ask else []
     if met:
         claims["acr"] = met[0]
+    claims |= membership.claims(tenant, client, user)
     claims = authorities.id_claims(tenant, authority, sign_in, claims)
     hook = tenant.settings.id_token_hook
     changed = hook(claims, header) if hook else None
     if isinstance(changed, str):
         return changed
-    sign = _sign_plain if authority.kind == OPENID else _sign
-    return sign(tenant, changed if changed is not None else claims, header)
+    signed = _sign_plain if authority.kind == OPENID else sign
+    return signed(tenant, changed if changed is not None else claims, header)
+
+
+def logout_token(tenant: Tenant, sign_in: SignIn, changes: Claims) -> str:
+    """Sign a logout token of the plain provider.
+
+    :param changes: other claims; ``None`` leaves one out.
+    """
+    authority = authorities.find(tenant, "openid")
+    start = int(tenant.now()) + tenant.settings.clock_skew
+    claims = {
+        "aud": tenant.client_id,
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        "exp": start + 120,
+        "iat": start,
+        "iss": authorities.issuer(tenant, authority),
+        "jti": uuid.uuid4().hex,
+        "sid": sign_in.sid or None,
+        "sub": authorities.id_claims(tenant, authority, sign_in, {})["sub"],
+        **changes,
+    }
+    header = {**_header(tenant, authority), "typ": "logout+jwt"}
+    kept = {name: value for name, value in claims.items() if value is not None}
+    return _sign_plain(tenant, kept, header)
 
 
 def forger(

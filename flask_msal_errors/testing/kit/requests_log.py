@@ -150,6 +150,16 @@ class RequestsLog(OfTenant):
             self.tenant.calls.clear()
             self.tenant.counters.clear()
 
+    @t.overload
+    def assert_asked(
+        self, endpoint: str = "authorize", *, times: None = None, **wanted: t.Any
+    ) -> Asked: ...
+
+    @t.overload
+    def assert_asked(
+        self, endpoint: str = "authorize", *, times: int, **wanted: t.Any
+    ) -> Asked | None: ...
+
     def assert_asked(
         self, endpoint: str = "authorize", *, times: int | None = None, **wanted: t.Any
     ) -> Asked | None:

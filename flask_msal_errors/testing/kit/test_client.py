@@ -220,7 +220,7 @@ def _standing_in(
     """Put a guarded page in place of the app's login: it asks for exactly this."""
     # Here, so that the emulator alone needs nothing of the rest of the package.
     from ... import MsalAuth
-    from ...request_state import of_request
+    from ...state import of_request
     from ...web.rendering import Stage
 
     auth = MsalAuth()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import hashlib
+import math
 import time
 import typing as t
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ class Registration:
     :param issuer: of another OpenID Connect provider, in place of an authority.
     :param tenants: that may sign in; none given, or ``*``, for any.
     :param max_age: seconds that a sign-in lasts at most.
+    :param recheck: seconds after which the provider is asked again; 0 for never.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Registration:
         issuer: str | None = None,
         tenants: cabc.Collection[str] = (),
         max_age: int | None = None,
+        recheck: int = 0,
     ) -> None:
         # Entra and B2C take any case in a path; other providers may tell them apart.
         place = _normalised((authority or "").lower()), _normalised(issuer or "")
@@ -41,6 +44,8 @@ class Registration:
         self._tenants = () if "*" in tenants else tenants
         self._max_age = max_age
         self._policy = _policy(authority or "")
+        self.recheck = recheck or math.inf
+        """Seconds for which the provider's word on a user is good."""
 
         self.has_rules = bool(self._tenants or self._policy or max_age)
         """Whether :meth:`misfit` may ever say anything."""
@@ -59,7 +64,7 @@ class Registration:
         if self._policy:
             found = {str(claims.get(name, "")).lower() for name in ("tfp", "acr")}
             if self._policy not in found:
-                return "The ID token is of another B2C policy (tfp)."
+                return "The token is of another B2C policy (tfp)."
         if self._tenants and claims.get("tid") not in self._tenants:
             return "The account's tenant is none of MSAL_ALLOWED_TENANTS."
         return ""

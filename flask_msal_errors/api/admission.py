@@ -1,0 +1,290 @@
+"""The admission of callers to an API: reads the token, judges it, answers refusals.
+
+Owns the state of an app's API, and that what a view raises or returns is answered in
+the API's way if it is meant for us; which errors are, the clients know.
+"""
+
+from __future__ import annotations
+
+import collections.abc as cabc
+import contextlib
+import functools
+import inspect
+import typing as t
+from urllib.parse import unquote
+from urllib.parse import urlsplit
+
+from flask import Flask
+from flask import Request
+from flask import current_app
+from flask import has_request_context
+from flask import request
+from flask.globals import request_ctx
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import MapAdapter
+from werkzeug.routing import RequestRedirect
+
+from ..clients.refusals import RESPONSES
+from ..clients.refusals import raised
+from ..clients.refusals import returned
+from ..errors import AccessDenied
+from ..errors import ConfigurationError
+from ..errors import InvalidAccessToken
+from ..errors import MsalAuthError
+from ..protocol.secret import Secret
+from ..provider.access_token import AccessTokens
+from ..provider.client import Client
+from ..settings import Settings
+from ..state import API
+from ..state import ForApi
+from ..state import note_guard
+from ..state import of_request
+from ..state import see_guarded
+from ..state import see_view
+from .admitted import Admitted
+from .answers import Answers
+from .caller import Caller
+from .caller import Rule
+from .metadata import ENDPOINT
+from .on_behalf_of import OnBehalfOf
+
+#: An attribute of guarded views, and of guards of blueprints.
+MARK = "_flask_msal_errors_api"
+#: The guard of views, by the name that developers know.
+GUARD = "api.token_required"
+
+View = t.TypeVar("View", bound=cabc.Callable[..., t.Any])
+
+
+class ApiState:
+    """The API of one app: its settings, and the objects that do its work."""
+
+    def __init__(self, app: Flask, settings: Settings, client: Client) -> None:
+        self.settings = settings
+        self.on_behalf_of = OnBehalfOf.set_up(app, settings, client)
+        self.access_tokens = AccessTokens(settings, client.provider)
+        self.answers = Answers(settings)
+        self._guarded: dict[str, bool] = {}
+
+    def takes(self, app: Flask, received: Request) -> bool:
+        """Tell whether a request is for the API, before Flask knows its route.
+
+        Flask opens the session first, and routes may depend on it: their converters
+        fail here.
+        """
+        adapter, found = request_ctx.url_adapter, [""]
+        unknown = (HTTPException, RuntimeError, AttributeError, TypeError)
+        with contextlib.suppress(*unknown):
+            found = _endpoints(adapter) if adapter else found
+        is_guarded = bool(found) and all(self._guards(app, each) for each in found)
+        if is_guarded:
+            here = of_request(ForApi, received)
+            here.answer, here.is_guarded = self.answers.to, True
+        return is_guarded
+
+    def _guards(self, app: Flask, endpoint: str) -> bool:
+        if endpoint not in self._guarded:
+            self._guarded[endpoint] = _is_guarded(app, endpoint)
+        return self._guarded[endpoint]
+
+
+def api_state() -> ApiState:
+    """Return the state of the current app's API.
+
+    :raises ConfigurationError: the app was not initialised.
+    """
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    try:
+        return t.cast(ApiState, app.extensions[API])
+    except KeyError:
+        raise ConfigurationError(
+            f"ApiAuth is not set up for the app {app.name!r}. Call api.init_app(app) "
+            "in its factory."
+        ) from None
+
+
+def check(rule: Rule) -> t.Any:
+    """Return the answer to a caller who is refused, or ``None``."""
+    state = api_state()
+    of_request(ForApi).checked_by = GUARD
+    # A CORS preflight never carries a token (Fetch standard, §4.8), and the view
+    # behind may not expect strangers.
+    if request.method == "OPTIONS":
+        return current_app.make_default_options_response()
+    # By which a client learns where to get a token.
+    if request.endpoint == ENDPOINT:
+        return None
+    try:
+        _admit(state, of_request(Admitted), rule)
+    except MsalAuthError as error:
+        return state.answers.to(error)
+    # Not of a caller who is refused: the app may ask for a session then.
+    of_request(ForApi).answer = state.answers.to
+    return None
+
+
+def guarded(view: View, rule: Rule) -> View:
+    """Wrap a view, async or not, so that a rule holds for its callers."""
+    see_view(view, GUARD)
+
+    @functools.wraps(view)
+    def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        answer = check(rule)
+        if answer is not None:
+            return answer
+        try:
+            value = view(*args, **kwargs)
+            if not isinstance(value, RESPONSES) and inspect.isawaitable(value):
+                value = current_app.async_to_sync(_awaited)(value)
+        except Exception as error:
+            return _after_error(error)
+        return _after_value(value)
+
+    @functools.wraps(view)
+    async def async_wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        answer = check(rule)
+        if answer is not None:
+            return answer
+        try:
+            value = await view(*args, **kwargs)
+        except Exception as error:
+            return _after_error(error)
+        return _after_value(value)
+
+    chosen = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
+    setattr(chosen, MARK, True)
+    note_guard(chosen, view, GUARD, rule == Rule())
+    return t.cast(View, chosen)
+
+
+def handle(next_handler: cabc.Callable[[Exception], t.Any], error: Exception) -> t.Any:
+    """Answer an error that is meant for us; others go to the app's handler.
+
+    For views behind ``require_token``, which wraps none.
+    """
+    found = None
+    if has_request_context() and of_request(ForApi).answer is not None:
+        found = raised(error, (), api_state().on_behalf_of)
+    return next_handler(error) if found is None else api_state().answers.to(found)
+
+
+def dispatch(next_dispatch: cabc.Callable[..., t.Any], *context: t.Any) -> t.Any:
+    """Return what a view returns, or the answer to an error that it is.
+
+    :raises ConfigurationError: its guard is above its route.
+    """
+    endpoint = request.endpoint or ""
+    see_guarded(current_app.view_functions.get(endpoint), endpoint)
+    value = next_dispatch(*context)
+    return value if of_request(ForApi).answer is None else _after_value(value)
+
+
+async def _awaited(value: t.Any) -> t.Any:
+    return await value
+
+
+def _after_error(error: Exception) -> t.Any:
+    """Return the answer to an exception; called in the ``except`` block."""
+    state = api_state()
+    found = raised(error, (), state.on_behalf_of)
+    if found is None:
+        raise
+    return state.answers.to(found)
+
+
+def _after_value(value: t.Any) -> t.Any:
+    """Return the answer to an error that a view returned, or the value itself."""
+    if isinstance(value, RESPONSES):
+        return value
+    state = api_state()
+    found = returned(value, (), state.on_behalf_of)
+    return value if found is None else state.answers.to(found)
+
+
+def _endpoints(adapter: MapAdapter) -> list[str]:
+    """Return the endpoints of a request's URL, though Flask may come to no view.
+
+    They are those of other methods, or of the URL that it redirects to.
+    """
+    try:
+        return [adapter.match()[0]]
+    except MethodNotAllowed as error:
+        methods = error.valid_methods or ()
+        return [adapter.match(method=method)[0] for method in methods]
+    except RequestRedirect as error:
+        path = unquote(urlsplit(error.new_url).path)
+        return [adapter.match(path.removeprefix(adapter.script_name.rstrip("/")))[0]]
+
+
+def _is_guarded(app: Flask, endpoint: str) -> bool:
+    """Tell whether a view has a guard of the API, or one of those that it is in.
+
+    Those are blueprints, each in the next one, and the app. Our metadata counts, too.
+    """
+    if endpoint == ENDPOINT:
+        return True
+    view = app.view_functions.get(endpoint)
+    found: list[t.Any] = [view, *app.before_request_funcs.get(None, ())]
+    name = endpoint.rpartition(".")[0]
+    while name:
+        found += app.before_request_funcs.get(name, ())
+        name = name.rpartition(".")[0]
+    return any(map(_is_guard, found)) or _guards_all_methods(view)
+
+
+def _is_guard(function: t.Any) -> bool:
+    """Tell whether a function has our mark, or one that it is wrapped around.
+
+    From the first request on the web half has functions of the app in hooks.
+    """
+    while function is not None and getattr(function, MARK, False) is not True:
+        is_partial = isinstance(function, functools.partial)
+        inner = function.func if is_partial else getattr(function, "__wrapped__", None)
+        function = None if inner is function else inner
+    return function is not None
+
+
+def _guards_all_methods(view: t.Any) -> bool:
+    """Tell whether each method of a class-based view has a guard of its own.
+
+    A class with others is left to the web app: its guards are for those.
+    """
+    made = getattr(view, "view_class", None)
+    names = getattr(made, "methods", None) or ()
+    methods = [getattr(made, name.lower(), None) for name in names]
+    dispatch = getattr(made, "dispatch_request", None)
+    return _is_guard(dispatch) or (bool(methods) and all(map(_is_guard, methods)))
+
+
+def _admit(state: ApiState, admitted: Admitted, rule: Rule) -> None:
+    """See that the caller may use the view, and note who it is.
+
+    A second guard of a request judges the same caller.
+    """
+    known = admitted.caller
+    if known is None:
+        token = _bearer(request.headers.get("Authorization", ""), rule)
+        known = Caller(state.access_tokens.validate(token))
+        admitted.token = token
+    clients = state.settings.api_clients
+    if clients and known.client_id not in clients:
+        raise AccessDenied(
+            "The app that called is none of MSAL_API_CLIENTS.", error="access_denied"
+        )
+    rule.check(known)
+    admitted.caller = known
+    admitted.claims = admitted.claims.merge(rule.claims)
+
+
+def _bearer(header: str, rule: Rule) -> Secret:
+    """Return the token of a request (RFC 6750 §2.1).
+
+    :raises InvalidAccessToken: none came, or one of another scheme.
+    """
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        missing = InvalidAccessToken("No access token came with the request.")
+        missing.error, missing.wanted = "no_token", rule.scopes
+        raise missing
+    return Secret(token.strip())

@@ -1,0 +1,72 @@
+"""Errors for an identity provider that gives no answer, or none that can be used.
+
+They name the key to look at and the provider's host, and hold no secret.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import requests
+
+from ..errors import ConfigurationError
+from ..errors import MsalAuthError
+from ..errors import ServiceUnavailable
+from ..protocol.secret import forget_locals
+from ..settings import Settings
+from .documents import UnreadableDocument
+from .metadata import Untrusted
+from .transport import LeftHttps
+
+
+def unreachable(settings: Settings, error: OSError) -> MsalAuthError:
+    """Return our error for one of the network, without the secrets in that one."""
+    forget_locals(error)
+    key, host = _authority(settings)
+    if isinstance(error, Untrusted):
+        return ConfigurationError(
+            f"{key}: the OpenID configuration of {host} {error}. {error.remedy}"
+        )
+    # requests keeps the body of the token request there, with all its secrets.
+    if isinstance(error, requests.RequestException):
+        error.request = error.response = None
+    # A connection that breaks off during the handshake is an SSLError, too.
+    if isinstance(error, requests.exceptions.SSLError) and "EOF" not in str(error):
+        return ConfigurationError(
+            f"MSAL_VERIFY: the certificate of {host} is not trusted. Point it "
+            "to the bundle of the CA that signed it."
+        )
+    fault = f"cannot be reached ({type(error).__name__})"
+    if isinstance(error, (UnreadableDocument, LeftHttps)):
+        fault = f"gives no usable document: {error}"
+    return ServiceUnavailable(
+        f"The identity provider {host} ({key}) {fault}."
+        " It is asked again within a minute.",
+        error="temporarily_unavailable",
+        retry_after=getattr(error, "retry_after", None),
+    )
+
+
+def wrong_authority(settings: Settings, answer: str) -> ConfigurationError:
+    """Return the error for a provider that has no document, by its answer."""
+    key, host = _authority(settings)
+    told = f" ({answer})" if answer else ""
+    remedy = (
+        "the tenant's id, and MSAL_INSTANCE_DISCOVERY for a host that is not"
+        " Microsoft's."
+    )
+    if settings.oidc_authority:
+        remedy = (
+            "that it is the issuer, exactly as the provider publishes it: its"
+            " configuration is below that, at /.well-known/openid-configuration."
+        )
+    return ConfigurationError(
+        f"{key}: {host} has no usable OpenID configuration for it{told}. Check {remedy}"
+    )
+
+
+def _authority(settings: Settings) -> tuple[str, str]:
+    """Return the key that names the identity provider, and its host."""
+    key = "MSAL_AUTHORITY" if settings.authority else "MSAL_OIDC_AUTHORITY"
+    url = settings.authority or settings.oidc_authority or ""
+    return key, urlsplit(url).netloc
