@@ -88,6 +88,15 @@ def check_metadata(metadata: email.message.Message) -> None:
     check("has README", readme.startswith("flask_msal_errors\n==="), True)
 
 
+def check_names(sdist: Path, wheel: Path) -> None:
+    """See that the files are named as PEP 625 and PEP 427 want it."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    stem = f"{PACKAGE}-{config['metadata']['version']}"
+    check("sdist", sdist.name, f"{stem}.tar.gz")
+    check("wheel", wheel.name, f"{stem}-py3-none-any.whl")
+
+
 def check_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
@@ -118,13 +127,17 @@ def main(folder: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     (wheel,) = dist.glob("*.whl")
     run(sys.executable, "-m", "twine", "check", "--strict", sdist, wheel)
+    check_names(sdist, wheel)
     check_sdist(sdist)
     check_wheel(wheel)
 
-    empty = folder / "empty"
+    # As docs/install.rst does it for a server without the network.
+    empty, wheels = folder / "empty", folder / "wheels"
     venv.create(empty, clear=True, with_pip=True)
     python = empty / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    run(python, "-m", "pip", "install", "--quiet", wheel)
+    run(python, "-m", "pip", "wheel", "--quiet", "--wheel-dir", wheels, wheel)
+    offline = ("--no-index", "--find-links", wheels, "flask-msal-errors")
+    run(python, "-m", "pip", "install", "--quiet", *offline)
     run(python, "-m", "pip", "check")
     run(python, "-I", "-W", "error", "-c", IMPORT)
 

@@ -15,8 +15,11 @@ import pytest
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
+from werkzeug.routing import Rule
 
+from support import needs
 from support import provision
+from support import redis_nodes
 from support import servers
 from support.live_app import live as live
 from support.live_app import start as start
@@ -54,8 +57,28 @@ class _Compiled(BytecodeCache):
         self._kept[bucket.key + bucket.checksum] = bucket.bytecode_to_string()
 
 
-# Tests build thousands of apps, each with an environment of its own.
+def _shared(compiled: cabc.Callable[..., t.Any]) -> cabc.Callable[..., t.Any]:
+    """Have rules of the same URL share the code that builds it.
+
+    It depends on nothing else; converters are looked up when it runs, and only those of
+    defaults when it is made.
+    """
+    kept: dict[t.Any, t.Any] = {}
+
+    def builder(rule: t.Any, append_unknown: bool = True) -> t.Any:
+        if rule.defaults:
+            return compiled(rule, append_unknown)
+        key = (rule.rule, tuple(rule._trace), append_unknown)
+        if key not in kept:
+            kept[key] = compiled(rule, append_unknown)
+        return kept[key]
+
+    return builder
+
+
+# Tests build thousands of apps, each with an environment and rules of its own.
 Flask.jinja_options = {"bytecode_cache": _Compiled()}
+Rule._compile_builder = _shared(Rule._compile_builder)  # type: ignore[method-assign]
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -75,14 +98,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("peers")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> cabc.Generator[None, object, object]:
+    """Leave modules and tests, which stay to the end, out of garbage collections."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
 def _find(program: str) -> str:
     try:
-        return provision.find(program)
+        found = provision.find(program)
     except provision.Missing as missing:
-        reason = str(missing)
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+        needs.missing(str(missing))
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +171,60 @@ def redis_client(redis_server: str) -> cabc.Iterator[redis.Redis]:
     with Redis.from_url(redis_server) as client:
         client.flushdb()
         yield client
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> cabc.Iterator[str]:
+    """URL of a Valkey server that only this test process uses."""
+    with _running(servers.Valkey) as server:
+        yield server.url
+
+
+@pytest.fixture
+def valkey_client(valkey_server: str) -> cabc.Iterator[redis.Redis]:
+    """A client of our own Valkey server, whose database is empty."""
+    from redis import Redis
+
+    with Redis.from_url(valkey_server) as client:
+        client.flushdb()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> cabc.Iterator[list[redis_nodes.ClusterNode]]:
+    """Three masters of a Redis Cluster that only this test process uses."""
+    with contextlib.ExitStack() as stack:
+        yield redis_nodes.cluster(lambda kind: stack.enter_context(_running(kind)))
+
+
+@pytest.fixture
+def redis_cluster_client(
+    redis_cluster: list[redis_nodes.ClusterNode],
+) -> cabc.Iterator[t.Any]:
+    """A client of our own Redis Cluster, which is empty."""
+    from redis.cluster import RedisCluster
+
+    client = RedisCluster(host="127.0.0.1", port=redis_cluster[0].port)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def dynamodb_server() -> cabc.Iterator[str]:
+    """URL of a DynamoDB that only this test process uses."""
+    pytest.importorskip("moto")
+    with servers.dynamodb() as url:
+        yield url
+
+
+@pytest.fixture
+def dynamodb_resource(dynamodb_server: str) -> cabc.Iterator[t.Any]:
+    """boto3's resource of our own DynamoDB, which has no tables."""
+    with servers.dynamodb_client(dynamodb_server) as resource:
+        for table in resource.tables.all():
+            table.delete()
+        yield resource
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The errors as values: their tree, their attributes and their text."""
+"""The errors as values: their tree, their attributes and text, and problem details."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import copy
 import pickle
 
 import pytest
+from flask import Flask
 
 from flask_msal_errors import errors
 from flask_msal_errors.entra.classify import from_result
@@ -13,16 +14,20 @@ from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import FlowExpired
 from flask_msal_errors.errors import InteractionRequired
+from flask_msal_errors.errors import InvalidAccessToken
 from flask_msal_errors.errors import InvalidIdToken
 from flask_msal_errors.errors import MsalAuthError
 from flask_msal_errors.errors import NotResumed
 from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.errors import ReauthenticationLoop
+from flask_msal_errors.errors import RoleRequired
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import SignInError
 from flask_msal_errors.errors import StateMismatch
 from flask_msal_errors.errors import Throttled
 from flask_msal_errors.errors import TokenError
+from flask_msal_errors.errors import details_of
+from flask_msal_errors.errors import problem
 from support.answers import CAPOLIDS
 from support.answers import CORRELATION
 from support.answers import POLIDS
@@ -167,8 +172,10 @@ TREE: dict[type[MsalAuthError], tuple[type[Exception], int]] = {
     TokenError: (MsalAuthError, 502),
     InteractionRequired: (TokenError, 401),
     AccessDenied: (TokenError, 403),
+    RoleRequired: (AccessDenied, 403),
     Throttled: (TokenError, 429),
     ServiceUnavailable: (TokenError, 503),
+    InvalidAccessToken: (MsalAuthError, 401),
     SignInError: (MsalAuthError, 400),
     StateMismatch: (SignInError, 400),
     FlowExpired: (SignInError, 400),
@@ -232,3 +239,32 @@ class TestTree:
         assert "identity provider" in str(ReauthenticationLoop())
         assert str(ReauthenticationLoop("Own words.")) == "Own words."
         assert "still refuses" not in str(ReauthenticationLoop(party="session"))
+        error = ReauthenticationLoop(party="API", api="api://orders")
+        assert error.api == "api://orders"
+        assert "the API api://orders still refuses" in str(error)
+
+
+class TestProblem:
+    @pytest.mark.parametrize("debug", [False, True])
+    def test_configuration(self, debug: bool) -> None:
+        """A fault of the settings is shown only while the app is debugged."""
+        app = Flask("problem")
+        app.debug = debug
+        with app.app_context():
+            details = details_of(ConfigurationError("Names no tenant."))
+        assert details.get("detail") == ("Names no tenant." if debug else None)
+        assert details["error"] == "configuration_error"
+
+    def test_members(self) -> None:
+        """A program gets type, title, status and what is known, and nothing empty."""
+        with Flask("problem").app_context():
+            answer = problem(details_of(Throttled("Wait.", retry_after=30)))
+        assert answer.mimetype == "application/problem+json"
+        assert answer.json == {
+            "type": "about:blank",
+            "title": "Too many requests",
+            "status": 429,
+            "detail": "Too many requests: Wait.",
+            "error": "throttled",
+            "retry_after": 30,
+        }

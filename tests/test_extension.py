@@ -28,6 +28,7 @@ from flask_msal_errors import InvalidIdToken
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import MsalAuthError
 from flask_msal_errors import ReauthenticationLoop
+from flask_msal_errors import RoleRequired
 from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import SignInError
 from flask_msal_errors import StateMismatch
@@ -197,6 +198,7 @@ ERRORS: list[tuple[MsalAuthError, int, str]] = [
     (TokenError(result=RESULT), 502, "some_error"),
     (InteractionRequired(result=RESULT), 401, "some_error"),
     (AccessDenied(result=RESULT), 403, "some_error"),
+    (RoleRequired(groups=["g"]), 403, "missing_group"),
     (Throttled(result=RESULT, retry_after=17), 429, "some_error"),
     (ServiceUnavailable(result=RESULT, retry_after=17), 503, "some_error"),
     (SignInError("x"), 400, "sign_in_error"),
@@ -447,9 +449,12 @@ class TestPublicSurface:
             "login_required",
             "login_url",
             "logout_url",
+            "public",
             "requests_auth",
             "requests_session",
             "require_login",
+            "sessions",
+            "sign_out_everywhere",
             "user",
         }
         assert all(getattr(MsalAuth, name).__doc__ for name in members)

@@ -16,7 +16,7 @@ from flask_msal_errors.navigation import own_path
 from flask_msal_errors.navigation import safe_path
 from flask_msal_errors.navigation import same_origin_path
 from flask_msal_errors.navigation import wants_html
-from flask_msal_errors.request_state import of_request
+from flask_msal_errors.state import of_request
 
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 
@@ -198,6 +198,14 @@ class TestOwnPath:
         """A host that is not ASCII may be written as people do."""
         here = request(base="https://xn--bcher-kva.example")
         assert own_path("https://b\u00fccher.example/a", here) == "/a"
+
+    @pytest.mark.parametrize("url", [None, "/a", "https://app.example/a"])
+    @pytest.mark.parametrize("host", ["xn--", "xn--" + "a" * 80, "a..b"])
+    def test_host_that_is_no_name(self, url: str | None, host: str) -> None:
+        """A request for a host that nobody can have has no other page than its own."""
+        here = request("/")
+        here.environ["HTTP_HOST"] = host
+        assert own_path(url, Request(here.environ)) in (None, "/a")
 
     def test_hidden_https(self) -> None:
         """Both schemes are the app's own behind a proxy that keeps https to itself."""

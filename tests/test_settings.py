@@ -101,6 +101,9 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
         "https://login.microsoftonline.com/consumers",
         "https://login.microsoftonline.com/consumers",
     ),
+    ("API_ID_URI", "https://api.example/", "https://api.example"),
+    ("API_ID_URI", "api://app-1", "api://app-1"),
+    ("API_CLIENTS", "app-1, APP-2 app-2", ("app-1", "app-2")),
     ("SCOPES", ["User.Read", "Mail.Read"], ("User.Read", "Mail.Read")),
     ("SCOPES", "User.Read Mail.Read", ("User.Read", "Mail.Read")),
     ("SCOPES", "User.Read,Mail.Read, User.Read", ("User.Read", "Mail.Read")),
@@ -123,6 +126,7 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("EDIT_PROFILE_AUTHORITY", "https://b/t/p", "https://b/t/p"),
     ("RESPONSE_MODE", "form_post", "form_post"),
     ("RESPONSE_MODE", " QUERY ", "query"),
+    ("RESPONSE_MODE", "Auto", "auto"),
     ("PROMPT", "login", "login"),
     ("PROMPT", "select_account", "select_account"),
     ("PROMPT", "consent", "consent"),
@@ -137,6 +141,11 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("ALLOWED_TENANTS", TENANT, (TENANT.lower(),)),
     ("ALLOWED_TENANTS", [TENANT, TENANT.lower()], (TENANT.lower(),)),
     ("ALLOWED_TENANTS", "*", ("*",)),
+    ("ACRS", '{"payroll": "c1"}', {"payroll": "c1"}),
+    ("ACRS", {"payroll": "c99", "mail": "c1"}, {"payroll": "c99", "mail": "c1"}),
+    ("ACRS", {}, {}),
+    ("PUBLIC_ENDPOINTS", "index shop.*, a.b.*", ("index", "shop.*", "a.b.*")),
+    ("PUBLIC_ENDPOINTS", ["index"], ("index",)),
     *(("LOGOUT_URL", url, url) for url in LOGOUT_URLS),
     ("POST_LOGOUT", "/bye?a=b", "/bye?a=b"),
     ("POST_LOGOUT", "/", "/"),
@@ -160,6 +169,8 @@ ACCEPTED: list[tuple[str, t.Any, t.Any]] = [
     ("REAUTH_LIMIT", "1", 1),
     ("REAUTH_WINDOW", 1, 1),
     ("SESSION_MAX_AGE", "28800", 28_800),
+    ("RECHECK", "600", 600),
+    ("RECHECK", 0, 0),
     ("REPLAY_LIMIT", "1e6", 1_000_000),
     ("ENCRYPTION_KEYS", FERNET, (FERNET.decode(),)),
     ("ENCRYPTION_KEYS", [FERNET, FERNET_2], (FERNET.decode(), FERNET_2)),
@@ -196,6 +207,11 @@ NO_DICTS: tuple[t.Any, ...] = (f"audience={SECRET}", [SECRET], 5, '["a"]')
 
 # One row per refused form: (key, value, part of the remedy)
 REFUSED: list[tuple[str, t.Any, str]] = [
+    *(
+        ("API_ID_URI", value, "be a URI")
+        for value in ("app", "//x", "api://", "api://a b", 'api://a"', "api://a,b")
+    ),
+    ("API_CLIENTS", 5, "list of strings"),
     ("CLIENT_ID", True, "be a string"),
     ("CLIENT_ID", 1.5, "be a string"),
     ("CLIENT_ID", ["a"], "be a string"),
@@ -234,8 +250,8 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     ("REDIRECT_URI", "ftp://localhost/cb", "https URL"),
     ("REDIRECT_URI", "http://localhost.evil.example/cb", "http only for localhost"),
     ("REDIRECT_URI", "https://a.b/cb#", "without a fragment"),
-    ("RESPONSE_MODE", "fragment", "query, form_post"),
-    ("RESPONSE_MODE", 1, "query, form_post"),
+    ("RESPONSE_MODE", "fragment", "auto, form_post, query"),
+    ("RESPONSE_MODE", 1, "auto, form_post, query"),
     ("PROMPT", "none", "none is for hidden frames"),
     ("PROMPT", "login consent", "login, select_account, consent, create"),
     ("DOMAIN_HINT", 1.5, "be a string"),
@@ -251,6 +267,16 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     ("ALLOWED_TENANTS", [TENANT, "contoso.com"], "look the ID up"),
     ("ALLOWED_TENANTS", TENANT + "0", "'*' for all"),
     ("ALLOWED_TENANTS", 5, "be a list of strings"),
+    *(
+        ("ACRS", value, "be a dict")
+        for value in ("c1", ["c1"], 5, {"a": 1}, {"": "c1"})
+    ),
+    ("ACRS", '{"payroll": "c1"', "be valid JSON"),
+    *(
+        ("PUBLIC_ENDPOINTS", v, "nothing opens the whole")
+        for v in ("*", ".*", "s*", "*.a")
+    ),
+    ("PUBLIC_ENDPOINTS", {"index": True}, "be a list of strings"),
     *(("POST_LOGOUT", value, "path on this site") for value in PATHS),
     ("POST_LOGOUT", "http://a.b/", "http only for localhost"),
     *(("LOGOUT_URL", url, "alone stand for values") for url in NO_LOGOUT_URLS),
@@ -268,7 +294,7 @@ REFUSED: list[tuple[str, t.Any, str]] = [
     ("FLOW_LIFETIME", 0.5, "whole number"),
     *(
         (key, value, "whole number, 0 or more")
-        for key in ("HTTP_RETRIES", "REPLAY_LIMIT")
+        for key in ("HTTP_RETRIES", "REPLAY_LIMIT", "RECHECK")
         for value in COUNTS
     ),
     *(("REAUTH_LIMIT", value, "whole number, 1 or more") for value in (*COUNTS, 0)),
@@ -310,9 +336,13 @@ class TestFromMapping:
             "redirect_uri": None,
             "reset_password_authority": None,
             "edit_profile_authority": None,
-            "response_mode": "query",
+            "response_mode": "auto",
+            "acrs": None,
+            "public_endpoints": (),
             "prompt": None,
             "domain_hint": None,
+            "api_clients": (),
+            "api_id_uri": None,
             "authorization_parameters": None,
             "client_auth": "auto",
             "allowed_tenants": (),
@@ -325,12 +355,22 @@ class TestFromMapping:
             "instance_discovery": None,
             "flow_lifetime": 3600,
             "session_max_age": None,
+            "recheck": 3600,
             "reauth_limit": 3,
             "reauth_window": 300,
             "replay_limit": 1_048_576,
             "encryption_keys": (),
             "url_prefix": "/auth",
         }
+
+    def test_for_an_api(self) -> None:
+        """An API needs no credential; the scopes' URI is that of the client id."""
+        config = {"MSAL_CLIENT_ID": "app", "MSAL_AUTHORITY": AUTHORITY}
+        settings = Settings.from_mapping(config, for_api=True)
+        assert settings.client_credential is None
+        assert settings.id_uri == "api://app"
+        with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
+            Settings.from_mapping(config)
 
     @pytest.mark.parametrize(
         ("name", "value", "expected"),
@@ -527,7 +567,27 @@ class TestTogether:
     )
     def test_one_tenant(self, authority: str) -> None:
         """A single tenant, also that of personal accounts, needs no list."""
-        assert read(MSAL_AUTHORITY=authority).allowed_tenants == ()
+        settings = read(MSAL_AUTHORITY=authority)
+        assert settings.allowed_tenants == () and not settings.is_multi_tenant
+        assert settings.of_tenant(TENANT) is settings
+
+    @pytest.mark.parametrize(
+        ("authority", "own"),
+        [
+            ("https://common.example/common", "https://common.example/{}"),
+            (f"{HOST}/Organizations/", f"{HOST}/{{}}"),
+            (f"{HOST}/organizations/v2.0", f"{HOST}/{{}}/v2.0"),
+        ],
+    )
+    @pytest.mark.parametrize("key", ["MSAL_AUTHORITY", "MSAL_OIDC_AUTHORITY"])
+    def test_of_tenant(self, key: str, authority: str, own: str) -> None:
+        """A tenant has an authority of its own, and all else is the same."""
+        config = {"MSAL_AUTHORITY": None, key: authority, "MSAL_ALLOWED_TENANTS": "*"}
+        settings = read(**config)
+        found = settings.of_tenant(TENANT)
+        place = found.authority or found.oidc_authority or ""
+        assert place.rstrip("/") == own.format(TENANT)
+        assert found.client_id == settings.client_id and not found.is_multi_tenant
 
 
 class TestSettings:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from blinker import NamedSignal
 from flask import Flask
+from flask import abort
 from flask import redirect
 
 from flask_msal_errors import AccessDenied
@@ -202,6 +203,27 @@ class TestThrottled:
                 live.auth.check(loop)
             signals.tell(Throttled())
         assert heard == [caught.value]
+
+
+class TestReceiver:
+    @pytest.mark.parametrize("name", ["signed_in", "reauthenticated"])
+    def test_keeps_out(self, name: str, live: LiveApp, entra: Emulator) -> None:
+        """A receiver that raises keeps the person out, and of a step-up's page."""
+        person, other = entra.person(), entra.person()
+        assert other.visit(f"{live.url}/vault").ok
+        person.visit(f"{live.url}/basket/tea")
+        if name == "reauthenticated":
+            assert person.visit(f"{live.url}/me").ok
+
+        def refuse(app: Flask, **_: t.Any) -> None:
+            abort(403)
+
+        with getattr(signals, name).connected_to(refuse, live.app):
+            assert person.visit(f"{live.url}/vault").status_code == 403
+            for path in ("/me", "/vault"):
+                assert person.get(f"{live.url}{path}").status_code == 302
+        assert other.get(f"{live.url}/vault").ok
+        assert person.visit(f"{live.url}/vault").ok
 
 
 class TestStory:

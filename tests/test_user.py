@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import typing as t
 from pathlib import Path
@@ -11,6 +12,7 @@ from flask import Flask
 from flask import session
 
 from flask_msal_errors.user import User
+from flask_msal_errors.user import doubted
 from flask_msal_errors.user import remember
 from flask_msal_errors.user import renew_id
 from flask_msal_errors.user import signed_in
@@ -84,6 +86,41 @@ class TestSignedIn:
         session[session_apps.own_key()] = kept
         assert signed_in() is None
 
+    @pytest.mark.parametrize(
+        ("times", "asked_at"),
+        [
+            ({}, 0),
+            ({"vouched_at": 1000}, 1000),
+            ({"vouched_at": 1000.5, "tried_at": 2000}, 2000),
+            ({"vouched_at": 3000, "tried_at": 2000}, 3000),
+            ({"vouched_at": 1000, "doubted_at": 2000}, 0),
+            ({"vouched_at": 1000, "tried_at": 3000, "doubted_at": 2000}, 0),
+            ({"vouched_at": 2000, "doubted_at": 1000}, 2000),
+            ({"vouched_at": "then", "tried_at": None, "doubted_at": []}, 0),
+            ({"vouched_at": {}, "tried_at": [[]], "doubted_at": "1e9"}, 0),
+        ],
+    )
+    def test_asked(self, times: dict[str, t.Any], asked_at: float) -> None:
+        """Without a time, or with a doubt, the provider has to be asked again."""
+        remember("handle", CLAIMS, 100)
+        key = session_apps.own_key()
+        session[key] = {**session[key], "vouched_at": 0, **times}
+        person = signed_in()
+        assert person is not None
+        assert person.asked_at == asked_at
+        assert person.recheck_at == math.inf
+
+    def test_doubted(self) -> None:
+        """A session is doubted by its handle; anything else stays as it is."""
+        kept = {"handle": "h", "claims": CLAIMS, "vouched_at": 1}
+        changed = doubted(kept, "h")
+        assert changed is not None
+        assert changed.pop("doubted_at") == pytest.approx(time.time(), abs=5)
+        assert changed == kept
+        others: list[t.Any] = [None, [], "h", {}, {"handle": ["h"]}, {"handle": "x"}]
+        for other in others:
+            assert doubted(other, "h") is None
+
 
 class TestUser:
     """A user by the claims of their ID token."""
@@ -122,8 +159,21 @@ class TestUser:
         assert User({**CLAIMS, "name": "A"}).digest == User(CLAIMS).digest
 
     @pytest.mark.parametrize(
-        ("value", "seconds"), [(5, 5), (5.9, 5), ("5", 5), ("x", None), (None, None)]
+        ("value", "seconds"),
+        [
+            *((5, 5), (5.9, 5), ("5", 5), ("x", None), (None, None), ("²", None)),
+            *((-1, None), (1_800_000_000_000, None), ("1800000000000", None)),
+            *((float("inf"), None), (float("nan"), None), ("9" * 5000, None)),
+        ],
     )
     def test_auth_time(self, value: t.Any, seconds: int | None) -> None:
-        """A number of seconds, or unknown."""
+        """A number of seconds, or unknown: milliseconds are none."""
         assert User({**CLAIMS, "auth_time": value}).auth_time == seconds
+
+    @pytest.mark.parametrize(
+        ("age", "is_fresh"), [(700, True), (800, False), (-100, True), (-200, False)]
+    )
+    def test_authenticated_within(self, age: int, is_fresh: bool) -> None:
+        """A time in the future is no proof, apart from what clocks differ by."""
+        user = User({**CLAIMS, "auth_time": time.time() - age})
+        assert user.authenticated_within(600, 120) is is_fresh

@@ -46,7 +46,6 @@ def test_whole(
     live = start(
         add,
         tls=True,
-        MSAL_RESPONSE_MODE="form_post",
         SESSION_COOKIE_SAMESITE="Lax",
         # Or the request for the icon would write the session without the CSRF token.
         SESSION_REFRESH_EACH_REQUEST=False,

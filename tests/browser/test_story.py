@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
 import typing as t
 
 import pytest
+
+from support.waiting import until
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -65,13 +68,15 @@ class TestStory:
         page = visit(example, **options)
         sign_in(page)
         link(page, "Payroll")
-        button(page, "Accept")
         assert "More proof" in page.locator("h1").inner_text()
         button(page, "Approve")
+        button(page, "Accept")
         assert page.url == f"{example}/payroll"
         assert page.get_by_text("4,200 EUR").is_visible()
-        assert "authentication context c1" in steps(page)[2]
+        assert "authentication context c1" in steps(page)[0]
         assert "API answered" in steps(page)[-1]
+        lines = page.locator(".story.api li").all_inner_texts()
+        assert lines[-1] == "Called Graph on your behalf, and answered."
 
     def test_revoked(
         self, visit: Visit, example: str, options: dict[str, t.Any], entra: Emulator
@@ -79,11 +84,12 @@ class TestStory:
         """Revoked in the panel's tab, she signs in once more and is back."""
         page = visit(example, **options)
         sign_in(page)
-        link(page, "Revoked?")
+        link(page, "Revoked session")
         with page.context.expect_page() as opened:
             page.get_by_role("link", name="control panel").last.click()
+        opened.value.locator("summary", has_text="A session is revoked").click()
         button(opened.value, "Revoke Ada’s sessions")
-        opened.value.get_by_text("Done: revoke.").wait_for()
+        opened.value.get_by_text("sessions of Ada Lovelace are revoked").wait_for()
         opened.value.close()
         page.get_by_role("link", name="Reload this page.").click()
         button(page, "Ada Lovelace")
@@ -91,6 +97,37 @@ class TestStory:
         assert page.get_by_text("Not revoked").is_visible()
         assert "before your session was revoked" in steps(page)[0]
         assert entra.counters["token.authorization_code"] == 2
+
+    def test_approvals(
+        self, visit: Visit, example: str, options: dict[str, t.Any], entra: Emulator
+    ) -> None:
+        """The role is taken away: a page says so, and nobody is sent to sign in."""
+        page = visit(example, **options)
+        entra.give_role("ada", "Approver")
+        sign_in(page)
+        link(page, "Approvals")
+        page.get_by_text("you may approve").wait_for()
+        entra.take_role("ada", "Approver")
+        page.get_by_role("link", name="Reload this page:").click()
+        page.get_by_role("heading", name="You may not open this page").wait_for()
+        assert page.url == f"{example}/approvals"
+        assert page.get_by_text("Approver", exact=True).first.is_visible()
+        assert "you lack it" in steps(page)[-1]
+        entra.give_role("ada", "Approver")
+        link(page, "Approvals")
+        page.get_by_text("you may approve").wait_for()
+        assert entra.counters["token.authorization_code"] == 1
+
+    def test_many_groups(self, visit: Visit, example: str, entra: Emulator) -> None:
+        """Groups that her ID token does not list are asked for, once she agrees."""
+        page = visit(example, **DESKTOP)
+        entra.give_role("ada", "Approver")
+        entra.users["ada"].groups = {str(number) for number in range(250)}
+        sign_in(page)
+        link(page, "Approvals")
+        button(page, "Accept")
+        page.get_by_text("Your groups: 250.").wait_for()
+        assert page.url == f"{example}/approvals"
 
     def test_expense(
         self, visit: Visit, example: str, options: dict[str, t.Any]
@@ -119,6 +156,33 @@ class TestLooks:
         for path in ("/", "/profile", "/expense", "/revoked"):
             page.goto(example + path)
             assert page.evaluate("document.documentElement.scrollWidth") == width
+
+    @pytest.mark.parametrize("width", [390, 600, 768, 1000, 1280])
+    def test_cards(self, visit: Visit, example: str, width: int) -> None:
+        """No card is alone in its row, unless it is as wide as all."""
+        page = visit(example, viewport={"width": width, "height": 800})
+        boxes = [card.bounding_box() for card in page.locator(".cards .card").all()]
+        rows: dict[float, list[float]] = {}
+        for box in boxes:
+            assert box is not None
+            rows.setdefault(box["y"], []).append(box["width"])
+        widths = {round(sum(row)) for row in rows.values() if len(row) == 1}
+        whole = page.locator(".cards").bounding_box()
+        assert whole is not None
+        assert widths == {round(whole["width"])}
+
+    def test_code(self, visit: Visit, example: str) -> None:
+        """On a phone, code goes on to the side, by a finger and by the keyboard."""
+        page = visit(example, **PHONE)
+        sign_in(page)
+        for path in ("/profile", "/expense", "/sessions"):
+            page.goto(example + path)
+            code = page.locator("pre.code")
+            assert code.evaluate("it => it.scrollWidth > it.clientWidth")
+            code.focus()
+            page.keyboard.press("ArrowRight")
+            moved = functools.partial(code.evaluate, "it => it.scrollLeft > 0")
+            until(moved)
 
     def test_keyboard(self, visit: Visit, example: str) -> None:
         """The first press of Tab offers the way past the navigation."""

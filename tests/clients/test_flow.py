@@ -16,8 +16,8 @@ from flask_msal_errors import signals
 from flask_msal_errors.clients.flow import Owner
 from flask_msal_errors.clients.flow import Refresher
 from flask_msal_errors.clients.flow import following
-from flask_msal_errors.clients.tokens import Tokens
-from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.clients.source import TokenSource
+from flask_msal_errors.protocol.demand import Claims
 from flask_msal_errors.protocol.demand import Demand
 from support.callers import CHALLENGE
 from support.callers import CLAIMS
@@ -48,7 +48,8 @@ class FakeTokens:
         self.dropped.append(refused)
 
     def refresher(self) -> Refresher:
-        return Refresher(t.cast(Tokens, self), SCOPES, Owner("A client"))
+        source = t.cast(TokenSource, self)
+        return Refresher(source, SCOPES, Owner("A client", source))
 
 
 def answer(status: int, header: str = "", token: str | None = None) -> t.Any:
@@ -230,16 +231,6 @@ class TestRenewed:
         assert result == {"access_token": "new"}
         [(error, silent)] = met
         assert silent and error.claims == CLAIMS and error.scopes == SCOPES
-
-    def test_claims_of_both(self) -> None:
-        """The demand of the token endpoint joins that of the API."""
-        claims = '{"access_token":{"polids":{"essential":true}}}'
-        refusal = InteractionRequired("no", error="invalid_grant", claims=claims)
-        with pytest.raises(InteractionRequired) as caught:
-            FakeTokens(refusal).refresher().renewed(self.DEMAND, "old")
-        names = caught.value.demand.claims.names()
-        assert names == ("access_token.nbf", "access_token.polids")
-        assert caught.value.error == "invalid_grant"
 
 
 class TestFollowing:

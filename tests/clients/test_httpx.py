@@ -13,10 +13,10 @@ from flask import Response
 
 from flask_msal_errors.clients import httpx as httpx_client
 from flask_msal_errors.testing import Emulator
-from support.callers import CHALLENGE
 from support.callers import STALE
 from support.callers import Caller
 from support.callers import Client
+from support.callers import OtherApi
 from support.callers import by_httpx
 from support.callers import by_httpx_async
 from support.callers import caller as caller
@@ -161,20 +161,14 @@ class TestRedirects:
         others: cabc.Callable[[t.Any], str],
     ) -> None:
         """A redirect to another host carries no token, and its 401 is not judged."""
-        seen: list[str] = []
-
-        def other(environ: t.Any, answer: t.Any) -> list[bytes]:
-            seen.append(environ.get("HTTP_AUTHORIZATION", ""))
-            answer("401 No", [("WWW-Authenticate", CHALLENGE)])
-            return [b"other"]
-
+        other = OtherApi()
         url = others(other)
         entra.fail_next(
             lambda request: Response("", 302, {"Location": url + "/x"}), "api"
         )
         before = entra.counters.copy()
         assert caller.run(lambda: client(caller, "GET", "/me")).text == "other"
-        assert seen == [""]
+        assert other.tokens == [""]
         assert entra.counters["token"] == before["token"]
 
     @CLIENTS
@@ -186,13 +180,7 @@ class TestRedirects:
         others: cabc.Callable[[t.Any], str],
     ) -> None:
         """The new token goes to no other host either."""
-        seen: list[str] = []
-
-        def other(environ: t.Any, answer: t.Any) -> list[bytes]:
-            seen.append(environ.get("HTTP_AUTHORIZATION", ""))
-            answer("401 No", [("WWW-Authenticate", CHALLENGE)])
-            return [b"other"]
-
+        other = OtherApi()
         url = others(other)
         entra.change_ip("ada")
         entra.fail_next(lambda request: None, "api")
@@ -200,7 +188,7 @@ class TestRedirects:
             lambda request: Response("", 307, {"Location": url + "/x"}), "api"
         )
         assert caller.run(lambda: client(caller, "GET", "/me")).text == "other"
-        assert seen == [""]
+        assert other.tokens == [""]
 
     @CLIENTS
     def test_same_host(self, caller: Caller, entra: Emulator, client: Client) -> None:

@@ -17,13 +17,14 @@ from flask import Response
 from flask_msal_errors import InteractionRequired
 from flask_msal_errors.clients.requests import _shared_adapter
 from flask_msal_errors.testing import Emulator
-from support.callers import CHALLENGE
 from support.callers import STALE
 from support.callers import Caller
+from support.callers import OtherApi
 from support.callers import by_requests
 from support.callers import caller as caller
 from support.callers import others as others
 from support.live_app import LiveApp
+from support.waiting import PATIENCE
 
 Call = cabc.Callable[[requests.Session], t.Any]
 
@@ -154,20 +155,14 @@ class TestRedirects:
         self, caller: Caller, entra: Emulator, others: cabc.Callable[[t.Any], str]
     ) -> None:
         """A redirect to another host carries no token, and its 401 is not judged."""
-        seen: list[str] = []
-
-        def other(environ: t.Any, answer: t.Any) -> list[bytes]:
-            seen.append(environ.get("HTTP_AUTHORIZATION", ""))
-            answer("401 No", [("WWW-Authenticate", CHALLENGE)])
-            return [b"other"]
-
+        other = OtherApi()
         url = others(other)
         entra.fail_next(
             lambda request: Response("", 302, {"Location": url + "/x"}), "api"
         )
         before = entra.counters.copy()
         assert get(caller, "/me").text == "other"
-        assert seen == [""]
+        assert other.tokens == [""]
         assert entra.counters["token"] == before["token"]
 
     def test_same_host_after_a_challenge(self, caller: Caller, entra: Emulator) -> None:
@@ -195,11 +190,11 @@ class TestSession:
 
         def work(api: requests.Session) -> str:
             api.get(caller.entra.api_url + "/me")
-            api.get(caller.entra.api_url + "/me", timeout=3)
+            api.get(caller.entra.api_url + "/me", timeout=PATIENCE)
             return "done"
 
         assert run(caller, work).text == "done"
-        assert [each for each in used if each != 30] == [(10.0, 60.0), 3]
+        assert [each for each in used if each != 30] == [(10.0, 60.0), PATIENCE]
 
     def test_repeat_keeps_the_calls_options(
         self, caller: Caller, entra: Emulator

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import collections.abc as cabc
-import contextlib
 import gc
 import threading
 import typing as t
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
-from azure.core import PipelineClient
-from azure.core.pipeline.policies import BearerTokenCredentialPolicy
-from azure.core.rest import HttpRequest
 from flask import Response
 from flask import copy_current_request_context
 from flask import request
@@ -25,74 +19,17 @@ from flask_msal_errors import ConfigurationError
 from flask_msal_errors import InteractionRequired
 from flask_msal_errors.clients.flow import Owner
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.web.state import app_state
 from support.callers import CHALLENGE
 from support.callers import Caller
 from support.callers import caller as caller
+from support.made_clients import Call
+from support.made_clients import by_azure
+from support.made_clients import by_httpx
+from support.made_clients import by_httpx_async
+from support.made_clients import by_requests
+from support.made_clients import by_token
 from support.waiting import PATIENCE
-
-#: A client, made in a view; it calls a path of the API, in whatever thread.
-Call = cabc.Callable[[str], str]
-
-
-def by_requests(caller: Caller) -> Call:
-    session = caller.auth.requests_session(caller.scopes)
-    session.verify = caller.entra.ca_file
-
-    def call(path: str) -> str:
-        with contextlib.closing(session.get(caller.url(path))) as reply:
-            reply.raise_for_status()
-            return reply.text
-
-    return call
-
-
-def by_httpx(caller: Caller) -> Call:
-    auth = caller.auth.httpx_auth(caller.scopes)
-
-    def call(path: str) -> str:
-        reply = httpx.get(caller.url(path), auth=auth, verify=caller.tls)
-        return reply.raise_for_status().text
-
-    return call
-
-
-def by_httpx_async(caller: Caller) -> Call:
-    auth = caller.auth.httpx_auth(caller.scopes)
-
-    async def call(path: str) -> str:
-        async with httpx.AsyncClient(auth=auth, verify=caller.tls) as api:
-            return (await api.get(caller.url(path))).raise_for_status().text
-
-    return lambda path: asyncio.run(call(path))
-
-
-def by_azure(caller: Caller) -> Call:
-    credential = caller.auth.credential()
-
-    def call(path: str) -> str:
-        policy = BearerTokenCredentialPolicy(credential, caller.scopes[0])
-        made: t.Any = PipelineClient(caller.url(""), policies=[policy])
-        asked = HttpRequest("GET", caller.url(path))
-        with made as client:
-            reply = client.send_request(asked, connection_verify=caller.entra.ca_file)
-            reply.raise_for_status()
-            return str(reply.text())
-
-    return call
-
-
-def by_token(caller: Caller) -> Call:
-    """The SDKs' asynchronous credential, asked by a loop in another thread."""
-    credential = caller.auth.credential().aio
-
-    def call(path: str) -> str:
-        token = asyncio.run(credential.get_token(caller.scopes[0])).token
-        headers = {"Authorization": f"Bearer {token}"}
-        reply = httpx.get(caller.url(path), headers=headers, verify=caller.tls)
-        return reply.raise_for_status().text
-
-    return call
-
 
 CLIENTS = (by_requests, by_httpx, by_httpx_async, by_azure, by_token)
 
@@ -258,7 +195,7 @@ class TestAfterTheRequest:
         """A client that outlives its request keeps neither tokens nor context."""
         app = caller.live.app
         with app.test_request_context() as context:
-            owner = Owner("A client")
+            owner = Owner("A client", app_state().tokens)
             gone = weakref.ref(context)
         del context
         gc.collect()

@@ -12,20 +12,20 @@ import requests
 from flask import Flask
 
 from flask_msal_errors.clients.tokens import Tokens
-from flask_msal_errors.clients.tokens import _Read
 from flask_msal_errors.clients.tokens import checked
 from flask_msal_errors.clients.tokens import checked_claims
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import Throttled
-from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import Claims
 from flask_msal_errors.provider.client import Client
-from flask_msal_errors.request_state import of_request
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.records import TOKENS
+from flask_msal_errors.session.records import Known
 from flask_msal_errors.session.records import Records
+from flask_msal_errors.state import of_request
 from flask_msal_errors.storage.base import stripe
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
@@ -171,7 +171,7 @@ class TestAcquire:
         self, files: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A WebSocket keeps its latest refusals alone, however often it asks."""
-        monkeypatch.setattr("flask_msal_errors.clients.tokens._MOST_RESULTS", 2)
+        monkeypatch.setattr("flask_msal_errors.clients.source._MOST_RESULTS", 2)
         files.entra.revoke("ada")
         results = []
         with files.request():
@@ -337,8 +337,7 @@ class TestSingleFlight:
         def slow_view() -> None:
             with files.request():
                 files.tokens.proofs()
-                kept = of_request(_Read).record
-                assert kept is not None and kept[1].tokens
+                assert of_request(Known).records[files.handle].tokens
                 read.set()
                 assert renewed.wait(PATIENCE)
                 found = files.tokens.acquire(files.scopes)
@@ -531,6 +530,12 @@ class TestChecked:
         """A text in place of a list is a mistake that MSAL would misread."""
         with pytest.raises(ConfigurationError, match="list of strings"):
             checked(scopes)
+
+    @pytest.mark.parametrize("scope", ["", " ", "Mail.Read User.Read", "Mail.Read\n"])
+    def test_no_scope(self, scope: str) -> None:
+        """One with blanks serves no token: each page would ask for a new one."""
+        with pytest.raises(ConfigurationError, match="one scope a string"):
+            checked(["Mail.Read", scope])
 
     def test_default_beside_others(self) -> None:
         """Entra refuses /.default beside other scopes, of whichever API."""

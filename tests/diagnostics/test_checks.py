@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
+from flask import Blueprint
 from flask import Flask
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -83,6 +84,21 @@ def credential(found: t.Any = None, **more: t.Any) -> dict[str, t.Any]:
 
 def levels(results: t.Iterable[checks.Result]) -> list[str]:
     return [result.level for result in results]
+
+
+class TestPublicEndpoints:
+    def test_rules(self) -> None:
+        """Endpoints that the app does not have are named, with the likely ones."""
+        shop_app, shop = Flask("app"), Blueprint("shop", __name__)
+        shop_app.add_url_rule("/", "index", str)
+        shop.add_url_rule("/shop", "list", str)
+        shop_app.register_blueprint(shop)
+        listed = "index shop.list shop.* indx store.* shop.lost static"
+        wanted = settings(MSAL_PUBLIC_ENDPOINTS=listed)
+        found = [*checks.public_endpoints(shop_app, wanted)]
+        assert [r.text.split()[2] for r in found] == ["indx,", "store.*,", "shop.lost,"]
+        assert {r.level for r in found} == {checks.FIX}
+        assert "Did you mean index?" in found[0].text
 
 
 class TestScopes:
@@ -435,6 +451,10 @@ class TestCookies:
         """On https what the app left is set; its own name is looked at."""
         made = settings(MSAL_REDIRECT_URI="https://a.example/auth/callback")
         assert levels(checks.cookies(app(**config), made)) == found
+        behind = app(**config)
+        # https is what the proxy says, too, as it is for the cookies themselves.
+        behind.wsgi_app = ProxyFix(behind.wsgi_app)  # type: ignore[method-assign]
+        assert levels(checks.cookies(behind, settings())) == found
 
     def test_none_without_secure(self) -> None:
         """Browsers drop such a cookie, so nobody stays signed in."""

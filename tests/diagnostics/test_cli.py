@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 
 from flask_msal_errors import MsalAuth
+from flask_msal_errors.api import ApiAuth
 from flask_msal_errors.diagnostics.cli import cli
 from flask_msal_errors.testing import Emulator
 from support.waiting import PATIENCE
@@ -42,6 +43,8 @@ RESULT = {
     "error_codes": [50076],
     "error_description": "AADSTS50076: you must use multi-factor authentication.",
 }
+#: A challenge as a header has it.
+LINE = 'Bearer error="insufficient_claims", claims="e30="'
 Run = cabc.Callable[..., t.Any]
 
 
@@ -128,6 +131,16 @@ class TestCheck:
             "authority"
         ]
 
+    def test_deep(self, run: Run, entra: Emulator) -> None:
+        """With --deep an address that is not registered stops a deployment."""
+        entra.redirect_uris = {"https://b.example/auth/callback"}
+        assert run("check").exit_code == 0
+        done = run("check", "--deep")
+        assert done.exit_code == 1
+        assert "fix      redirect URI: AADSTS50011" in done.stdout
+        assert "marker" not in done.stdout
+        assert not entra.tenant.codes
+
     def test_width(self, run: Run) -> None:
         """It is readable on 80 columns, but for what is one word."""
         lines = run("check", SESSION_COOKIE_NAME="sid").stdout.splitlines()
@@ -146,6 +159,30 @@ class TestCheck:
     def test_colours_on_a_terminal_only(self, run: Run) -> None:
         """Output to a file has no control characters."""
         assert "\x1b" not in run("check").stdout
+
+    @pytest.mark.parametrize(
+        ("config", "code", "told"),
+        [
+            ({}, 0, ["credential", "own token", "signing keys", "clock", "TLS"]),
+            ({"MSAL_CLIENT_CREDENTIAL": None}, 0, ["settings", "signing keys"]),
+            ({"MSAL_CLIENT_CREDENTIAL": "wrong"}, 1, ["settings", "credential"]),
+            ({"MSAL_AUTHORITY": "https://localhost:1/contoso"}, 1, ["authority"]),
+        ],
+    )
+    def test_api(
+        self, config: dict[str, t.Any], code: int, told: list[str], entra: Emulator
+    ) -> None:
+        """Of an API alone nothing is looked at that only a sign-in needs."""
+        app = Flask("payroll")
+        app.config.update({**entra.config(), **config})
+        app.cli.add_command(cli)
+        ApiAuth(app)
+        given = ["msal", "check", "--json", "--deep"]
+        done = app.test_cli_runner().invoke(args=given)
+        assert done.exit_code == code, done.output
+        about = [result["about"] for result in json.loads(done.stdout)["results"]]
+        assert set(told) <= set(about)
+        assert {"redirect URI", "cookies", "sessions", "refresh"}.isdisjoint(about)
 
     def test_no_extension(self) -> None:
         """An app without MsalAuth is told what is missing."""
@@ -253,7 +290,60 @@ class TestDecode:
         assert "renewed without the user" in run("decode", value).stdout
         assert "Nothing:" in run("decode", "--status", "403", value).stdout
 
+    def test_terminal(self, tmp_path: Path) -> None:
+        """At a terminal it says how to end what is pasted."""
+        terminal, inside = os.openpty()
+        os.write(terminal, b"AADSTS50076\n\x04")
+        done = subprocess.run(
+            [sys.executable, "-m", "flask", "msal", "explain"],
+            cwd=tmp_path,
+            stdin=inside,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        os.close(terminal)
+        os.close(inside)
+        assert done.returncode == 0, done.stderr
+        assert "Paste it, then press Ctrl-D" in done.stderr
+        assert "UserStrongAuthClientAuthNRequired" in done.stdout
+
     def test_nothing(self, run: Run) -> None:
         """Nothing to decode is a wrong use."""
         done = run("decode", input="\n")
         assert (done.exit_code, "Nothing to decode" in done.output) == (2, True)
+
+
+class TestSave:
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            ((LINE,), ""),
+            (("--status", "401"), f"WWW-Authenticate: {LINE}"),
+            ((), f"HTTP/1.1 401\nWWW-Authenticate: {LINE}"),
+        ],
+    )
+    def test_saves(
+        self, run: Run, tmp_path: Path, arguments: tuple[str, ...], text: str
+    ) -> None:
+        """A header or a whole answer is written as JSON, and nothing is explained."""
+        file = tmp_path / "mfa.json"
+        result = run("decode", "--save", str(file), *arguments, input=text)
+        assert result.exit_code == 0
+        assert f"Read {file} before you share it." in result.output
+        assert f"entra.rehearse({str(file)!r})" in result.output
+        saved = json.loads(file.read_text("utf-8"))
+        assert (saved["target"], saved["status"]) == ("api", 401)
+        assert saved["headers"] == {"WWW-Authenticate": LINE}
+
+    def test_pipe(self, tmp_path: Path) -> None:
+        """Standard output has the JSON alone, for a pipe."""
+        done = flask(tmp_path, "decode", "--save", "-", LINE)
+        assert json.loads(done.stdout)["do"] == "fail_next"
+        assert "before you share it" in done.stderr
+
+    def test_nothing(self, run: Run, tmp_path: Path) -> None:
+        """No file is written if there is nothing to save."""
+        file = tmp_path / "none.json"
+        result = run("decode", "--save", str(file), input="hello")
+        assert (result.exit_code, file.exists()) == (2, False)

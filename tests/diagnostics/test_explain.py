@@ -12,6 +12,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import flask_msal_errors
 from flask_msal_errors import AccessDenied
@@ -25,7 +27,7 @@ from flask_msal_errors.entra import classify
 from flask_msal_errors.entra import codes
 from flask_msal_errors.settings import key_of
 from flask_msal_errors.signin import b2c
-from flask_msal_errors.signin import response
+from flask_msal_errors.signin import silent
 
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
 PACKED = base64.b64encode(CLAIMS.encode()).decode()
@@ -38,6 +40,13 @@ RESULT: dict[str, t.Any] = {
     "correlation_id": "01234567-89ab-cdef-0123-456789abcdef",
     "claims": CLAIMS,
 }
+#: Members of answers and of log records, with values of any kind.
+MEMBERS = (*RESULT, "error_uri", "access_token", "msal_event", "msal_codes", "message")
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
 
 
 def row(sections: list[Section], label: str) -> str:
@@ -54,18 +63,47 @@ class TestRead:
             ("AADSTS50076", [50076]),
             ("aadsts7000215", [7000215]),
             ("WARNING AADSTS50076: … and AADSTS65001, AADSTS50076", [50076, 65001]),
+            ("AADSTS 50076", [50076]),
+            ("(50076,)", [50076]),
+            ("msal_codes=[50076, 65001]", [50076, 65001]),
+            ("'error_codes': [\n  65001\n]", [65001]),
+            ('{\\"msal_codes\\": [50076', [50076]),
+            ("https://login.microsoftonline.com/error?code=50076", [50076]),
+            ("/cb?error_description=AADSTS65004%3a+declined", [65004]),
+            ("exit code 12345, codes of 67890 and 2024-11-29", None),
         ],
     )
-    def test_codes(self, text: str, codes: list[int]) -> None:
-        """Codes, alone or in a line of a log, each once."""
+    def test_codes(self, text: str, codes: list[int] | None) -> None:
+        """Codes, alone or in a line of a log, each once; other numbers are none."""
+        if codes is None:
+            with pytest.raises(ValueError, match="no AADSTS code"):
+                explain.read(text)
+            return
         assert [found["error_codes"] for found in explain.read(text)] == [
             [code] for code in codes
         ]
 
-    @pytest.mark.parametrize("text", [json.dumps(RESULT), repr(RESULT)])
-    def test_dicts(self, text: str) -> None:
-        """JSON, and MSAL's dict as Python prints it."""
-        assert explain.read(f"\n{text}\n") == [RESULT]
+    @pytest.mark.parametrize(
+        "text", [json.dumps(RESULT), json.dumps(RESULT, indent=2), repr(RESULT)]
+    )
+    @pytest.mark.parametrize(
+        "around",
+        [
+            "\n{}\n",
+            "ERROR:app:it's {}",
+            "HTTP/1.1 400 Bad Request\r\nDate: x\r\n\r\n{}",
+            "Traceback (most recent call last):\n  f({{}})\nKeyError: {}",
+            "[{}]",
+        ],
+    )
+    def test_dicts(self, text: str, around: str) -> None:
+        """JSON, and MSAL's dict as Python prints it, wherever it stands."""
+        assert explain.read(around.format(text)) == [RESULT]
+
+    def test_beside_a_dict(self) -> None:
+        """A code beside a dict counts if the dict does not have it."""
+        found = explain.read(f"AADSTS50076 AADSTS65001 {RESULT}")
+        assert [one["error_codes"] for one in found] == [[50076], [65001]]
 
     @pytest.mark.parametrize(
         "text",
@@ -190,7 +228,7 @@ SOURCES: dict[str, set[str]] = {
     "errors": {row.error for row in ROWS} | {row.suberror for row in ROWS},
     "reasons": set(errors.REASONS) | {b2c.RESET_PASSWORD, b2c.EDIT_PROFILE},
     "decided": set(classify._BY_ERROR) | set(classify._BY_SUBERROR),
-    "literals": literals() | {response.UNMET, b2c.PROFILE_EDITED},
+    "literals": literals() | {errors.UNMET, silent.PROFILE_EDITED, silent.RECHECK},
     "events": set(signals.LINES),
     "classes": set(re.findall(r"[A-Z]\w+", errors.__doc__ or "")) & set(dir(errors)),
     "keys": {key_of(field.name) for field in dataclasses.fields(Settings)},
@@ -264,6 +302,56 @@ class TestWords:
                 "ServiceUnavailable": "session_store_unavailable",
             }
             assert expected[type(error).__name__] in told
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "2026-11-29 app[1]: {}",
+            '{{"severity": "WARNING", "extra": {}}}',
+            "{}\n{}",
+        ],
+    )
+    def test_collected(self, line: str) -> None:
+        """Our fields are found in whatever a collector made of them, once each."""
+        fields = {"msal_event": "refused", "msal_error": "Throttled", "msal_codes": []}
+        wrapped = json.dumps({"log": json.dumps(fields)})
+        for text in (json.dumps(fields), wrapped):
+            told = explain.explained(line.format(text, text))
+            assert [section.heading for section in told] == ["refused", "Throttled"]
+
+    def test_pairs(self) -> None:
+        """So are fields that are written as pairs."""
+        line = 'level=warning msal_event=refused msal_error="Throttled" msal_codes=[]'
+        told = explain.explained(line)
+        assert [section.heading for section in told] == ["refused", "Throttled"]
+
+    def test_traceback(self) -> None:
+        """The class at the end of a traceback is explained, and its key."""
+        text = 'Traceback (most recent call last):\n  File "a.py", line 3, in home\n'
+        text += "flask_msal_errors.errors.ConfigurationError: MSAL_CLIENT_ID is missing"
+        told = [section.heading for section in explain.explained(text)]
+        assert told == ["ConfigurationError", "MSAL_CLIENT_ID"]
+
+    def test_graph(self) -> None:
+        """An error of Graph is told by its code, and nothing is decided of it."""
+        body = {"error": {"code": "InvalidAuthenticationToken", "message": "Expired."}}
+        (section,) = explain.explained(json.dumps(body))
+        assert section.heading == "InvalidAuthenticationToken"
+
+    @given(
+        st.text()
+        | st.text("{}[]'\":,\\AADSTS0123456789codesmsal_event= \n")
+        | st.dictionaries(st.sampled_from(MEMBERS), ANYTHING).map(json.dumps)
+        | st.dictionaries(st.sampled_from(MEMBERS), ANYTHING).map(repr)
+    )
+    def test_any_input(self, text: str) -> None:
+        """Any input is explained, or said to hold nothing."""
+        try:
+            sections = explain.explained(text)
+        except ValueError as error:
+            assert str(error).startswith("no AADSTS code")
+        else:
+            assert sections
 
     def test_other_lines(self) -> None:
         """Lines that are no event are explained as they stand in the package."""

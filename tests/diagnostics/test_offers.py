@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from flask_msal_errors.diagnostics import offers
@@ -14,12 +15,15 @@ from flask_msal_errors.diagnostics.checks import WARNING
 from flask_msal_errors.diagnostics.checks import Result
 from flask_msal_errors.provider.application import Provider
 from flask_msal_errors.provider.application import ProviderConnection
-from flask_msal_errors.provider.keys import keys_in
+from flask_msal_errors.provider.jwks import keys_in
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.entra.keys import SigningKey
 from support.identity import Identity
+from support.visits import WELL_KNOWN
+from support.waiting import PATIENCE
 
+HTTPS, HTTP = "https://app.example/auth/callback", "http://localhost/auth/callback"
 ASSERTION = {"client_assertion": "never sent"}
 
 
@@ -207,18 +211,74 @@ class TestAlgorithms:
 
 def test_answers(entra: Emulator) -> None:
     """A thing that a sign-in needs and the provider does not list is told."""
-    own = settings_of(entra, MSAL_RESPONSE_MODE="form_post")
-    assert not list(offers.answers(found_by(own), own))
+    own = settings_of(entra)
     found = found_by(
         own,
         response_types_supported=["id_token"],
         grant_types_supported=["implicit"],
-        response_modes_supported=["query", "fragment"],
     )
     first, second, third = offers.answers(found, own)
     told(first, FIX, "response_types_supported has no code")
     told(second, FIX, "grant_types_supported has no authorization_code")
-    told(third, WARNING, "MSAL_RESPONSE_MODE is form_post", "query fragment.")
+    told(third, OK)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "level", "words"),
+    [
+        ("entra", {}, OK, "by form_post where people come by https, and by query on"),
+        (
+            "entra",
+            {"uri": HTTPS},
+            OK,
+            "form_post, because the redirect URI is on https",
+        ),
+        ("entra", {"uri": HTTP}, OK, "by query, because the redirect URI is on http."),
+        ("entra", {"mode": "query"}, OK, "by query, as MSAL_RESPONSE_MODE says."),
+        ("openid", {}, OK, "by query, because the provider does not list form_post"),
+        ("openid", {"lists": ["query"], "uri": HTTPS}, OK, "does not list form_post"),
+        (
+            "openid",
+            {"lists": ["form_post"]},
+            OK,
+            "form_post where people come by https",
+        ),
+        ("openid", {"lists": ["form_post"], "uri": HTTP}, WARNING, "by query, which"),
+        ("openid", {"lists": None, "mode": "form_post"}, OK, "by form_post, as"),
+        (
+            "openid",
+            {"lists": ["query", "fragment"], "mode": "form_post"},
+            WARNING,
+            "by form_post, which the provider does not list. It lists query fragment:",
+        ),
+    ],
+)
+def test_response_mode(
+    entra: Emulator, kind: str, changes: dict[str, t.Any], level: str, words: str
+) -> None:
+    """How codes come back is told, and why, and what the provider says of it."""
+    keys = {"uri": "MSAL_REDIRECT_URI", "mode": "MSAL_RESPONSE_MODE"}
+    more = {keys[name]: value for name, value in changes.items() if name in keys}
+    own = settings_of(entra, kind, **more)
+    if lists := changes.get("lists"):
+        place = f"{own.oidc_authority}/{WELL_KNOWN}"
+        document = requests.get(place, verify=entra.ca_file, timeout=PATIENCE).json()
+        document["response_modes_supported"] = lists
+        entra.fail_next(document, "discovery", 200)
+    (result,) = offers.answers(found_by(own), own)
+    told(result, level, words)
+
+
+def test_logout_elsewhere(entra: Emulator) -> None:
+    """The address to register is told if the provider posts logout tokens."""
+    own = settings_of(entra)
+    assert offers.logout_elsewhere(found_by(own), own) is None
+    can = {"backchannel_logout_supported": True}
+    named = {**can, "backchannel_logout_session_supported": True}
+    for members, words in (can, "all sessions"), (named, "backchannel_logout_uri"):
+        result = offers.logout_elsewhere(found_by(own, **members), own)
+        told(result, OK, "/auth/back-channel-logout", words)
+    assert result is not None and "all sessions" not in result.text
 
 
 def test_sign_out(entra: Emulator) -> None:

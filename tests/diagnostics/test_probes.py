@@ -21,11 +21,12 @@ from flask_msal_errors.diagnostics.checks import FIX
 from flask_msal_errors.diagnostics.checks import OK
 from flask_msal_errors.diagnostics.checks import WARNING
 from flask_msal_errors.provider.application import Provider
-from flask_msal_errors.provider.transport import Reply
+from flask_msal_errors.provider.replies import Reply
 from flask_msal_errors.testing import Emulator
 from support import session_apps
 from support import sign_ins
 from support import sockets
+from support.sockets import unused_port as unused_port
 from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
@@ -105,20 +106,14 @@ class TestSessionStore:
         (found,) = probes.session_store(app, sign_ins.settings(entra))
         assert (found.level, "lost or changed" in found.text) == (FIX, True)
 
-    def test_down(self, tmp_path: Path, entra: Emulator) -> None:
+    def test_down(self, tmp_path: Path, entra: Emulator, unused_port: int) -> None:
         """A server that is not there is told, with the key that names it."""
         from redis import Redis
 
-        with Redis(port=free_port()) as nowhere:
+        with Redis(port=unused_port) as nowhere:
             app = session_apps.session_app(tmp_path, "redis", nowhere)
             (found,) = probes.session_store(app, sign_ins.settings(entra))
         assert (found.level, "SESSION_TYPE" in found.text) == (FIX, True)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 UNFIT = '{"keys": [{"kty": "RSA", "alg": "HS256"}, {"kty": "oct", "use": "enc"}, 5]}'
@@ -161,8 +156,8 @@ class TestOfProvider:
         """A provider that answers, and whose certificate is good."""
         found = provider(entra)
         assert " ".join(found) == (
-            "authority client authentication credential signing algorithms signing keys"
-            " clock refresh tokens sign-out TLS"
+            "authority client authentication credential response mode"
+            " signing algorithms signing keys clock refresh tokens sign-out TLS"
         )
         assert {level for level, _ in found.values()} == {OK}
         assert entra.issuer in found["authority"][1]
@@ -261,9 +256,9 @@ class TestOfProvider:
         level, text = provider(entra, **config)["authority"]
         assert (level, words in text) == (FIX, True), text
 
-    def test_unreachable(self, entra: Emulator) -> None:
+    def test_unreachable(self, entra: Emulator, unused_port: int) -> None:
         """A host that nobody listens on."""
-        nowhere = f"https://localhost:{free_port()}/contoso.example"
+        nowhere = f"https://localhost:{unused_port}/contoso.example"
         level, text = provider(entra, MSAL_AUTHORITY=nowhere)["authority"]
         assert (level, "cannot be reached" in text) == (FIX, True)
 
@@ -337,10 +332,10 @@ class TestClock:
 
 
 class TestTls:
-    def test_refused(self, entra: Emulator) -> None:
+    def test_refused(self, entra: Emulator, unused_port: int) -> None:
         """Without a certificate the result says so, and no more."""
         made = sign_ins.settings(entra)
-        found = probes.tls(f"https://localhost:{free_port()}/token", made)
+        found = probes.tls(f"https://localhost:{unused_port}/token", made)
         assert (found.level, "ConnectionRefusedError" in found.text) == (WARNING, True)
 
     def test_no_tls(self, entra: Emulator) -> None:

@@ -34,7 +34,8 @@ from support.doc_examples import EXAMPLES
 from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
-PAGE = EXAMPLES.parent / "guides" / "clients.rst"
+PAGE = EXAMPLES.parent / "client-behaviour.rst"
+GUIDE = EXAMPLES.parent / "guides" / "clients.rst"
 
 
 def by_session(caller: Caller) -> t.Any:
@@ -282,3 +283,27 @@ def test_column(caller: Caller, entra: Emulator, column: str, number: int) -> No
         assert asking
         expected = expected | dict.fromkeys(asking, "stands")
     assert found == expected
+
+
+def ruled(row: str, column: str) -> str:
+    """Return what the three sentences of the guide say of a cell."""
+    if row.split()[0] in ("429", "503"):
+        return "pause"
+    retries = column in ("requests", "httpx")
+    claims = column == "credential" and row.endswith("with claims")
+    claims = claims and "insufficient_claims" in row
+    return "new token, else sign-in" if retries or claims else "sign-in"
+
+
+def test_exceptions() -> None:
+    """The guide names each row that is not as its three sentences say, and no other."""
+    text = GUIDE.read_text("utf-8").partition("The exceptions:")[2]
+    heads = re.findall(r"^(``\d.+)$", text.partition(":doc:")[0], re.M)
+    named = [name for head in heads for name in re.findall("``(.+?)``", head)]
+    differ = {
+        row.replace("``", "")
+        for column, cells in written().items()
+        for row, cell in cells.items()
+        if cell != ruled(row, column)
+    }
+    assert sorted(named) == sorted(differ)

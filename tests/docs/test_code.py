@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
+import pkgutil
 import re
 import textwrap
 from pathlib import Path
@@ -12,7 +14,6 @@ import pytest
 from flask import Flask
 from flask_session.defaults import Defaults
 
-import flask_msal_errors
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import Settings
 from flask_msal_errors import errors
@@ -24,6 +25,8 @@ PAGES = sorted(DOCS.rglob("*.rst"))
 _SHOWN = re.compile(r"^ *\.\. literalinclude:: (.+)$", re.M)
 _KEY = re.compile(r"\b(?:MSAL|SESSION)_[A-Z][A-Z_]+[A-Z]\b")
 _ROLE = re.compile(r":(?:class|meth|exc|attr|func):`~?flask_msal_errors\.([\w.]+)`")
+#: A simple table: the rule that marks its columns, and its body below the head.
+_TABLE = re.compile(r"^((?:=+ +)+=+)\n(?:.+\n)+?\1\n((?:.*\n)+?)\1$", re.M)
 _WITNESS = re.compile(r"``(tests/[\w/]+\.py)::(\w+)``")
 
 
@@ -54,6 +57,14 @@ def test_compiles(code: str) -> None:
     compile(code, "docs", "exec", flags, dont_inherit=True)
 
 
+@functools.cache
+def functions(file: str) -> set[str]:
+    """The names of all functions of a file of the project."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    tree = ast.parse((DOCS.parent / file).read_text("utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
+
+
 @pytest.mark.parametrize("path", PAGES, ids=page)
 class TestPage:
     def test_shows_what_exists(self, path: Path) -> None:
@@ -71,18 +82,20 @@ class TestPage:
     def test_names(self, path: Path) -> None:
         """Every name of the package that a page refers to exists."""
         for name in _ROLE.findall(path.read_text("utf-8")):
-            found: object = flask_msal_errors
-            for part in name.split("."):
-                assert hasattr(found, part), name
-                found = getattr(found, part)
+            assert pkgutil.resolve_name(f"flask_msal_errors.{name}"), name
+
+    def test_rows(self, path: Path) -> None:
+        """A first cell has one line: a second one would begin a row of its own."""
+        for rule, body in _TABLE.findall(path.read_text("utf-8")):
+            columns = [(m.start(), m.end()) for m in re.finditer("=+ *", rule)]
+            for line in filter(str.strip, body.splitlines()):
+                first, *others = (line[start:end].strip() for start, end in columns)
+                assert not first or all(others), line
 
     def test_tests(self, path: Path) -> None:
         """Every test that a page calls as a witness exists."""
         for file, name in _WITNESS.findall(path.read_text("utf-8")):
-            tree = ast.parse((DOCS.parent / file).read_text("utf-8"))
-            functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-            defined = {n.name for n in ast.walk(tree) if isinstance(n, functions)}
-            assert name in defined, f"{file}::{name}"
+            assert name in functions(file), f"{file}::{name}"
 
     def test_listed(self, path: Path) -> None:
         """The index of its folder lists every page."""

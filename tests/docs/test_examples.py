@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import html
+import json
+import logging
 import re
 import sqlite3
 import typing as t
@@ -13,6 +15,7 @@ from urllib.parse import parse_qsl
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from cryptography.fernet import Fernet
 from flask import Flask
 from flask import Request
@@ -20,10 +23,14 @@ from flask import Response
 from flask import jsonify
 from flask import session
 from flask_session import Session
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from werkzeug.test import TestResponse
 
 import flask_msal_errors
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support import clock
 from support.callers import CHALLENGE
 from support.doc_examples import EXAMPLES
 from support.doc_examples import Examples
@@ -33,12 +40,68 @@ pytestmark = pytest.mark.once
 
 def test_every_example_is_driven() -> None:
     """No example stands here untested: each name occurs in a ``load``."""
-    here = Path(__file__)
     loaded: set[str] = set()
-    folders = (here.parents[1] / name for name in ("docs", "neighbours", "sdks"))
-    for path in (folder / here.name for folder in folders):
+    for path in Path(__file__).parents[1].rglob("test_*.py"):
         loaded |= set(re.findall(r"\.load\(\s*\"(\w+)\"", path.read_text("utf-8")))
-    assert loaded == {path.stem for path in EXAMPLES.glob("*.py")}
+    assert loaded >= {path.stem for path in EXAMPLES.glob("*.py")}
+
+
+class TestApi:
+    """An API that takes access tokens."""
+
+    def test_payroll(self, examples: Examples, entra: Emulator) -> None:
+        """Users and apps get what their tokens let them; others are told why not."""
+        examples.configure(MSAL_CLIENT_CREDENTIAL=None)
+        client = examples.load("payroll_api").create_app().test_client()
+
+        def status(path: str, token: str = "", **options: t.Any) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            answer: TestResponse = client.open(path, headers=headers, **options)
+            return answer.status_code
+
+        accountant: t.Any = {"scp": "Payroll.Read", "roles": ["Accountant"]}
+        assert status("/me") == 401
+        assert status("/me", entra.access_token()) == 200
+        assert status("/payroll", entra.access_token()) == 403
+        assert status("/payroll", entra.access_token(**accountant)) == 200
+        paying = entra.access_token(scp="Payroll.Write")
+        assert status("/payroll", paying, method="POST") == 401
+        assert status("/reports/", entra.access_token(None)) == 403
+        job = entra.access_token(None, roles=["Reports.Read.All"])
+        assert status("/reports/", job) == 200
+
+    def test_openapi(self, examples: Examples, entra: Emulator) -> None:
+        """Its document leads to Entra, and names what the path's view asks for."""
+        examples.configure(MSAL_CLIENT_CREDENTIAL=None)
+        client = examples.load("openapi").create_app().test_client()
+        document: t.Any = client.get("/openapi.json").json
+        operation = document["paths"]["/payroll"]["get"]
+        ((name, scopes),) = operation["security"][0].items()
+        scheme = document["components"]["securitySchemes"][name]
+        assert scheme["type"] == "openIdConnect"
+        place = scheme["openIdConnectUrl"]
+        found = requests.get(place, verify=entra.ca_file, timeout=30).json()
+        assert found["issuer"] == f"{entra.authority}/v2.0"
+        challenge = client.get("/payroll").headers["WWW-Authenticate"]
+        assert f'scope="{" ".join(scopes)}"' in challenge
+        headers = {"Authorization": f"Bearer {entra.access_token(scp='Payroll.Read')}"}
+        assert client.get("/payroll", headers=headers).status_code == 200
+
+    def test_on_behalf(self, examples: Examples, entra: Emulator) -> None:
+        """Graph tells about the user who called; who did not consent is asked to."""
+        module = examples.load("on_behalf", GRAPH=entra.graph_url)
+        client = module.create_app().test_client()
+
+        def profile(user: str) -> TestResponse:
+            headers = {"Authorization": f"Bearer {entra.access_token(user)}"}
+            answer: TestResponse = client.get("/profile", headers=headers)
+            return answer
+
+        refused = profile("ada")
+        assert refused.status_code == 403
+        assert "/.default" in refused.headers["WWW-Authenticate"]
+        entra.give_consent("ada", "https://graph.microsoft.com/User.Read")
+        assert profile("ada").json == {"name": entra.tenant.user("ada").name}
 
 
 #: Headers that a browser adds to a request of a script.
@@ -118,6 +181,64 @@ class TestProtect:
         assert answer.status_code == 401
         assert "nobody was signed in" in answer.text
         assert "/auth/login?" in answer.text
+
+
+class TestProduction:
+    def test_store_is_down(
+        self,
+        examples: Examples,
+        entra: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Without its session store the app lives, and is not ready."""
+        monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+        url = examples.serve(examples.load("production_app").create_app())
+        person = entra.person()
+        assert person.get(url + "/health/live").status_code == 200
+        answer = person.get(url + "/health/ready")
+        assert (answer.status_code, answer.text[:17]) == (503, "The session store")
+
+    def test_json(self, examples: Examples) -> None:
+        """A line of the log is JSON, with the fields that say something."""
+        made = examples.load("production_app").JsonLines()
+        fields = {"msal_event": "refused", "msal_codes": [50105], "levelname": "INFO"}
+        said = {"msg": "%s", "args": ("no",), "created": 1_800_000_000.25}
+        assert json.loads(made.format(logging.makeLogRecord(said | fields))) == {
+            "time": "2027-01-15T08:00:00.250000+00:00",
+            "level": "INFO",
+            "logger": None,
+            "message": "no",
+            "msal_event": "refused",
+            "msal_codes": [50105],
+        }
+
+
+class TestTelemetry:
+    def test_metrics(
+        self, examples: Examples, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Sign-ins, refusals and requests to the token endpoint are counted."""
+        reader = InMemoryMetricReader()
+        provider = MeterProvider(metric_readers=[reader])
+        monkeypatch.setattr("opentelemetry.metrics.get_meter", provider.get_meter)
+        url = examples.serve(examples.load("metrics_telemetry").create_app())
+        person = entra.person()
+        person.visit(url + "/")
+        person.visit(url + "/auth/login")
+        entra.person().get(url + "/auth/callback?code=x&state=y")
+        told = json.loads(str(reader.get_metrics_data().to_json()))  # type: ignore[union-attr]
+        (scope,) = told["resource_metrics"][0]["scope_metrics"]
+        points = {
+            (metric["name"], *point["attributes"].values()): point.get("value")
+            for metric in scope["metrics"]
+            for point in metric["data"]["data_points"]
+        }
+        assert points == {
+            ("msal.events", "signed_in", "not_signed_in"): 1,
+            ("msal.events", "reauthenticated", "not_signed_in"): 1,
+            ("msal.events", "failed", "StateMismatch"): 1,
+            ("msal.token_request.duration", "authorization_code", "200"): None,
+        }
 
 
 class TestLoader:
@@ -226,6 +347,73 @@ def inside(refusal: Response, received: Request) -> Response | None:
     return None if received.path.endswith("$batch") else refusal
 
 
+class TestRoles:
+    def test_pages(self, examples: Examples, entra: Emulator) -> None:
+        """Pages are for those with a role or in a group, and one for everybody."""
+        module = examples.load("roles", FINANCE=entra.group_id("Finance"))
+        url = examples.serve(module.create_app())
+        entra.give_role("ada", "Manager")
+        entra.add_to_group("ada", "Finance")
+        ada, grace = entra.person(), entra.person("grace")
+        assert grace.get(url + "/health").text == "fine"
+        assert grace.get(url + "/").status_code == 302
+        assert "Approvals" not in grace.visit(url + "/").text
+        assert grace.get(url + "/approvals").status_code == 403
+        assert grace.get(url + "/ledger").status_code == 403
+        ada.visit(url + "/")
+        assert ada.get(url + "/approvals").text == "Ada Lovelace may approve."
+        assert ada.get(url + "/ledger").text == "The ledger, for one of 1 groups."
+
+    def test_own_answer(self, examples: Examples, entra: Emulator) -> None:
+        """The app's own page for people without the role names it."""
+        url = examples.serve(examples.load("forbidden").create_app())
+        page = entra.person().visit(url + "/approvals")
+        assert page.status_code == 403
+        assert "Not for you, Ada Lovelace" in page.text
+        assert "help desk for: Approver" in page.text
+
+    @pytest.mark.parametrize("kind", ["entra", "openid"])
+    def test_rows(
+        self, examples: Examples, entra: Emulator, kind: str, tmp_path: Path
+    ) -> None:
+        """A row is one account's, however often they sign in, by whatever name."""
+        config = {"MSAL_AUTHORITY": None} if kind == "openid" else {}
+        examples.configure(
+            **config,
+            **entra.config(kind),
+            SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/members.db",
+        )
+        module = examples.load("user_rows")
+        app = module.create_app()
+        url = examples.serve(app)
+        person = entra.person()
+        assert person.visit(url + "/me").text == "Member 1: Ada Lovelace"
+        assert entra.person("grace").visit(url + "/me").text == "Member 2: Grace Hopper"
+        entra.users["ada"].name = "Ada King"
+        assert entra.person().visit(url + "/me").text == "Member 1: Ada King"
+        with app.app_context():
+            rows = module.db.session.scalars(module.db.select(module.Member)).all()
+        ada = entra.users["ada"]
+        keys = {(row.realm, row.account) for row in rows}
+        assert len(keys) == 2
+        assert ((entra.tenant_id, ada.object_id) in keys) is (kind == "entra")
+
+    def test_signals(self) -> None:
+        """The guide's table has all signals, and the arguments that they document."""
+        guide = EXAMPLES.with_name("guides") / "users-roles-groups.rst"
+        rows = re.findall(
+            r"^   \* - ``(\w+)``\n     - (.*)\n", guide.read_text("utf-8"), re.M
+        )
+        source = Path(flask_msal_errors.signals.__file__).read_text("utf-8")
+        documented = re.findall(
+            r"((?:^#: .*\n)+)^(\w+) = _signals\.signal", source, re.M
+        )
+        assert [name for name, _ in rows] == [name for _, name in documented]
+        for (name, told), (doc, _) in zip(rows, documented, strict=True):
+            for argument in re.findall(r"``(\w+)``", told):
+                assert argument == "None" or f"``{argument}``" in doc, name
+
+
 class TestStepUp:
     def test_context(self, examples: Examples, entra: Emulator) -> None:
         """The page wants the context once, and the proof lasts."""
@@ -250,6 +438,35 @@ class TestStepUp:
         assert entra.counters["authorize"] - before == 1
         asked = [call.query for call in entra.calls if call.kind == "authorize"]
         assert asked[-1]["max_age"] == "600"
+
+
+class TestSessionLife:
+    def test_role(
+        self, examples: Examples, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A payout needs the role at this moment; the log tells who lost it."""
+        entra.give_role("ada", "Approver")
+        url = examples.serve(examples.load("session_life").create_app())
+        person = entra.person()
+        assert person.visit(url + "/desk").text == "desk of Ada Lovelace"
+        assert person.visit(url + "/payout", {"amount": "9"}).text == "9 paid out"
+        entra.take_role("ada", "Approver")
+        assert person.visit(url + "/payout", {"amount": "9"}).status_code == 403
+        (line,) = [r.message for r in caplog.records if "now has" in r.message]
+        assert line.endswith("now has []") and "Ada" not in line
+        assert entra.counters["token.refresh_token"] == 2
+
+    def test_hour(
+        self, examples: Examples, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An hour later the desk asks, and a disabled account is known."""
+        url = examples.serve(examples.load("session_life").create_app())
+        person = entra.person()
+        assert person.visit(url + "/desk").status_code == 200
+        entra.disable("ada")
+        assert person.get(url + "/desk").status_code == 200
+        clock.let_sessions_age(monkeypatch, 3601)
+        assert "AADSTS50057" in person.visit(url + "/desk").text
 
 
 class TestFrontEnd:
@@ -433,6 +650,22 @@ class TestAuthorities:
         person = entra.person()
         assert person.visit(url + "/documents/plan").text == "our plan"
         assert person.get(url + "/documents/secret").status_code == 404
+
+
+class TestSessions:
+    """All sessions of a user, ended by one of them."""
+
+    def test_everywhere(self, examples: Examples, entra: Emulator) -> None:
+        """Each browser lists them; the button, which Flask-WTF guards, ends them."""
+        url = examples.serve(examples.load("sessions").create_app())
+        here, there = entra.person(), entra.person()
+        there.visit(url + "/sessions")
+        page = here.visit(url + "/sessions")
+        assert page.text.count("<li>") == 2 and page.text.count("(this one)") == 1
+        assert here.post(url + "/sessions").status_code == 400
+        assert "signed out" in here.submit(page).text
+        for person in (here, there):
+            assert person.get(url + "/sessions").status_code == 302
 
 
 class TestLeaving:

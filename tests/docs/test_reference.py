@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import collections.abc as cabc
 import contextlib
 import importlib
@@ -14,15 +13,21 @@ import textwrap
 import types
 import typing as t
 from http.cookies import SimpleCookie
+from importlib.metadata import metadata
+from importlib.metadata import requires
 from pathlib import Path
 
 import certifi
 import pytest
 import requests
+from cachelib import FileSystemCache
+from cachelib import SimpleCache
 from flask import Flask
+from packaging.requirements import Requirement
 
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import errors
+from flask_msal_errors.api import ApiAuth
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.testing.declaration import SWITCHES
@@ -33,7 +38,6 @@ from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.rglob("*.rst"))
 
 
 def text_of(name: str) -> str:
@@ -42,6 +46,24 @@ def text_of(name: str) -> str:
 
 def named(path: Path) -> str:
     return path.relative_to(DOCS).as_posix()
+
+
+class TestInstall:
+    def test_extras(self) -> None:
+        """The page names each extra of the package, and no other."""
+        rows = re.findall(r"^``(\w+)`` +\S", text_of("install.rst"), re.M)
+        extras = metadata("flask-msal-errors").get_all("Provides-Extra")
+        assert sorted(rows) == sorted(extras or ())
+
+    def test_versions(self) -> None:
+        """It names the lowest versions that pip takes."""
+        words = " ".join(text_of("install.rst").split())
+        wanted = map(Requirement, requires("flask-msal-errors") or ())
+        lowest = {each.name: str(each.specifier)[2:] for each in wanted}
+        said = "Flask {flask}, Flask-Session {flask-session} and MSAL {msal} are"
+        assert said.format_map(lowest) in words
+        python = metadata("flask-msal-errors")["Requires-Python"]
+        assert f"Python {python[2:]} to 3." in words
 
 
 class TestNames:
@@ -69,6 +91,29 @@ def create_app(config: dict[str, t.Any], folder: Path) -> Flask:
     return app
 
 
+def create_api(config: dict[str, t.Any]) -> Flask:
+    """Make the API of the guide's samples."""
+    app, api = Flask("api"), ApiAuth()
+    app.config.update({"SESSION_TYPE": "cachelib", **config})
+    app.config.setdefault("SESSION_CACHELIB", SimpleCache())
+    api.init_app(app)
+
+    @app.get("/payroll")
+    @api.token_required(scopes=["Payroll.Read"], roles=["Accountant"])
+    def payroll() -> dict[str, str]:
+        return {"salaries": "of all"}
+
+    @app.get("/profile")
+    @api.token_required(scopes=["access_as_user"])
+    def profile() -> t.Any:
+        with api.requests_session(["User.Read"]) as graph:
+            reply = graph.get(app.config["GRAPH_URL"] + "/me")
+        reply.raise_for_status()
+        return reply.json()
+
+    return app
+
+
 class TestTestKit:
     def test_sample(
         self, entra: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -79,12 +124,36 @@ class TestTestKit:
         monkeypatch.setattr(
             app, "create_app", lambda config: create_app(config, tmp_path), False
         )
-        (block,) = BLOCK.findall(text_of("testing.rst"))
+        block, _ = BLOCK.findall(text_of("testing.rst"))
         names: dict[str, t.Any] = {"__name__": "docs"}
         exec(compile(textwrap.dedent(block[1]), "testing.rst", "exec"), names)
         urls = names["url"].__wrapped__(entra, monkeypatch)
         names["test_revoked_session"](entra, next(urls))
         urls.close()
+
+    def test_registrations(self, entra: Emulator) -> None:
+        """The sample of several registrations runs, and names apps that exist."""
+        _, block = BLOCK.findall(text_of("testing.rst"))
+        names: dict[str, t.Any] = {"entra": entra}
+        exec(compile(textwrap.dedent(block[1]), "testing.rst", "exec"), names)
+        known = {one.client_id for one in entra.registrations.values()}
+        for config in (names["api_config"], names["web_config"]):
+            assert config["MSAL_CLIENT_ID"] in known
+
+    def test_api(self, entra_in_process: Emulator, tmp_path: Path) -> None:
+        """The samples of the API guide pass: an API alone, and one that calls Graph."""
+        alone, behind = BLOCK.findall(text_of("guides/api.rst"))
+        names: dict[str, t.Any] = {
+            "pytest": pytest,
+            "create_app": create_api,
+            "FileSystemCache": FileSystemCache,
+        }
+        for block in (alone, behind):
+            exec(compile(textwrap.dedent(block[1]), "api.rst", "exec"), names)
+        app = create_api(entra_in_process.config_for("app"))
+        names["test_payroll"](entra_in_process, app.test_client())
+        client = names["client"].__wrapped__(entra_in_process, tmp_path)
+        names["test_mfa"](entra_in_process, client)
 
     def test_switches(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The page has every switch, with its meaning, fields and values."""
@@ -126,11 +195,8 @@ class TestErrors:
 
 
 class TestSecurity:
-    def test_attacks_exist(self) -> None:
-        """Every test that a page names is there, and every threat names one."""
-        text = "".join(path.read_text("utf-8") for path in PAGES)
-        named = re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", text)
-        assert [n for n in named if n[1] not in functions(ROOT / n[0])] == []
+    def test_witnesses(self) -> None:
+        """Every threat names a test as its witness."""
         threats = text_of("security.rst").partition("Headers of our")[0].split("~\n\n")
         assert len(threats) > 15
         assert all("``tests/" in threat for threat in threats[1:])
@@ -140,18 +206,14 @@ class TestSecurity:
         told = cookie_rows(text_of("security.rst"))
         seen: dict[str, t.Any] = {}
         live = start(lambda made: watch(made, seen), tls=True)
-        posting = start(
-            lambda made: watch(made, seen), tls=True, MSAL_RESPONSE_MODE="form_post"
+        person = entra.person()
+        asks = {"Accept": "application/json"}
+        requests.get(
+            live.url + "/me", headers=asks, verify=entra.ca_file, timeout=PATIENCE
         )
-        for app in (posting, live):
-            person = entra.person()
-            asks = {"Accept": "application/json"}
-            requests.get(
-                app.url + "/me", headers=asks, verify=entra.ca_file, timeout=PATIENCE
-            )
-            person.visit(app.url + "/me")
-            entra.revoke("ada")
-            person.visit(app.url + "/profile")
+        person.visit(live.url + "/me")
+        entra.revoke("ada")
+        person.visit(live.url + "/profile")
         entra.throttle(30)
         entra.person().visit(live.url + "/me")
         moving = start(
@@ -160,21 +222,14 @@ class TestSecurity:
             MSAL_REDIRECT_URI="https://127.0.0.1/auth/callback",
         )
         entra.person().get(moving.url + "/me")
-        app_state = posting.app.extensions["flask_msal_errors"]
+        app_state = live.app.extensions["flask_msal_errors"]
         app_state.client.provider._built = None
         entra.unavailable(target="discovery")
         person = entra.person()
-        person.submit(person.get(posting.url + "/auth/logout"))
+        person.submit(person.get(live.url + "/auth/logout"))
         assert {name: flags(name, seen[name]) for name in seen} == {
             name: row[:2] for name, row in told.items()
         }
-
-
-def functions(path: Path) -> set[str]:
-    """The names of all functions of a file."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    tree = ast.parse(path.read_text("utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
 
 
 def cookie_rows(text: str) -> dict[str, tuple[str, str]]:

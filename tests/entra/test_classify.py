@@ -116,6 +116,8 @@ DECISIONS: dict[str, tuple[object, type[MsalAuthError], str]] = {
         "",
     ),
     "cancel": ({"error": "access_denied"}, AccessDenied, ""),
+    "cancel-okta": ({"error": "user_canceled_request"}, AccessDenied, ""),
+    "unmet": (redirect("unmet_authentication_requirements"), AccessDenied, ""),
     "busy": (answer("temporarily_unavailable", 90033), ServiceUnavailable, ""),
     "server-error": ({"error": "server_error"}, ServiceUnavailable, ""),
     "7000215-secret": (answer("invalid_client", 7000215), ConfigurationError, ""),
@@ -328,6 +330,7 @@ class TestRemedies:
             ("unauthorized_client", None, "MSAL_CLIENT_ID", "compare"),
             ("invalid_client", 70002, "MSAL_CLIENT_CREDENTIAL", "value, not its ID"),
             ("unauthorized_client", 7000112, "An administrator", "enables it"),
+            ("invalid_client", 7000229, "Create it", "az ad sp create"),
             ("", 50011, "MSAL_REDIRECT_URI", "add exactly"),
         ],
     )

@@ -52,7 +52,7 @@ class Witness:
             self.secrets[str(secret)] = kind
 
     def _watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        sign, begin, create = tokens._sign, Client.begin, Records.create
+        sign, begin, create = tokens.sign, Client.begin, Records.create
         answer = pages.error
 
         def signing(*args: t.Any) -> str:
@@ -76,7 +76,7 @@ class Witness:
             self.errors.append(f"{error} {error!r} {vars(error)}")
             return answer(error)
 
-        monkeypatch.setattr(tokens, "_sign", signing)
+        monkeypatch.setattr(tokens, "sign", signing)
         monkeypatch.setattr(Client, "begin", beginning)
         monkeypatch.setattr(Records, "create", creating)
         monkeypatch.setattr(pages, "error", answering)

@@ -9,7 +9,7 @@ import pytest
 import requests
 from cryptography.fernet import Fernet
 
-from flask_msal_errors.provider import revocation
+from flask_msal_errors.provider import client
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support.browsing import logout_token
@@ -171,7 +171,7 @@ class TestRevocation:
         fault: str,
     ) -> None:
         """A revocation that fails, or takes too long, is logged and keeps nobody."""
-        monkeypatch.setattr(revocation, "_PATIENCE", 0.5)
+        monkeypatch.setattr(client, "PATIENCE", 0.5)
         live, person = site(start, entra), entra.person()
         person.visit(live.url + "/mail")
         if fault == "refused":

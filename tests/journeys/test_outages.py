@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import requests
 from flask import Flask
 from flask import Response
 from flask import session
@@ -20,6 +21,7 @@ from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
+from support import browsing
 from support import parallel
 from support import servers
 from support import session_apps
@@ -86,15 +88,20 @@ class TestEntries:
         self, app: Flask, outage: t.Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Each is a 503 error without a secret, until the server is back."""
-        store = Store(app)
+        store, names = Store(app), [*OPERATIONS]
         store.write("secret-key", {"secret": "value"}, HOUR)
+
+        def fails(number: int) -> None:
+            name = names[number]
+            with pytest.raises(ServiceUnavailable) as caught:
+                OPERATIONS[name](store)
+            assert (caught.value.status, caught.value.retry_after) == (503, 5), name
+            assert "SESSION_TYPE" in str(caught.value), name
+            assert "secret" not in f"{caught.value} {caught.value.__cause__}", name
+
         with outage():
-            for name, operation in OPERATIONS.items():
-                with pytest.raises(ServiceUnavailable) as caught:
-                    operation(store)
-                assert (caught.value.status, caught.value.retry_after) == (503, 5), name
-                assert "SESSION_TYPE" in str(caught.value), name
-                assert "secret" not in f"{caught.value} {caught.value.__cause__}", name
+            # Each waits until the client gives up.
+            parallel.in_threads(len(names), fails)
         waiting.until(lambda: works(store))
         assert "secret" not in caplog.text
 
@@ -239,13 +246,18 @@ class TestApp:
             live = start(**config)
             person = entra.person("ada")
             assert person.visit(live.url + "/mail").status_code == 200
-            leaving = person.get(live.url + "/auth/logout")
+            leaving, cookie = person.get(live.url + "/auth/logout"), live.cookie(person)
+            answers: list[requests.Response] = []
+
+            def opens(number: int) -> None:
+                path = ("/", "/me", "/mail")[number]
+                answers.append(browsing.sent(live, path, cookie))
+
             with server.suspended():
-                for path in ("/", "/me", "/mail"):
-                    answer = person.get(live.url + path)
-                    assert answer.status_code == 503
-                    assert int(answer.headers["Retry-After"]) > 0
-                assert person.submit(leaving).status_code == 503
+                parallel.in_threads(3, opens)
+                answers.append(person.submit(leaving))
+            assert [answer.status_code for answer in answers] == [503] * 4
+            assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
             assert person.visit(live.url + "/mail").status_code == 200
             sid = live.session_id(person)
             person.submit(person.get(live.url + "/auth/logout"))

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import typing as t
+from urllib.parse import parse_qs
+from urllib.parse import urlencode
+from urllib.parse import urlsplit
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from flask import Response
 
 from flask_msal_errors.testing import Emulator
+from flask_msal_errors.testing.entra import openid
 from flask_msal_errors.testing.entra.keys import PLAIN_KEYS
 from support.live_app import LiveApp
 from support.live_app import Start
@@ -63,6 +70,33 @@ class TestAnswers:
         assert entra.person().visit(live.url + "/me").status_code == 503
         assert "/.well-known/openid-configuration answered 200 with " in caplog.text
 
+    def late(self, live: LiveApp, away: str) -> str:
+        """Return the answer of Keycloak to a form that was sent too late."""
+        said = {
+            "error": "temporarily_unavailable",
+            "error_description": "authentication_expired",
+            "state": parse_qs(urlsplit(away).query)["state"][0],
+        }
+        return f"{live.url}/auth/callback?{urlencode(said)}"
+
+    def test_sent_too_late(self, start: Start, entra: Emulator) -> None:
+        """A page of the provider that was open too long leads on: it is asked anew."""
+        live, person = start(**config(entra)), entra.person()
+        away = person.get(live.url + "/me?a=1").headers["Location"]
+        assert person.visit(live.url + "/profile").status_code == 200
+        page = person.visit(self.late(live, away))
+        assert page.text == "me ada@contoso.example"
+        assert page.url == live.url + "/me?a=1"
+
+    def test_always_too_late(self, start: Start, entra: Emulator) -> None:
+        """A provider that never says another thing is not asked without end."""
+        live, person = start(**config(entra)), entra.person()
+        answer = person.get(live.url + "/me")
+        for _ in range(4):
+            answer = person.get(self.late(live, answer.headers["Location"]))
+        assert answer.status_code == 400
+        assert "Signing in again did not help" in answer.text
+
 
 class TestNames:
     def test_userinfo(self, start: Start, entra: Emulator) -> None:
@@ -105,6 +139,58 @@ class TestNames:
         subject = person.visit(live.url + "/sub").text
         assert person.visit(live.url + "/name").text == subject
         assert words in caplog.text and "Bearer" not in caplog.text
+
+    def signed(self, entra: Emulator, **changes: t.Any) -> None:
+        """Have the userinfo endpoint sign what it says."""
+        key: t.Any = entra.tenant.keys.current
+
+        def answer(_: t.Any) -> Response:
+            said = {
+                "sub": openid.subject(entra.tenant, entra.tenant.users["ada"]),
+                "iss": entra.config("openid")["MSAL_OIDC_AUTHORITY"],
+                "aud": entra.client_id,
+                "name": "Ada of the JWT",
+                **changes,
+            }
+            own = said.pop("key", key.private)
+            body = jwt.encode(said, own, "RS256")
+            return Response(body, 200, mimetype="application/jwt")
+
+        entra.fail_next(answer, "userinfo", 200, times=9)
+
+    def test_signed(self, start: Start, entra: Emulator) -> None:
+        """A signed answer tells names, too (OpenID Connect Core §5.3.2)."""
+        self.signed(entra)
+        live = start(views, **config(entra))
+        assert entra.person().visit(live.url + "/name").text == "Ada of the JWT"
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"iss": "https://evil.example"}, "of another issuer"),
+            ({"aud": "another app"}, "refused: InvalidAudienceError"),
+            ({"exp": 1}, "refused: ExpiredSignatureError"),
+            ({"sub": "mallory"}, "another subject"),
+            ({"key": "theirs"}, "refused: InvalidSignatureError"),
+        ],
+    )
+    def test_signed_for_others(
+        self,
+        start: Start,
+        entra: Emulator,
+        caplog: pytest.LogCaptureFixture,
+        changes: dict[str, t.Any],
+        words: str,
+    ) -> None:
+        """An answer that another signed, or for another app or user, tells nothing."""
+        if "key" in changes:
+            changes = {"key": rsa.generate_private_key(65537, 2048)}
+        self.signed(entra, **changes)
+        live = start(views, **config(entra))
+        person = entra.person()
+        subject = person.visit(live.url + "/sub").text
+        assert person.visit(live.url + "/name").text == subject
+        assert words in caplog.text
 
     def test_claims_that_decide(self, start: Start, entra: Emulator) -> None:
         """Of that endpoint nothing counts that decides who somebody is, or may."""

@@ -14,11 +14,13 @@ from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import FlowExpired
 from flask_msal_errors.errors import InteractionRequired
+from flask_msal_errors.errors import InvalidAccessToken
 from flask_msal_errors.errors import InvalidIdToken
 from flask_msal_errors.errors import MsalAuthError
 from flask_msal_errors.errors import NotResumed
 from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.errors import ReauthenticationLoop
+from flask_msal_errors.errors import RoleRequired
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import SignInError
 from flask_msal_errors.errors import StateMismatch
@@ -51,6 +53,8 @@ KINDS: dict[str, tuple[cabc.Callable[[], MsalAuthError], str]] = {
         "challenge_received",
     ),
     "AccessDenied": (lambda: AccessDenied(result=RESULT), "refused"),
+    "RoleRequired": (lambda: RoleRequired(roles=["Approver"]), "refused"),
+    "InvalidAccessToken": (InvalidAccessToken, "refused"),
     "Throttled": (lambda: Throttled(result=RESULT, retry_after=9), "throttled"),
     "ServiceUnavailable": (lambda: ServiceUnavailable(result=RESULT), "refused"),
     "SignInError": (SignInError, "refused"),
@@ -82,7 +86,10 @@ def raising(live: LiveApp) -> None:
     def fail(kind: str) -> t.NoReturn:
         raise KINDS[kind][0]()
 
-    app.add_url_rule("/plain/<kind>", "plain", fail, methods=["GET", "POST"])
+    def plain(kind: str) -> t.NoReturn:
+        fail(kind)
+
+    app.add_url_rule("/plain/<kind>", "plain", plain, methods=["GET", "POST"])
     app.add_url_rule("/guarded/<kind>", "guarded", auth.login_required(fail))
     caught = auth.catch_challenges(auth.catch_challenges(fail))
     app.add_url_rule("/nested/<kind>", "nested", caught)
@@ -171,7 +178,6 @@ class TestViews:
 
 Fault = cabc.Callable[[Emulator], object]
 
-BAD_JSON = {"status": 200, "headers": {"Content-Type": "application/json"}}
 #: Faults of the token endpoint, with the status of the page and the error's name.
 FAULTS: dict[str, tuple[Fault, int, str]] = {
     "503": (lambda e: e.unavailable(30), 503, "temporarily_unavailable"),

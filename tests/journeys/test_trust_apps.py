@@ -25,8 +25,8 @@ from flask import Response
 from flask import request
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from flask_msal_errors import registration
 from flask_msal_errors.errors import ConfigurationError
+from flask_msal_errors.protocol import registration
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support import session_apps
@@ -224,11 +224,11 @@ class Pair:
     @contextlib.contextmanager
     def at(self, live: LiveApp) -> cabc.Iterator[str]:
         """While the emulator knows this app; gives the app's URL."""
-        self.entra.tenant.client_id = live.app.config["MSAL_CLIENT_ID"]
+        self.entra.tenant.app.client_id = live.app.config["MSAL_CLIENT_ID"]
         try:
             yield live.url
         finally:
-            self.entra.tenant.client_id = self._own
+            self.entra.tenant.app.client_id = self._own
 
     def visit(
         self, person: Person, live: LiveApp, path: str, **how: t.Any

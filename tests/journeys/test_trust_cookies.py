@@ -283,7 +283,7 @@ class TestPlanted:
 
         Browsers keep these bytes, so that they do not guard such a name.
         """
-        live = start(tls=True)
+        live = start(tls=True, MSAL_RESPONSE_MODE="query")
         mallory = entra.person("grace")
         begun = mallory.get(live.url + "/me")
         answer = mallory.authorize(begun.headers["Location"]).url

@@ -190,6 +190,19 @@ class TestEndpoints:
         answer = entra.person().visit(live.url + "/me")
         assert answer.status_code == 200
 
+    def test_empty(
+        self, start: Start, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Endpoints that are empty strings are not asked, and lead nowhere."""
+        kinds = ("userinfo", "end_session", "revocation", "registration")
+        empty = dict.fromkeys((f"{kind}_endpoint" for kind in kinds), "")
+        live = start(**changed(entra, "openid", lambda d: d.update(empty)))
+        person = entra.person()
+        assert person.visit(live.url + "/me").status_code == 200
+        page = person.visit(live.url + "/auth/logout")
+        assert person.submit(page).url == live.url + "/auth/signed-out"
+        assert "not revoked" not in caplog.text and "No names" not in caplog.text
+
 
 class TestAnswers:
     """T18: who answers at the redirect URI (RFC 9207)."""

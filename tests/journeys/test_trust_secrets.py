@@ -31,6 +31,7 @@ from flask_msal_errors import MsalAuth
 from flask_msal_errors import signals
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import MsalAuthError
+from flask_msal_errors.settings import Settings
 from flask_msal_errors.storage.files import CacheBackend
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
@@ -376,12 +377,18 @@ class TestSettings:
         app = Flask("wrong")
         secret = "a-key-of-the-app-0123456789"
         app.config.update(SECRET_KEY=secret, **{**entra.config(), **wrong})
-        with pytest.raises(ConfigurationError) as caught:
-            MsalAuth(app)
-        shows = [value for where, value in shown(caught.value) if f"/{OURS}/" in where]
-        assert shows
-        seen = " ".join(shows)
-        assert not [v for v in (secret, entra.client_secret, FORM) if v in seen]
+        readers: list[cabc.Callable[[Flask], object]] = [
+            MsalAuth,
+            lambda app: Settings.from_mapping(app.config),
+        ]
+        for read in readers:
+            with pytest.raises(ConfigurationError) as caught:
+                read(app)
+            told = shown(caught.value)
+            shows = [value for where, value in told if f"/{OURS}/" in where]
+            assert shows
+            seen = " ".join(shows)
+            assert not [v for v in (secret, entra.client_secret, FORM) if v in seen]
 
 
 class TestReprs:

@@ -9,6 +9,7 @@ import collections.abc as cabc
 import concurrent.futures
 import contextlib
 import threading
+import time
 import typing as t
 
 import pytest
@@ -241,3 +242,28 @@ class TestRestart:
         assert 0 < int(answer.headers["Retry-After"]) <= 600
         assert site.token_calls == calls
         assert site.text("/profile")
+
+
+class TestEverywhere:
+    """A user signs out of all browsers while one of them is in a slow view."""
+
+    def test_slow_view(
+        self, entra: Emulator, clusters: Clusters, redis_client: redis.Redis
+    ) -> None:
+        """Its session ends in every worker; that view cannot bring it back."""
+        host = clusters("redis").host(workers=2, threads=2)
+        here, there = Site(entra, host), Site(entra, host)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(there.get, "/slow/ended")
+            assert redis_client.blpop(["test-read-ended"], timeout=PATIENCE)
+            ended = here.person.visit(host.url + "/everywhere", {"any": "field"})
+            assert "You are signed out" in ended.text
+            # A page of less than a tenth of a second does not look again.
+            time.sleep(0.1)
+            redis_client.rpush("test-go-ended", 1)
+            assert "Set-Cookie" not in slow.result(PATIENCE).headers
+        seen = set[str]()
+        while seen != {str(pid) for pid in host.workers()}:
+            answer = there.get("/token")
+            assert answer.status_code == 302, answer.text
+            seen.add(answer.headers["X-Worker"])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from pathlib import Path
 
 import pytest
+
+from support import needs
 
 _NEIGHBOURS = (
     "anysqlite",
     "apiflask",
     "cachecontrol",
+    "celery",
     "dash",
     "flask_admin",
+    "flask_babel",
     "flask_caching",
     "flask_limiter",
     "flask_login",
@@ -22,6 +24,7 @@ _NEIGHBOURS = (
     "flask_smorest",
     "flask_sock",
     "flask_socketio",
+    "flask_talisman",
     "gevent",
     "hishel",
     "opentelemetry.instrumentation.httpx",
@@ -42,11 +45,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def neighbours() -> None:
     """A test is skipped without its neighbours, except in CI."""
-    try:
-        for name in _NEIGHBOURS:
-            importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        reason = f"{error.name} is needed: see tox.ini, [testenv:neighbours]"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    needs.modules(_NEIGHBOURS, "neighbours")

@@ -22,6 +22,7 @@ from flask_msal_errors.testing import Person
 from support.doc_examples import Examples
 from support.doc_examples import examples as examples
 from support.waiting import PATIENCE
+from support.waiting import until
 
 
 def of(name: str) -> t.Any:
@@ -66,18 +67,35 @@ class TestAdmin:
 
     def test_role(self, examples: Examples, entra: Emulator) -> None:
         """A stranger signs in and is back; without the role the page is forbidden."""
-        url = examples.serve(examples.load("beside_admin").create_app())
-        entra.id_token_hook = lambda claims, _: claims.update(roles=["Admin"])
+        app = examples.load("beside_admin").create_app()
+        # Flask-Admin takes its words from Flask-Babel where that is installed.
+        of("flask_babel").Babel(app)
+        url = examples.serve(app)
+        entra.give_role("ada", "Admin")
         person = entra.person()
         assert person.get(url + "/admin/reports/").status_code == 302
         answer = person.visit(url + "/admin/reports/")
         assert answer.text == "reports for Ada Lovelace"
         assert answer.url == url + "/admin/reports/"
         assert person.get(url + "/admin/").status_code == 200
-        entra.id_token_hook = None
         other = entra.person("grace")
         assert other.visit(url + "/admin/").status_code == 403
         assert other.get(url + "/admin/reports/").status_code == 403
+
+
+def test_prometheus(examples: Examples, entra: Emulator) -> None:
+    """Sign-ins, refusals and requests to the token endpoint are counted."""
+    url = examples.serve(examples.load("metrics_prometheus").create_app())
+    person = entra.person()
+    person.visit(url + "/")
+    person.get(url + "/auth/callback?code=x&state=y")
+    told = person.get(url + "/metrics").text
+    signed_in = 'msal_events_total{about="not_signed_in",event="signed_in"} 1.0'
+    failed = 'msal_events_total{about="StateMismatch",event="failed"} 1.0'
+    labels = '{grant="authorization_code",status="200"}'
+    request = f"msal_token_request_seconds_count{labels} 1.0"
+    for line in (signed_in, failed, request):
+        assert f"\n{line}\n" in told
 
 
 def test_limiter(examples: Examples, entra: Emulator) -> None:
@@ -281,3 +299,86 @@ class TestDash:
         assert person.get(page).status_code == 302
         assert person.visit(page).url == page
         assert "mails for Ada" in self.call(person, page).text
+
+
+class TestTalisman:
+    """Flask-Talisman, with a policy under which forms go to this site only."""
+
+    @pytest.fixture
+    def url(self, examples: Examples) -> str:
+        app = examples.load("beside_talisman").create_app()
+        return examples.serve(app, https=True)
+
+    def test_story(self, url: str, entra: Emulator) -> None:
+        """A stranger signs in, a form waits for a step-up, and a sign-out ends it."""
+        person = entra.person()
+        assert person.visit(url + "/").text == "hello Ada Lovelace"
+        assert person.visit(url + "/pay", {"sum": "3"}).text == "paid"
+        person.submit(person.get(url + "/auth/logout"))
+        assert person.get(url + "/").status_code == 302
+
+    def test_policies(self, url: str, entra: Emulator) -> None:
+        """The page that may post to the provider keeps its policy, others the app's."""
+        person = entra.person()
+        policies = {
+            path: person.get(url + path).headers["Content-Security-Policy"]
+            for path in ("/auth/callback", "/auth/logout")
+        }
+        assert "form-action 'self'" in policies["/auth/callback"]
+        assert "form-action *" in policies["/auth/logout"]
+
+    def test_forced(self, examples: Examples, entra: Emulator) -> None:
+        """On http visitors are sent to https; by the proxy's word they are there."""
+        client = examples.load("beside_talisman").create_app().test_client()
+        assert client.get("/").location == "https://localhost/"
+        headers = {"X-Forwarded-Proto": "https", "Accept": "text/html"}
+        way = urllib.parse.urlsplit(client.get("/", headers=headers).location)
+        (uri,) = urllib.parse.parse_qs(way.query)["redirect_uri"]
+        assert uri == "https://localhost/auth/callback"
+
+
+class TestBabel:
+    """Flask-Babel, whose language the person chose."""
+
+    def test_language(self, examples: Examples, entra: Emulator) -> None:
+        """Our pages follow the app's choice, before the sign-in and after it."""
+        url = examples.serve(examples.load("beside_babel").create_app())
+        person = entra.person()
+        french = {"Accept-Language": "fr", "Accept": "text/html"}
+
+        def shown(path: str) -> str:
+            text = person.get(url + path, headers=french).text
+            return text.split('<html lang="')[1][:2]
+
+        assert shown("/auth/callback") == "fr"
+        person.get(url + "/language/de")
+        assert shown("/auth/callback") == "de"
+        assert person.visit(url + "/").text == "hello Ada Lovelace"
+        assert shown("/approvals") == "de"
+
+
+class TestCelery:
+    """Celery, whose worker has no session: it is handed one token."""
+
+    def test_refused(self, examples: Examples, entra: Emulator) -> None:
+        """A refused task sends the person at the next page, and then it is done."""
+        queue = {"broker_url": "memory://", "result_backend": "cache+memory://"}
+        examples.configure(**{f"CELERY_{key.upper()}": v for key, v in queue.items()})
+        module = examples.load("beside_celery", GRAPH=entra.graph_url)
+        url = examples.serve(module.create_app())
+        person = entra.person()
+        worker = of("celery.contrib.testing.worker")
+        with worker.start_worker(module.tasks, perform_ping_check=False):
+            assert person.visit(url + "/count").text == "not counted yet"
+            assert self.counted(person, url).text == "3 mails"
+            entra.revoke("ada")
+            refused = self.counted(person, url)
+            assert (refused.text, refused.url) == ("not counted yet", url + "/count")
+            assert entra.counters["authorize"] == 2
+            assert self.counted(person, url).text == "3 mails"
+
+    def counted(self, person: Person, url: str) -> t.Any:
+        """Start a task, wait for its end, and look."""
+        person.post(url + "/count")
+        until(lambda: person.get(url + "/count").text != "not counted yet")
+        return person.visit(url + "/count")

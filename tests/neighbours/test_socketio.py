@@ -310,9 +310,11 @@ def test_check() -> None:
     app, auth = Flask("app"), MsalAuth()
     socketio = of("flask_socketio").SocketIO(app, async_mode="threading")
 
-    async def handler(*_: object) -> None: ...
+    async def ours(*_: object) -> None: ...
 
-    for name, view in (("/ours", auth.login_required(handler)), ("/bare", handler)):
+    async def bare(*_: object) -> None: ...
+
+    for name, view in (("/ours", auth.login_required(ours)), ("/bare", bare)):
         socketio.on("connect", namespace=name)(view)
         kind = type("Chat", (of("flask_socketio").Namespace,), {"on_mail": view})
         socketio.on_namespace(kind(f"{name}-class"))
@@ -321,6 +323,21 @@ def test_check() -> None:
         "The handler of 'connect' in '/bare'",
         "The handler of 'mail' in '/bare-class'",
     ]
+
+
+def test_check_of_the_order() -> None:
+    """A guard above ``socketio.on``, which is not asked there, is told."""
+    app, auth = Flask("app"), MsalAuth()
+    socketio = of("flask_socketio").SocketIO(app, async_mode="threading")
+
+    def connect() -> None: ...
+
+    def leave() -> None: ...
+
+    auth.login_required(socketio.on("connect")(connect))
+    socketio.on("leave")(auth.login_required(leave))
+    (found,) = checks.sockets(app)
+    assert "above the handler of 'connect' in '/'" in found.text
 
 
 class TestEvents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,17 @@ from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 #: Questions that need neither identity nor a load generator.
-QUESTIONS = "views,refresh,signin,challenge,traffic"
+QUESTIONS = (
+    *("views", "refresh", "signin", "challenge", "validate", "on_behalf"),
+    "traffic",
+)
 #: Times mean nothing here; counts and sizes are the same on any machine.
 COUNTED = {"", "bytes"}
 RUN = """
 import dataclasses, json, sys
 sys.path.append(sys.argv[1])
 from benchmarks.__main__ import main
-figures = main(["--quick", "--only", sys.argv[2]])
+figures = main(sys.argv[2:])
 print(json.dumps([{**dataclasses.asdict(f), "met": f.met} for f in figures]))
 """
 
@@ -34,21 +38,32 @@ print(json.dumps([{**dataclasses.asdict(f), "met": f.met} for f in figures]))
 class TestRun:
     def test_promised_counts(self, redis_server: str, tmp_path: Path) -> None:
         """All runs, and every promise about calls, commands and bytes is kept."""
-        done = subprocess.run(
-            [sys.executable, "-c", RUN, str(ROOT), QUESTIONS],
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-            timeout=5 * PATIENCE,
-        )
-        figures = json.loads(done.stdout.splitlines()[-1])
-        assert {f["question"] for f in figures} == set(QUESTIONS.split(","))
+        figures = run(tmp_path, *QUESTIONS)
+        assert {f["question"] for f in figures} == set(QUESTIONS)
         promised = [f for f in figures if f["target"] is not None]
         counted = [f for f in promised if f["unit"] in COUNTED]
         assert len(counted) >= 20
         assert [f for f in counted if not f["met"]] == []
+
+    def test_soak(self, redis_server: str, tmp_path: Path) -> None:
+        """Some seconds of traffic and trouble at four workers: no error."""
+        found = {f["name"]: f["value"] for f in run(tmp_path, "soak")}
+        assert found["traffic, errors"] == found["traffic, entries without an end"] == 0
+        assert found["traffic, pages"] > 0 and found["traffic, revocations"] > 0
+
+
+def run(folder: Path, *questions: str) -> list[dict[str, t.Any]]:
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(ROOT), "--quick", *questions],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        timeout=5 * PATIENCE,
+    )
+    figures: list[dict[str, t.Any]] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 class TestFigure:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import collections.abc as cabc
+import contextlib
 import dataclasses
 import html
+import inspect
 import os
 import re
 import signal
@@ -21,12 +23,14 @@ import requests
 
 import example_app
 from example_app import create_app
+from example_app import on_emulator
+from example_app import pages
 from example_app import trace
 from example_app.apis import Api
 from example_app.apis import Apis
+from example_app.apis import emulated
 from example_app.apis import real
 from flask_msal_errors import ConfigurationError
-from flask_msal_errors import MsalAuth
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.testing.kit.server import Server
@@ -35,7 +39,10 @@ from support.waiting import until
 
 pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[2]
-PAGES = ("/profile", "/mail", "/payroll", "/expense", "/revoked", "/busy")
+PAGES = (
+    *("/profile", "/mail", "/payroll", "/expense", "/approvals"),
+    *("/revoked", "/busy", "/sessions"),
+)
 TENANT = {
     "MSAL_CLIENT_ID": "11111111-2222-3333-4444-555555555555",
     "MSAL_CLIENT_CREDENTIAL": "from the environment",
@@ -49,9 +56,20 @@ def text_of(markup: str) -> str:
 
 def stories(reply: t.Any) -> list[list[str]]:
     """The steps of each story that a page tells, latest first."""
-    found = re.findall(r'<section class="story">(.*?)</section>', reply.text, re.DOTALL)
+    return stories_of(reply, "story")
+
+
+def stories_of(reply: t.Any, kind: str) -> list[list[str]]:
+    """The lines of all sections of a kind."""
+    section = rf'<section class="{kind}">(.*?)</section>'
+    found = re.findall(section, reply.text, re.DOTALL)
     step = re.compile(r"<li[^>]*>(.*?)</li>", re.DOTALL)
     return [[text_of(words) for words in step.findall(story)] for story in found]
+
+
+def lines_of_api(reply: t.Any) -> list[str]:
+    """The lines of the payroll API on a page, oldest first."""
+    return stories_of(reply, "story api")[0] if "story api" in reply.text else []
 
 
 def link(reply: t.Any, label: str) -> str:
@@ -77,29 +95,32 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def serve(tmp_path: Path) -> cabc.Iterator[cabc.Callable[..., str]]:
     """A function that runs an app with a config and returns its address."""
-    running = []
+    with contextlib.ExitStack() as running:
 
-    def start(**config: t.Any) -> str:
-        app = create_app({"EXAMPLE_INSTANCE": str(tmp_path), **config})
-        server = Server(app, 0)
-        running.append(server)
-        server.start()
-        return f"http://localhost:{server.port}"
+        def start(entra: Emulator | None = None, **config: t.Any) -> str:
+            folder = str(tmp_path)
+            if entra is not None:
+                app = running.enter_context(on_emulator(entra, folder))
+            else:
+                app = create_app({"EXAMPLE_INSTANCE": folder, **config})
+            server = Server(app, 0)
+            server.start()
+            running.callback(server.stop)
+            return f"http://localhost:{server.port}"
 
-    yield start
-    for server in running:
-        server.stop()
+        yield start
 
 
 @pytest.fixture
 def example(serve: cabc.Callable[..., str], entra: Emulator) -> str:
     """The address of the example on the emulator."""
-    return serve(EXAMPLE_EMULATOR=entra)
+    return serve(entra)
 
 
 @pytest.fixture
 def ada(example: str, entra: Emulator) -> Person:
-    """Ada, signed in at the example."""
+    """Ada, signed in at the example, who may approve."""
+    entra.give_role("ada", "Approver")
     person = entra.person("ada")
     assert person.visit(f"{example}/profile").status_code == 200
     return person
@@ -133,6 +154,19 @@ class TestHome:
 
 
 class TestStories:
+    def test_try_it(self, ada: Person, example: str, entra: Emulator) -> None:
+        """Each hint names buttons of the control panel, or of its own page."""
+        panel = text_of(entra.person().get(entra.panel_url).text)
+        told = 0
+        for url in PAGES:
+            story, rest = ada.visit(example + url).text.split("<h2>Try it</h2>")
+            hints, _, rest = rest.partition("</section>")
+            page = text_of(story + rest)
+            for name in map(text_of, re.findall(r"<b>(.*?)</b>", hints)):
+                assert name in panel or name in page, f"{url}: {name}"
+                told += 1
+        assert told > len(PAGES)
+
     def test_profile(self, ada: Person, example: str, entra: Emulator) -> None:
         """The profile is shown with the token of the sign-in, and no other call."""
         calls = entra.counters["token"]
@@ -160,26 +194,89 @@ class TestStories:
         reply = ada.visit(f"{example}/mail")
         assert reply.status_code == 403
         assert "Contoso Staff" in reply.text
-        assert stories(reply)[0][-1] == (
-            "The sign-in failed: Access denied (AADSTS65004)."
-        )
+        words = "You said no at Entra, so the app got no token. You can try again."
+        assert stories(reply)[0][-1] == words
+        assert "You are still signed in" in reply.text
+        assert link(reply, "The page that you") == "/mail"
         assert "Hello, Ada" in ada.visit(example).text
+        ada.decline_consent = False
+        assert ada.visit(f"{example}/mail").url == f"{example}/mail"
 
     def test_payroll(self, ada: Person, example: str) -> None:
-        """Payroll is shown after a step-up that the API demanded."""
+        """Payroll is shown after a step-up and a consent that the API demanded."""
         ada.pages.clear()
         reply = ada.visit(f"{example}/payroll")
-        assert ada.pages == ["consent", "context"]
+        assert ada.pages == ["context", "consent"]
         assert reply.url == f"{example}/payroll"
         assert "4,200 EUR" in reply.text
-        assert stories(reply)[0][2:] == [
+        assert stories(reply)[0] == [
             "The API refused the token: it does not prove the authentication context c1"
             " (claims challenge: acrs).",
             "The app asked for a new token without you. Entra refused: more proof of"
             " who you are is needed (AADSTS50076).",
             "You gave the proof and came back.",
+            "The API lacks your consent (403, insufficient_scope).",
+            "You gave what was missing and came back.",
             "The page was opened again, and the API answered.",
         ]
+        assert lines_of_api(reply) == [
+            "Your token does not prove the context c1.",
+            "Told the web app so: 401, insufficient_claims.",
+            "No token for Graph: you have not agreed to it yet (AADSTS65001).",
+            "Told the web app so: 403, insufficient_scope.",
+            "Called Graph on your behalf, and answered.",
+        ]
+
+    def test_payroll_of_others(
+        self, ada: Person, example: str, entra: Emulator
+    ) -> None:
+        """Lines of the API are shown to whose call it was, and to nobody else."""
+        assert lines_of_api(ada.visit(f"{example}/payroll"))
+        grace = entra.person("grace")
+        assert lines_of_api(grace.visit(f"{example}/profile")) == []
+
+    def test_bonus(self, ada: Person, example: str, entra: Emulator) -> None:
+        """Graph demands a proof in the middle of a form; the bonus is paid once."""
+        assert "Bonuses paid: 0" in ada.visit(f"{example}/payroll").text
+        entra.require_context("User.Read", "c2")
+        ada.pages.clear()
+        reply = ada.visit(f"{example}/payroll", {"amount": "250"})
+        assert ada.pages == ["context"]
+        assert "250 EUR bonus, paid once to Ada Lovelace" in text_of(reply.text)
+        assert stories(reply)[0][-1] == "Your form was sent, once."
+        assert "Bonuses paid: 1" in ada.visit(f"{example}/payroll").text
+
+    def test_claim_after_bonus(
+        self, ada: Person, example: str, entra: Emulator
+    ) -> None:
+        """A claim asks for a proof of its own, whatever payroll asked for before."""
+        entra.require_context("User.Read", "c2")
+        ada.visit(f"{example}/payroll", {"amount": "250"})
+        ada.pages.clear()
+        ada.visit(f"{example}/expense", {"what": "Taxi", "amount": "9"})
+        assert ada.pages == ["context"]
+
+    def test_payroll_moved(self, ada: Person, example: str, entra: Emulator) -> None:
+        """The API settles another IP address with Graph by itself."""
+        ada.visit(f"{example}/payroll")
+        entra.change_ip("ada")
+        ada.pages.clear()
+        reply = ada.visit(f"{example}/payroll")
+        assert ada.pages == [] and "4,200 EUR" in reply.text
+        assert lines_of_api(reply)[-2:] == [
+            "Graph refused the token. Entra gave a new one without you.",
+            "Called Graph on your behalf, and answered.",
+        ]
+
+    def test_payroll_revoked(self, ada: Person, example: str, entra: Emulator) -> None:
+        """Revoked, Ada signs in and gives the proof again, for an API behind an API."""
+        ada.visit(f"{example}/payroll")
+        entra.revoke("ada")
+        ada.pages.clear()
+        reply = ada.visit(f"{example}/payroll")
+        assert ada.pages == ["pick", "context"] and "4,200 EUR" in reply.text
+        told = "No token for Graph: your sign-in was revoked (AADSTS50173)."
+        assert told in lines_of_api(reply)
 
     def test_revoked(self, ada: Person, example: str, entra: Emulator) -> None:
         """Revoked in the panel, she signs in again and is back on the page."""
@@ -207,6 +304,33 @@ class TestStories:
         press(ada, entra, "revoke", user="ada")
         assert ada.visit(f"{example}/revoked").url == f"{example}/revoked"
 
+    def test_role_taken_away(self, ada: Person, example: str, entra: Emulator) -> None:
+        """Approvals are for people with the role, and only as long as they have it."""
+        assert "you may approve" in ada.visit(f"{example}/approvals").text
+        asked = entra.counters["authorize"]
+        press(ada, entra, "take_role", user="ada", role="Approver")
+        reply = ada.visit(f"{example}/approvals")
+        assert reply.status_code == 403
+        assert "give Ada the role Approver" in text_of(reply.text)
+        words = "This page needs the role Approver, and you lack it."
+        assert stories(reply)[0][-1] == words
+        assert ada.visit(f"{example}/profile").status_code == 200
+        entra.give_role("ada", "Approver")
+        assert ada.visit(f"{example}/approvals").status_code == 200
+        assert entra.counters["authorize"] == asked
+
+    def test_sessions(self, ada: Person, example: str, entra: Emulator) -> None:
+        """All sessions are listed, and end by a button whose token is checked."""
+        other = entra.person("ada")
+        other.visit(f"{example}/mail")
+        page = ada.visit(f"{example}/sessions")
+        assert page.text.count("<time") == 2 and page.text.count("this browser") == 1
+        assert ada.post(f"{example}/sessions", {"token": "x"}).status_code == 400
+        other.visit(f"{example}/sessions")
+        ada.submit(page, "everywhere")
+        for person in (ada, other):
+            assert "Nobody is signed in" in person.get(example).text
+
     def test_expense(self, ada: Person, example: str) -> None:
         """A form is interrupted for more proof, and received once with its file."""
         form = {"what": "Taxi", "amount": "9.50"}
@@ -218,9 +342,22 @@ class TestStories:
             reply.text
         )
         assert stories(reply)[0] == [
-            "This page needs more proof. You gave it and came back.",
+            "This page needs more proof, so the app sent you to Entra. It kept your"
+            " form.",
+            "You gave the proof and came back.",
             "Your form was sent, once.",
         ]
+
+    def test_expense_after_all(self, ada: Person, example: str) -> None:
+        """Each claim is interrupted, whatever was proved before."""
+        for page in PAGES:
+            assert ada.visit(example + page).status_code == 200
+        for _ in range(2):
+            ada.pages.clear()
+            reply = ada.visit(f"{example}/expense", {"what": "Taxi"})
+            assert ada.pages == ["context"]
+            assert stories(reply)[0][-1] == "Your form was sent, once."
+        assert "Received, once" in reply.text
 
     def test_moved(self, ada: Person, example: str, entra: Emulator) -> None:
         """Another IP address is settled without her; only the trace tells."""
@@ -293,8 +430,54 @@ class TestOtherAnswers:
         ada.pages.clear()
         reply = ada.visit(f"{example}/profile")
         assert reply.status_code == 502
-        assert "The API did not answer" in reply.text
+        assert "The API failed" in reply.text
         assert ada.pages == []
+        status = 429 if switch == "throttle" else 503
+        assert stories(reply)[0] == [
+            f"The API answered with the status {status}. No sign-in helps, so you are"
+            " not asked."
+        ]
+
+    def test_api_is_gone(
+        self,
+        serve: cabc.Callable[..., str],
+        entra: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """An API that cannot be reached is told of, without a status."""
+        gone = Api("https://localhost:1/me", entra.scope("Profile.Read"))
+        monkeypatch.setattr(
+            example_app,
+            "emulated",
+            lambda *given: dataclasses.replace(emulated(*given), profile=gone),
+        )
+        url = serve(entra)
+        reply = entra.person("ada").visit(f"{url}/profile")
+        assert reply.status_code == 502
+        assert stories(reply)[0] == [
+            "The API did not answer. No sign-in helps, so you are not asked."
+        ]
+
+    def test_entra_fails(self, ada: Person, example: str, entra: Emulator) -> None:
+        """An outage of Entra is told by its cause."""
+        entra.unavailable()
+        reply = ada.visit(f"{example}/busy")
+        assert reply.status_code == 503
+        assert stories(reply)[0] == [
+            "Entra gave no token: it has a fault of its own at the moment"
+            " (AADSTS90033)."
+        ]
+
+    @pytest.mark.parametrize("page", ["busy", "mail"])
+    def test_wrong_secret(
+        self, ada: Person, example: str, entra: Emulator, page: str
+    ) -> None:
+        """A secret that Entra refuses is told of, wherever it is refused."""
+        entra.secret_rotated()
+        reply = ada.visit(f"{example}/{page}")
+        assert reply.status_code == 500
+        words = "the secret of this app is wrong (AADSTS7000215)"
+        assert words in stories(reply)[0][-1]
 
     def test_not_found(self, ada: Person, example: str) -> None:
         """An address without a page leads back to the start."""
@@ -304,9 +487,9 @@ class TestOtherAnswers:
 
     def test_bug(self, entra: Emulator, tmp_path: Path) -> None:
         """A failure of the app itself has a page in its look, without details."""
-        app = create_app({"EXAMPLE_EMULATOR": entra, "EXAMPLE_INSTANCE": str(tmp_path)})
-        app.add_url_rule("/bug", view_func=lambda: [].pop())
-        reply = app.test_client().get("/bug")
+        with on_emulator(entra, str(tmp_path)) as app:
+            app.add_url_rule("/bug", view_func=lambda: [].pop())
+            reply = app.test_client().get("/bug")
         assert reply.status_code == 500
         assert "Contoso Staff" in reply.text
         assert "IndexError" not in reply.text
@@ -315,22 +498,32 @@ class TestOtherAnswers:
 class TestPages:
     @pytest.mark.parametrize("path", PAGES)
     def test_code(self, ada: Person, example: str, path: str) -> None:
-        """The code that a page shows compiles, and calls what the package has."""
+        """The code that a page shows is its view's, as it runs."""
         found = re.search(
             r'<pre class="code"[^>]*>(.*?)</pre>',
             ada.visit(example + path).text,
             re.DOTALL,
         )
         assert found is not None
-        names = [
-            node.attr
-            for node in ast.walk(ast.parse(html.unescape(found[1])))
-            if isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "auth"
-        ]
-        assert len(names) == 2
-        assert all(hasattr(MsalAuth, name) for name in names)
+        shown = html.unescape(found[1])
+        tree = ast.parse(inspect.getsource(pages))
+        running = {
+            node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)
+        }
+        names = {node.name for node in ast.parse(shown).body if hasattr(node, "name")}
+        assert {ast.dump(node) for node in ast.parse(shown).body} == {
+            ast.dump(running[name]) for name in names
+        }
+        assert f'("{path}")' in shown
+
+    @pytest.mark.parametrize("path", PAGES)
+    def test_mark(self, ada: Person, example: str, path: str) -> None:
+        """The navigation marks the page, also in the answer to a form."""
+        form = {"what": "Taxi"} if path == "/expense" else None
+        for sent in (None, form):
+            page = ada.visit(example + path, sent).text
+            marked = re.findall(r'<a href="([^"]*)" aria-current="page"', page)
+            assert marked == [path]
 
     @pytest.mark.parametrize("path", ["/", *PAGES])
     def test_needs_nothing_from_outside(
@@ -421,7 +614,8 @@ class TestRealTenant:
         assert person.pages[-1] == "context"
         assert reply.url == f"{url}/payroll"
         assert stories(reply)[0] == [
-            "This page needs more proof. You gave it and came back.",
+            "This page needs more proof, so the app sent you to Entra.",
+            "You gave the proof and came back.",
             "The page was opened again, and the API answered.",
         ]
 
@@ -508,8 +702,12 @@ class TestCommand:
         """It prints its URLs, works, stops on SIGTERM, and its log keeps secrets."""
         process, printed = command("--port", "0", "--verbose")
         app = address(printed, "The app")
+        assert "WARNING" not in printed
         person = Person(address(printed, "The control panel"), "")
         assert "4,200 EUR" in person.visit(f"{app}/payroll").text
+        payroll = f"{address(printed, 'Its payroll API')}/payroll"
+        assert f"{payroll}\n" in printed
+        assert requests.get(payroll, timeout=PATIENCE).status_code == 401
         process.send_signal(signal.SIGTERM)
         log = process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == 0

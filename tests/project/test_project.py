@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import collections.abc as cabc
 import configparser
 import os
 import re
@@ -23,14 +24,33 @@ PACKAGE = ROOT / "flask_msal_errors"
 DISTRIBUTIONS = {
     "azure": "azure-core",
     "flask_session": "flask-session",
+    "flask_sqlalchemy": "flask-sqlalchemy",
+    "flask_wtf": "flask-wtf",
     "jwt": "pyjwt",
+    "memcache": "python-memcached",
+    "opentelemetry": "opentelemetry-sdk",
+    "sentry_sdk": "sentry-sdk",
 }
+FLASK_BRINGS = {"blinker", "click", "jinja2", "markupsafe", "werkzeug"}
 
 
 def config() -> configparser.ConfigParser:
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg", encoding="utf-8")
     return parser
+
+
+def installed_with_extras() -> set[str]:
+    """The distributions that setup.cfg names, for the package and for its extras."""
+    extras = config()["options.extras_require"].values()
+    return declared_names(config()["options"]["install_requires"], *extras)
+
+
+def in_each_environment() -> set[str]:
+    """The distributions that each environment of tox with tests installs."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    return installed_with_extras() | declared_names(tox["testenv"]["deps"])
 
 
 def run(*command: str, **environment: str) -> str:
@@ -44,16 +64,34 @@ def run(*command: str, **environment: str) -> str:
     ).stdout
 
 
-def imported_names() -> set[str]:
-    """The top-level names of all that the package's modules import from outside."""
+def outside_names(nodes: cabc.Iterable[ast.AST]) -> set[str]:
+    """The top-level names of all that is imported from outside."""
     names = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                names.add((node.module or "").partition(".")[0])
-    return names - {PACKAGE.name}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add((node.module or "").partition(".")[0])
+    return names - sys.stdlib_module_names - {PACKAGE.name}
+
+
+def top(path: Path) -> list[ast.stmt]:
+    return ast.parse(path.read_text("utf-8")).body
+
+
+def package_imports() -> set[str]:
+    """The outside names that the package imports, wherever in a module."""
+    modules = [ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")]
+    return outside_names(node for module in modules for node in ast.walk(module))
+
+
+def declared_names(*requirements: str) -> set[str]:
+    lines = "\n".join(requirements).split("\n")
+    return {canonicalize_name(Requirement(line).name) for line in lines if line.strip()}
+
+
+def undeclared(names: set[str], declared: set[str]) -> set[str]:
+    return {name for name in names if DISTRIBUTIONS.get(name, name) not in declared}
 
 
 class TestReadme:
@@ -126,16 +164,20 @@ class TestDependencies:
 
     def test_every_import_is_declared(self) -> None:
         """Each import of the package is in setup.cfg, not there by another's grace."""
-        options = config()["options"]["install_requires"]
-        extras = config()["options.extras_require"].values()
-        lines = "\n".join([options, *extras]).split("\n")
-        declared = {
-            canonicalize_name(Requirement(line).name) for line in lines if line.strip()
-        } | {"blinker", "click", "jinja2", "markupsafe"}  # Flask's own face
+        declared = installed_with_extras() | FLASK_BRINGS
         # For type checkers only; and where the app's own client is one of its.
-        not_needed = {"_typeshed", "pylibmc"}
-        outside = imported_names() - not_needed - sys.stdlib_module_names
-        undeclared = {
-            name for name in outside if DISTRIBUTIONS.get(name, name) not in declared
+        not_needed = {"_typeshed", "botocore", "pylibmc"}
+        assert not undeclared(package_imports() - not_needed, declared)
+
+    def test_every_test_is_collected(self) -> None:
+        """Test modules import at the top only what all environments install."""
+        declared = in_each_environment() | FLASK_BRINGS | {"certifi", "packaging"}
+        ours = {path.name for path in (ROOT / "tests").iterdir()}
+        # Its module is collected only where it is installed.
+        known = ours | {"benchmarks", "example_app", "redis_entraid"}
+        found = {
+            path.name: missing
+            for path in (ROOT / "tests").rglob("test_*.py")
+            if (missing := undeclared(outside_names(top(path)) - known, declared))
         }
-        assert not undeclared
+        assert found == {}

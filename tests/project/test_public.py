@@ -18,10 +18,12 @@ REFERENCE = f"{(DOCS / 'api.rst').read_text('utf-8')}\n{ERRORS}"
 #: Modules that apps import from; all others may change at any time.
 MODULES = {
     "flask_msal_errors",
+    "flask_msal_errors.api",
     "flask_msal_errors.errors",
     "flask_msal_errors.signals",
     "flask_msal_errors.storage",
     "flask_msal_errors.testing",
+    "flask_msal_errors.web.languages",
 }
 
 
@@ -69,7 +71,10 @@ def test_errors() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["flask_msal_errors", "flask_msal_errors.storage", "flask_msal_errors.testing"],
+    [
+        *("flask_msal_errors", "flask_msal_errors.api"),
+        *("flask_msal_errors.storage", "flask_msal_errors.testing"),
+    ],
 )
 def test_exports(name: str) -> None:
     """Every exported name is there, and the list is sorted."""

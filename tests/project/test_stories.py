@@ -12,7 +12,7 @@ import typing as t
 import pytest
 
 from flask_msal_errors import MsalAuth
-from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import Claims
 from flask_msal_errors.testing import Emulator
 from support import stories
 
@@ -33,10 +33,10 @@ class Most(t.NamedTuple):
 LIMITS = {
     "page": Most(16),
     "cached_token": Most(26),
-    "refresh": Most(72),
-    "refusal": Most(150, modules=32, packages=8, claims=1),
-    "callback": Most(108),
-    "form": Most(98),
+    "refresh": Most(70),
+    "refusal": Most(148, modules=30, packages=8, claims=1),
+    "callback": Most(104),
+    "form": Most(97),
 }
 
 

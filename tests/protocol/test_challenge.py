@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from flask_msal_errors.protocol.challenge import Challenge
 from flask_msal_errors.protocol.challenge import demand
 from flask_msal_errors.protocol.challenge import parse
-from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import Claims
 from flask_msal_errors.protocol.demand import Demand
 
 NBF = '{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}'

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_msal_errors.protocol.claims import Claims
-from flask_msal_errors.protocol.claims import id_token_claims
+from flask_msal_errors.protocol.demand import Claims
+from flask_msal_errors.protocol.demand import id_token_claims
 
 NBF = '{"access_token":{"nbf":{"essential":true,"value":"1604106651"}}}'
 ACRS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
-POLIDS = '{"access_token":{"polids":{"essential":true,"values":["9ab03e19"]}}}'
 IP = (
     '{"access_token":{"nbf":{"essential":true,"value":"1610563006"},'
     '"xms_rp_ipaddr":{"value":"1.2.3.4"}}}'

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_msal_errors.protocol.claims import NO_CLAIMS
-from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import NO_CLAIMS
+from flask_msal_errors.protocol.demand import Claims
 from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.protocol.demand import printable
 
@@ -20,8 +20,6 @@ def nbf(value: str, name: str = "nbf") -> Claims:
 
 
 class TestDemand:
-    NOTHING = Demand()
-
     @pytest.mark.parametrize(
         ("one", "other", "same"),
         [

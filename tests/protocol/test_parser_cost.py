@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from flask_msal_errors.protocol.challenge import demand
-from flask_msal_errors.protocol.claims import LIMIT as CLAIMS_LIMIT
+from flask_msal_errors.protocol.demand import LIMIT as CLAIMS_LIMIT
 
 LIMIT = 64 * 1024
 API = ("https://graph.microsoft.com/Mail.Read",)

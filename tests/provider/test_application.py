@@ -24,9 +24,9 @@ from support import parallel
 from support import sign_ins
 from support.live_app import LiveApp
 from support.sign_ins import client as client
-from support.sign_ins import impatient as impatient
 from support.sockets import unused_port as unused_port
 from support.waiting import PATIENCE
+from support.waiting import until
 
 PROFILE = ("Profile.Read",)
 
@@ -37,6 +37,21 @@ def scopes(entra: Emulator, *names: str) -> list[str]:
 
 def refreshed(entra: Emulator, client: Client, user: Caches) -> dict[str, t.Any]:
     return client.silent(user, scopes(entra), force_refresh=True)
+
+
+class Queue:
+    """A lock that notes who wants it."""
+
+    def __init__(self) -> None:
+        self.entered: list[int] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.entered.append(threading.get_ident())
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class TestDiscovery:
@@ -85,7 +100,9 @@ class TestDiscovery:
     def test_shared_failure(self, entra: Emulator, client: Client) -> None:
         """Requests that wait for one attempt share its failure: no queue of tries."""
         entra.unavailable(30, target="discovery")
-        entra.slow(0.5, target="discovery")
+        queue: t.Any = Queue()
+        client.provider._lock = queue
+        entra.fail_next(lambda _: until(lambda: len(queue.entered) == 6), "discovery")
         failures: list[MsalAuthError] = []
 
         def ask(_: int) -> None:
@@ -235,13 +252,14 @@ class TestUnwell:
         assert ada.visit(live.url + "/mail").status_code == 200
         grace = entra.person("grace")
         assert grace.visit(live.url + "/me").text == "me grace@contoso.example"
-        assert entra.counters["jwks"] == 2
+        until(lambda: entra.counters["jwks"] == 2)
 
 
 def _age(client: Client) -> None:
     """Let a day go by for everything that is kept that long."""
     connection, past = client.provider.connection(), time.monotonic() - 1
-    connection.validator._keys._fetched -= 86_401
+    keys = connection.validator.keys
+    keys._fetched = keys._fetched._replace(at=keys._fetched.at - 86_401)
     kept = connection.documents._kept
     connection.documents._kept = {k: (past, v) for k, (_, v) in kept.items()}
 

@@ -13,7 +13,7 @@ from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.client_auth import SecretSender
 from flask_msal_errors.provider.client_auth import methods
-from flask_msal_errors.provider.transport import Reply
+from flask_msal_errors.provider.replies import Reply
 from flask_msal_errors.testing import Emulator
 from support import sign_ins
 
@@ -96,12 +96,31 @@ class TestSecretSender:
         assert provider.asked == [*first, first[1]]
         assert sender.methods == first[1:] and first[1] in caplog.text
 
-    def test_wrong_secret(self) -> None:
-        """If both are refused, it is the secret: the next request tries both again."""
-        provider = Provider("none")
+    @pytest.mark.parametrize(
+        ("secret", "asked"),
+        [("a-b_c.d~", [POST, BASIC]), (SECRET, [POST, BASIC, BASIC])],
+    )
+    def test_wrong_secret(self, secret: str, asked: list[str]) -> None:
+        """If all are refused, it is the secret: the next request tries both again."""
+        provider, given = Provider("none"), request()
+        given["data"] |= {"client_id": "app", "client_secret": secret}
         sender = SecretSender(provider, [POST, BASIC])
-        assert sender("POST", "https://id.example/token", request()) is REFUSED
-        assert provider.asked == [POST, BASIC] and sender.methods == [POST, BASIC]
+        assert sender("POST", "https://id.example/token", given) is REFUSED
+        assert provider.asked == asked and sender.methods == [POST, BASIC]
+
+    def test_not_decoded(self) -> None:
+        """A provider that does not undo the encoding gets the secret as it is."""
+        pairs: list[str] = []
+
+        def send(verb: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
+            basic = kwargs["headers"]["Authorization"].removeprefix("Basic ")
+            pairs.append(base64.b64decode(basic).decode())
+            return GOOD if pairs[-1] == f"the app:{SECRET}" else REFUSED
+
+        sender = SecretSender(send, [BASIC])
+        for _ in range(2):
+            assert sender("POST", "https://id.example/token", request()) is GOOD
+        assert len(pairs) == 3 and pairs[1] == pairs[2]
 
     @pytest.mark.parametrize(
         "reply",
@@ -152,7 +171,7 @@ class TestProviders:
         self, entra: Emulator, taken: str, lists_all: bool, setting: str, tries: int
     ) -> None:
         """A secret of any characters gets there, whatever a provider takes and says."""
-        entra.tenant.client_secret = SECRET
+        entra.tenant.app.client_secret = SECRET
         entra.openid_client_auth, entra.openid_lists_all_auth = taken, lists_all
         config = {**entra.config("openid"), **ABSENT, "MSAL_CLIENT_AUTH": setting}
         client = Client(sign_ins.settings(entra, **config))

@@ -13,7 +13,7 @@ from flask import redirect
 
 from flask_msal_errors.provider.documents import Documents
 from flask_msal_errors.provider.documents import UnreadableDocument
-from flask_msal_errors.provider.transport import Reply
+from flask_msal_errors.provider.replies import Reply
 from flask_msal_errors.testing import Emulator
 from support.sockets import Unreachable
 from support.sockets import answering

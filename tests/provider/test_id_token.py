@@ -29,6 +29,7 @@ from flask_msal_errors.provider.keys import SigningKeys
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.testing import Emulator
 from support import sign_ins
+from support.waiting import until
 
 CLIENT = "11111111-1111-1111-1111-111111111111"
 TENANT = "22222222-2222-2222-2222-222222222222"
@@ -455,7 +456,7 @@ class TestRefused:
         other = rsa.generate_private_key(65537, 2048)
         assert "clock" not in refused(signed(other, iat=int(time.time()) + 900))
 
-    @pytest.mark.parametrize("value", [["x"], {}, None, True, 1.5])
+    @pytest.mark.parametrize("value", [["x"], {}, None, True, 1.5, "\ud83d", ""])
     def test_odd_subject(self, value: t.Any) -> None:
         """A subject that is no text is none."""
         refused(with_subject(value))
@@ -616,6 +617,7 @@ class TestKeys:
         for at, count in [(0, 1), (80_000, 1), (86_401, 2), (86_402, 2)]:
             clock.now = 1000.0 + at
             validator.validate(signed(), metadata=self.METADATA, nonce=NONCE)
+            until(lambda: validator.keys._attempts._running is None)
             assert len(keys.fetched) == count
         assert set(keys.fetched) == {"https://login.example/keys"}
 
@@ -679,22 +681,25 @@ class TestKeys:
         validator.validate(new, metadata=self.METADATA, nonce=NONCE)
 
     def test_aged(self, clock: t.Any) -> None:
-        """Old keys still count while new ones cannot be had; asked once a minute."""
+        """Old keys count while new ones cannot be had; pauses between attempts grow."""
         keys = Keys(jwk())
         validator = Validator(settings(), SigningKeys(keys), is_entra=True)
 
         def check(token: str) -> int:
             validator.validate(token, metadata=self.METADATA, nonce=NONCE)
+            until(lambda: validator.keys._attempts._running is None)
             return len(keys.fetched)
 
         assert check(signed()) == 1
         keys.error = OSError("down")
         clock.now += 86_401
-        for later, count in [(0, 2), (30, 2), (31, 3), (1, 3)]:
+        for later, count in [(0, 2), (9, 2), (1, 3), (19, 3), (1, 4), (59, 5), (59, 5)]:
             clock.now += later
             assert check(signed()) == count
         keys.document, keys.error = {"keys": [jwk(THEIRS, "two")]}, None
         clock.now += 61
+        # Nobody waits for the new ones.
+        assert check(signed()) == 6
         with pytest.raises(InvalidIdToken):
             check(signed())
         assert check(signed(THEIRS, kid="two"))

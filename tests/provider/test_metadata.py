@@ -221,7 +221,7 @@ class TestEndpoints:
     @pytest.mark.parametrize(
         "value",
         [
-            *("http://idp.example/x", "//idp.example/x", "/x", "", "https:///x"),
+            *("http://idp.example/x", "//idp.example/x", "/x", " ", "https:///x"),
             *("javascript:alert(1)//", " https://idp.example/x", "https://a\\b/x"),
             *("https://user@idp.example/x", "https://idp.example/x#y", "file:///x"),
             *("https://idp.example/\nx", "https://idp.example:0/x", 5, ["https://a"]),
@@ -270,9 +270,18 @@ class TestEndpoints:
         remedies = (TLS, URL, "Check the key")
         assert [word for word in remedies if word in text] == words[1:]
 
-    def test_absent(self) -> None:
-        """Optional fields may be missing or null."""
-        metadata.check(self.whole(end_session_endpoint=None), self.OWN)
+    @pytest.mark.parametrize("value", [None, ""])
+    @pytest.mark.parametrize("name", ["authorization_endpoint", "jwks_uri", "issuer"])
+    def test_needed(self, name: str, value: str | None) -> None:
+        """Without the others nobody can sign in."""
+        with pytest.raises(metadata.Untrusted, match=f"no usable {name}"):
+            metadata.check({**self.whole(), name: value}, self.OWN)
+
+    @pytest.mark.parametrize("value", [None, ""])
+    def test_absent(self, value: str | None) -> None:
+        """Optional fields may be missing, null or empty."""
+        absent = dict.fromkeys(("end_session_endpoint", "registration_endpoint"), value)
+        metadata.check(self.whole(**absent), self.OWN)
 
     @pytest.mark.parametrize("name", ["token_endpoint", "jwks_uri"])
     def test_no_page(self, name: str) -> None:

@@ -9,14 +9,17 @@ import socket
 import threading
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
 import requests
 import requests.adapters
 import urllib3
+from flask import Flask
 
+from flask_msal_errors import signals
 from flask_msal_errors.provider.documents import Documents
-from flask_msal_errors.provider.transport import Reply
+from flask_msal_errors.provider.replies import Reply
 from flask_msal_errors.provider.transport import TimedAdapter
 from flask_msal_errors.provider.transport import Transport
 from flask_msal_errors.provider.transport import _Timed
@@ -69,11 +72,12 @@ class TestTimes:
             transport(MSAL_HTTP_TIMEOUT=0.4).post(server.url, data={})
         assert 0.3 < time.monotonic() - start < 15
         assert not isinstance(caught.value, requests.exceptions.SSLError)
+        waiting.until(lambda: server.connections)
         assert server.connections == 1
 
     def test_next_answer(self, peer: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """A connection that stays open gives each answer a deadline of its own."""
-        body = answering(200, "{}", Connection="keep-alive")
+        body = answering(200, '{"access_token": "x"}', Connection="keep-alive")
 
         def twice(connection: socket.socket) -> None:
             connection.sendall(body)
@@ -90,12 +94,17 @@ class TestTimes:
 
     def test_slow_token_endpoint(self, entra: Emulator) -> None:
         """The emulator's slow and dripping answers end as timeouts, over TLS too."""
+        sender = transport(MSAL_VERIFY=entra.ca_file)
+        url = f"{entra.authority}/oauth2/v2.0/token"
         for drip in (False, True):
-            entra.slow(4, drip=drip)
-            sender = transport(MSAL_HTTP_TIMEOUT=0.5, MSAL_VERIFY=entra.ca_file)
-            with pytest.raises(requests.RequestException):
-                sender.post(f"{entra.authority}/oauth2/v2.0/token", data={})
-        waiting.until(lambda: entra.counters["token"] == 2)
+            # So that there is a connection, which takes no time.
+            assert sender.post(url, data={}).status_code == 400
+            entra.slow(2, drip=drip)
+            with pytest.raises(requests.RequestException), within(0.5):
+                sender.post(url, data={})
+            entra.clear_faults()
+        sender.close()
+        waiting.until(lambda: entra.counters["token"] == 4)
 
     def test_too_long(self, peer: t.Any) -> None:
         """An answer without end is cut off."""
@@ -103,6 +112,29 @@ class TestTimes:
         server = peer(saying(head + b" " * 5 * 1024 * 1024))
         with pytest.raises(requests.RequestException, match="too long"):
             transport().post(server.url, data={})
+
+
+class TestSignal:
+    def test_requests(self, peer: t.Any) -> None:
+        """Each request is told of, also one without an answer; nothing secret is."""
+        told: list[tuple[t.Any, ...]] = []
+
+        def listen(app: Flask, **about: t.Any) -> None:
+            told.append((app, about.pop("seconds") >= 0, about))
+
+        app, form = Flask("metrics"), {"grant_type": "refresh_token", "code": "secret"}
+        server = peer(saying(answering(400, '{"error": "invalid_grant"}')))
+        with signals.token_requested.connected_to(listen), app.app_context():
+            transport().post(server.url, data=form)
+            with pytest.raises(requests.ConnectionError):
+                transport().post("http://127.0.0.1:1", data=form)
+        with signals.token_requested.connected_to(listen):
+            transport().post(server.url, data=form)
+        about = {"grant": "refresh_token"}
+        assert told == [
+            (app, True, {**about, "status": 400}),
+            (app, True, {**about, "status": None}),
+        ]
 
 
 class TestRetries:
@@ -232,6 +264,25 @@ class TestPost:
         assert json.loads(reply.text)["error"] == "invalid_request"
         assert (reply.status_code, reply.headers) == (400, {"retry-after": "0"})
 
+    @pytest.mark.parametrize("status", [302, 401, 403, 404, 405])
+    @pytest.mark.parametrize(
+        ("body", "kind", "words"),
+        [
+            ("<html>", "text/html; charset=x", " with text/html, which is no JSON"),
+            ("", "", " with something, which is no JSON object."),
+            ('[{"error": "invalid_grant"}]', "a/b", " with a/b, which is no JSON"),
+            ('{"message": "no"}', "application/json", ", and not why."),
+        ],
+    )
+    def test_refused_in_other_words(
+        self, peer: t.Any, status: int, body: str, kind: str, words: str
+    ) -> None:
+        """A refusal that is no OAuth error tells its status, and what it is instead."""
+        reply = self.reply(peer, status, body, Content_Type=kind)
+        told = json.loads(reply.text)
+        assert told["error"] == "invalid_response"
+        assert f"HTTP {status}{words}" in told["error_description"]
+
     def test_byte_order_mark(self, peer: t.Any) -> None:
         """JSON may begin with a mark that RFC 8259 §8.1 lets readers ignore."""
         reply = self.reply(peer, 200, '\ufeff{"access_token": "x"}')
@@ -262,6 +313,12 @@ class TestPost:
         reply = self.reply(peer, 429, "", Retry_After=date)
         assert 25 <= int(reply.headers["retry-after"]) <= 31
 
+    @pytest.mark.parametrize("said", ["0", "-5", "Wed, 21 Oct 2015 07:28:00 GMT"])
+    def test_pause_of_before(self, peer: t.Any, said: str) -> None:
+        """A pause that is over (clocks differ) lasts a second: MSAL keeps no less."""
+        reply = self.reply(peer, 429, "", Retry_After=said)
+        assert reply.headers["retry-after"] == "1"
+
     def test_meaningless_pause(self, peer: t.Any) -> None:
         """A Retry-After that says nothing is left out: MSAL assumes five seconds."""
         assert (
@@ -274,6 +331,22 @@ class TestPost:
     def test_unreadable(self, peer: t.Any, body: str) -> None:
         """An answer that is no JSON object is an error, neither logged nor kept."""
         reply = self.reply(peer, 200, body)
+        assert json.loads(reply.text)["error"] == "invalid_response"
+        assert (reply.status_code, reply.headers) == (400, {"retry-after": "0"})
+
+    @pytest.mark.parametrize("status", [200, 401, 418])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "{}",
+            '{"token_type": "Bearer", "expires_in": 9}',
+            *(f'{{"access_token": {said}}}' for said in ('""', "null", "{}", "[1]")),
+            *(f'{{"access_token": {said}}}' for said in ("5", '"\\ud800"')),
+        ],
+    )
+    def test_tokenless(self, peer: t.Any, body: str, status: int) -> None:
+        """So is one with neither an error nor a token that a header can carry."""
+        reply = self.reply(peer, status, body)
         assert json.loads(reply.text)["error"] == "invalid_response"
         assert (reply.status_code, reply.headers) == (400, {"retry-after": "0"})
 
@@ -313,6 +386,49 @@ class TestTls:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", entra.ca_file)
         sender = transport()
         assert Documents(sender).fetch(f"{entra.authority}/discovery/v2.0/keys")
+        sender.close()
+
+
+class TestEnvironment:
+    """Settings that requests takes from the environment, at each call of its own."""
+
+    def test_proxy(self, peer: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy of the environment is used."""
+        proxy = peer(saying(answering(200, '{"access_token": "x"}')))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, "")
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy.url.removesuffix("/token"))
+        reply = transport().post("http://provider.invalid/token", data={})
+        assert (reply.status_code, proxy.connections) == (200, 1)
+
+    def test_read_once(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is read once for a URL: it takes longer than all that we add to a call."""
+        reads: list[str] = []
+        read = requests.sessions.get_environ_proxies
+
+        def noted(url: str, **options: t.Any) -> t.Any:
+            reads.append(url)
+            return read(url, **options)
+
+        monkeypatch.setattr(requests.sessions, "get_environ_proxies", noted)
+        sender = transport(MSAL_VERIFY=entra.ca_file)
+        url = f"{entra.authority}/oauth2/v2.0/token"
+        for _ in range(3):
+            sender.post(url, data={"client_id": "x"})
+        assert reads == [url] and entra.counters["token"] == 3
+        sender.close()
+
+    def test_netrc(
+        self, entra: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """No password of ``~/.netrc`` takes the place of the app's credential."""
+        passwords = tmp_path / "netrc"
+        passwords.write_text("default login ada password secret\n")
+        monkeypatch.setenv("NETRC", str(passwords))
+        sender = transport(MSAL_VERIFY=entra.ca_file)
+        sender.post(f"{entra.authority}/oauth2/v2.0/token", data={"client_id": "x"})
+        assert [c.headers.get("Authorization") for c in entra.calls] == [None]
         sender.close()
 
 
@@ -372,12 +488,16 @@ class OwnClient:
         self._error = error
 
     def get(self, url: str, **kwargs: t.Any) -> t.Any:
+        return self._answer('{"keys": []}', url, kwargs)
+
+    def post(self, url: str, **kwargs: t.Any) -> t.Any:
+        return self._answer('{"access_token": "x"}', url, kwargs)
+
+    def _answer(self, text: str, url: str, kwargs: dict[str, t.Any]) -> Reply:
         self.asked.append((url, kwargs))
         if self._error:
             raise self._error
-        return Reply(200, '{"keys": []}', {"X-Name": "v"})
-
-    post = get
+        return Reply(200, text, {"X-Name": "v"})
 
 
 class TestOwnClient:
@@ -457,17 +577,18 @@ class TestWithin:
 
     def test_several_calls(self, entra: Emulator) -> None:
         """Calls that are quick enough each are cut off by what they take together."""
-        sender = Transport(sign_ins.settings(entra, MSAL_HTTP_TIMEOUT=30))
+        sender = Transport(sign_ins.settings(entra, MSAL_HTTP_TIMEOUT=PATIENCE))
+        url = f"{entra.authority}/oauth2/v2.0/token"
+        sender.post(url, data={})
         entra.slow(0.4)
-        started, calls = time.monotonic(), 0
+        calls = 0
         with pytest.raises(requests.RequestException) as caught, within(1):
             while True:
-                sender.post(f"{entra.authority}/oauth2/v2.0/token", data={})
+                sender.post(url, data={})
                 calls += 1
-        assert time.monotonic() - started < 10
         assert calls < 3
         sender.close()
-        begun = calls + (not isinstance(caught.value, requests.ConnectTimeout))
+        begun = 1 + calls + (not isinstance(caught.value, requests.ConnectTimeout))
         waiting.until(lambda: entra.counters["token"] == begun)
 
     def test_nothing_left(self, entra: Emulator) -> None:

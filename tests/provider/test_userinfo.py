@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import typing as t
+from types import SimpleNamespace
 
 import pytest
 
-from flask_msal_errors.provider.transport import Reply
+from flask_msal_errors.provider.replies import Reply
 from flask_msal_errors.provider.userinfo import completed
 
 NUMBERS = {"updated_at": 1, "address": {}}
@@ -53,7 +54,7 @@ def test_completed(
         def send(self, *_: t.Any) -> Reply:
             return Reply(200, json.dumps({"sub": "me", **found}), {})
 
-    transport = t.cast(t.Any, Transport())
+    connection = SimpleNamespace(transport=Transport(), metadata=METADATA)
     result = {"access_token": "token"}
-    told = completed({"sub": "me", **claims}, result, transport, METADATA)
+    told = completed({"sub": "me", **claims}, result, t.cast(t.Any, connection))
     assert told == {"sub": "me", **expected}

@@ -41,7 +41,7 @@ from providers.serving import listen
 from providers.serving import serve
 from providers.serving import url_of
 
-_KEY = RSAKey.generate_key(2048, auto_kid=False)
+_KEY: RSAKey = RSAKey.generate_key(2048, auto_kid=False)
 _SCOPES = ("openid", "profile", *API_SCOPES)
 _LOGIN = """
 <form method=post>

@@ -1,7 +1,7 @@
 """Real OpenID providers, each a server in an environment of its own.
 
 All tests of this folder carry the mark ``providers``. What they need is installed from
-PyPI, once, and never beside what is tested.
+PyPI or npm, once, and never beside what is tested.
 """
 
 from __future__ import annotations

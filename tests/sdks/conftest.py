@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from pathlib import Path
 
 import pytest
 
+from support import needs
 from support.callers import caller as caller
 
 _SDKS = (
@@ -30,11 +29,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def sdks() -> None:
     """A test is skipped without its SDKs, except in CI."""
-    try:
-        for name in _SDKS:
-            importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        reason = f"{error.name} is needed: its package is in tox.ini, [testenv:sdks]"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    needs.modules(_SDKS, "sdks")

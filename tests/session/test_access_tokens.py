@@ -180,8 +180,12 @@ class TestFollowing:
 
     def test_ends_before_the_token(self, shelf: Shelf) -> None:
         """The store itself forgets it when the last token gets too old."""
-        shelf.add(f"{API}/Read", lifetime=EARLY + 2)
-        assert shelf.secrets() == {"AT"}
+
+        def is_kept() -> bool:
+            shelf.add(f"{API}/Read", lifetime=EARLY + 2)
+            return shelf.secrets() == {"AT"}
+
+        waiting.until(is_kept)
         waiting.until(lambda: shelf.entry() is None)
 
     def test_ends_with_the_session(self, shelf: Shelf) -> None:
@@ -294,19 +298,34 @@ class TestRaces:
         assert seen and not [secret for secret, lied in seen if lied]
 
 
+#: A token of an entry.
+LINE = f'["token-1","","Bearer","{API}/Read",1,1]'
+
+
 class TestReading:
     """Any data under the key."""
 
     @pytest.mark.parametrize(
         "text",
         [
-            *("", "{", "5", "null", "[5]", "[[]]", '[["AT"]]', '{"a": 1}', '["abcde"]'),
-            '[["AT","Bearer","a","soon",1]]',
-            '[["AT","Bearer","a",1e999,1]]',
-            '[["AT","Bearer","a",1]]',
-            '[["AT","Bearer",["a"],1,1]]',
+            *(
+                "",
+                "{",
+                "5",
+                "null",
+                "[{}]",
+                "[[]]",
+                '[["AT"]]',
+                '{"a": 1}',
+                '["abcde"]',
+            ),
+            '["token-1","","Bearer","AT","soon",1]',
+            '["token-1","","Bearer","AT",1e999,1]',
+            '["token-1","","Bearer","AT",1]',
+            '["token-1","","Bearer",["AT"],1,1]',
+            '["token-0","","Bearer","AT",1,1]',
             "[" * 9999,
-            f'[["AT","Bearer","a",1,1,{"[" * 100_000}{"]" * 100_000}]]',
+            f'["token-1","","Bearer","AT",1,1,{"[" * 100_000}{"]" * 100_000}]',
         ],
         ids=str.__len__,
     )
@@ -315,22 +334,48 @@ class TestReading:
     ) -> None:
         """An entry that is no list of tokens holds none; the log says so without it."""
         files.add(f"{API}/Read")
-        for plain in (text, f'["tokens-1",{text}]'):
+        for plain in (text, f'["tokens-3",{text}]', f'["tokens-3",[2]]\n{text}\nAT'):
             files.store.write(TOKENS + files.handle, {"plain": plain}, HOUR)
             assert files.secrets() == set()
             assert "unreadable" in caplog.text and "AT" not in caplog.text
             caplog.clear()
 
+    @pytest.mark.parametrize(
+        "lines", ["", "AT", "\nAT", "[]", f"{LINE}\n", f"{LINE}\nA", f"{LINE}\nATT"]
+    )
+    def test_cut_off(self, files: Shelf, lines: str) -> None:
+        """Of an entry whose secrets are not as long as it says, nothing is used."""
+        for lengths in ("[2]", "[2,0]", "[]", "[-1]"):
+            plain = f'["tokens-3",{lengths}]\n{lines}'
+            files.store.write(TOKENS + files.handle, {"plain": plain}, HOUR)
+            assert files.secrets() == set()
+
+    def test_one_of_many(self, files: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+        """Only the tokens that name the wanted scope are parsed."""
+        plain = f'["tokens-3",[2,3,4]]\n[]\n{LINE}\n{{\nA1AT2AT-3'
+        files.store.write(TOKENS + files.handle, {"plain": plain}, HOUR)
+        tokens = files.records.tokens(files.handle)
+        (token,) = tokens.naming(f"{API}/Read")
+        assert (len(tokens), token.secret) == (3, "AT2")
+        assert not caplog.messages
+        assert [each.secret for each in tokens] == ["AT2"]
+        assert len(caplog.messages) == 2
+
     @given(strategies.JSON)
     @example([[None, None, [None], 1, 1.5]])
     def test_any_json(self, value: t.Any) -> None:
         """Any JSON reads as some tokens, whose parts have their types."""
-        store = t.cast(Store, OneEntry(value))
-        records = Records(store, Codec(), HOUR)
-        for token in records.tokens("handle"):
-            strings = (token.secret, token.kind, token.scopes)
-            assert all(isinstance(string, str) for string in strings)
-            assert isinstance(token.expires, int) and isinstance(token.renewal, int)
+        for entry in (
+            json.dumps(["tokens-3", value]),
+            f'["tokens-3",[0]]\n{json.dumps(value)}\n',
+            f'["tokens-3",[0]]\n{json.dumps(["token-1", *_listed(value)])}\n',
+        ):
+            store = t.cast(Store, OneEntry(entry))
+            for token in Records(store, Codec(), HOUR).tokens("handle"):
+                strings = (token.secret, token.kind, token.scopes)
+                assert all(isinstance(string, str) for string in strings)
+                assert isinstance(token.expires, int)
+                assert isinstance(token.renewal, int)
 
     def test_encrypted(self, tmp_path: Path) -> None:
         """With keys the entry says nothing; a rotated key still opens it."""
@@ -346,11 +391,15 @@ class TestReading:
         assert shelf.secrets() == set()
 
 
+def _listed(value: t.Any) -> list[t.Any]:
+    return value if isinstance(value, list) else [value]
+
+
 class OneEntry:
     """A store whose every entry says the same."""
 
-    def __init__(self, value: t.Any) -> None:
-        self._entry = {"plain": json.dumps(["tokens-1", value])}
+    def __init__(self, plain: str) -> None:
+        self._entry = {"plain": plain}
 
     def read(self, key: str) -> dict[str, str]:
         return self._entry

@@ -206,7 +206,7 @@ def test_any_record_reads_as_some_caches(
 ) -> None:
     """With anything in the store, a look-up finds nothing and asks the user, no 500."""
     client = _client(entra_server)
-    entry = sign_ins.packed(json.dumps(["record-1", tokens, http]))
+    entry = sign_ins.packed(json.dumps(["record-2", tokens, http]))
     record = Codec().decode(Record, entry) or Record(tokens=tokens)
     caches = Caches.of(record)
     assert client.cached(caches, ["api://a/Mail.Read"]) is None

@@ -12,9 +12,11 @@ from flask import Flask
 from flask import session
 
 from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.session.record import HttpEntry
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
+from flask_msal_errors.storage.codec import Stored
 from flask_msal_errors.storage.store import Store
 from support import parallel
 from support import session_apps
@@ -26,6 +28,24 @@ FULL = Record(
     http={"POST x": (429, "Too Many Requests", {"retry-after": "3"}, 13, 10)},
     proofs={"c1": 99},
 )
+
+
+class _Before(Stored, tag="record-1"):
+    """A record of the versions before a session followed its account."""
+
+    compressed = True
+    tokens: str
+    http: dict[str, HttpEntry]
+    proofs: dict[str, int]
+    entries: list[str]
+
+
+def test_of_before() -> None:
+    """A record of before is read with its tokens and proofs; and ours, by them."""
+    before, codec = _Before(FULL.tokens, FULL.http, FULL.proofs, []), Codec()
+    assert codec.decode(Record, codec.encode(before)) == FULL
+    ours = Record(FULL.tokens, FULL.http, FULL.proofs, vouched_at=1, claims={"a": 1})
+    assert codec.decode(_Before, codec.encode(ours)) == before
 
 
 @pytest.fixture(params=session_apps.BACKENDS)
@@ -198,6 +218,7 @@ import pathlib, sys, datetime, redis
 from support import session_apps
 from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
+from flask_msal_errors.storage.codec import Stored
 from flask_msal_errors.storage.store import Store
 folder, kind, url, handle, sid, name = sys.argv[1:]
 client = redis.Redis.from_url(url) if url else None

@@ -103,6 +103,21 @@ class TestSigner:
         assert signer("two").loads("kind", now.dumps("kind", 2), 60) == 2
         assert signer("two").unseal(now.seal(2), 60) == 2
 
+    @pytest.mark.parametrize(
+        "older",
+        ["the older key", b"the older key", [""], ["one", None], [7], 7, {"a": 1}],
+    )
+    def test_no_list_of_secrets(self, older: t.Any) -> None:
+        """Fallbacks that would be guessed, or are no keys, are refused by name."""
+        with pytest.raises(ConfigurationError, match="SECRET_KEY_FALLBACKS.*list"):
+            signer("two", SECRET_KEY_FALLBACKS=older)
+
+    @pytest.mark.parametrize("older", [None, [], (), ("one",)])
+    def test_list_of_secrets(self, older: t.Any) -> None:
+        """No fallbacks, and a tuple of them, are as good as a list."""
+        made = signer("two", SECRET_KEY_FALLBACKS=older)
+        assert made.loads("kind", made.dumps("kind", 1), 60) == 1
+
     @pytest.mark.parametrize("secret", ["", None])
     def test_no_secret(self, secret: t.Any) -> None:
         """Without a secret the error says how to make one."""

@@ -14,7 +14,7 @@ from flask import Flask
 
 from flask_msal_errors.errors import FlowExpired
 from flask_msal_errors.errors import StateMismatch
-from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import Claims
 from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.signin.begin import new_state
 from flask_msal_errors.signin.cookies import Signer

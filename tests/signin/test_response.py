@@ -14,7 +14,7 @@ from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.errors import TokenError
-from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import Claims
 from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.signin.flow_cookies import Flow
 from flask_msal_errors.signin.response import check_demands
@@ -161,10 +161,11 @@ class TestDemands:
             (flow(acr_values=("c1",)), {"acr": "c2"}),
             (flow(acr_values=("c1",)), {}),
             (flow(max_age=60), {"age": 600}),
+            (flow(max_age=60), {"age": -600}),
         ],
     )
     def test_not_met(self, wanted: Flow, claims: dict[str, t.Any]) -> None:
-        """Another level, none, or too long ago: no sign-in."""
+        """Another level, none, too long ago or in the future: no sign-in."""
         with pytest.raises(AccessDenied, match="unmet_authentication"):
             check_demands(wanted, dated(claims), "acrs")
 

@@ -21,7 +21,9 @@ from support.waiting import PATIENCE
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(params=session_apps.BACKENDS)
+@pytest.fixture(
+    params=(*session_apps.BACKENDS, pytest.param("dynamodb", marks=pytest.mark.once))
+)
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
     """An app with guarded sessions, once on each backend."""
     return session_apps.app_on_backend(request, tmp_path)

@@ -219,6 +219,46 @@ class TestTombstones:
         assert interface.msal_backend.replace("a", {"new": 1}, HOUR) is False
         assert interface.msal_backend.read("a") is None
 
+    @pytest.mark.parametrize("rule", [{}, {"SESSION_REFRESH_EACH_REQUEST": False}])
+    @pytest.mark.parametrize("kind", ["files", "memory", "other"])
+    def test_opened_between_write_and_check(
+        self, tmp_path: Path, kind: str, rule: dict[str, t.Any]
+    ) -> None:
+        """A late write of an ended session is not opened before it is taken back."""
+        app = session_apps.session_app(tmp_path, kind, **rule)
+        interface: t.Any = app.session_interface
+        browser, late = app.test_client(), app.test_client()
+        browser.get("/set/1")
+        sid = session_apps.session_id(browser)
+        key = interface._get_store_id(sid)
+        entry = interface.msal_backend.read(key)
+        browser.get("/out")
+        interface.msal_backend.write(key, entry, HOUR)
+        late.set_cookie("session", sid)
+        answer = late.get("/get")
+        assert answer.text == "None" and "Set-Cookie" not in answer.headers
+        assert interface.read_session(sid) is None
+
+    @pytest.mark.parametrize("writes", [1, 9])
+    def test_changed_meanwhile(
+        self, interface: t.Any, monkeypatch: pytest.MonkeyPatch, writes: int
+    ) -> None:
+        """A change of another's session keeps what its own requests save meanwhile."""
+        backend, baskets = interface.msal_backend, iter(range(1, writes + 1))
+        key = interface._get_store_id("sid")
+        backend.write(key, {"ours": {}, "basket": 0}, HOUR)
+
+        def change(kept: t.Any) -> dict[str, t.Any]:
+            for basket in baskets:
+                backend.write(key, {"ours": kept, "basket": basket}, HOUR)
+                break
+            return {"marked": True}
+
+        interface.change_session("sid", "ours", change, HOUR)
+        entry = backend.read(key)
+        # One that is never at rest is changed all the same.
+        assert entry == {"ours": {"marked": True}, "basket": min(writes, 2)}
+
     def test_write_that_fails(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -10,8 +10,10 @@ import pytest
 import redis
 import redis.sentinel
 
+from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
+from support import servers
 from support import session_apps
 
 HOUR = timedelta(hours=1)
@@ -50,6 +52,21 @@ class TestRedis:
         store.delete("a")
         store.take("b")
         assert redis_client.dbsize() == 0
+
+    def test_full(self, own_server: t.Any, tmp_path: Path) -> None:
+        """A full Redis without eviction signs nobody out: only what is new is a 503."""
+        with own_server(servers.Redis).client() as client:
+            app = session_apps.session_app(tmp_path, "redis", client)
+            browser, store = app.test_client(), Store(app)
+            browser.get("/set/1")
+            client.config_set("maxmemory", 1)
+            assert browser.get("/get").text == "1"
+            assert app.test_client().get("/set/2").status_code == 503
+            with pytest.raises(ServiceUnavailable), store.lock("a", timeout=1):
+                pass
+            assert browser.get("/get").text == "1"
+            browser.get("/out")
+            assert browser.get("/get").text == "None"
 
     def test_sentinel(self, tmp_path: Path) -> None:
         """The client that a Sentinel makes of its master is accepted."""

@@ -14,6 +14,7 @@ from flask_msal_errors.storage import Backend
 from flask_msal_errors.storage import register_backend
 from flask_msal_errors.storage.generic import GenericBackend
 from flask_msal_errors.storage.registry import backend_of
+from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
 from support import session_apps
 from support.session_apps import OWN
@@ -27,6 +28,22 @@ def test_nearest() -> None:
     """Subclasses are served by the backend of the nearest class, others generally."""
     assert backend_of(Derived) is OWN.SqliteBackend
     assert backend_of(session_apps.DictInterface) is GenericBackend
+
+
+class MongoDBSessionInterface(session_apps.DictInterface):
+    """By its name, that of Flask-Session."""
+
+
+def test_not_supported(tmp_path: Path) -> None:
+    """MongoDB is refused at the start, unless the app brings a backend for it."""
+    app = session_apps.bare_app(tmp_path)
+    app.session_interface = MongoDBSessionInterface(app)
+    with pytest.raises(
+        ConfigurationError, match="MongoDB.* is not supported: .*'redis'"
+    ):
+        prepare(app)
+    register_backend(MongoDBSessionInterface, GenericBackend)
+    prepare(app)
 
 
 @pytest.mark.parametrize(

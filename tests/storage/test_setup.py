@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import stat
 import struct
 import time
 import typing as t
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.storage.files import PlainFileCache
+from flask_msal_errors.storage.setup import backend_without_sessions
 from flask_msal_errors.storage.setup import prepare
 from support import parallel
 from support import session_apps
@@ -64,6 +67,18 @@ class TestRefusals:
         """A type that Flask-Session does not know names the key."""
         with pytest.raises(ConfigurationError, match="SESSION_TYPE.*redis"):
             prepare(session_apps.bare_app(tmp_path, SESSION_TYPE=kind))
+
+    @pytest.mark.parametrize(
+        "url", ["localhost:6379", "redis://:s3cret@host:p0rt/0", "http://s3cret"]
+    )
+    def test_no_url(self, tmp_path: Path, url: str) -> None:
+        """A string that is no URL of a Redis is refused, and not shown."""
+        app = session_apps.bare_app(tmp_path, SESSION_TYPE="redis", SESSION_REDIS=url)
+        with pytest.raises(
+            ConfigurationError, match="^SESSION_REDIS is a str"
+        ) as found:
+            prepare(app)
+        assert "s3cret" not in str(found.value) and found.value.__suppress_context__
 
     def test_missing_client(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -263,3 +278,67 @@ def test_prefix_of_our_own(tmp_path: Path, prefix: str) -> None:
     app = session_apps.bare_app(tmp_path, SESSION_KEY_PREFIX=prefix)
     with pytest.raises(ConfigurationError, match="SESSION_KEY_PREFIX.*another"):
         prepare(app)
+
+
+@pytest.mark.parametrize(("more", "wait"), [("", 5), ("?socket_timeout=1", 1)])
+def test_redis_by_url(more: str, wait: int, tmp_path: Path, redis_server: str) -> None:
+    """A Redis may be named by its URL, as in an environment; it has timeouts."""
+    url = redis_server + more
+    app = session_apps.bare_app(tmp_path, SESSION_TYPE="Redis", SESSION_REDIS=url)
+    prepare(app)
+    interface: t.Any = app.session_interface
+    interface.msal_backend.write("a", {"plain": "b"}, timedelta(minutes=1))
+    assert interface.msal_backend.read("a") == {"plain": "b"}
+    pool = interface.client.connection_pool
+    assert pool.connection_kwargs["socket_timeout"] == wait
+    interface.client.close()
+
+
+class TestWithoutSessions:
+    """The backend of an app that may have no server-side sessions."""
+
+    def keeps(self, app: Flask) -> None:
+        """An entry is kept, and requests have the session that they had."""
+        before = app.session_interface
+        backend = backend_without_sessions(app)
+        assert app.session_interface is before
+        backend.write("a", {"plain": "b"}, timedelta(minutes=1))
+        assert backend.read("a") == {"plain": "b"}
+
+    @pytest.mark.parametrize("name", ["redis", "sqlite", "files", "memory"])
+    def test_by_keys(
+        self, name: str, tmp_path: Path, request: pytest.FixtureRequest
+    ) -> None:
+        """It is the one that the app's keys name, and serves its sessions later."""
+        fixture = session_apps.SERVERS.get(name)
+        client = request.getfixturevalue(fixture) if fixture else None
+        app = session_apps.configured_app(tmp_path, name, client)
+        request.addfinalizer(lambda: session_apps.close_database(app))
+        self.keeps(app)
+        assert isinstance(app.session_interface, SecureCookieSessionInterface)
+        prepare(app)
+        shared: t.Any = app.session_interface
+        assert shared.msal_backend.read("a") == {"plain": "b"}
+
+    def test_sessions_of_the_app(self, tmp_path: Path, redis_client: t.Any) -> None:
+        """Sessions that the app set up keep their serializer, pickle and all."""
+        app = session_apps.bare_app(
+            tmp_path, SESSION_TYPE="redis", SESSION_REDIS=redis_client
+        )
+        Session(app)
+        own: t.Any = app.session_interface
+        kinds = type(own), type(own.serializer)
+        self.keeps(app)
+        assert (type(own), type(own.serializer)) == kinds
+        redis_client.set("b", pickle.dumps({"plain": "b"}))
+        assert backend_without_sessions(app).read("b") is None
+        prepare(app)
+        assert backend_without_sessions(app) is own.msal_backend
+
+    def test_refused(self, tmp_path: Path) -> None:
+        """Keys that name no backend are refused, and nothing is left behind."""
+        app = session_apps.bare_app(tmp_path, SESSION_TYPE="nonsense")
+        before = app.session_interface
+        with pytest.raises(ConfigurationError, match="SESSION_TYPE"):
+            backend_without_sessions(app)
+        assert app.session_interface is before

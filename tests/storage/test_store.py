@@ -124,12 +124,13 @@ class TestEntries:
         assert store.replace("b", {"b": 2}, timedelta(seconds=1))
         waiting.until(lambda: store.read("a") is None)
         assert not store.replace("a", {"late": 1}, HOUR) and store.take("a") is None
-        waiting.until(lambda: store.take("b") is None)
+        waiting.until(lambda: store.read("b") is None)
+        assert store.take("b") is None
         assert store.read("c") == {"c": 1}
 
     def test_large_values(self, store: Store) -> None:
         """A value too large is refused by its size; any other comes back whole."""
-        small, large = {"x": "a" * 900_000}, {"x": secrets.token_hex(3_000_000)}
+        small, large = {"x": "a" * 390_000}, {"x": secrets.token_hex(3_000_000)}
         store.write("a", small, HOUR)
         assert store.read("a") == small
         try:
@@ -138,7 +139,7 @@ class TestEntries:
             assert error.error == "session_entry_too_large"
             assert "5859 KB are too much" in str(error)
             assert store.read("a") == small
-            with pytest.raises(ServiceUnavailable, match="too much for memcached"):
+            with pytest.raises(ServiceUnavailable, match="too much for"):
                 store.write("b", large, HOUR)
             assert store.read("b") is None
         else:

@@ -141,6 +141,18 @@ def while_thinking(entra: Emulator, call: Work) -> Work:
     return work
 
 
+class OtherApi:
+    """A server that answers each call with a challenge, and keeps the tokens it got."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+
+    def __call__(self, environ: t.Any, answer: t.Any) -> list[bytes]:
+        self.tokens.append(environ.get("HTTP_AUTHORIZATION", ""))
+        answer("401 No", [("WWW-Authenticate", CHALLENGE)])
+        return [b"other"]
+
+
 @pytest.fixture
 def others() -> cabc.Iterator[cabc.Callable[[t.Any], str]]:
     """Starts more servers, on 127.0.0.1; gives back their URL."""

@@ -58,7 +58,7 @@ class Browser:
         app.secret_key = "0123456789abcdef"
         self.signer = Signer(app)
         self.store = Entries()
-        settings = Settings.from_mapping(
+        self.settings = settings = Settings.from_mapping(
             {
                 "MSAL_CLIENT_ID": "app",
                 "MSAL_CLIENT_CREDENTIAL": "secret",
@@ -107,7 +107,12 @@ class Browser:
         self.take(response)
 
     def keep(self, flow: Flow, handle: str | None = None) -> None:
-        self.do(lambda request, r: self.flows.keep(request, r, flow, handle))
+        posted = self.settings.response_mode == "form_post"
+        self.do(
+            lambda request, r: self.flows.keep(
+                request, r, flow, handle, cross_site=posted
+            )
+        )
 
     def find(self, flow: Flow) -> Flow:
         return self.flows.find(self.request(), flow.msal["state"])

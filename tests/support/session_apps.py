@@ -20,17 +20,21 @@ from flask import session
 from flask_session.base import ServerSideSessionInterface
 from flask_sqlalchemy import SQLAlchemy
 
-from flask_msal_errors.registration import Registration
+from flask_msal_errors.protocol.registration import Registration
+from flask_msal_errors.state import EXTENSION
 from flask_msal_errors.storage.setup import prepare
-from flask_msal_errors.user import EXTENSION
 
 #: Each way of the guard: by themselves, with file locks, with tombstones.
 BACKENDS = (
     *("redis", "memcached", "sqlite", "postgres"),
     *("files", "memory", "other", "own"),
 )
-#: Other clients of memcached. pylibmc has no wheel for later versions of Python.
+#: Backends that are large to install or to start, and other clients of memcached.
+#: pylibmc has no wheel for later versions of Python.
 CLIENTS = (
+    "redis-cluster",
+    "valkey",
+    pytest.param("dynamodb", marks=pytest.mark.once),
     "pymemcache",
     # Its sockets, one a thread, are left to the garbage collection.
     pytest.param(
@@ -41,11 +45,19 @@ CLIENTS = (
 #: The backends with a server, and the fixture that is a client of it or its URL.
 SERVERS = {
     "redis": "redis_client",
+    "redis-cluster": "redis_cluster_client",
+    "valkey": "valkey_client",
+    "dynamodb": "dynamodb_resource",
     "memcached": "memcached_client",
     "postgres": "postgres_url",
     "pymemcache": "pymemcache_client",
     "python-memcached": "python_memcached_client",
     "pylibmc": "pylibmc_client",
+}
+#: The kind of backend that a client is of, if it has not its name.
+KINDS = {
+    **dict.fromkeys(("redis-cluster", "valkey"), "redis"),
+    **dict.fromkeys(("pymemcache", "python-memcached", "pylibmc"), "memcached"),
 }
 
 
@@ -90,14 +102,25 @@ def bare_app(folder: Path, **config: t.Any) -> Flask:
     return app
 
 
-def session_app(folder: Path, kind: str, client: t.Any = None, **more: t.Any) -> Flask:
-    """An app with guarded sessions on a backend, and views that use them.
+def configured_app(
+    folder: Path, kind: str, client: t.Any = None, **more: t.Any
+) -> Flask:
+    """An app whose keys name a backend, which nobody has set up yet.
 
     :param client: of Redis or memcached; for ``"postgres"``, its URL.
     """
     app = bare_app(folder, **_sessions(folder, kind, client), **more)
     if "SQLALCHEMY_DATABASE_URI" in app.config:
         app.config["SESSION_SQLALCHEMY"] = _database(app)
+    return app
+
+
+def session_app(folder: Path, kind: str, client: t.Any = None, **more: t.Any) -> Flask:
+    """An app with guarded sessions on a backend, and views that use them.
+
+    :param client: see :func:`configured_app`.
+    """
+    app = configured_app(folder, kind, client, **more)
     if kind == "other":
         app.session_interface = DictInterface(app)
     if kind == "own":
@@ -126,7 +149,7 @@ def _sessions(folder: Path, kind: str, client: t.Any) -> dict[str, t.Any]:
     if kind == "memory":
         cache = SimpleCache(threshold=100_000)
         return {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
-    if kind in {"redis", "memcached"}:
+    if kind in {"redis", "memcached", "dynamodb"}:
         return {"SESSION_TYPE": kind, f"SESSION_{kind.upper()}": client}
     return {}
 
@@ -135,9 +158,7 @@ def app_on_backend(request: pytest.FixtureRequest, folder: Path) -> Flask:
     """The app of a fixture that is parametrized with these backends and clients."""
     server = SERVERS.get(request.param)
     client = request.getfixturevalue(server) if server else None
-    memcached = request.param in {"pymemcache", "python-memcached", "pylibmc"}
-    kind = "memcached" if memcached else request.param
-    app = session_app(folder, kind, client)
+    app = session_app(folder, KINDS.get(request.param, request.param), client)
     request.addfinalizer(lambda: close_database(app))
     return app
 
@@ -215,6 +236,7 @@ def registered(app: Flask) -> Flask:
     host = types.SimpleNamespace(
         registration=Registration("app", "https://login.example/tenant"),
         keeps=lambda handle: True,
+        doubt_others=lambda person: None,
     )
     app.extensions[EXTENSION] = host
     return app

@@ -31,15 +31,6 @@ def client(entra: Emulator) -> cabc.Iterator[Client]:
         made.provider.connection().transport.close()
 
 
-@pytest.fixture
-def impatient(entra: Emulator) -> cabc.Iterator[Client]:
-    """A client that gives up after one and a half seconds."""
-    made = Client(settings(entra, MSAL_HTTP_TIMEOUT=1.5))
-    made.provider.connection()
-    yield made
-    made.provider.connection().transport.close()
-
-
 def packed(text: str | bytes) -> dict[str, str]:
     """The entry of a record that says ``text``."""
     data = text if isinstance(text, bytes) else text.encode()

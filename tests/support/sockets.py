@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import socket
+import sys
 import threading
 import time
 import typing as t
@@ -107,6 +108,21 @@ def unused_port() -> cabc.Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield int(taken.getsockname()[1])
+
+
+@contextlib.contextmanager
+def held_port() -> cabc.Iterator[int]:
+    """A free port that nobody else is given, and at which a server may listen.
+
+    Linux lets sockets share an address that allow it, while at most one listens.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port = int(holder.getsockname()[1])
+        if sys.platform != "linux":
+            holder.close()
+        yield port
 
 
 @contextlib.contextmanager

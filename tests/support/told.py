@@ -11,7 +11,12 @@ from blinker import NamedSignal
 
 from flask_msal_errors import signals
 
-SIGNALS = [one for one in vars(signals).values() if isinstance(one, NamedSignal)]
+#: All but the one of each request to the token endpoint, refused or not.
+SIGNALS = [
+    one
+    for one in vars(signals).values()
+    if isinstance(one, NamedSignal) and one is not signals.token_requested
+]
 
 
 class Told(logging.Handler):

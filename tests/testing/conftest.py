@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from flask_msal_errors.testing import Emulator
+from support.middle_tier import tier as tier
 from support.msal_client import MsalClient
 
 if "flask_msal_errors" not in importlib.metadata.entry_points(group="pytest11").names:

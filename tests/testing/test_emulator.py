@@ -19,7 +19,7 @@ import requests
 
 import flask_msal_errors.testing
 from flask_msal_errors.testing import Emulator
-from support import waiting
+from support import sockets
 from support.msal_client import MsalClient
 from support.waiting import PATIENCE
 
@@ -50,19 +50,8 @@ class TestLife:
             busy = taken.getsockname()[1]
             with pytest.raises(OSError, match="in use"):
                 Emulator(port=busy).start()
-        waiting.until(self.starts_where_it_is_told)
-
-    @staticmethod
-    def starts_where_it_is_told() -> bool:
-        """Start at a free port; ``False`` if another process took it first."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        try:
-            with Emulator(port=port) as entra:
-                assert entra.authority.startswith(f"https://localhost:{port}/")
-        except OSError:
-            return False
-        return True
+        with sockets.held_port() as port, Emulator(port=port) as entra:
+            assert entra.authority.startswith(f"https://localhost:{port}/")
 
     def test_given_host(self) -> None:
         """Another name is in the URLs and in the certificate, beside localhost."""
@@ -232,8 +221,8 @@ def test_command_line() -> None:
 class TestPackage:
     def test_exports(self) -> None:
         """Everything that ``__all__`` names can be had; nothing else by accident."""
-        names = ["Answer", "Asked", "Call", "Emulator", "Person", "SignInStopped"]
-        assert flask_msal_errors.testing.__all__ == [*names, "User"]
+        names = "Answer Asked Call Emulator Person Registration SignInStopped User"
+        assert flask_msal_errors.testing.__all__ == names.split()
         for name in flask_msal_errors.testing.__all__:
             assert getattr(flask_msal_errors.testing, name).__name__ == name
         with pytest.raises(AttributeError, match="Nothing"):

@@ -17,6 +17,7 @@ import requests
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import __main__ as program
 from flask_msal_errors.testing.declaration import SWITCHES
+from support import sockets
 from support.waiting import PATIENCE
 
 
@@ -63,9 +64,10 @@ class TestProgram:
 
     def test_options(self, tmp_path: pathlib.Path) -> None:
         """Ports and https pages are as asked for; what it prints can be used."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        with run(tmp_path, "--port", str(port), "--https-pages") as process:
+        with (
+            sockets.held_port() as port,
+            run(tmp_path, "--port", str(port), "--https-pages") as process,
+        ):
             try:
                 found = printed(process)
                 panel = requests.get(
@@ -138,6 +140,64 @@ class TestProgram:
             program.main(["--person", person])
         assert "ada=Ada Lovelace" in capsys.readouterr().err
 
+    def test_roles_and_groups(self) -> None:
+        """Roles and groups are those of the person before them."""
+        words = "--person ada=Ada --role A --role B --group Finance --person bob"
+        people = program._parser().parse_args(words.split()).people
+        with Emulator(people=dict(people)) as entra:
+            found = program.facts(entra)
+            assert found["roles"] == {"ada": ["A", "B"], "bob": []}
+            assert found["groups"] == {"ada": [entra.group_id("Finance")], "bob": []}
+            entra.take_role("ada", "A")
+            entra.reset()
+            assert entra.users["ada"].roles == {"A", "B"}
+
+    def test_role_of_nobody(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A role before any person is refused, and the error says where it goes."""
+        with pytest.raises(SystemExit):
+            program.main(["--role", "Approver", "--person", "ada"])
+        assert "--role comes after the --person" in capsys.readouterr().err
+
+    def test_registrations(self) -> None:
+        """App registrations have what follows them; ``--json`` and the text say it."""
+        words = "--register archive --scope Files.Read --app-role Jobs"
+        words += " --register payroll --scope access_as_user --scope Write"
+        words += " --permission archive/Files.Read --known-client app --token-version 1"
+        words += " --app-permission archive/Jobs"
+        given = program._parser().parse_args(words.split()).registrations
+        with Emulator(registrations=dict(given)) as entra:
+            api = entra.registrations["payroll"]
+            assert api.permissions == (entra.scope("archive/Files.Read"),)
+            assert api.app_permissions == (entra.scope("archive/Jobs"),)
+            assert (api.known_clients, api.token_version) == (("app",), 1)
+            told = program.facts(entra)["registrations"]
+            assert list(told) == ["archive", "payroll"]
+            assert told["payroll"] == api.facts()
+            assert told["payroll"]["scopes"] == [
+                api.scope("access_as_user"),
+                api.scope("Write"),
+            ]
+            text = program._announced(entra, False, None)
+            assert f"MSAL_API_ID_URI        {api.id_uri}" in text
+            assert f"MSAL_CLIENT_CREDENTIAL {api.client_secret}" in text
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            ("--scope Read", "--scope comes after the --register that has it"),
+            ("--register Pay", "--register: 'Pay' is no name"),
+            ("--register pay --permission x/Read", "of no registered API"),
+            ("--register pay --token-version 3", "choose from 1, 2"),
+        ],
+    )
+    def test_wrong_registrations(
+        self, capsys: pytest.CaptureFixture[str], words: str, told: str
+    ) -> None:
+        """A registration that cannot be is refused before anything starts."""
+        with pytest.raises(SystemExit):
+            program.main(words.split())
+        assert told in capsys.readouterr().err
+
     def test_a_second_signal_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """While the first signal cleans up, the next one is ignored."""
         kept = []
@@ -153,7 +213,7 @@ class TestProgram:
         text = capsys.readouterr().out
         named = set(re.findall(r"--[a-z-]+", text))
         assert {"--port", "--pages-port", "--https-pages", "--host"} <= named
-        assert {"--listen", "--person", "--redirect-uri", "--json"} <= named
+        assert {"--listen", "--person", "--role", "--group", "--json", "--env"} <= named
         for switch, declared in SWITCHES.items():
             fields = [field.name for field in declared.fields]
             assert re.search(rf"^  {switch} *{', '.join(fields)}$", text, re.M)
@@ -175,15 +235,14 @@ class TestFolder:
     ) -> None:
         """A port that is taken leaves neither folder nor listener behind."""
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            entra = Emulator(port=port, pages_port=taken.getsockname()[1])
-            with pytest.raises(OSError, match="in use"):
-                entra.start()
-        assert list(tmp_path.iterdir()) == []
-        with entra:
-            assert requests.get(entra.panel_url, timeout=PATIENCE).ok
+        with sockets.held_port() as port, sockets.held_port() as pages_port:
+            entra = Emulator(port=port, pages_port=pages_port)
+            with socket.create_server(("127.0.0.1", pages_port)):
+                with pytest.raises(OSError, match="in use"):
+                    entra.start()
+            assert list(tmp_path.iterdir()) == []
+            with entra:
+                assert requests.get(entra.panel_url, timeout=PATIENCE).ok
 
     def test_after_stop(self) -> None:
         """The CA is gone with the emulator, and asking for it says so."""

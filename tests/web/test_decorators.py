@@ -31,6 +31,7 @@ from flask.views import MethodView
 from flask.views import View
 from werkzeug.exceptions import BadGateway
 from werkzeug.exceptions import Unauthorized
+from werkzeug.local import LocalProxy
 
 from flask_msal_errors import AccessDenied
 from flask_msal_errors import ConfigurationError
@@ -261,6 +262,30 @@ class TestRaised:
 
         chosen = view if kind == "sync" else async_view
         offline.route(offline.auth.catch_challenges(chosen))
+        answer = offline.client().get("/view", headers=HTML)
+        assert answer.status_code == 302
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="has no TaskGroup")
+    @pytest.mark.parametrize("others", [[], [LookupError()]])
+    def test_task_of_a_group(self, offline: Offline, others: list[Exception]) -> None:
+        """A guard around a task answers for the view that waits for all of them."""
+
+        @offline.auth.catch_challenges
+        async def task() -> t.Any:
+            raise AzureError()
+
+        async def fail() -> None:
+            for error in others:
+                raise error
+
+        async def view() -> str:
+            async with vars(asyncio)["TaskGroup"]() as outer:
+                async with vars(asyncio)["TaskGroup"]() as group:
+                    group.create_task(task())
+                    outer.create_task(fail())
+            return "ran"
+
+        offline.route(view)
         answer = offline.client().get("/view", headers=HTML)
         assert answer.status_code == 302
 
@@ -608,6 +633,149 @@ class TestForms:
         assert one.client().get("/view", headers=HTML).text == "ran"
         answer = other.app.test_client().get("/view", headers=HTML)
         assert answer.status_code == 302
+
+
+def timed(view: t.Any) -> t.Any:
+    """A decorator of the app's own, as it should be: with ``wraps``."""
+
+    @functools.wraps(view)
+    def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        return view(*args, **kwargs)
+
+    return wrapper
+
+
+class TestRoute:
+    """A guard above the route, which then leads past it."""
+
+    @pytest.mark.parametrize("between", [timed, lambda view: view])
+    @pytest.mark.parametrize("demands", [{}, {"roles": "Admin"}, {"max_age": 60}])
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
+    def test_past_the_guard(
+        self,
+        offline: Offline,
+        between: cabc.Callable[[t.Any], t.Any],
+        demands: t.Any,
+        method: str,
+    ) -> None:
+        """The view is shown to nobody, and its developer is told why."""
+        app, ran = offline.app, []
+
+        def past() -> str:
+            ran.append("view")
+            return "SECRET"
+
+        app.route("/past", methods=["GET", "POST"])(past)
+        offline.auth.login_required(**demands)(between(past))
+        app.testing = False
+        for client in (app.test_client(), offline.client()):
+            answer = client.open("/past", method=method, headers=HTML)
+            assert answer.status_code == 500 and "SECRET" not in answer.text
+        assert not ran
+        app.testing = True
+        with (
+            app.test_request_context("/past"),
+            pytest.raises(ConfigurationError, match="above the route of 'past'"),
+        ):
+            app.dispatch_request()
+
+    @pytest.mark.parametrize(
+        ("demands", "status"), [({}, 200), ({"roles": "Admin"}, 500)]
+    )
+    def test_guarded_before(
+        self, offline: Offline, demands: t.Any, status: int
+    ) -> None:
+        """A guard of the blueprint stands in for a plain one, not for a role's."""
+        auth, part = offline.auth, Blueprint("part", __name__, url_prefix="/part")
+        part.before_request(auth.require_login)
+        view = part.get("/")(lambda: "ran")
+        auth.login_required(**demands)(view)
+        offline.app.register_blueprint(part)
+        offline.app.testing = False
+        assert offline.client().get("/part/", headers=HTML).status_code == status
+        answer = offline.app.test_client().get("/part/", headers=HTML)
+        assert answer.status_code == 302
+
+    def test_below(self, offline: Offline) -> None:
+        """Guards around guards, and wrappers around them, are routes like any other."""
+        auth, app = offline.auth, offline.app
+
+        def view() -> str:
+            return "ran"
+
+        one = auth.login_required(view)
+        app.add_url_rule("/one", "one", one)
+        app.add_url_rule("/two", "two", auth.login_required(recheck=3600)(one))
+        app.add_url_rule("/timed", "timed", timed(one))
+        # A further route, for some of them only.
+        app.add_url_rule("/some", "some", auth.login_required(roles="Admin")(one))
+        app.add_url_rule("/caught", "caught", auth.catch_challenges(one))
+        app.add_url_rule("/class", "class", auth.login_required(Plain.as_view("x")))
+        for path in ("/one", "/two", "/timed", "/caught", "/class"):
+            assert offline.client().get(path, headers=HTML).text == "ran", path
+        assert offline.client().get("/some", headers=HTML).status_code == 403
+
+    def test_proxy(self, offline: Offline) -> None:
+        """A proxy of a view, as instruments put there, is the view."""
+        app, auth = offline.app, offline.auth
+
+        def view() -> str:
+            return "SECRET"
+
+        def proxied(target: t.Any) -> t.Any:
+            return LocalProxy(lambda: target)
+
+        guarded = auth.login_required(app.get("/one", endpoint="one")(proxied(view)))
+        app.add_url_rule("/two", "two", view)
+        app.add_url_rule("/three", "three", proxied(guarded))
+        app.testing = False
+        for path, status in (("/one", 500), ("/two", 500), ("/three", 200)):
+            assert offline.client().get(path, headers=HTML).status_code == status
+
+    def test_made_in_a_request(self, offline: Offline) -> None:
+        """A view that a request guards by itself stays what it is for others."""
+        app, auth = offline.app, offline.auth
+
+        @app.get("/open")
+        def shown() -> str:
+            return "ran"
+
+        @app.get("/twice")
+        def guarded() -> t.Any:
+            return auth.login_required(max_age=0)(shown)()
+
+        for _ in range(2):
+            answer = app.test_client().get("/twice", headers=HTML)
+            assert answer.status_code == 302
+            assert app.test_client().get("/open", headers=HTML).text == "ran"
+
+    @pytest.mark.parametrize("view", [str, "here".upper])
+    def test_in_c(self, offline: Offline, view: t.Any) -> None:
+        """Views that take no attributes are guarded like others."""
+        offline.app.add_url_rule("/c", "c", offline.auth.login_required(view))
+        answer = offline.app.test_client().get("/c", headers=HTML)
+        assert answer.status_code == 302
+
+    @pytest.mark.parametrize("name", ["login_required", "catch_challenges"])
+    @pytest.mark.parametrize("wrong", [["Mail.Read"], "Mail.Read", 5])
+    def test_no_view(self, offline: Offline, name: str, wrong: t.Any) -> None:
+        """A mistaken argument is told by the right way to give it."""
+        decorate = getattr(offline.auth, name)
+        with pytest.raises(ConfigurationError, match=f"{name} goes on a view"):
+            decorate(wrong)
+
+    @pytest.mark.parametrize("name", ["login_required", "catch_challenges"])
+    def test_class(self, offline: Offline, name: str) -> None:
+        """A class is refused: below its decorator, its route may lead past that."""
+        decorate = getattr(offline.auth, name)
+        for guard in (decorate, decorate(scopes=["Mail.Read"])):
+            with pytest.raises(ConfigurationError, match=rf"\[auth\.{name}\]"):
+                guard(Plain)
+
+
+class Plain(View):
+    def dispatch_request(self) -> str:
+        return "ran"
 
 
 class TestOptions:
@@ -1202,4 +1370,4 @@ def test_session_is_plain(offline: Offline) -> None:
     with client:
         client.get("/sign-in")
         kept = session[session_apps.own_key()]
-        assert set(kept) == {"handle", "claims", "renew_at", "since"}
+        assert set(kept) == {"handle", "claims", "renew_at", "since", "vouched_at"}

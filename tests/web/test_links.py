@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask import session
 
-from flask_msal_errors import MsalAuth
-from flask_msal_errors.protocol.claims import Claims
+from flask_msal_errors.protocol.demand import Claims
 from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.user import remember
 from flask_msal_errors.web.links import Links
 from flask_msal_errors.web.links import Ticket
 from support import session_apps
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Flask:
-    app = Flask("pages", instance_path=str(tmp_path))
-    app.config.update(
-        SECRET_KEY="0123456789abcdef",
-        MSAL_CLIENT_ID="app",
-        MSAL_CLIENT_CREDENTIAL="secret",
-        MSAL_AUTHORITY="https://login.microsoftonline.com/contoso.example",
-    )
-    MsalAuth(app)
-    return app
 
 
 @pytest.fixture

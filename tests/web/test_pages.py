@@ -14,7 +14,6 @@ from jinja2 import FileSystemLoader
 
 import flask_msal_errors
 from flask_msal_errors import InteractionRequired
-from flask_msal_errors import MsalAuth
 from flask_msal_errors import MsalAuthError
 from flask_msal_errors import ReauthenticationLoop
 from flask_msal_errors import ServiceUnavailable
@@ -45,19 +44,6 @@ class Outline(html.parser.HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attrs for name, attrs in self.tags if name == tag]
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Flask:
-    app = Flask("pages", instance_path=str(tmp_path))
-    app.config.update(
-        SECRET_KEY="0123456789abcdef",
-        MSAL_CLIENT_ID="app",
-        MSAL_CLIENT_CREDENTIAL="secret",
-        MSAL_AUTHORITY="https://login.microsoftonline.com/contoso.example",
-    )
-    MsalAuth(app)
-    return app
 
 
 def sign_in(handle: str = "handle", name: str = "ada@contoso.example") -> None:

@@ -410,7 +410,9 @@ class TestMounted:
 class TestFormPost:
     @pytest.fixture(params=[False, True], ids=["http", "https"])
     def live(self, start: Start, request: pytest.FixtureRequest) -> LiveApp:
-        return start(tls=request.param, MSAL_RESPONSE_MODE="form_post")
+        if request.param:
+            return start(tls=True)
+        return start(MSAL_RESPONSE_MODE="form_post")
 
     def test_end_to_end(
         self, live: LiveApp, entra: Emulator, caplog: pytest.LogCaptureFixture

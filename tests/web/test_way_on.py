@@ -15,11 +15,13 @@ from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import FlowExpired
 from flask_msal_errors.errors import InteractionRequired
+from flask_msal_errors.errors import InvalidAccessToken
 from flask_msal_errors.errors import InvalidIdToken
 from flask_msal_errors.errors import MsalAuthError
 from flask_msal_errors.errors import NotResumed
 from flask_msal_errors.errors import OtherAccount
 from flask_msal_errors.errors import ReauthenticationLoop
+from flask_msal_errors.errors import RoleRequired
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import SignInError
 from flask_msal_errors.errors import StateMismatch
@@ -51,6 +53,8 @@ PAGES: dict[str, tuple[MsalAuthError, str]] = {
         "only for people who are signed in",
     ),
     "denied": (AccessDenied(result=RESULT), "an administrator may be able to"),
+    "role": (RoleRequired(roles=["Approver"]), "Ask an administrator"),
+    "access token": (InvalidAccessToken(**FOUND), "Please try again"),
     "cancelled": (
         AccessDenied(result={**RESULT, "suberror": "cancel"}),
         "You can sign in again",
@@ -151,15 +155,16 @@ class TestForms:
 
 
 class Failing(SimpleCache):
-    """A store that no longer writes, once it is told to."""
+    """A store that no longer writes, once it is told which keys, by how they begin."""
 
     def __init__(self) -> None:
         super().__init__(threshold=0)
         # The extension works on a copy of the cache.
-        self.state = {"fails": False}
+        self.state: dict[str, str | None] = {"fails": None}
 
     def set(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        if self.state["fails"]:
+        fails = self.state["fails"]
+        if fails is not None and str(args[0]).startswith(fails):
             raise OSError("disk full")
         return super().set(*args, **kwargs)
 
@@ -171,12 +176,25 @@ class TestSaving:
         live = start(SESSION_TYPE="cachelib", SESSION_CACHELIB=store)
         person = entra.person()
         person.visit(live.url + "/me")
-        store.state["fails"] = True
+        store.state["fails"] = ""
         page = person.get(live.url + "/basket/pear")
         asks = {"Accept": "application/json"}
         answer = person.get(live.url + "/basket/pear", headers=asks)
-        store.state["fails"] = False
+        store.state["fails"] = None
         for each in (page, answer):
             assert (each.status_code, each.headers["Retry-After"]) == (503, "5")
         checked(person, page, "try again in a moment")
         assert answer.json()["error"] == "session_store_unavailable"
+
+    def test_sign_ins(self, start: Start, entra: Emulator) -> None:
+        """Sign-ins whose session could not be saved are no rounds of a loop."""
+        store = Failing()
+        live = start(SESSION_TYPE="cachelib", SESSION_CACHELIB=store)
+        person = entra.person()
+        store.state["fails"] = "session:"
+        for _ in range(5):
+            asked = person.get(live.url + "/me").headers["Location"]
+            answer = person.get(person.authorize(asked).url)
+            assert (answer.status_code, "Location" in answer.headers) == (503, False)
+        store.state["fails"] = None
+        assert person.visit(live.url + "/me").text == "me ada@contoso.example"

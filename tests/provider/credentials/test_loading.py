@@ -232,7 +232,7 @@ class TestRotation:
         client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=setting))
         user = sign_ins.signed_in(entra, client)
         new = Identity()
-        entra.tenant.certificates.clear()
+        entra.tenant.app.certificates.clear()
         entra.register_certificate(new.public_pem())
         with pytest.raises(ConfigurationError, match="700027"):
             refreshed(entra, client, user)
@@ -248,7 +248,7 @@ class TestRotation:
         client = Client(sign_ins.settings(entra, MSAL_CLIENT_CREDENTIAL=source))
         user = sign_ins.signed_in(entra, client)
         new = Identity()
-        entra.tenant.certificates.clear()
+        entra.tenant.app.certificates.clear()
         entra.register_certificate(new.public_pem())
         source.value = _pem(new)
         assert refreshed(entra, client, user)["access_token"]

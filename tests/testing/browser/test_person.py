@@ -24,7 +24,7 @@ def make_app() -> flask.Flask:
 
     @app.route("/see", methods=["GET", "POST"])
     def see() -> dict[str, object]:
-        wanted = ("Sec-Fetch-Site", "Origin", "Referer", "Cookie")
+        wanted = ("Sec-Fetch-Site", "Origin", "Referer", "Cookie", "Content-Type")
         return {name: flask.request.headers.get(name) for name in wanted} | {
             "form": flask.request.form.to_dict(),
             "query": flask.request.args.to_dict(),
@@ -183,6 +183,13 @@ class TestRequests:
         assert posted["form"] == {"a": "1"}
         assert foreign.json()["Sec-Fetch-Site"] == "cross-site"
         assert foreign.json()["Referer"] == "https://evil.example/"
+
+    @pytest.mark.parametrize("data", [{}, {"a": "1"}])
+    def test_type_of_a_form(self, entra: Emulator, data: dict[str, str]) -> None:
+        """A form has its type, also one that is a button alone."""
+        with entra.serve(make_app()) as base:
+            posted = entra.person().post(f"{base}/see", data).json()
+        assert posted["Content-Type"] == "application/x-www-form-urlencoded"
 
     def test_visit_follows_redirects(self, entra: Emulator) -> None:
         """302 becomes a GET, 307 keeps the form, and a circle ends in an error."""

@@ -61,6 +61,17 @@ class TestSwitches:
             ),
             ({"do": "throttle", "seconds": 1000}, "faults", "token: 429 for 1000 s"),
             ({"do": "throttle", "target": "api"}, "faults", "api: 429 for 30 s"),
+            ({"do": "throttle", "user": "ada"}, "faults", "token of ada: 429 for 30 s"),
+            (
+                {"do": "require_device", "scope": "Mail.Read"},
+                "policies",
+                "Everyone needs a compliant device for Mail.Read",
+            ),
+            (
+                {"do": "remove_second_factor", "user": "ada"},
+                "people",
+                "no second factor",
+            ),
             ({"do": "slow", "seconds": 1, "drip": True}, "faults", "dripping, 1 s"),
             ({"do": "slow", "seconds": 2.5, "drip": False}, "faults", "slow, 2.5 s"),
             ({"do": "broken", "target": "jwks"}, "faults", "jwks: broken JSON"),
@@ -99,6 +110,26 @@ class TestSwitches:
         """A switch that makes a new secret tells it."""
         result = flip(entra, do="secret_rotated").json()["result"]
         assert result == entra.client_secret
+
+    def test_register(self, entra: Emulator, client: MsalClient) -> None:
+        """A registration is made as in Python; its answer has what the app needs."""
+        given = {"scopes": ["access_as_user"], "known_clients": ["app"]}
+        permissions = ["User.Read", entra.scope("Mail.Read")]
+        reply = flip(
+            entra, do="register", name="payroll", permissions=permissions, **given
+        )
+        made = entra.registrations["payroll"]
+        assert reply.json()["result"] == {
+            "name": "payroll",
+            "client_id": made.client_id,
+            "client_secret": made.client_secret,
+            "id_uri": f"api://{made.client_id}",
+            "scopes": [made.scope("access_as_user")],
+        }
+        flip(entra, do="give_consent", user="ada", scope="User.Read", app="payroll")
+        reply = flip(entra, do="register", name="x", permissions=["nowhere/Read"])
+        assert reply.status_code == 400
+        assert "no registered API" in reply.json()["error"]
 
     def test_settings(self, entra: Emulator) -> None:
         """A setting has its new value, until everything is reset."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import html
+import re
+import time
 import typing as t
 
 import pytest
@@ -9,7 +13,42 @@ import requests
 
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.declaration import SWITCHES
+from flask_msal_errors.testing.declaration import Switch
+from flask_msal_errors.testing.entra.faults import Script
+from flask_msal_errors.testing.values import Choice
+from flask_msal_errors.testing.values import Object
+from flask_msal_errors.testing.values import Suggested
+from support.identity import Identity
 from support.msal_client import MsalClient
+
+#: Values of fields that have no default.
+GIVEN = {
+    "user": "ada",
+    "role": "Approver",
+    "group": "Finance",
+    "name": "payroll",
+    "scope": "Mail.Read",
+    "place": "/mail",
+    "answer": '{"error": "invalid_grant"}',
+}
+
+
+def filled(switch: Switch) -> dict[str, str]:
+    """Return a form of the panel's for a switch, with Ada as the user."""
+    if not switch.is_setting:
+        known = {**GIVEN, "pem": Identity().public_pem()}
+        return {f.name: known[f.name] for f in switch.fields if f.name in known}
+    values = switch.fields[0].values
+    if isinstance(values, Choice):
+        return {"value": values.names[-1]}
+    samples = {"number": "300", "flag": "on", "string": "https://x.example"}
+    text = "{}" if isinstance(values, Object) else "a b"
+    return {"value": samples.get(values.widget, text)}
+
+
+def broken_script() -> Script:
+    """Return a script that fails."""
+    return Script(lambda request: 1 // 0, 200, 1, {})
 
 
 def press(entra: Emulator, do: str, **fields: str) -> requests.Response:
@@ -63,31 +102,140 @@ class TestButtons:
         assert page.status_code == 200
         assert words in page.text
 
-    @pytest.mark.parametrize(
-        ("do", "fields"),
-        [
-            ("change_ip", {"user": "ada"}),
-            ("withdraw_consent", {"user": "ada"}),
-            ("clear_policies", {}),
-            ("clear_faults", {}),
-            ("rotate_keys", {"keep_old": "on"}),
-            ("secret_rotated", {}),
-        ],
-    )
-    def test_quiet_ones_work(
-        self, entra: Emulator, do: str, fields: dict[str, t.Any]
-    ) -> None:
-        """Switches without a visible state confirm that they were flipped."""
-        page = press(entra, do, **fields)
-        assert f"Done: {do.replace('_', ' ')}." in page.text
+    @pytest.mark.parametrize("name", sorted(set(SWITCHES) - {"reset"}))
+    def test_answers_in_sentences(self, entra: Emulator, name: str) -> None:
+        """Each button says what has changed, and what to try next."""
+        switch = SWITCHES[name]
+        page = press(entra, name, **filled(switch))
+        (told,) = re.findall(r"<p><strong>(.*?)</strong> (.*?)</p>", page.text)
+        what, then = map(html.unescape, told)
+        assert then == (switch.then or switch.group.then)
+        assert what.endswith(".")
+        assert "{" not in what.replace("{}", "")
+        assert "None" not in what
+        if "user" in filled(switch):
+            assert "Ada Lovelace" in what
+        assert f"<details open><summary><h3>{switch.group.title}" in page.text
+
+    def test_suggested(self, entra: Emulator) -> None:
+        """A field with suggestions takes others, too: scopes and paths of any app."""
+        panel = entra.person().get(entra.panel_url).text
+        shown = [s for s in SWITCHES.values() if not s.for_one_user]
+        fields = [(s.name, f) for s in shown for f in s.fields]
+        names = [(n, f.name) for n, f in fields if isinstance(f.values, Suggested)]
+        assert ("require_context", "place") in names
+        for switch, field in names:
+            assert f'<datalist id="{switch}-{field}"><option value=' in panel
+            entry = f'<input name="{field}" list="{switch}-{field}"'
+            assert entry in panel
+
+    def test_says_it_once(self, entra: Emulator) -> None:
+        """The sentence is of the press: neither a reload nor a link shows it."""
+        page = press(entra, "loop")
+        assert 'role="status"' in page.text
+        for url in (entra.panel_url, f"{entra.panel_url}?done=loop"):
+            assert 'role="status"' not in entra.person().get(url).text
 
     def test_reset(self, entra: Emulator) -> None:
-        """Reset is complete: policies, faults, users."""
+        """Reset asks; when it is sure, it is complete: policies, faults, users."""
         press(entra, "throttle")
         press(entra, "expire_password", user="ada")
         page = press(entra, "reset")
+        assert "Reset everything?" in page.text
+        assert "ends every sign-in" in page.text
+        assert entra.users["ada"].password_expired
+        page = press(entra, "reset", sure="yes")
         assert "No faults" in page.text
         assert "password expired" not in page.text
+        assert "Everything is as at the start." in page.text
+
+    def test_roles_and_groups(self, entra: Emulator) -> None:
+        """The panel gives roles and groups, and shows who has them."""
+        press(entra, "give_role", user="grace", role="Approver")
+        page = press(entra, "add_to_group", user="grace", group="Finance")
+        assert "role Approver, in 1 group" in page.text
+        assert entra.users["grace"].roles == {"Approver"}
+        assert entra.users["grace"].groups == {entra.group_id("Finance")}
+
+
+class TestWaits:
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({}, "The app was told so, and waits on purpose until then."),
+            ({"retry_after": ""}, "it chooses its own pause."),
+        ],
+    )
+    def test_throttled(
+        self, client: MsalClient, fields: dict[str, str], words: str
+    ) -> None:
+        """It says until when the app waits, as soon as the app was told so."""
+        page = press(client.entra, "throttle", seconds="600", **fields)
+        until = client.entra.tenant.faults.outages["token"].until
+        hour = time.strftime("%H:%M:%S", time.localtime(until))
+        assert f"answers 429 until {hour}. No request has met that yet." in page.text
+        client.token(grant_type="refresh_token")
+        page = client.person.get(client.entra.panel_url)
+        assert words in page.text
+
+    def test_over(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Once it is over, nothing is said."""
+        entra.throttle(60)
+        assert len(entra.tenant.faults.waits()) == 1
+        later = time.time() + 61
+        monkeypatch.setattr(time, "time", lambda: later)
+        assert entra.tenant.faults.waits() == []
+
+    def test_slow_and_loop(self, entra: Emulator) -> None:
+        """So does a slow target, and a loop that Entra claims to see."""
+        entra.slow(2)
+        entra.loop()
+        slow, loop = entra.tenant.faults.waits()
+        assert "takes 2 s" in slow
+        assert "pauses" in loop
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("path", "form", "status", "words"),
+        [
+            ("/nothing", None, 404, "There is no such page here."),
+            ("/panel", {"do": "nothing"}, 400, "no such switch. Go back"),
+            ("/panel", {"do": "revoke"}, 400, "Revoke sessions: it needs user."),
+            ("/health", {}, 405, "This page takes no such request."),
+        ],
+    )
+    def test_pages(
+        self,
+        entra: Emulator,
+        path: str,
+        form: dict[str, str] | None,
+        status: int,
+        words: str,
+    ) -> None:
+        """People get a page that says what to do, under the policy of the others."""
+        person, url = entra.person(), entra.pages_url + path
+        reply = person.get(url) if form is None else person.post(url, form)
+        assert reply.status_code == status
+        assert words in html.unescape(reply.text)
+        assert f'href="{entra.panel_url}"' in reply.text
+        assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+
+    def test_failure(self, entra: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+        """A failure of its own is a page, too, without the traceback that is logged."""
+        entra.tenant.faults.scripts["panel"] = collections.deque([broken_script()])
+        reply = entra.person().get(entra.panel_url)
+        assert reply.status_code == 500
+        assert "The emulator failed" in reply.text
+        assert "ZeroDivisionError" not in reply.text
+        assert "ZeroDivisionError" in caplog.text
+
+    def test_programs(self, entra: Emulator, http: requests.Session) -> None:
+        """A program at an endpoint gets no page."""
+        entra.tenant.faults.scripts["token"] = collections.deque([broken_script()])
+        reply = http.post(f"{entra.authority}/oauth2/v2.0/token")
+        assert reply.status_code == 500
+        assert "Entra emulator" not in reply.text
 
 
 class TestSafety:

@@ -43,6 +43,30 @@ class TestPolicies:
         assert client.person.pages == ["mfa", "form_post"]
         assert "access_token" in client.silent("Mail.Read")
 
+    def test_device(self, client: MsalClient) -> None:
+        """A refresh meets 53000 with claims; with them, the person enrols a device."""
+        client.sign_in("Mail.Read")
+        client.entra.require_device("Mail.Read")
+        error = client.silent("Mail.Read")
+        assert (error["error_codes"], error["suberror"]) == (
+            *([53000], "additional_action"),
+        )
+        params = client.authorize(prompt="none", scope=client.scopes("Mail.Read")[0])
+        assert params.params["error"] == "interaction_required"
+        client.person.pages.clear()
+        client.sign_in("Mail.Read", claims_challenge=error["claims"])
+        assert client.person.pages == ["device", "form_post"]
+        assert "access_token" in client.silent("Mail.Read")
+
+    def test_second_factor(self, client: MsalClient) -> None:
+        """Without a second factor, MFA is refused with 50079 until it is set up."""
+        client.sign_in("Mail.Read")
+        client.entra.require_mfa()
+        client.entra.remove_second_factor("ada")
+        assert client.silent("Mail.Read")["error_codes"] == [50079]
+        client.sign_in("Mail.Read")
+        assert "access_token" in client.silent("Mail.Read")
+
     def test_mfa_spares_other_scopes_and_users(self, client: MsalClient) -> None:
         """A policy for one scope, or for another user, lets the rest pass."""
         client.sign_in("Profile.Read")

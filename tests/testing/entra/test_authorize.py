@@ -245,11 +245,30 @@ class TestPages:
         picker = client.person.submit(page, "switch", stop_at="pick")
         assert "Pick an account" in picker.text
 
-    def test_a_finished_sign_in_does_not_start_again(self, client: MsalClient) -> None:
-        """A page of a sign-in that is over says so."""
+    def test_back_to_a_finished_sign_in(self, client: MsalClient) -> None:
+        """Back leads to a page of it, which goes on to the app by single sign-on."""
         url = client.authorize_url()
-        client.person.authorize(url)
+        first = client.person.authorize(url)
         login = next(u for u in client.person.history if "/login" in u)
+        again = client.person.get(login)
+        assert again.status_code == 302
+        way = urllib.parse.urlsplit(again.headers["Location"])
+        fields = dict(urllib.parse.parse_qsl(way.query))
+        assert fields["state"] == first.params["state"]
+        assert fields["code"] != first.params["code"]
+
+    def test_back_by_somebody_else(self, client: MsalClient) -> None:
+        """A page of somebody's sign-in gives another browser no code."""
+        client.person.authorize(client.authorize_url())
+        login = next(u for u in client.person.history if "/login" in u)
+        page = client.entra.person("grace").get(login)
+        assert "Pick an account" in page.text
+
+    def test_unknown_sign_in(self, client: MsalClient) -> None:
+        """A page of a sign-in that the tenant forgot says so."""
+        client.person.authorize(client.authorize_url())
+        login = next(u for u in client.person.history if "/login" in u)
+        client.entra.reset()
         page = client.person.get(login)
         assert (page.status_code, "This sign-in is over" in page.text) == (400, True)
 
@@ -338,6 +357,23 @@ class TestRefusedRequests:
         assert answer.params["code"]
 
     @pytest.mark.parametrize(
+        ("more", "code"),
+        [("&scope=openid", 9000411), ("&state=x", 9000411), ("&resource=x", 901002)],
+    )
+    def test_version_and_form(self, client: MsalClient, more: str, code: int) -> None:
+        """A parameter that came twice, or version 1.0's, gets a page."""
+        page = client.person.get(client.authorize_url() + more)
+        assert page.status_code == 400
+        assert f"AADSTS{code}" in page.text
+
+    @pytest.mark.parametrize("prompt", ["consent select_account", "admin_consent"])
+    def test_prompt_is_one_of_five(self, client: MsalClient, prompt: str) -> None:
+        """A list of prompts, or another one, goes back as an error."""
+        said = client.authorize(prompt=prompt).params
+        assert said["error"] == "invalid_request"
+        assert "AADSTS90023: Unsupported 'prompt' value." in said["error_description"]
+
+    @pytest.mark.parametrize(
         ("params", "error"),
         [
             ({"response_type": "token"}, "unsupported_response_type"),
@@ -397,6 +433,17 @@ class TestSignOut:
         client.person.pages.clear()
         client.authorize()
         assert client.person.pages[0] == "pick"
+
+    @pytest.mark.parametrize("is_registered", [True, False])
+    def test_registered(self, client: MsalClient, is_registered: bool) -> None:
+        """With a list of redirect URIs, only one of them is next."""
+        bye = "http://localhost/bye"
+        client.entra.redirect_uris = {bye} if is_registered else {f"{bye}/"}
+        base = f"{client.entra.pages_url}/common/oauth2/v2.0/logout"
+        query = urllib.parse.urlencode({"post_logout_redirect_uri": bye})
+        page = client.person.get(f"{base}?{query}")
+        assert page.headers.get("Location") == (bye if is_registered else None)
+        assert is_registered or "signed out" in page.text
 
     @pytest.mark.parametrize(
         "target", ["https://evil.example/", "javascript:alert(1)", ""]

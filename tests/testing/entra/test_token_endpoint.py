@@ -55,6 +55,7 @@ class TestCodes:
             ({"scope": "https://other.example/Read"}, 400, 500011),
             ({"grant_type": "password"}, 400, 70003),
             ({"claims": "{"}, 400, 90023),
+            ({"scope": ["openid", "openid"]}, 400, 9000411),
             ({"client_id": str(uuid.uuid4())}, 400, 700016),
         ],
     )

@@ -16,15 +16,15 @@ from flask import session
 
 from flask_msal_errors import signals
 from flask_msal_errors.errors import ServiceUnavailable
-from flask_msal_errors.session.sid_index import Place
-from flask_msal_errors.session.sid_index import SidIndex
-from flask_msal_errors.session.sid_index import _key
+from flask_msal_errors.session.session_index import SessionIndex
+from flask_msal_errors.session.session_index import names_of
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.user import signed_in
 from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.parallel import in_threads
 from support.waiting import PATIENCE
 
 
@@ -61,6 +61,15 @@ def ada(live: LiveApp, entra: Emulator) -> Person:
     person = entra.person()
     person.visit(live.url + "/mail")
     return person
+
+
+def person_of(live: LiveApp, person: Person) -> str:
+    """The name of a person's sessions in the index."""
+    with live.app.test_request_context("/", headers={"Cookie": live.cookie(person)}):
+        user = signed_in()
+        assert user is not None
+        (name,) = names_of(account=user.user.account)
+        return name
 
 
 def tell(live: LiveApp, **query: str) -> requests.Response:
@@ -124,9 +133,9 @@ class TestFrontChannel:
     ) -> None:
         """A sign-in that is not in the index yet ends, too, and nothing of it stays."""
         query = {"iss": entra.issuer if issuer == "right" else issuer} if issuer else {}
-        note, told, handles = SidIndex.note, iter([True]), list[str]()
+        note, told, handles = SessionIndex.note, iter([True]), list[str]()
 
-        def late(index: SidIndex) -> bool:
+        def late(index: SessionIndex) -> bool:
             for _ in told:
                 person = signed_in()
                 assert person is not None
@@ -134,7 +143,7 @@ class TestFrontChannel:
                 handles.append(person.handle)
             return note(index)
 
-        monkeypatch.setattr(SidIndex, "note", late)
+        monkeypatch.setattr(SessionIndex, "note", late)
         person = entra.person()
         heard: list[t.Any] = []
         with signals.signed_in.connected_to(lambda _, user, **__: heard.append(user)):
@@ -147,6 +156,51 @@ class TestFrontChannel:
         if ends:
             person.cookies.clear(entra.pages_url)
             assert "me ada" in person.visit(live.url + "/me").text
+
+    @pytest.mark.parametrize("sid", ["another", "third"])
+    def test_new_sid_on_its_way(
+        self,
+        live: LiveApp,
+        entra: Emulator,
+        ada: Person,
+        monkeypatch: pytest.MonkeyPatch,
+        sid: str,
+    ) -> None:
+        """A step-up that brings another ``sid`` ends with it, and nothing stays."""
+        move, record = SessionIndex.move, handle(live, ada)
+        index = live.app.extensions["flask_msal_errors"].session_index
+        person = person_of(live, ada)
+
+        def late(index: SessionIndex, *args: t.Any) -> bool:
+            tell(live, sid="another")
+            return move(index, *args)
+
+        monkeypatch.setattr(SessionIndex, "move", late)
+        entra.id_token_hook = lambda claims, _: claims.update(sid=sid)
+        # It ended before: not this one.
+        tell(live, sid="third")
+        with signals.reauthenticated.connected_to(lambda *_, **__: heard.append(1)):
+            heard: list[int] = []
+            ada.visit(live.url + "/vault")
+        is_in = sid == "third"
+        assert bool(heard) is is_in
+        assert index._records.exists(record) is is_in
+        assert (record in {at.handle for at in index.find(*names_of(sid))}) is is_in
+        assert (record in {at.handle for at in index.find(person)}) is is_in
+
+    def test_ended_unseen(self, live: LiveApp, ada: Person) -> None:
+        """A logout that did not find a session is made up for at its next writing."""
+        index: SessionIndex = live.app.extensions["flask_msal_errors"].session_index
+        name, record = person_of(live, ada), handle(live, ada)
+        index._store.remove(name)
+        assert not list(index.end(name))
+        assert ada.get(live.url + "/").text == "hello ada@contoso.example"
+        with pytest.MonkeyPatch.context() as patch:
+            later = types.SimpleNamespace(time=lambda: time.time() + 20 * 86_400)
+            patch.setattr("flask_msal_errors.user.time", later)
+            ada.get(live.url + "/")
+        assert ada.get(live.url + "/").text == "hello nobody"
+        assert not index._records.exists(record)
 
     @pytest.mark.parametrize(
         ("issuer", "ends"), [("", True), ("right", True), ("https://evil/", False)]
@@ -197,17 +251,17 @@ class TestFrontChannel:
     def test_after_sign_out(self, live: LiveApp, ada: Person) -> None:
         """A user who signed out here is in the index no longer."""
         sid = ada.get(live.url + "/sid").text
-        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
-        assert len(sids.find(sid)) == 1
+        sids: SessionIndex = live.app.extensions["flask_msal_errors"].session_index
+        assert len(sids.find(*names_of(sid))) == 1
         ada.submit(ada.get(live.url + "/auth/logout"))
-        assert sids.find(sid) == []
+        assert sids.find(*names_of(sid)) == []
 
     def test_before_the_session_is_written(self, live: LiveApp, ada: Person) -> None:
         """A logout between a new id and its first writing holds, too."""
         sid = ada.get(live.url + "/sid").text
 
         def tell_at_once(sender: object, session: object) -> None:
-            live.app.extensions["flask_msal_errors"].sid_index.note()
+            live.app.extensions["flask_msal_errors"].session_index.note()
             tell(live, sid=sid)
 
         with signals.session_id_changed.connected_to(tell_at_once):
@@ -215,19 +269,30 @@ class TestFrontChannel:
         assert ada.get(live.url + "/").text == "hello nobody"
 
     def test_index_out_of_reach(
-        self, live: LiveApp, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+        self,
+        live: LiveApp,
+        entra: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """Signing in and out works, whatever becomes of the index."""
-        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
+        """Signing in and out works, whatever becomes of the index; the log says so."""
+        sids: SessionIndex = live.app.extensions["flask_msal_errors"].session_index
 
         def fail(*_: object) -> t.NoReturn:
             raise ServiceUnavailable("busy")
 
-        monkeypatch.setattr(sids, "find", fail)
+        monkeypatch.setattr(sids, "_store", types.SimpleNamespace(lock=fail))
         person = entra.person()
         assert person.visit(live.url + "/me").text == "me ada@contoso.example"
         person.submit(person.get(live.url + "/auth/logout"))
         assert person.get(live.url + "/").text == "hello nobody"
+        missed = "A sign-out elsewhere may miss a session: "
+        assert sum(text.startswith(missed) for text in caplog.messages) == 4
+
+    def test_signs_in_again(self, live: LiveApp, ada: Person) -> None:
+        """A user whose session was ended can sign in again at once."""
+        tell(live, sid=ada.get(live.url + "/sid").text)
+        assert ada.visit(live.url + "/me").text == "me ada@contoso.example"
 
     def test_signal(self, live: LiveApp, ada: Person) -> None:
         """The app is told that somebody signed out."""
@@ -263,16 +328,16 @@ class TestIndex:
     def test_lives_as_long_as_the_session(self, live: LiveApp, ada: Person) -> None:
         """A user who stays signed in for long stays in the index."""
         sid = ada.get(live.url + "/sid").text
-        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
-        places = sids.find(sid)
-        sids._store.delete(_key(sid))
+        sids: SessionIndex = live.app.extensions["flask_msal_errors"].session_index
+        places = sids.find(*names_of(sid))
+        sids._store.delete(*names_of(sid))
         ada.get(live.url + "/me")
-        assert sids.find(sid) == []
+        assert sids.find(*names_of(sid)) == []
         with pytest.MonkeyPatch.context() as patch:
             later = types.SimpleNamespace(time=lambda: time.time() + 20 * 86_400)
             patch.setattr("flask_msal_errors.user.time", later)
             ada.get(live.url + "/me")
-        assert sids.find(sid) == places
+        assert sids.find(*names_of(sid)) == places
 
     @pytest.mark.parametrize(
         "entry",
@@ -280,30 +345,87 @@ class TestIndex:
     )
     def test_broken_entries(self, live: LiveApp, entry: dict[str, t.Any]) -> None:
         """An unreadable entry is no session."""
-        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
-        store = sids._store
-        keys = []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(store, "read", lambda key: keys.append(key))
-            sids.find("sid")
-        store.write(keys[0], entry, timedelta(minutes=1))
-        assert sids.find("sid") == []
+        sids: SessionIndex = live.app.extensions["flask_msal_errors"].session_index
+        (name,) = names_of("sid")
+        sids._store.write(name, entry, timedelta(minutes=1))
+        assert sids.find(name) == []
 
-    def test_ten_at_most(self, live: LiveApp) -> None:
-        """Sessions that a browser lost do not pile up; the newest are kept."""
-        sids: SidIndex = live.app.extensions["flask_msal_errors"].sid_index
-        claims = {"iss": "i", "sub": "s", "sid": "sid"}
-        for number in range(12):
-            with live.app.test_request_context("/"):
-                session[session_apps.own_key()] = {
-                    "handle": f"handle{number}",
-                    "claims": claims,
-                    "renew_at": 1 << 40,
-                    "since": 1,
-                }
-                sids.note()
-                sids.note()
-                last = Place(f"handle{number}", session.sid, "i")  # type: ignore[attr-defined]
-        found = sids.find("sid")
-        assert len(found) == 10
-        assert found[-1] == last
+    def test_person(self, live: LiveApp, entra: Emulator, ada: Person) -> None:
+        """All sessions of a person are found, and nobody else's; each has its place."""
+        other, grace = entra.person("ada"), entra.person("grace")
+        other.visit(live.url + "/me")
+        grace.visit(live.url + "/me")
+        name = person_of(live, ada)
+        assert name == person_of(live, other) != person_of(live, grace)
+        sids: SessionIndex = live.app.extensions["flask_msal_errors"].session_index
+        ids = [place.session_id for place in sids.find(name)]
+        assert ids == [live.session_id(ada), live.session_id(other)]
+        ada.submit(ada.get(live.url + "/auth/logout"))
+        assert [place.session_id for place in sids.find(name)] == ids[1:]
+        other.get(live.url + "/new-id")
+        (place,) = sids.find(name)
+        assert place.session_id == live.session_id(other) != ids[1]
+        assert live.session_id(other) not in repr(place)
+
+    def test_parallel_sign_ins(
+        self, live: LiveApp, entra: Emulator, ada: Person
+    ) -> None:
+        """Of sign-ins at the same time, none is lost."""
+        others = [entra.person("ada") for _ in range(8)]
+        in_threads(8, lambda number: others[number].visit(live.url + "/me"))
+        sids: SessionIndex = live.app.extensions["flask_msal_errors"].session_index
+        found = {place.session_id for place in sids.find(person_of(live, ada))}
+        assert found == {live.session_id(each) for each in (ada, *others)}
+
+    def test_most(self, live: LiveApp, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One session more than there may be ends the one that was renewed first."""
+        monkeypatch.setattr("flask_msal_errors.session.session_index.MOST", 3)
+        people = [live.entra.person("ada") for _ in range(3)]
+        for person in people:
+            person.visit(live.url + "/me")
+        people[0].get(live.url + "/new-id")
+        live.entra.person("ada").visit(live.url + "/me")
+        shown = [person.get(live.url + "/").text for person in people]
+        assert shown == [*("hello ada@contoso.example", "hello nobody"), shown[0]]
+
+    def test_both_names(self, live: LiveApp, ada: Person) -> None:
+        """A session that ends, by either name, leaves the index under both."""
+        sids: SessionIndex = live.app.extensions["flask_msal_errors"].session_index
+        other = live.entra.person("ada")
+        other.visit(live.url + "/me")
+        names = [*names_of(ada.get(live.url + "/sid").text), person_of(live, ada)]
+        tell(live, sid=ada.get(live.url + "/sid").text)
+        assert [len(sids.find(name)) for name in names] == [0, 1]
+        names = [*names_of(other.get(live.url + "/sid").text), names[1]]
+        assert len(list(sids.end(names[1]))) == 1
+        assert [len(sids.find(name)) for name in names] == [0, 0]
+
+    def test_dead_ones_first(
+        self, live: LiveApp, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A session without a record leaves before one that lives."""
+        monkeypatch.setattr("flask_msal_errors.session.session_index.MOST", 3)
+        people = [live.entra.person("ada") for _ in range(3)]
+        for person in people:
+            person.visit(live.url + "/me")
+        state = live.app.extensions["flask_msal_errors"]
+        name, dead = person_of(live, people[0]), people[1]
+        sid = dead.get(live.url + "/sid").text
+        state.records.delete(handle(live, dead))
+        state.store.end_session(live.session_id(dead))
+        live.entra.person("ada").visit(live.url + "/me")
+        for person in (people[0], people[2]):
+            assert person.get(live.url + "/").text == "hello ada@contoso.example"
+        assert len(state.session_index.find(name)) == 3
+        assert state.session_index.find(*names_of(sid)) == []
+
+
+class TestNames:
+    def test_apart(self) -> None:
+        """No two persons have one name, and no name shows whose it is."""
+        pairs = [("i", "s"), ("i s", ""), ("", "i s"), ("i', 's", ""), ("s", "i")]
+        names = {name for pair in pairs for name in names_of(account=pair)}
+        assert len(names) == len(pairs)
+        assert names.isdisjoint(names_of(pairs[0][0]))
+        assert names_of("") == names_of(None) == names_of(7) == names_of(["s"]) == []
+        assert all(len(name) == len("person-") + 64 for name in names)

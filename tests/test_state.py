@@ -13,9 +13,9 @@ from flask import Flask
 from flask import copy_current_request_context
 from flask import request
 
-from flask_msal_errors import request_state
-from flask_msal_errors.request_state import FromStore
-from flask_msal_errors.request_state import of_request
+from flask_msal_errors import state
+from flask_msal_errors.state import FromStore
+from flask_msal_errors.state import of_request
 from support import parallel
 
 
@@ -73,7 +73,7 @@ def test_read_again(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
         assert of_request(Read) is first
         assert not first.is_late
         later = types.SimpleNamespace(monotonic=lambda: time.monotonic() + 11)
-        monkeypatch.setattr(request_state, "time", later)
+        monkeypatch.setattr(state, "time", later)
         assert of_request(Read).is_late
 
 
