@@ -39,6 +39,10 @@ _CHECKS = ("vouched_at", "tried_at", "doubted_at", "failing_at")
 #: Epoch seconds in the year 2286: what is not before it is no time.
 LATEST = 10**10
 
+#: Seconds by which the hosts of an app may differ in their clocks. A try that was later
+#: was noted while a clock was wrong: nobody would be asked again until then.
+SKEW = 120
+
 
 @dataclasses.dataclass(frozen=True)
 class User:
@@ -301,6 +305,8 @@ def _read(
     vouched, tried, doubted, failing = (
         at if isinstance(at := kept.get(name), (int, float)) else 0 for name in _CHECKS
     )
+    latest = time.time() + SKEW
+    tried, failing = (at if at < latest else 0 for at in (tried, failing))
     doubted = doubted if doubted > vouched else 0
     asked = 0 if doubted else max(vouched, tried)
     failing = failing if failing > vouched else 0

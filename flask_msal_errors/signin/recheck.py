@@ -24,6 +24,7 @@ from ..session.records import Records
 from ..session.session_index import SessionIndex
 from ..state import FromStore
 from ..state import of_request
+from ..user import SKEW
 from ..user import SignedIn
 from ..user import User
 from ..user import doubt
@@ -113,12 +114,13 @@ class Recheck:
         user = Caches.of(record)
         if not user.refresh_tokens():
             raise NoRefreshToken
-        is_shared = record.tried_at >= asked
+        is_shared = asked <= record.tried_at < time.time() + SKEW
         # Each request would wait for the whole time limit otherwise.
         if is_shared or self._client.provider.recently_failed:
             raise (_Shared if is_shared else _Recent)(
                 "The identity provider did not answer another request a moment ago.",
                 error="temporarily_unavailable",
+                retry_after=user.pause()[0] or None,
             )
         try:
             claims = self._client.recheck(user, person.user.claims)

@@ -521,6 +521,29 @@ class TestOutage:
         assert desk.get("/now").status_code == 503
         assert desk.get("/roles").status_code == 200
 
+    def test_pause_shared(self, desk: Desk) -> None:
+        """Eight requests that want it now all learn for how long the provider rests."""
+        desk.entra.throttle(30)
+        desk.meet(8)
+        pauses: list[str | None] = []
+        parallel.in_threads(
+            8, lambda _: pauses.append(desk.get("/now").headers.get("Retry-After"))
+        )
+        assert desk.refreshes == 1
+        assert all(pause and 25 <= int(pause) <= 30 for pause in pauses)
+
+    def test_wrong_clock(self, desk: Desk) -> None:
+        """A try while the clock was a day ahead keeps no later one back."""
+        desk.entra.unavailable()
+        desk.later(24 * HOUR)
+        assert desk.get("/roles").text == "Ada Lovelace: Approver"
+        desk.entra.clear_faults()
+        clock.let_pass(desk.monkeypatch, HOUR)
+        desk.later(-23 * HOUR)
+        desk.roles = []
+        assert desk.get("/roles").text == "Ada Lovelace: "
+        assert desk.get("/now").status_code == 200
+
     def test_wrong_secret(self, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
         """A mistake of the app's owner is no fault of the user: an error in the log."""
         desk.entra.tenant.app.client_secret = "another"
