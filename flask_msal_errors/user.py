@@ -53,6 +53,9 @@ class User:
 
     claims: dict[str, t.Any]
 
+    def __hash__(self) -> int:
+        return hash(self.account)
+
     @property
     def name(self) -> str:
         """Name to call them by: their name, else their user name, else ``sub``."""

@@ -147,6 +147,7 @@ class TestUser:
         assert user.account == ("https://issuer", "subject")
         assert (user.object_id, user.tenant_id, user.subject) == ("o", "t", "subject")
         assert (User(CLAIMS).object_id, User(CLAIMS).tenant_id) == (None, None)
+        assert len({User(CLAIMS), User({**CLAIMS}), User({**CLAIMS, "sub": "b"})}) == 2
 
     def test_digest(self) -> None:
         """An account's short name tells accounts apart and says nothing of them."""

@@ -24,6 +24,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import MapAdapter
 from werkzeug.routing import RequestRedirect
+from werkzeug.wrappers import Response
 
 from ..clients.refusals import RESPONSES
 from ..clients.refusals import raised
@@ -109,9 +110,10 @@ def check(rule: Rule) -> t.Any:
     state = api_state()
     of_request(ForApi).checked_by = GUARD
     # A CORS preflight never carries a token (Fetch standard, §4.8), and the view
-    # behind may not expect strangers.
+    # behind may not expect strangers. Flask refuses an untrusted host after its guards.
     if request.method == "OPTIONS":
-        return current_app.make_default_options_response()
+        has_host = request_ctx.url_adapter is not None
+        return current_app.make_default_options_response() if has_host else None
     # By which a client learns where to get a token.
     if request.endpoint == ENDPOINT:
         return None
@@ -132,7 +134,7 @@ def guarded(view: View, rule: Rule) -> View:
     def wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
         answer = check(rule)
         if answer is not None:
-            return answer
+            return _noted(answer)
         try:
             value = view(*args, **kwargs)
             if not isinstance(value, RESPONSES) and inspect.isawaitable(value):
@@ -145,7 +147,7 @@ def guarded(view: View, rule: Rule) -> View:
     async def async_wrapper(*args: t.Any, **kwargs: t.Any) -> t.Any:
         answer = check(rule)
         if answer is not None:
-            return answer
+            return _noted(answer)
         try:
             value = await view(*args, **kwargs)
         except Exception as error:
@@ -170,13 +172,29 @@ def handle(next_handler: cabc.Callable[[Exception], t.Any], error: Exception) ->
 
 
 def dispatch(next_dispatch: cabc.Callable[..., t.Any], *context: t.Any) -> t.Any:
-    """Return what a view returns, or the answer to an error that it is.
+    """Return what a view returns, or the answer to an error that it is or raises.
+
+    Flask-RESTX and Flask-RESTful make a 500 of any error that leaves a view of theirs,
+    and the data of a model of what a guard inside of it answers; flask-smorest fails at
+    that.
 
     :raises ConfigurationError: its guard is above its route.
     """
     endpoint = request.endpoint or ""
-    see_guarded(current_app.view_functions.get(endpoint), endpoint)
-    value = next_dispatch(*context)
+    view = current_app.view_functions.get(endpoint)
+    see_guarded(view, endpoint)
+    try:
+        value = next_dispatch(*context)
+    except Exception as error:
+        given = of_request(Admitted).answer
+        if given is not None and not isinstance(error, HTTPException):
+            return given
+        if of_request(ForApi).answer is None:
+            raise
+        return _after_error(error)
+    given = of_request(Admitted).answer
+    if given is not None and _method_decorators(view) is not None:
+        return given
     return value if of_request(ForApi).answer is None else _after_value(value)
 
 
@@ -190,7 +208,7 @@ def _after_error(error: Exception) -> t.Any:
     found = raised(error, (), state.on_behalf_of)
     if found is None:
         raise
-    return state.answers.to(found)
+    return _noted(state.answers.to(found))
 
 
 def _after_value(value: t.Any) -> t.Any:
@@ -199,7 +217,13 @@ def _after_value(value: t.Any) -> t.Any:
         return value
     state = api_state()
     found = returned(value, (), state.on_behalf_of)
-    return value if found is None else state.answers.to(found)
+    return value if found is None else _noted(state.answers.to(found))
+
+
+def _noted(answer: Response) -> Response:
+    """Note what is answered in place of a view, and return it."""
+    of_request(Admitted).answer = answer
+    return answer
 
 
 def _endpoints(adapter: MapAdapter) -> list[str]:
@@ -246,15 +270,27 @@ def _is_guard(function: t.Any) -> bool:
 
 
 def _guards_all_methods(view: t.Any) -> bool:
-    """Tell whether each method of a class-based view has a guard of its own.
+    """Tell whether each method of a class-based view has a guard.
 
     A class with others is left to the web app: its guards are for those.
     """
     made = getattr(view, "view_class", None)
     names = getattr(made, "methods", None) or ()
     methods = [getattr(made, name.lower(), None) for name in names]
-    dispatch = getattr(made, "dispatch_request", None)
-    return _is_guard(dispatch) or (bool(methods) and all(map(_is_guard, methods)))
+    around = _method_decorators(view)
+    of_all = [getattr(made, "dispatch_request", None)]
+    of_all += around if isinstance(around, (list, tuple)) else ()
+    return any(map(_is_guard, of_all)) or (
+        bool(methods) and all(map(_is_guard, methods))
+    )
+
+
+def _method_decorators(view: t.Any) -> t.Any:
+    """Return the decorators of a resource of Flask-RESTX or Flask-RESTful.
+
+    :return: ``None`` for a view of anything else.
+    """
+    return getattr(getattr(view, "view_class", None), "method_decorators", None)
 
 
 def _admit(state: ApiState, admitted: Admitted, rule: Rule) -> None:

@@ -47,15 +47,18 @@ class Answers:
         """Return the answer to a request that an error ended."""
         signals.tell(error)
         error = _as_told(error)
-        response = problem(details_of(error))
+        details = details_of(error)
+        if error.status in (429, 503):
+            wait = details.get("retry_after") or DEFAULT_RETRY_AFTER
+            details["retry_after"] = math.ceil(wait)
+        response = problem(details)
         headers = response.headers
         headers["Cache-Control"] = "no-store"
         header = self.challenge(error)
         if header is not None:
             headers["WWW-Authenticate"] = header
-        if error.status in (429, 503):
-            wait = getattr(error, "retry_after", None) or DEFAULT_RETRY_AFTER
-            headers["Retry-After"] = str(math.ceil(wait))
+        if "retry_after" in details:
+            headers["Retry-After"] = str(details["retry_after"])
         expose(response)
         return response
 

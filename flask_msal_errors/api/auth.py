@@ -158,6 +158,7 @@ class ApiAuth:
         """
         rule = _rule(scopes, roles, app_roles, acrs)
         decorate = functools.partial(admission.guarded, rule=rule)
+        setattr(decorate, MARK, True)
         return decorate if view is None else decorate(view)
 
     def require_token(
@@ -257,6 +258,7 @@ class ApiAuth:
 
 
 setattr(ApiAuth.require_token, MARK, True)
+setattr(ApiAuth.token_required, MARK, True)
 
 
 def _tokens() -> OnBehalfOf:

@@ -28,6 +28,9 @@ class Caller:
 
     claims: dict[str, t.Any] = dataclasses.field(repr=False)
 
+    def __hash__(self) -> int:
+        return hash((self.tenant_id, self.object_id, self.client_id))
+
     @property
     def is_app(self) -> bool:
         """Whether an app called for itself, with no user.

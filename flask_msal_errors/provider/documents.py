@@ -44,6 +44,13 @@ class UnreadableDocument(requests.RequestException):
         self.retry_after = parse_retry_after(reply.headers.get("retry-after"))
 
 
+class NoKeys(requests.RequestException):
+    """A document lists no signing keys. A provider that signs has some."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url} lists no keys")
+
+
 class Documents:
     """Documents that are kept for a day. Safe for use by many threads.
 

@@ -14,6 +14,7 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..protocol.secret import forget_locals
 from ..settings import Settings
+from .documents import NoKeys
 from .documents import UnreadableDocument
 from .metadata import Untrusted
 from .transport import LeftHttps
@@ -37,7 +38,7 @@ def unreachable(settings: Settings, error: OSError) -> MsalAuthError:
             "to the bundle of the CA that signed it."
         )
     fault = f"cannot be reached ({type(error).__name__})"
-    if isinstance(error, (UnreadableDocument, LeftHttps)):
+    if isinstance(error, (UnreadableDocument, NoKeys, LeftHttps)):
         fault = f"gives no usable document: {error}"
     return ServiceUnavailable(
         f"The identity provider {host} ({key}) {fault}."

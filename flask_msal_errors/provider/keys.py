@@ -18,6 +18,7 @@ import requests
 
 from .attempts import Attempts
 from .clocks import LEEWAY
+from .documents import NoKeys
 from .jwks import ALGORITHMS
 from .jwks import BAD_KEY
 from .jwks import SigningKey
@@ -240,9 +241,9 @@ class SigningKeys:
         try:
             document = self._fetch(uri)
             keys = _trusted(document)
-            # A provider that signs has some: this one was made by what is in between.
-            if before.keys and not entries_in(document):
-                raise requests.RequestException("No keys are listed.")
+            # What is in between may have made it.
+            if not entries_in(document):
+                raise NoKeys(uri)
         except OSError as error:
             if before.is_usable:
                 name = type(error).__name__

@@ -109,6 +109,7 @@ class TestTable:
             (errors.ConfigurationError("MSAL_X: no."), 500),
             (errors.TokenError("Odd.", error="odd"), 502),
             (errors.Throttled("Wait.", retry_after=17), 429),
+            (errors.Throttled("Wait.", retry_after=0), 429),
             (errors.ServiceUnavailable("Down."), 503),
             (errors.ServiceUnavailable("Down.", retry_after=17), 503),
         ],
@@ -121,6 +122,8 @@ class TestTable:
         answer = call(raising(entra, error), entra.access_token())
         wait = answer.headers.get("Retry-After", "none")
         assert wait == ("none" if status not in (429, 503) else wait) and wait != ""
+        told: t.Any = answer.json
+        assert wait == str(told.get("retry_after", "none"))
         assert "MSAL_X" not in answer.text
 
     def test_one_line_and_one_signal(

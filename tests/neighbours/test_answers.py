@@ -17,6 +17,7 @@ from flask_msal_errors import InteractionRequired
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import ServiceUnavailable
 from flask_msal_errors import Throttled
+from flask_msal_errors.api import ApiAuth
 from flask_msal_errors.errors import TokenError
 from flask_msal_errors.testing import Emulator
 
@@ -104,24 +105,25 @@ def as_method(view: View) -> t.Any:
 NEIGHBOURS = [caching, restx, restful, apiflask_, smorest, catching]
 
 
+def made(kind: t.Any, folder: str) -> Flask:
+    if kind is not apiflask_:
+        return plain(folder)
+    import apiflask
+
+    app: Flask = apiflask.APIFlask("app", instance_path=folder)
+    return app
+
+
 class Place:
     """An app in production with one guarded view, as a neighbour decorates it."""
 
     def __init__(self, entra: Emulator, folder: Path, kind: t.Any) -> None:
         self.entra = entra
         self.kind = kind
-        self.app = self._made(str(folder))
+        self.app = made(kind, str(folder))
         self.app.config.update(SECRET_KEY="x" * 20, **entra.config())
         self.auth = MsalAuth(self.app)
         self.runs: list[t.Any] = []
-
-    def _made(self, folder: str) -> Flask:
-        if self.kind is not apiflask_:
-            return plain(folder)
-        import apiflask
-
-        made: Flask = apiflask.APIFlask("app", instance_path=folder)
-        return made
 
     def route(self, guard: Guard, error: Exception | None = None) -> FlaskClient:
         def view() -> t.Any:
@@ -243,6 +245,68 @@ class TestOwnHandlers:
         place.app.register_error_handler(Exception, lambda error: ("failed", 500))
         client = place.route(place.auth.login_required)
         assert client.get("/view", headers=PAGE).status_code == 302
+
+
+class TestApi:
+    """Refused callers of an API get its answer, whatever the framework makes of it."""
+
+    @pytest.fixture(params=[restx, restful, apiflask_, smorest])
+    def app(
+        self, entra: Emulator, tmp_path: Path, request: pytest.FixtureRequest
+    ) -> Flask:
+        app = made(request.param, str(tmp_path))
+        app.config.update(entra.config(), MSAL_CLIENT_CREDENTIAL=None)
+        app.extensions["kind"] = request.param
+        return app
+
+    def check(
+        self, app: Flask, entra: Emulator, guard: Guard, error: Exception | None = None
+    ) -> None:
+        def view() -> t.Any:
+            if error is not None:
+                raise error
+            return {"name": "Ada"}
+
+        app.extensions["kind"](app, guard, view)
+        headers = {"Authorization": f"Bearer {entra.access_token()}"}
+        answer = app.test_client().get("/view", headers=headers)
+        check_problem(answer, 403)
+        assert "insufficient_scope" in answer.headers["WWW-Authenticate"]
+
+    def test_guard(self, app: Flask, entra: Emulator) -> None:
+        """A model or schema outside of the guard makes no success of a refusal."""
+        self.check(app, entra, ApiAuth(app).token_required(scopes=["Write"]))
+
+    def test_error(self, app: Flask, entra: Emulator) -> None:
+        """Nor of what the view raises."""
+        error = AccessDenied("No.", error="insufficient_scope")
+        self.check(app, entra, ApiAuth(app).token_required, error)
+
+    def test_error_behind_a_blueprint_guard(self, app: Flask, entra: Emulator) -> None:
+        """Behind ``require_token``, no framework makes a 500 of it."""
+        app.before_request(ApiAuth(app).require_token)
+        error = AccessDenied("No.", error="insufficient_scope")
+        self.check(app, entra, lambda view: view, error)
+
+    @pytest.mark.parametrize("name", ["flask_restx", "flask_restful"])
+    @pytest.mark.parametrize("scopes", [None, ["access_as_user"]])
+    def test_method_decorators(
+        self, name: str, scopes: t.Any, entra: Emulator, tmp_path: Path
+    ) -> None:
+        """A resource that all its methods are guarded in is the API's, not a page."""
+        framework = pytest.importorskip(name)
+        place = Place(entra, tmp_path, caching)
+        api = ApiAuth(place.app)
+        guard = api.token_required(scopes=scopes) if scopes else api.token_required
+        members = {"get": as_method(lambda: "here"), "method_decorators": [guard]}
+        resource = type("Thing", (framework.Resource,), members)
+        framework.Api(place.app).add_resource(resource, "/thing")
+        place.app.before_request(place.auth.require_login)
+        headers = {"Authorization": f"Bearer {entra.access_token()}"}
+        for given, status in [({}, 401), (headers, 200)]:
+            answer = place.app.test_client().get("/thing", headers=given)
+            assert answer.status_code == status
+            assert "Set-Cookie" not in answer.headers and "Vary" not in answer.headers
 
 
 def test_called_otherwise(entra: Emulator, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from flask_msal_errors.errors import InvalidIdToken
 from flask_msal_errors.errors import TokenError
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.clocks import LEEWAY
+from flask_msal_errors.provider.documents import NoKeys
 from flask_msal_errors.provider.id_token import Validator
 from flask_msal_errors.provider.keys import SigningKeys
 from flask_msal_errors.settings import Settings
@@ -522,15 +523,19 @@ class TestRefused:
         refused(signed(), key)
 
     @pytest.mark.parametrize(
-        "document", [{}, {"keys": None}, {"keys": {}}, {"keys": [1]}]
+        ("document", "error"),
+        [({}, NoKeys), ({"keys": None}, NoKeys), ({"keys": {}}, NoKeys)]
+        + [({"keys": []}, NoKeys), ({"keys": [1]}, InvalidIdToken)],
     )
-    def test_broken_document(self, document: dict[str, t.Any]) -> None:
-        """So does a document without keys."""
+    def test_broken_document(
+        self, document: dict[str, t.Any], error: type[Exception]
+    ) -> None:
+        """So does a document of other things; without any, the provider is not well."""
         keys = Keys()
         keys.document = document
         validator = Validator(settings(), SigningKeys(keys), is_entra=True)
         metadata = {"issuer": ISSUER, "jwks_uri": "https://login.example/keys"}
-        with pytest.raises(InvalidIdToken, match="unknown key"):
+        with pytest.raises(error, match=r"unknown key|/keys lists no keys"):
             validator.validate(signed(), metadata=metadata, nonce=NONCE)
 
 

@@ -267,6 +267,21 @@ def test_no_keys(
     assert accepts(ring, signed("new", THEIRS)) and not accepts(ring, signed())
 
 
+@pytest.mark.parametrize("found", [{}, {"keys": []}, {"keys": None}])
+def test_no_keys_at_first(
+    found: dict[str, t.Any], ring: SigningKeys, provider: Provider, clock: t.Any
+) -> None:
+    """Before any key is known, a document without one says nothing of a token."""
+    provider.instead = found
+    for _ in range(9):
+        with pytest.raises(OSError, match="not there yet|lists no keys"):
+            accepts(ring, signed())
+    assert provider.fetched == 1
+    provider.instead = None
+    clock.now += 11
+    assert accepts(ring, signed()) and provider.fetched == 2
+
+
 def test_sign_in_takes_a_running_attempt(ring: SigningKeys, provider: Provider) -> None:
     """A sign-in waits for the attempt that a stranger began, and makes none."""
     provider.open.clear()
