@@ -222,7 +222,15 @@ class Switch:
         for field in self.fields:
             if values[field.name] is None:
                 values[field.name] = field.default or field.values.none
+            values[field.name] = field.values.said(values[field.name])
         return self.done.format(**values)
+
+    def now(self, value: t.Any) -> str:
+        """Return what the panel says after the meaning: what holds now."""
+        said = self.says(value)
+        if not isinstance(self.state, tuple):
+            return said
+        return f"Now {'on' if value else 'off'}: {said[0].lower()}{said[1:]}"
 
     def says(self, value: t.Any) -> str:
         """Return the sentence about the value that a setting has now."""

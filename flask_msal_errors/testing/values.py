@@ -45,6 +45,10 @@ class Values:
     def _fits(self, value: t.Any) -> bool:
         return isinstance(value, str)
 
+    def said(self, value: t.Any) -> t.Any:
+        """Return a value as a sentence has it."""
+        return value
+
     def kept(self, value: t.Any) -> t.Any:
         """Return an accepted value as a setting keeps it."""
         return value

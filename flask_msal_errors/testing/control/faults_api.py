@@ -7,11 +7,13 @@ import collections.abc as cabc
 import json
 import os
 import time
+import typing as t
 from pathlib import Path
 
 from ..declaration import FAULTS
 from ..declaration import WRITTEN
 from ..declaration import switch
+from ..entra.faults import TARGETS
 from ..entra.faults import Delay
 from ..entra.faults import Outage
 from ..entra.faults import RetryAfter
@@ -26,10 +28,15 @@ from ..values import Number
 from ..values import Object
 from ..values import Person
 
-TARGETS = ("token", "api", "discovery", "jwks", "userinfo", "revocation")
+
+class _Target(Choice):
+    """A target of faults; a sentence has its full name."""
+
+    def said(self, value: t.Any) -> t.Any:
+        return TARGETS[value]
 
 
-_TARGET = Choice(names=TARGETS)
+_TARGET = _Target(names=tuple(TARGETS))
 _RETRY_AFTER = Choice(names=("seconds", "date"), optional=True)
 
 
@@ -40,7 +47,7 @@ class FaultsApi(OfTenant):
         FAULTS,
         "Throttle (429)",
         "Throttle",
-        done="The target “{target}” answers 429 for {seconds:g} s, to {user}.",
+        done="For {seconds:g} s, {target} answers 429 to {user}.",
         target=_TARGET,
         seconds=Number(),
         plain=Flag(label="plain text, no JSON"),
@@ -79,7 +86,7 @@ class FaultsApi(OfTenant):
         FAULTS,
         "Unavailable (503)",
         "Take down",
-        done="The target “{target}” answers 503 for {seconds:g} s.",
+        done="For {seconds:g} s, {target} answers 503.",
         target=_TARGET,
         seconds=Number(),
         retry_after=_RETRY_AFTER,
@@ -112,7 +119,7 @@ class FaultsApi(OfTenant):
         FAULTS,
         "Slow",
         "Slow down",
-        done="Each answer of the target “{target}” takes {seconds:g} s.",
+        done="Each answer of {target} takes {seconds:g} s.",
         target=_TARGET,
         seconds=Number(high=60),
         drip=Flag(label="byte by byte"),
@@ -132,7 +139,7 @@ class FaultsApi(OfTenant):
         FAULTS,
         "Broken JSON",
         "Break",
-        done="Answers of the target “{target}” break off.",
+        done="Answers of {target} break off.",
         target=_TARGET,
     )
     def broken(self, target: str = "token") -> None:
@@ -153,7 +160,7 @@ class FaultsApi(OfTenant):
         WRITTEN,
         "Scripted answers",
         "Fail next",
-        done="The next {times} requests to the target “{target}” get your answer.",
+        done="Requests to {target} get your answer, {times} in all.",
         answer=Object(),
         target=_TARGET,
         status=Number(unit="", low=200, high=599, whole=True),

@@ -1,7 +1,7 @@
 """Replies that go wrong on purpose: throttled, unavailable, slow, broken, scripted.
 
-A fault has a target (``token``, ``api``, ``discovery``, ``jwks``) and takes the place
-of, or changes, the answer that was due.
+A fault has a target (one of ``TARGETS``) and takes the place of, or changes, the
+answer that was due.
 """
 
 from __future__ import annotations
@@ -23,6 +23,16 @@ from .refusals import identifiers
 
 RetryAfter = t.Literal["seconds", "date"] | None
 Scripted = cabc.Mapping[str, t.Any] | t.Callable[[Request], t.Any]
+
+#: Each target, and its name in a sentence.
+TARGETS = {
+    "token": "the token endpoint",
+    "api": "the API",
+    "discovery": "the discovery endpoint",
+    "jwks": "the endpoint of the signing keys",
+    "userinfo": "the userinfo endpoint",
+    "revocation": "the revocation endpoint",
+}
 
 
 @dataclasses.dataclass
@@ -190,7 +200,7 @@ class Faults:
             if outage.until > now
         ]
         for target, delay in self.delays.items():
-            text = f"Each answer of the target “{target}” takes {delay.seconds:g} s"
+            text = f"Each answer of {TARGETS[target]} takes {delay.seconds:g} s"
             said.append(f"{text}: a page of the app waits for it.")
         if self.loop:
             text = "Entra takes the app’s refreshes for a loop"
@@ -215,9 +225,11 @@ class Faults:
         return names + ["token: loop detected"] * self.loop
 
 
-def _waits(target: str, outage: Outage) -> str:
+def _waits(place: str, outage: Outage) -> str:
+    target, _, user = place.partition(" of ")
     until = time.strftime("%H:%M:%S", time.localtime(outage.until))
-    text = f"The target “{target}” answers {outage.status} until {until}."
+    whom = f" to {user.capitalize()}" * bool(user)
+    text = f"Until {until}, {TARGETS[target]} answers {outage.status}{whom}."
     if not outage.told:
         return f"{text} No request has met that yet."
     if outage.retry_after is None:

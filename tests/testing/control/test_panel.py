@@ -14,6 +14,7 @@ import requests
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.declaration import SWITCHES
 from flask_msal_errors.testing.declaration import Switch
+from flask_msal_errors.testing.entra.faults import TARGETS
 from flask_msal_errors.testing.entra.faults import Script
 from flask_msal_errors.testing.values import Choice
 from flask_msal_errors.testing.values import Object
@@ -117,6 +118,13 @@ class TestButtons:
             assert "Ada Lovelace" in what
         assert f"<details open><summary><h3>{switch.group.title}" in page.text
 
+    def test_on_or_off(self, entra: Emulator) -> None:
+        """A card that has a meaning and a state says which of them holds now."""
+        panel = entra.person().get(entra.panel_url).text
+        assert "is right, but has expired. Now off: it is valid." in panel
+        page = press(entra, "secret_expired", value="on")
+        assert "is right, but has expired. Now on: it has expired." in page.text
+
     def test_suggested(self, entra: Emulator) -> None:
         """A field with suggestions takes others, too: scopes and paths of any app."""
         panel = entra.person().get(entra.panel_url).text
@@ -173,10 +181,27 @@ class TestWaits:
         page = press(client.entra, "throttle", seconds="600", **fields)
         until = client.entra.tenant.faults.outages["token"].until
         hour = time.strftime("%H:%M:%S", time.localtime(until))
-        assert f"answers 429 until {hour}. No request has met that yet." in page.text
+        text = f"Until {hour}, the token endpoint answers 429. No request has met that"
+        assert text in page.text
         client.token(grant_type="refresh_token")
         page = client.person.get(client.entra.panel_url)
         assert words in page.text
+
+    @pytest.mark.parametrize("target", TARGETS)
+    def test_names_the_target(self, entra: Emulator, target: str) -> None:
+        """Sentences have a target's full name, and not the word that Python has."""
+        full = TARGETS[target]
+        page = press(entra, "throttle", seconds="9", target=target)
+        assert f"For 9 s, {full} answers 429 to everyone." in page.text
+        assert f", {full} answers 429. No request" in page.text
+        page = press(entra, "slow", seconds="2", target=target)
+        assert page.text.count(f"Each answer of {full} takes 2 s") == 2
+
+    def test_names_the_user(self, entra: Emulator) -> None:
+        """A throttle for one user says for whom."""
+        page = press(entra, "throttle", seconds="9", user="ada")
+        assert "the token endpoint answers 429 to Ada Lovelace." in page.text
+        assert "the token endpoint answers 429 to Ada. No request" in page.text
 
     def test_over(self, entra: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         """Once it is over, nothing is said."""
