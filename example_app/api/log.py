@@ -75,5 +75,5 @@ class Log:
             self._add("done", "Called Graph on your behalf, and answered.")
         else:
             told = f", {error[1]}" if error else ""
-            self._add("no", f"Told the web app so: {response.status_code}{told}.")
+            self._add("no", f"Answered the web app: {response.status_code}{told}.")
         return response

@@ -72,7 +72,7 @@ def test_step_up_by_graph(page: Page, example: str, entra: Emulator) -> None:
     assert "c2" in page.locator("main").inner_text()
     press(page, "Approve")
     page.get_by_text("4,200 EUR").wait_for()
-    assert "Told the web app so: 401, insufficient_claims." in lines(page)
+    assert "Answered the web app: 401, insufficient_claims." in lines(page)
 
 
 def test_form(page: Page, example: str, entra: Emulator, script: bool) -> None:

@@ -221,9 +221,9 @@ class TestStories:
         ]
         assert lines_of_api(reply) == [
             "Your token does not prove the context c1.",
-            "Told the web app so: 401, insufficient_claims.",
+            "Answered the web app: 401, insufficient_claims.",
             "No token for Graph: you have not agreed to it yet (AADSTS65001).",
-            "Told the web app so: 403, insufficient_scope.",
+            "Answered the web app: 403, insufficient_scope.",
             "Called Graph on your behalf, and answered.",
         ]
 
