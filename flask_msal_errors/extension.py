@@ -325,7 +325,7 @@ class MsalAuth:
         """Return the user's sessions in this app, the one used last first.
 
         Those of all browsers, also on other hosts of the app, in this app registration.
-        None if nobody is signed in. It reads each of them: for a page that shows them.
+        Empty if nobody is signed in. It reads each of them: for a page that shows them.
 
         :raises ServiceUnavailable: the session store does not answer.
         """

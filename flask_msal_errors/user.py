@@ -86,7 +86,7 @@ class User:
     def roles(self) -> frozenset[str]:
         """``roles``: of the app, by the values in its registration; letters count.
 
-        None if the claim is no list of strings.
+        Empty if the claim is no list of strings.
         https://learn.microsoft.com/entra/identity-platform/howto-add-app-roles-in-apps
         """
         return strings(self.claims.get("roles"))
@@ -95,7 +95,7 @@ class User:
     def groups(self) -> frozenset[str]:
         """``groups``: at Entra their object ids, nested ones too.
 
-        None if the claim is no list of strings. Where an ID token does not list them
+        Empty if the claim is no list of strings. Where an ID token does not list them
         (at Entra if there are over 200), Microsoft Graph is asked, once for each ID
         token; then only groups of the user of this request can be read.
         https://learn.microsoft.com/entra/identity-platform/optional-claims

@@ -69,7 +69,7 @@ class Caller:
     def roles(self) -> frozenset[str]:
         """App roles: the user's, or the app's own.
 
-        None if the claim is no list of strings.
+        Empty if the claim is no list of strings.
         """
         return strings(self.claims.get("roles"))
 
@@ -77,7 +77,7 @@ class Caller:
     def acrs(self) -> frozenset[str]:
         """Authentication contexts that the token proves.
 
-        None if the claim is no list of strings.
+        Empty if the claim is no list of strings.
         """
         return strings(self.claims.get("acrs"))
 

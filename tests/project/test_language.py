@@ -20,6 +20,8 @@ _NO_SUBJECT = re.compile(
 )
 #: The first line of a comment that documents the name below it.
 _COMMENT = re.compile(r"^ *#: (.+)(?:\n *#: .*)*", re.MULTILINE)
+#: Such a "None" may be the value, or mean that a set is empty.
+_BARE_NONE = re.compile(r"(?:\A|[.:;]\s+)None (?:if|for|where|unless)\b")
 _METAPHOR = re.compile(r"\b(rooms?|houses?)\b", re.IGNORECASE)
 
 
@@ -46,13 +48,20 @@ def _strings(statement: ast.stmt) -> list[str]:
 
 def found(source: str) -> list[str]:
     """Docstrings and lines that a reader has to read twice."""
-    docs = [doc for doc in docstrings(source) if _NO_SUBJECT.match(doc.lstrip())]
+    docs = [
+        doc
+        for doc in docstrings(source)
+        if _NO_SUBJECT.match(doc.lstrip()) or _BARE_NONE.search(doc)
+    ]
     return docs + [line for line in source.splitlines() if _METAPHOR.search(line)]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_plain(folder: str) -> None:
-    """Docstrings begin with a verb or a noun; nothing is called a room or a house."""
+    """Docstrings begin with a verb or a noun; no room, no house, no None for "empty".
+
+    A ``None`` in such quotes is the value.
+    """
     paths = {*(ROOT / folder).rglob("*.py")} - {OURSELVES}
     sources = {path: path.read_text("utf-8") for path in paths}
     assert sources
@@ -71,6 +80,7 @@ def test_plain(folder: str) -> None:
         'class C:\n    x: int = 0\n    """As it is."""',
         "#: Who it is.\nX = 1",
         "#: the rooms below",
+        'def f():\n    """Return them.\n\n    None if it fails.\n    """',
     ],
 )
 def test_found(source: str) -> None:
