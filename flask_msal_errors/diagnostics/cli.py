@@ -30,6 +30,7 @@ if t.TYPE_CHECKING:
 # What the commands use is imported when they run: every app imports this module.
 _COLOURS = {"ok": "green", "warning": "yellow", "fix": "red"}
 _WIDTH = 78
+_KNOWN = "Give a code such as AADSTS50076, a word such as invalid_grant, or a log line."
 
 
 @click.group("msal")
@@ -82,7 +83,7 @@ def explain_(errors: tuple[str, ...]) -> None:
         try:
             sections = explain.explained(text)
         except ValueError as error:
-            raise click.UsageError(f"Nothing to explain: {error}.") from None
+            raise click.UsageError(f"Nothing to explain: {error}. {_KNOWN}") from None
         _print(sections)
 
 

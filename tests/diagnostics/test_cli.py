@@ -238,6 +238,7 @@ class TestExplain:
         for done in (run("explain", "hello"), run("explain", input="")):
             assert done.exit_code == 2
             assert "no AADSTS code" in done.output
+            assert "Give a code such as AADSTS50076" in done.output
 
     def test_width(self, run: Run) -> None:
         """It is readable on 80 columns."""
