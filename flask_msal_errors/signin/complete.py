@@ -120,6 +120,10 @@ class SignInCompletion:
                 mark.account = User(claims).digest
         except response.Refused as refused:
             return self._once_more(request, flow, refused)
+        except ServiceUnavailable as error:
+            # The session store's error does not know.
+            error.target = flow.target
+            raise
         if is_sign_in:
             return self._back(request, flow, User(claims), happened)
         way = b2c.after_success(flow, is_signed_in=signed_in() is not None)

@@ -16,6 +16,7 @@ from flask import redirect
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
+from ..errors import ServiceUnavailable
 from ..errors import StateMismatch
 from ..navigation import is_https
 from ..navigation import no_store
@@ -107,5 +108,7 @@ class FormPost:
         return Hidden(answer or {})
 
     def forget(self, request: Request, response: Response) -> Response:
-        """Drop the answer that was handed over."""
+        """Drop the answer that was handed over, unless it may be tried again (503)."""
+        if response.status_code == ServiceUnavailable.status:
+            return response
         return self._cookies.delete(request, response, _ANSWER)

@@ -63,6 +63,10 @@ _STRIPPED = (
     " Sign-ins come back below its path, links of the app do not. Let the proxy send"
     " X-Forwarded-Prefix, and use werkzeug's ProxyFix with x_prefix=1."
 )
+_UNUSED = (
+    "Sign-ins come back to %s, but a proxy says that browsers are below %s"
+    " (X-Forwarded-Prefix). Use werkzeug's ProxyFix with x_prefix=1."
+)
 
 
 class Origins:
@@ -92,6 +96,7 @@ class Origins:
         if marked:
             after_this_request(_unmarked)
         if _same(came, right) or current_request.endpoint == "msal.callback":
+            self._check_headers(request, came)
             return None
         if any(_same(seen, right) for seen in _outside(request)):
             self._tell(logging.WARNING, _HIDDEN, came, right)
@@ -102,6 +107,21 @@ class Origins:
             return None
         self._tell(logging.INFO, _MOVED, came, right)
         return _marked(request, redirect(right + here), here)
+
+    def _check_headers(self, request: Request, came: str) -> None:
+        """Tell where the browser is, if headers know better than the app.
+
+        The redirect URI is the app's address then, unless a setting names it.
+        """
+        scheme, host = request.scheme, request.host
+        if "https" in _listed(request, "X-Forwarded-Proto") or _is_fetched(request):
+            scheme = "https"
+        hosts = [name for name in _listed(request, "X-Forwarded-Host") if name]
+        names = {name.partition(":")[0].lower() for name in hosts}
+        if hosts and host.partition(":")[0].lower() not in names:
+            host = hosts[0]
+        if (scheme, host) != (request.scheme, request.host):
+            self._tell(logging.WARNING, _HIDDEN, came, f"{scheme}://{host}")
 
     def _often(self, request: Request, here: str) -> bool:
         """Count a redirect of a client; tell whether it just had too many.
@@ -127,7 +147,7 @@ class Origins:
         if seen != path:
             self._tell(logging.WARNING, _STRIPPED, redirect_uri, came)
         elif told.strip("/") and not path.startswith(told):
-            self._tell(logging.WARNING, _STRIPPED, told + path, came)
+            self._tell(logging.WARNING, _UNUSED, came, told)
 
     def _tell(self, level: int, text: str, came: str, right: str) -> None:
         told = (text, came, right)
@@ -200,14 +220,19 @@ def _outside(request: Request) -> list[str]:
     Believed only as far as they say that nothing has to be done.
     """
     schemes = [request.scheme, *_listed(request, "X-Forwarded-Proto")]
-    # Browsers send it to https alone, and to this very machine
-    # (https://www.w3.org/TR/fetch-metadata/).
-    fetched = "Sec-Fetch-Mode" in request.headers and not _is_here(request.host)
-    # Nor does one port, unless it is a scheme's own, serve both schemes.
-    if fetched or re.search(r":\d+$", request.host):
+    # One port, unless it is a scheme's own, does not serve both schemes.
+    if _is_fetched(request) or re.search(r":\d+$", request.host):
         schemes.append("https")
     hosts = [request.host, *_listed(request, "X-Forwarded-Host")]
     return [f"{scheme}://{host}" for scheme, host in itertools.product(schemes, hosts)]
+
+
+def _is_fetched(request: Request) -> bool:
+    """Tell whether headers are there that browsers send to https alone.
+
+    And to this very machine (https://www.w3.org/TR/fetch-metadata/).
+    """
+    return "Sec-Fetch-Mode" in request.headers and not _is_here(request.host)
 
 
 def _is_here(netloc: str) -> bool:

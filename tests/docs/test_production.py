@@ -82,7 +82,7 @@ def site(
 
 
 def test_as_it_says(site: Site) -> None:
-    """A visitor signs in below the path; health is for who asks the app itself."""
+    """A visitor signs in below the path; health and metrics are not for them."""
     person = site.person()
     page = person.visit(f"{site.url}/")
     assert (page.text, page.url) == ("hello Ada Lovelace", f"{site.url}/")
@@ -91,6 +91,8 @@ def test_as_it_says(site: Site) -> None:
     until(lambda: [line for line in site.lines() if "msal_event" in line][2:])
     told = [line["msal_event"] for line in site.lines() if "msal_event" in line]
     assert told[:3] == ["sign_in_begun", "signed_in", "signed_out"]
-    assert person.get(f"{site.url}/health/ready").status_code == 404
+    for path in ("/health/ready", "/metrics"):
+        hidden = person.get(site.url + path)
+        assert (hidden.status_code, "nginx" in hidden.text) == (404, True)
     answer = requests.get(f"{site.app.url}/health/ready", timeout=30)
     assert (answer.text, answer.cookies.get_dict()) == ("ready", {})

@@ -67,6 +67,7 @@ ROWS: list[tuple[str, str, str]] = [
     ("http://192.168.1.5:5000", "http://localhost:5000", WARNED),
     ("https://a.example", "http://127.0.0.1", WARNED),
 ]
+AT_A = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "a.example"}
 #: Headers of browsers and proxies.
 TOLD: list[tuple[str, str, dict[str, str], str]] = [
     ("http://a.example", "https://a.example", FETCHED, HIDDEN),
@@ -98,6 +99,19 @@ TOLD: list[tuple[str, str, dict[str, str], str]] = [
         MOVED,
     ),
     ("http://a.example", "https://b.example", {"X-Forwarded-Host": "::[/:x"}, MOVED),
+    # The redirect URI is the request's own, which the app has wrong.
+    ("http://a.example", "http://a.example", FETCHED, HIDDEN),
+    ("http://a.example", "http://a.example", {"X-Forwarded-Proto": "https"}, HIDDEN),
+    ("http://app:80", "http://app:80", {"X-Forwarded-Host": "a.example"}, HIDDEN),
+    ("http://localhost:5000", "http://localhost:5000", FETCHED, WORKS),
+    ("https://a.example", "https://a.example", {"X-Forwarded-Proto": "http"}, WORKS),
+    ("https://a.example:8443", "https://a.example:8443", AT_A, WORKS),
+    (
+        "https://a.example",
+        "https://a.example",
+        {"X-Forwarded-Host": ", evil.example, A.example"},
+        WORKS,
+    ),
     # No page of a top window.
     ("https://a.example", "https://b.example", {"Accept": "*/*"}, WARNED),
     ("https://a.example", "https://b.example", {"HX-Request": "true"}, WARNED),

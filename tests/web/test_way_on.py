@@ -198,3 +198,19 @@ class TestSaving:
             assert (answer.status_code, "Location" in answer.headers) == (503, False)
         store.state["fails"] = None
         assert person.visit(live.url + "/me").text == "me ada@contoso.example"
+
+    @pytest.mark.parametrize("mode", ["query", "form_post"])
+    def test_callback(self, start: Start, entra: Emulator, mode: str) -> None:
+        """A callback without a store goes on by a reload, or by its link, to the page."""
+        store = Failing()
+        options = {"SESSION_CACHELIB": store, "MSAL_RESPONSE_MODE": mode}
+        live = start(SESSION_TYPE="cachelib", tls=True, **options)
+        person = entra.person()
+        asked = person.visit(live.url + "/me?a=b", stop_at="pick")
+        store.state["fails"] = ""
+        stopped = person.submit(asked, "ada")
+        store.state["fails"] = None
+        assert stopped.status_code == 503
+        assert links_of(stopped)[0] == "/auth/login?next=/me?a%3Db"
+        page = person.visit(str(stopped.url))
+        assert (page.text, page.url) == ("me ada@contoso.example", f"{live.url}/me?a=b")
