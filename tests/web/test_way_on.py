@@ -201,7 +201,7 @@ class TestSaving:
 
     @pytest.mark.parametrize("mode", ["query", "form_post"])
     def test_callback(self, start: Start, entra: Emulator, mode: str) -> None:
-        """A callback without a store goes on by a reload, or by its link, to the page."""
+        """A callback without a store goes on to the page, by a reload or its link."""
         store = Failing()
         options = {"SESSION_CACHELIB": store, "MSAL_RESPONSE_MODE": mode}
         live = start(SESSION_TYPE="cachelib", tls=True, **options)
