@@ -61,7 +61,7 @@ class MsalAuth:
             sessions are client-side; or the app is initialised already.
         """
         settings = Settings.from_mapping(app.config)
-        AppState.set_up(app, settings)
+        AppState.set_up(app, settings, self)
         setup.register(app, settings)
         app.context_processor(lambda: {"auth": self})
         app.cli.add_command(cli)
@@ -131,7 +131,9 @@ class MsalAuth:
             groups=groups,
             recheck=recheck,
         )
-        decorate = functools.partial(guarded, scopes=needed.scopes, needed=needed)
+        decorate = functools.partial(
+            guarded, scopes=needed.scopes, needed=needed, owner=self
+        )
         return decorate if view is None else decorate(view)
 
     @t.overload

@@ -41,6 +41,9 @@ _NAME = "_flask_msal_errors"
 #: An attribute of views that a guard is around, and of guards.
 AROUND = "_flask_msal_errors_around"
 
+#: The name of those whose guards an app has, in ``app.extensions``.
+_OWNERS = "flask_msal_errors_owners"
+
 #: Seconds for which a request believes what it read of the store.
 _MEMORY = 10
 
@@ -64,12 +67,12 @@ class Around:
     """The guards around a view.
 
     ``view``: the view itself, as ``functools.wraps`` copies attributes to others.
-    ``plain``: by the guard's name, whether it wants no more than any guard.
+    ``plain``: by owner and name of a guard, whether it wants no more than any guard.
     ``guard``: its name, if the view is one.
     """
 
     view: t.Any
-    plain: dict[str, bool] = dataclasses.field(default_factory=dict)
+    plain: dict[tuple[t.Any, str], bool] = dataclasses.field(default_factory=dict)
     guard: str = ""
 
 
@@ -124,7 +127,17 @@ def see_view(view: t.Any, name: str) -> None:
         )
 
 
-def note_guard(guard: t.Any, view: t.Any, name: str, is_plain: bool) -> None:
+def note_owner(app: Flask, owner: t.Any) -> None:
+    """Note that an app has the guards of an extension.
+
+    A process may have several apps, and guard a view in one of them only.
+    """
+    app.extensions.setdefault(_OWNERS, []).append(owner)
+
+
+def note_guard(
+    guard: t.Any, view: t.Any, name: str, is_plain: bool, owner: t.Any
+) -> None:
     """Note that a guard is around a view, and around those that this is wrapped around.
 
     One that is made in a request is no decorator of a route.
@@ -147,7 +160,8 @@ def note_guard(guard: t.Any, view: t.Any, name: str, is_plain: bool) -> None:
             if noted.guard:
                 _see_one_half(name, noted.guard)
                 return
-            noted.plain[name] = is_plain and noted.plain.get(name, True)
+            key = owner, name
+            noted.plain[key] = is_plain and noted.plain.get(key, True)
             inner = getattr(view, "__wrapped__", None)
             view = None if inner is view else inner
 
@@ -161,10 +175,17 @@ def _see_one_half(name: str, other: str) -> None:
         )
 
 
-def led_past(view: t.Any) -> dict[str, bool]:
-    """Return the guards that a call of this view leaves out: see :class:`Around`."""
+def led_past(app: Flask, view: t.Any) -> list[tuple[str, bool]]:
+    """Return the app's guards that a call of this view leaves out.
+
+    :return: of each its name, and whether it wants no more than any guard.
+    """
     around = getattr(view, AROUND, None)
-    return around.plain if around is not None and around.view == view else {}
+    if around is None or around.view != view:
+        return []
+    owners = app.extensions.get(_OWNERS, ())
+    kept = around.plain.items()
+    return [(name, plain) for (owner, name), plain in kept if owner in owners]
 
 
 def see_guarded(view: t.Any, endpoint: str) -> None:
@@ -176,7 +197,7 @@ def see_guarded(view: t.Any, endpoint: str) -> None:
 
     :raises ConfigurationError: it does, so people would see the view whom it refuses.
     """
-    for name, is_plain in led_past(view).items():
+    for name, is_plain in led_past(current_app, view):
         by = of_request(ForApi).checked_by
         if by is None or (by == name and not is_plain):
             raise ConfigurationError(

@@ -126,8 +126,8 @@ def check(rule: Rule) -> t.Any:
     return None
 
 
-def guarded(view: View, rule: Rule) -> View:
-    """Wrap a view, async or not, so that a rule holds for its callers."""
+def guarded(view: View, rule: Rule, owner: t.Any) -> View:
+    """Wrap a view, async or not, so that a rule of its owner holds for its callers."""
     see_view(view, GUARD)
 
     @functools.wraps(view)
@@ -156,7 +156,7 @@ def guarded(view: View, rule: Rule) -> View:
 
     chosen = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
     setattr(chosen, MARK, True)
-    note_guard(chosen, view, GUARD, rule == Rule())
+    note_guard(chosen, view, GUARD, rule == Rule(), owner)
     return t.cast(View, chosen)
 
 

@@ -19,6 +19,7 @@ from ..parsers import CONTEXTS
 from ..provider.client import of_app
 from ..settings import Settings
 from ..state import API
+from ..state import note_owner
 from . import admission
 from .admission import MARK
 from .admission import ApiState
@@ -65,6 +66,7 @@ class ApiAuth:
         settings = Settings.from_mapping(app.config, for_api=True)
         state = ApiState(app, settings, of_app(app, settings))
         app.extensions[API] = state
+        note_owner(app, self)
         state.answers.metadata.register(app)
         handle = functools.partial(admission.handle, app.handle_user_exception)
         vars(app)["handle_user_exception"] = handle
@@ -157,7 +159,7 @@ class ApiAuth:
             is a class.
         """
         rule = _rule(scopes, roles, app_roles, acrs)
-        decorate = functools.partial(admission.guarded, rule=rule)
+        decorate = functools.partial(admission.guarded, rule=rule, owner=self)
         setattr(decorate, MARK, True)
         return decorate if view is None else decorate(view)
 

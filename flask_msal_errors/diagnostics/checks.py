@@ -84,7 +84,7 @@ def sockets(app: Flask) -> cabc.Iterator[Result]:
         runs = getattr(view, "runs_in_events", False)
         if inspect.iscoroutinefunction(view) and not runs:
             yield _never_runs(event, place)
-        for name in led_past(view):
+        for name, _ in led_past(app, view):
             text = f"{name} is above the handler of {event!r} in {place!r}, which runs"
             remedy = "without it: put it below socketio.on, on the handler itself."
             yield Result("Socket.IO", FIX, f"{text} {remedy}")

@@ -240,11 +240,13 @@ def guarded(
     view: View,
     scopes: cabc.Sequence[str],
     needed: Requirements | None = None,
+    owner: t.Any = None,
 ) -> View:
     """Wrap a view, async or not, so that refusals become sign-ins.
 
     :param scopes: asked for if a refusal names none.
     :param needed: checked first; ``None`` lets everybody in.
+    :param owner: the extension whose guard it is.
     """
     see_view(view, GUARD if needed else "auth.catch_challenges")
     # Of several guards the innermost one knows that the view begins.
@@ -282,5 +284,5 @@ def guarded(
     chosen: t.Any = AsyncView(async_wrapper, wrapper) if is_async else wrapper
     setattr(chosen, SPENDS, True)
     if needed:
-        note_guard(chosen, view, GUARD, needed.is_plain)
+        note_guard(chosen, view, GUARD, needed.is_plain, owner)
     return t.cast(View, chosen)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import typing as t
 from datetime import timedelta
 
 from flask import Flask
@@ -24,6 +25,7 @@ from ..signin.cookies import Cookies
 from ..signin.cookies import Signer
 from ..signin.signin import SignIn
 from ..state import EXTENSION
+from ..state import note_owner
 from ..state import of_app
 from ..storage.codec import Codec
 from ..storage.setup import prepare
@@ -53,9 +55,10 @@ class AppState:
     forms: Forms
 
     @classmethod
-    def set_up(cls, app: Flask, settings: Settings) -> None:
+    def set_up(cls, app: Flask, settings: Settings, owner: t.Any) -> None:
         """Give an app its state and its sessions.
 
+        :param owner: the extension that guards its views.
         :raises ConfigurationError: it has them already.
         """
         if EXTENSION in app.extensions:
@@ -65,6 +68,7 @@ class AppState:
         state = cls._built(app, settings)
         prepare(app, https=settings.is_https)
         app.extensions[EXTENSION] = state
+        note_owner(app, owner)
 
     @classmethod
     def _built(cls, app: Flask, settings: Settings) -> AppState:

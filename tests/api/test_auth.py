@@ -201,6 +201,19 @@ def test_untrusted_host(method: str, entra: Emulator) -> None:
     assert answer.status_code == 400
 
 
+def test_bare_in_another_app(entra: Emulator) -> None:
+    """A view that another app's ``ApiAuth`` guards may be bare in this one."""
+    (guarded, api), (bare, _) = api_app(entra), api_app(entra)
+
+    def view() -> str:
+        return "shown"
+
+    guarded.add_url_rule("/shared", "shared", api.token_required(view))
+    bare.add_url_rule("/shared", "shared", view)
+    assert call(guarded, None, "/shared").status_code == 401
+    assert call(bare, None, "/shared").text == "shown"
+
+
 @pytest.mark.parametrize("view", [str, dict, len, "here".upper])
 def test_views_in_c(view: t.Any, entra: Emulator) -> None:
     """Views that take no attributes are guarded like others."""

@@ -696,6 +696,19 @@ class TestRoute:
         answer = offline.app.test_client().get("/part/", headers=HTML)
         assert answer.status_code == 302
 
+    @pytest.mark.parametrize("order", ["bare first", "guarded first"])
+    def test_bare_in_another_app(self, offline: Offline, order: str) -> None:
+        """An app that leaves a view bare serves it, though another guards it."""
+        view = timed(lambda: "ran")
+        others = MsalAuth()
+        if order == "bare first":
+            offline.app.add_url_rule("/shared", "shared", view)
+        for guard in (others.login_required, others.login_required(roles="Admin")):
+            guard(view)
+        if order == "guarded first":
+            offline.app.add_url_rule("/shared", "shared", view)
+        assert offline.app.test_client().get("/shared").text == "ran"
+
     def test_below(self, offline: Offline) -> None:
         """Guards around guards, and wrappers around them, are routes like any other."""
         auth, app = offline.auth, offline.app
