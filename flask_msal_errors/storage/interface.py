@@ -17,6 +17,7 @@ from datetime import timedelta
 from flask import Flask
 from flask import current_app
 from flask import request
+from flask.sessions import NullSession
 from flask_session.base import ServerSideSessionInterface
 from itsdangerous import BadSignature
 
@@ -88,6 +89,18 @@ class Unloaded:
     failure: ServiceUnavailable | None = None
 
 
+class SessionOfApi(NullSession):
+    """The empty session of a request for the app's API."""
+
+    def _fail(self, *args: t.Any, **kwargs: t.Any) -> t.NoReturn:
+        raise RuntimeError(
+            "A request for the API has no session: its caller has a token and no"
+            " cookie. Keep what belongs to a caller elsewhere, by api.caller."
+        )
+
+    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _fail
+
+
 class GuardedInterface(ServerSideSessionInterface):
     """Mixed into the class of the app's session interface, and has its backend."""
 
@@ -111,7 +124,7 @@ class GuardedInterface(ServerSideSessionInterface):
         no session, and none is looked for.
         """
         if API in app.extensions and app.extensions[API].takes(app, request):
-            return None
+            return SessionOfApi()
         if self.msal_https or request.is_secure:
             of_request(Outside, request).is_https = True
             app = t.cast(Flask, Secured(app))

@@ -9,6 +9,7 @@ import pytest
 from flask import Blueprint
 from flask import Flask
 from flask import request
+from flask import session
 from flask.testing import FlaskClient
 from flask.views import MethodView
 from flask.views import View
@@ -66,6 +67,20 @@ def test_bearer(path: str, app: Flask, entra: Emulator) -> None:
     assert challenge.parse(stranger.headers["WWW-Authenticate"])
     for each in (answer, stranger, client.options(path)):
         assert "Set-Cookie" not in each.headers and "Vary" not in each.headers
+
+
+def test_written_session(app: Flask, entra: Emulator) -> None:
+    """A view of the API that writes into a session is told that there is none."""
+
+    def view() -> str:
+        assert session.get("name") is None and "name" not in session
+        session["name"] = "Ada"
+        return ""
+
+    app.add_url_rule("/api/write", "write", ApiAuth().token_required(view))
+    app.testing = True
+    with pytest.raises(RuntimeError, match="a token and no cookie"):
+        call(app, entra.access_token(), "/api/write")
 
 
 def test_pages(app: Flask, entra: Emulator) -> None:
