@@ -288,9 +288,11 @@ def _guards_all_methods(view: t.Any) -> bool:
 def _method_decorators(view: t.Any) -> t.Any:
     """Return the decorators of a resource of Flask-RESTX or Flask-RESTful.
 
-    :return: ``None`` for a view of anything else.
+    :return: ``None`` for a view of anything else, where nobody calls them.
     """
-    return getattr(getattr(view, "view_class", None), "method_decorators", None)
+    made = getattr(view, "view_class", None)
+    is_resource = hasattr(made, "representations")
+    return getattr(made, "method_decorators", None) if is_resource else None
 
 
 def _admit(state: ApiState, admitted: Admitted, rule: Rule) -> None:

@@ -260,6 +260,23 @@ class TestKnownBefore:
             answer = app.test_client().post("/mixed", headers=headers)
             assert answer.status_code in (302, 401) and "SECRET" not in answer.text
 
+    def test_no_resource(self, app: Flask, entra: Emulator) -> None:
+        """Flask itself calls no ``method_decorators``: such a class is a page."""
+        api, auth = ApiAuth(), MsalAuth()
+        ran: list[str] = []
+
+        class Page(MethodView):
+            method_decorators: t.ClassVar = [api.token_required]
+
+            def get(self) -> str:
+                ran.append("")
+                return "SECRET"
+
+        app.add_url_rule("/page", view_func=Page.as_view("page"))
+        app.before_request(auth.require_login)
+        assert call(app, entra.access_token(), "/page").status_code in (302, 401)
+        assert not ran
+
 
 @pytest.mark.parametrize("has_login", [True, False])
 @pytest.mark.parametrize("mounted", ["", "/mounted"])
