@@ -64,6 +64,7 @@ logger = logging.getLogger("flask_msal_errors")
 #: The name of an app's client in ``app.extensions``.
 _EXTENSION = "flask_msal_errors_client"
 _ACCOUNT = msal.TokenCache.CredentialType.ACCOUNT
+_NO_TOKEN = "The token endpoint gave no access token."
 _NO_REFRESH_TOKEN = (
     "The identity provider gave a sign-in no refresh token: a session can call APIs"
     " until its access token expires, then the user has to sign in again. Some"
@@ -281,7 +282,10 @@ class Client:
         # The new one may have the key of an old one, which is gone then.
         for entry in [e for e in user.access_tokens() if e["secret"] in old]:
             user.tokens.remove_at(entry)
-        result["access_token"] = Secret(result.get("access_token", ""))
+        token = Secret(result.get("access_token", ""))
+        if scopes and not token:
+            raise TokenError(_NO_TOKEN, error="invalid_response")
+        result["access_token"] = token
         return t.cast("dict[str, t.Any]", result)
 
     def on_behalf_of(
@@ -309,8 +313,7 @@ class Client:
         _raise_for(result, user, scopes, claims, silent=True)
         for entry in user.access_tokens():
             return Token.of(entry)
-        told = "The token endpoint gave no access token."
-        raise TokenError(told, error="invalid_response")
+        raise TokenError(_NO_TOKEN, error="invalid_response")
 
     def end_session_endpoint(self) -> str | None:
         """Return the URL of the identity provider's sign-out, if it has one."""

@@ -23,6 +23,9 @@ BASIC, POST = "client_secret_basic", "client_secret_post"
 _PLAIN = "client_secret_basic, not encoded"
 #: The member of a discovery document that lists what a provider takes.
 METHODS = "token_endpoint_auth_methods_supported"
+#: A header of MSAL's for Entra's routing. It names the user by the subject, which other
+#: providers write in characters that no header takes.
+_ROUTING = "X-AnchorMailbox"
 _Send = cabc.Callable[[str, str, dict[str, t.Any]], Reply]
 
 
@@ -66,7 +69,9 @@ class SecretSender:
         data = kwargs.get("data")
         if self._binds and isinstance(data, dict) and "refresh_token" in data:
             data = {name: value for name, value in data.items() if name != "scope"}
-            kwargs = {**kwargs, "data": data}
+            headers = {**(kwargs.get("headers") or {})}
+            headers.pop(_ROUTING, None)
+            kwargs = {**kwargs, "data": data, "headers": headers}
         if not (isinstance(data, dict) and data.get("client_secret")):
             return self._send(verb, url, kwargs)
         first, *others = self._ways(data)

@@ -59,7 +59,7 @@ def validated(
     checks = {
         "typ": isinstance(typ, str) and typ.lower() in _TYPES,
         "iss": claims["iss"] == metadata["issuer"],
-        "azp": claims.get("azp", client_id) == client_id,
+        "azp": (claims.get("azp") or client_id) == client_id,
         **_checks(claims),
     }
     wrong = [name for name, is_good in checks.items() if not is_good]
@@ -79,7 +79,7 @@ def _checks(claims: dict[str, t.Any]) -> dict[str, bool]:
         "events": isinstance(events, dict) and isinstance(events.get(EVENT), dict),
         # Else an ID token could be one, too.
         "nonce": "nonce" not in claims,
-        "sid": "sid" not in claims or (isinstance(sid, str) and sid != ""),
-        "sub": "sub" not in claims or subject_of(claims) is not None,
-        "sid or sub": "sid" in claims or "sub" in claims,
+        "sid": sid is None or (isinstance(sid, str) and sid != ""),
+        "sub": claims.get("sub") is None or subject_of(claims) is not None,
+        "sid or sub": sid is not None or claims.get("sub") is not None,
     }

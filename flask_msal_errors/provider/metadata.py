@@ -152,10 +152,10 @@ def _is_issuer(issuer: str, settings: Settings) -> bool:
     set_to = urlsplit(settings.authority or settings.oidc_authority or "")
     # Host names have no case, and issuers have them in lower case.
     own = set_to._replace(netloc=set_to.netloc.lower()).geturl()
-    if issuer in (own, own.removesuffix("/")):
+    if issuer in (set_to.geturl(), own, own.removesuffix("/")):
         return True
     parts = urlsplit(own.lower())
-    path = parts.path.removeprefix("/tfp/").removesuffix("/v2.0")
+    path = parts.path.removesuffix("/").removeprefix("/tfp/").removesuffix("/v2.0")
     name, _, policy = path.strip("/").partition("/")
     found = re.search(f"{GUID}|{re.escape(TENANT)}", issuer)
     host, tenant = urlsplit(issuer).netloc, found[0] if found else ""

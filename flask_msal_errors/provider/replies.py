@@ -20,6 +20,8 @@ from ..protocol.retry_after import retry_after_of
 
 #: Members of which MSAL makes a whole number, or fails.
 _SECONDS = ("expires_in", "ext_expires_in", "refresh_in")
+#: Strings of which MSAL keeps whatever comes, in a token cache that is unreadable then.
+_KEPT = ("refresh_token", "token_type")
 #: Seconds that any number of them is cut to, infinity too: a year.
 _LONGEST = 366 * 24 * 3600
 #: Members of which a good answer has one (RFC 6749 §5.1; OpenID Connect Core §3.1.3.3).
@@ -125,6 +127,9 @@ def _readable(body: dict[str, t.Any]) -> dict[str, t.Any]:
             kept[name] = _seconds(kept[name])
     if isinstance(kept.get("scope"), list):
         kept["scope"] = " ".join(map(str, kept["scope"]))
+    for name in _KEPT:
+        if not isinstance(kept.get(name, ""), str):
+            del kept[name]
     error = kept.pop("error", None)
     if isinstance(error, str):
         kept["error"] = re.sub(r"[^ -~]", "?", error)

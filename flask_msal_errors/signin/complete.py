@@ -22,6 +22,7 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import StateMismatch
 from ..errors import Throttled
+from ..errors import TokenError
 from ..navigation import home
 from ..navigation import no_store
 from ..protocol.demand import Demand
@@ -55,6 +56,8 @@ from .flow_cookies import cookie_name
 from .limits import Loops
 from .limits import Pauses
 from .recheck import put_off
+
+_SAYS_NOTHING = "The answer at the redirect URI has neither a code nor an error."
 
 
 class SignInCompletion:
@@ -144,6 +147,8 @@ class SignInCompletion:
             if "error" in answer:
                 self._narrow(flow, answer["error"])
                 raise response.refusal(answer, flow)
+            if not answer.get("code"):
+                raise TokenError(_SAYS_NOTHING, error="invalid_response")
             self._pauses.check(request, signed_in())
             _, claims, caches = client.redeem(Hidden(flow.msal), answer)
             # Of a shared authority any tenant may answer, but it has to be the token's.

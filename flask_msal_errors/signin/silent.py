@@ -19,14 +19,10 @@ RECHECK = "recheck"
 PARAMETERS: dict[str, dict[str, str]] = {
     reason: {"prompt": "none"} for reason in (PROFILE_EDITED, RECHECK)
 }
-#: Errors of a provider that needs the person.
-_NEEDS_PERSON = frozenset(
-    {
-        "account_selection_required",
-        "consent_required",
-        "interaction_required",
-        "login_required",
-    }
+#: Errors that pages would not change (RFC 6749 §4.1.2.1). Others mean that the provider
+#: needs the person, whatever its word for that is, or that it has to show pages.
+_FINAL = frozenset(
+    {"access_denied", "server_error", "temporarily_unavailable", "unauthorized_client"}
 )
 
 
@@ -35,6 +31,6 @@ def after_error(flow: Flow, answer: cabc.Mapping[str, str]) -> Demand | None:
 
     :return: ``None`` if it does not, or the sign-in was not a silent recheck.
     """
-    if flow.demand.reason != RECHECK or answer["error"] not in _NEEDS_PERSON:
+    if flow.demand.reason != RECHECK or answer["error"] in _FINAL:
         return None
     return Demand(scopes=flow.scopes, reason="login_required")

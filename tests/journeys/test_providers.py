@@ -98,6 +98,17 @@ class TestAnswers:
         assert "Signing in again did not help" in answer.text
 
 
+class TestSubjects:
+    @pytest.mark.parametrize("subject", ["用户", "jörg\n"])
+    def test_letters(self, start: Start, entra: Emulator, subject: str) -> None:
+        """A subject of any letters can refresh: MSAL repeats it in a header."""
+        live, person = start(views, **config(entra)), entra.person()
+        entra.forge(sub=subject)
+        assert person.visit(live.url + "/sub").text == subject
+        assert person.visit(live.url + "/profile").status_code == 200
+        assert person.visit(live.url + "/renewed").text == "renewed"
+
+
 class TestNames:
     def test_userinfo(self, start: Start, entra: Emulator) -> None:
         """Names that ID tokens lack come from the userinfo endpoint, once a sign-in."""

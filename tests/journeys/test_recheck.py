@@ -6,6 +6,9 @@ import collections.abc as cabc
 import logging
 import threading
 import typing as t
+from urllib.parse import parse_qs
+from urllib.parse import urlencode
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -674,6 +677,18 @@ class TestNoRefreshToken:
         desk.later()
         assert desk.visit("/roles").text == "Ada Lovelace: Approver"
         assert self.prompts(desk) == [None, "none", None]
+
+    @pytest.mark.parametrize("word", ["account_selection_required", "invalid_request"])
+    def test_other_words(self, desk: Desk, word: str) -> None:
+        """So it is whatever its word for that is, or if it knows no silent sign-in."""
+        desk.later()
+        person = desk.person
+        answer = person.get(desk.live.url + "/roles")
+        sent = parse_qs(urlsplit(answer.headers["Location"]).query)
+        said = {"state": sent["state"][0], "error": word}
+        page = person.visit(f"{desk.live.url}/auth/callback?{urlencode(said)}")
+        assert page.text == "Ada Lovelace: Approver"
+        assert sent["prompt"] == ["none"] and self.prompts(desk) == [None, None]
 
     def test_marked(self, desk: Desk) -> None:
         """A marked session is not open for the time that the way back may take."""

@@ -563,6 +563,18 @@ class Odd:
         return self._reply
 
 
+def test_no_access_token(entra: Emulator, client: Client) -> None:
+    """A refresh that brings an ID token alone gives no view an empty token."""
+    user = sign_ins.signed_in(entra, client)
+    body = json.dumps({"id_token": user.id_token(), "refresh_token": "RT"})
+    made = Client(
+        sign_ins.settings(entra, MSAL_HTTP_CLIENT=Odd(client, Reply(200, body, {})))
+    )
+    with pytest.raises(TokenError, match="gave no access token") as caught:
+        refreshed(entra, made, user)
+    assert caught.value.error == "invalid_response"
+
+
 @pytest.mark.parametrize(
     "text",
     [

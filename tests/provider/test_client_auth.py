@@ -83,6 +83,17 @@ class TestSecretSender:
         assert provider.kwargs["headers"] == {"Accept": "application/json"}
         assert given == request()
 
+    @pytest.mark.parametrize("binds", [True, False])
+    def test_routing(self, binds: bool) -> None:
+        """A subject that no header can carry is in none, but for Entra's routing."""
+        provider, given = Provider(POST), request()
+        hint = {"X-AnchorMailbox": "Oid:\U0001f9ed"}
+        given["headers"] |= hint
+        given["data"] |= {"refresh_token": "RT", "scope": "openid"}
+        SecretSender(provider, [POST], binds)("POST", "https://id.example/t", given)
+        own = {} if binds else hint
+        assert provider.kwargs["headers"] == {"Accept": "application/json", **own}
+
     @pytest.mark.parametrize("first", [[BASIC, POST], [POST, BASIC]])
     def test_second_try(
         self, first: list[str], caplog: pytest.LogCaptureFixture

@@ -131,7 +131,7 @@ PLAIN = {
         ["https://contoso.auth0.com//", "https://contoso.auth0.com/x"],
     ),
     "https://IDP.example/Realms/one": (
-        ["https://idp.example/Realms/one"],
+        ["https://idp.example/Realms/one", "https://IDP.example/Realms/one"],
         ["https://idp.example/realms/one", "https://idp.example/realms/One"],
     ),
     "https://accounts.example": (
@@ -148,6 +148,10 @@ PLAIN = {
             f"https://{OTHER}.ciamlogin.com/{OTHER}/v2.0",
             f"https://{ID}.ciamlogin.com/{OTHER}/v2.0",
         ],
+    ),
+    f"https://id.contoso.com/{ID}/v2.0/": (
+        [f"https://{ID}.ciamlogin.com/{ID}/v2.0"],
+        [f"https://{OTHER}.ciamlogin.com/{OTHER}/v2.0"],
     ),
     f"https://id.contoso.com/{ID}": (
         [f"https://id.contoso.com/{ID}"],

@@ -350,6 +350,14 @@ class TestPost:
         assert json.loads(reply.text)["error"] == "invalid_response"
         assert (reply.status_code, reply.headers) == (400, {"retry-after": "0"})
 
+    @pytest.mark.parametrize("value", ["5", "{}", "[]", "true"])
+    @pytest.mark.parametrize("name", ["refresh_token", "token_type"])
+    def test_no_string(self, peer: t.Any, name: str, value: str) -> None:
+        """A member that makes a token cache unreadable counts as left out."""
+        body = f'{{"access_token": "AT", "scope": "a", "{name}": {value}}}'
+        reply = self.reply(peer, 200, body)
+        assert json.loads(reply.text) == {"access_token": "AT", "scope": "a"}
+
     def test_shows_no_token(self) -> None:
         """An answer in a traceback or log does not show what it brought."""
         reply = Reply(200, "very-secret", {"set-cookie": "very-secret"})

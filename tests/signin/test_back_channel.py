@@ -257,6 +257,24 @@ class TestHostile:
         token = jwt.encode(claims, key.private, "RS256", headers=header)
         assert tell(live, token).status_code == status
 
+    @pytest.mark.parametrize("name", ["sid", "sub", "azp"])
+    def test_null(self, live: LiveApp, name: str) -> None:
+        """A claim that is null counts as left out."""
+        claims = unsigned(live.entra.logout_token("ada", sid="a-sid"))
+        key = live.entra.tenant.keys.current
+        token = jwt.encode(
+            {**claims, name: None}, key.private, "RS256", headers={"kid": key.kid}
+        )
+        assert tell(live, token).status_code == 200
+
+    def test_null_alone(self, live: LiveApp) -> None:
+        """A token that names neither a session nor a person ends nothing."""
+        claims = unsigned(live.entra.logout_token("ada", sid="a-sid"))
+        key = live.entra.tenant.keys.current
+        nobody = {**claims, "sid": None, "sub": None}
+        token = jwt.encode(nobody, key.private, "RS256", headers={"kid": key.kid})
+        assert tell(live, token).status_code == 400
+
     def test_signatures(self, live: LiveApp, ada: Person) -> None:
         """Nobody but the provider makes one: no key, the secret, a key of their own."""
         entra = live.entra

@@ -532,6 +532,23 @@ class TestFormPost:
         again = person.visit(live.url + "/auth/callback")
         assert "opened without an answer" in again.text
 
+    @pytest.mark.parametrize("fields", [{}, {"code": ""}])
+    def test_nothing_said(
+        self,
+        live: LiveApp,
+        entra: Emulator,
+        caplog: pytest.LogCaptureFixture,
+        fields: dict[str, str],
+    ) -> None:
+        """The log tells that an answer was empty, and blames no token endpoint."""
+        person = entra.person()
+        fields = {"state": begun(person, live), **fields}
+        chain = (entra.pages_url + "/x",)
+        person.post(live.url + "/auth/callback", fields, chain=chain)
+        assert person.visit(live.url + "/auth/callback").status_code == 502
+        assert "neither a code nor an error" in caplog.text
+        assert entra.counters["token"] == 0
+
     def test_posts_without_end(self, live: LiveApp, entra: Emulator) -> None:
         """However often a stranger posts a long code, one entry is kept of a flow."""
         person = entra.person()
