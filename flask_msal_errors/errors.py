@@ -490,9 +490,12 @@ def _snake(name: str) -> str:
 
 
 def field(result: cabc.Mapping[str, t.Any], name: str) -> str:
-    """Return a string of MSAL's error value; ``""`` if it is missing or malformed."""
+    """Return a string of MSAL's error value; ``""`` if it is missing or malformed.
+
+    JSON may name half a surrogate pair, which no page or log can show: it is ``?``.
+    """
     value = result.get(name)
-    return value if isinstance(value, str) else ""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""
 
 
 def codes_of(result: cabc.Mapping[str, t.Any]) -> tuple[int, ...]:

@@ -136,6 +136,14 @@ class TestTokenError:
         result = {"error": "access_denied", "error_description": text}
         assert TokenError(result=result).correlation_id == CORRELATION
 
+    def test_half_a_surrogate_pair(self) -> None:
+        """A character that JSON can name and no page can show is a question mark."""
+        names = ("error", "error_description", "suberror", "trace_id", "timestamp")
+        error = TokenError(result=dict.fromkeys((*names, "correlation_id"), "a\ud800"))
+        shown = (error.error, error.description, error.suberror, error.trace_id)
+        assert {*shown, error.timestamp, error.correlation_id} == {"a?"}
+        assert str(error).isascii()
+
     def test_text_names_code_and_correlation_id(self) -> None:
         """The text has error, suberror, code and correlation id, each once."""
         text = str(from_result(grant(50076, "basic_action")))

@@ -76,7 +76,7 @@ def values_of(response: t.Any, wanted: str) -> list[str]:
     else:
         # A plain dict knows names in one spelling only.
         items = headers.items() if isinstance(headers, cabc.Mapping) else ()
-        for value in (value for name, value in items if name.lower() == wanted.lower()):
+        for value in (v for name, v in items if str(name).lower() == wanted.lower()):
             found += value if isinstance(value, (list, tuple, set)) else [value]
     return [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in found]
 

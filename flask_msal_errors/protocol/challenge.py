@@ -70,7 +70,7 @@ def parse(values: _Values) -> tuple[Challenge, ...]:
         text = value.decode("latin-1") if isinstance(value, bytes) else value
         if not isinstance(text, str):
             continue
-        found += _parse_one(text[:left])
+        _read_into(found, text[:left])
         left -= len(text) + 1
         if left <= 0:
             break
@@ -141,8 +141,12 @@ def packed(claims: Claims) -> str:
     return base64.b64encode((claims.to_json() or "").encode()).decode()
 
 
-def _parse_one(text: str) -> list[Challenge]:
-    found: list[Challenge] = []
+def _read_into(found: list[Challenge], text: str) -> None:
+    """Add the challenges of one value.
+
+    Values are one list (RFC 9110 §5.3), so one may begin with parameters of the
+    challenge before it: some clients join them, and others do not.
+    """
     place = 0
     while part := _PART.match(text, place):
         word, equals = part.groups()
@@ -155,7 +159,6 @@ def _parse_one(text: str) -> list[Challenge]:
             found.append(Challenge(word.lower(), {}))
             token68 = _TOKEN68.match(text, place)
             place = token68.end() if token68 else place
-    return found
 
 
 def _value(text: str, place: int) -> tuple[str, int]:

@@ -176,8 +176,8 @@ def json_object(text: object) -> _Json | None:
         value = json.loads(text)
         if not isinstance(value, dict) or _is_deep(value):
             return None
-        # Python reads NaN and 1e999, which no JSON can carry further.
-        json.dumps(value, allow_nan=False)
+        # Python reads NaN, 1e999 and half a surrogate pair, which nobody else takes.
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return value

@@ -205,6 +205,7 @@ class TestCheck:
             answer(401, {"WWW-Authenticate": "Basic realm=x"}),
             answer(401, {"WWW-Authenticate": STALE}),
             answer(401, {"WWW-Authenticate": 42}),
+            answer(401, {0: "WWW-Authenticate", None: CHALLENGE}),
             answer(403, {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}),
             answer(404, {"WWW-Authenticate": CHALLENGE}),
             answer("401", {"WWW-Authenticate": CHALLENGE}),

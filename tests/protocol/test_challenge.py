@@ -112,6 +112,15 @@ PARSED: dict[str, tuple[t.Any, list[tuple[str, dict[str, str]]]]] = {
         ["Negotiate", 'Bearer a="1"'],
         [("negotiate", {}), ("bearer", {"a": "1"})],
     ),
+    "one-in-two-headers": (
+        ["Basic", 'Bearer a="1"', 'b="2", PoP', 'Basic c="3'],
+        [
+            ("basic", {}),
+            ("bearer", {"a": "1", "b": "2"}),
+            ("pop", {}),
+            ("basic", {"c": "3"}),
+        ],
+    ),
     "two-in-one": (
         'PoP a="1", b="2", Bearer a="3"',
         [("pop", {"a": "1", "b": "2"}), ("bearer", {"a": "3"})],
@@ -499,10 +508,8 @@ GOOD: dict[str, tuple[int, t.Any, Demand]] = {
     ),
     "non-ascii": (
         401,
-        insufficient(b64('{"access_token":{"a":{"value":"é\\ud800"}}}')),
-        asks(
-            "insufficient_claims", '{"access_token":{"a":{"value":"\\u00e9\\ud800"}}}'
-        ),
+        insufficient(b64('{"access_token":{"a":{"value":"é\\ud83d\\ude00"}}}')),
+        asks("insufficient_claims", '{"access_token":{"a":{"value":"é😀"}}}'),
     ),
     "32-levels": (
         401,
@@ -624,6 +631,8 @@ BAD_CLAIMS = {
     "access-token-text": b64('{"access_token":"x"}'),
     "empty-object": b64("{}"),
     "nan": b64('{"access_token":{"a":NaN}}'),
+    "half-a-pair": b64(r'{"access_token":{"a":"\ud800"}}'),
+    "half-a-pair-as-name": b64(r'{"access_token":{"a":{"\udfff":null}}}'),
     "infinity": b64('{"access_token":{"a":1e999}}'),
     "huge-number": b64('{"access_token":{"a":' + "9" * 4400 + "}}"),
     "33-levels": b64(nested(33)),
