@@ -18,14 +18,9 @@ from ..protocol.secret import Secret
 _BEARER = "bearer "
 #: The host of a URL, without user and port (RFC 3986 §3.2).
 _HOST = re.compile(r"https?://(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^:/?#]*)", re.IGNORECASE)
-#: Methods that read all values of a header, and what else they are given: of httpx,
-#: werkzeug, aiohttp and the standard library.
-_READERS: tuple[tuple[str, tuple[t.Any, ...]], ...] = (
-    ("get_list", ()),
-    ("getlist", ()),
-    ("getall", ((),)),
-    ("get_all", ((),)),
-)
+#: Methods that read all values of a header: of httpx, werkzeug, aiohttp (which raises
+#: ``KeyError`` for none), and the standard library (``None``) and websockets.
+_READERS = ("get_list", "getlist", "getall", "get_all")
 
 
 #: The error for a response of :func:`is_from_cache` to a call with a user's token.
@@ -69,9 +64,13 @@ def values_of(response: t.Any, wanted: str) -> list[str]:
     """The values of a header of a response or a request; none if it has no headers."""
     headers = getattr(response, "headers", None)
     found: list[t.Any] = []
-    for method, default in _READERS:
-        if callable(getattr(headers, method, None)):
-            found = [*getattr(headers, method)(wanted, *default)]
+    for method in _READERS:
+        read = getattr(headers, method, None)
+        if callable(read):
+            try:
+                found = [*(read(wanted) or ())]
+            except KeyError:
+                found = []
             break
     else:
         # A plain dict knows names in one spelling only.

@@ -9,6 +9,7 @@ import json
 import re
 import types
 import typing as t
+from wsgiref.headers import Headers as WsgiHeaders
 
 import httpx
 import pytest
@@ -70,10 +71,10 @@ def message(*values: str) -> email.message.Message:
 
 
 class Multi:
-    """Headers as aiohttp's."""
+    """Headers as aiohttp's, which raise for a name that is not there."""
 
-    def getall(self, name: str, default: t.Any) -> t.Any:
-        return ["Basic realm=x", CHALLENGE]
+    def getall(self, name: str) -> t.Any:
+        return {"WWW-Authenticate": ["Basic realm=x", CHALLENGE]}[name]
 
 
 def several(kind: t.Any) -> t.Any:
@@ -206,6 +207,7 @@ class TestCheck:
             answer(401, {"WWW-Authenticate": STALE}),
             answer(401, {"WWW-Authenticate": 42}),
             answer(401, {0: "WWW-Authenticate", None: CHALLENGE}),
+            *(answer(401, headers) for headers in (message(), WsgiHeaders())),
             answer(403, {"WWW-Authenticate": 'Bearer error="insufficient_scope"'}),
             answer(404, {"WWW-Authenticate": CHALLENGE}),
             answer("401", {"WWW-Authenticate": CHALLENGE}),
@@ -228,6 +230,9 @@ class TestCheck:
             several(Headers),
             several(HTTPHeaderDict),
             message("Basic realm=x", CHALLENGE),
+            WsgiHeaders(
+                [("WWW-Authenticate", "Basic x"), ("WWW-Authenticate", CHALLENGE)]
+            ),
             Multi(),
         ],
         ids=lambda value: type(value).__name__,
@@ -320,9 +325,12 @@ class TestPaused:
             (500, {"Retry-After": "30"}),
             (200, {"Retry-After": "30"}),
             (302, {"Retry-After": "30"}),
+            (429, Multi()),
+            (429, message()),
+            (429, WsgiHeaders()),
         ],
     )
-    def test_anything_else(self, status: int, headers: dict[str, str]) -> None:
+    def test_anything_else(self, status: int, headers: t.Any) -> None:
         """Other failures are the view's to judge."""
         assert paused(answer(status, headers)) is None
 
