@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections.abc as cabc
 import contextlib
 import json
 import signal
@@ -68,20 +69,40 @@ def main(arguments: list[str] | None = None) -> None:
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     as_json, shell = options.pop("json"), options.pop("env")
-    options["people"] = dict(options["people"]) if options["people"] else None
-    options["registrations"] = dict(options["registrations"])
-    try:
-        emulator = Emulator(**options)
-    except (LookupError, ValueError) as wrong:
-        parser.error(f"--register: {wrong}")
+    emulator = _made(parser, options)
     signal.signal(signal.SIGTERM, _end)
     # Ignored by a shell that started this in the background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt), emulator as entra:
+    with contextlib.suppress(KeyboardInterrupt), _running(parser, emulator) as entra:
         print(_announced(entra, as_json, shell), flush=True)
         # Without a timeout, Ctrl-C does not end a wait on Windows.
         while not threading.Event().wait(1):
             pass
+
+
+def _made(parser: argparse.ArgumentParser, options: dict[str, t.Any]) -> Emulator:
+    options["people"] = dict(options["people"]) if options["people"] else None
+    options["registrations"] = dict(options["registrations"])
+    try:
+        return Emulator(**options)
+    except (LookupError, ValueError) as wrong:
+        parser.error(f"--register: {wrong}")
+
+
+@contextlib.contextmanager
+def _running(
+    parser: argparse.ArgumentParser, emulator: Emulator
+) -> cabc.Iterator[Emulator]:
+    """Start the emulator and stop it afterwards; ports may be taken."""
+    try:
+        emulator.start()
+    except OSError as wrong:
+        words = "Choose another --port or --pages-port, or leave it out for a free one."
+        parser.error(f"{wrong}. {words}")
+    try:
+        yield emulator
+    finally:
+        emulator.stop()
 
 
 def _announced(entra: Emulator, as_json: bool, shell: str | None) -> str:
@@ -140,11 +161,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 65536):
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
+
+
 def _add_addresses(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--port", type=int, default=0, help="of the https URLs; 0, the default: any")
+    add("--port", type=_port, default=0, help="of the https URLs; 0, the default: any")
     words = "of the pages that a browser visits, on http; 0, the default: any"
-    add("--pages-port", type=int, default=0, help=words)
+    add("--pages-port", type=_port, default=0, help=words)
     add("--https-pages", action="store_true", help="those pages on --port, by https")
     words = "name in the URLs and the certificate; default: localhost"
     add("--host", default="localhost", help=words)

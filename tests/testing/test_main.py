@@ -198,6 +198,29 @@ class TestProgram:
             program.main(words.split())
         assert told in capsys.readouterr().err
 
+    @pytest.mark.parametrize("option", ["--port", "--pages-port"])
+    def test_port_taken(
+        self,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        option: str,
+    ) -> None:
+        """A port that is taken is said in a line, with a way out."""
+        monkeypatch.setattr(signal, "signal", lambda *given: None)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            with pytest.raises(SystemExit):
+                program.main([option, str(listener.getsockname()[1])])
+        told = capsys.readouterr().err
+        assert "in use" in told
+        assert "Choose another --port or --pages-port" in told
+
+    @pytest.mark.parametrize("port", ["70000", "-1", "http", "²"])
+    def test_no_port(self, capsys: pytest.CaptureFixture[str], port: str) -> None:
+        """A value that can be no port is refused before anything starts."""
+        with pytest.raises(SystemExit):
+            program.main([f"--port={port}"])
+        assert "a port is a number from 0 to 65535" in capsys.readouterr().err
+
     def test_a_second_signal_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """While the first signal cleans up, the next one is ignored."""
         kept = []
