@@ -15,6 +15,7 @@ import typing as t
 
 from flask import Flask
 
+from flask_msal_errors import ConfigurationError
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing.kit.server import Server
 
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     _configure_logging(options.verbose)
     with contextlib.ExitStack() as stack:
         emulator = None if names_a_tenant() else _emulator(stack)
-        app = create_app() if emulator is None else _emulated(emulator, stack)
+        app = _real() if emulator is None else _emulated(emulator, stack)
         server = _listen(app, options.port)
         server.start()
         stack.callback(server.stop)
@@ -80,7 +81,7 @@ def _announced(app: Flask, url: str) -> str:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m example_app")
-    port = int(os.environ.get("PORT") or 5000)
+    port = os.environ.get("PORT") or "5000"
     words = "the next free one from here on; default: PORT, or 5000"
     parser.add_argument("--port", type=int, default=port, help=words)
     words = "log every request, to the app and to the emulator"
@@ -112,6 +113,14 @@ def _emulated(entra: Emulator, stack: contextlib.ExitStack) -> Flask:
     app = stack.enter_context(on_emulator(entra, folder))
     log.setLevel(logging.INFO)
     return app
+
+
+def _real() -> Flask:
+    """An app on the tenant of the environment, whose settings may be wrong."""
+    try:
+        return create_app()
+    except ConfigurationError as error:
+        sys.exit(str(error))
 
 
 def _listen(app: t.Any, first: int) -> Server:

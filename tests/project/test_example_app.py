@@ -728,6 +728,27 @@ class TestCommand:
         assert "Traceback" not in process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == 0
 
+    @pytest.mark.parametrize(
+        ("changed", "told"),
+        [
+            ({"PORT": "five"}, "argument --port: invalid int value: 'five'"),
+            ({"MSAL_AUTHORITY": "login"}, "MSAL_AUTHORITY is a string, but it must be"),
+        ],
+    )
+    def test_wrong_settings(
+        self,
+        command: cabc.Callable[..., t.Any],
+        monkeypatch: pytest.MonkeyPatch,
+        changed: dict[str, str],
+        told: str,
+    ) -> None:
+        """A setting that is wrong ends it with the remedy, and no traceback."""
+        for name, value in {**TENANT, **changed}.items():
+            monkeypatch.setenv(name, value)
+        process, printed = command()
+        assert process.wait(PATIENCE) != 0
+        assert told in printed and "Traceback" not in printed
+
     def test_behind_a_proxy(
         self, command: cabc.Callable[..., t.Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
