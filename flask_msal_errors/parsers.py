@@ -245,7 +245,10 @@ def as_authority(value: t.Any) -> str:
     is_ciam = str(parts.hostname).endswith(".ciamlogin.com")
     _require(parts.path.strip("/") or is_ciam, must)
     _require(parts.scheme == "https" and not parts.query and not parts.fragment, must)
-    return parts.geturl().rstrip("/")
+    # People copy addresses under "Endpoints" in the portal, and issuers.
+    is_endpoint = re.search(r"/(oauth2|\.well-known)(/|$)", parts.path)
+    _require(not is_endpoint, "end before /oauth2 and /v2.0, which MSAL adds")
+    return parts.geturl().rstrip("/").removesuffix("/v2.0")
 
 
 def as_oidc_authority(value: t.Any) -> str:

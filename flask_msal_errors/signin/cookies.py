@@ -44,13 +44,20 @@ class Expired(Exception):
 
 
 def _secrets(app: Flask) -> list[bytes]:
-    if not app.secret_key:
+    newest: t.Any = app.secret_key
+    if newest and not isinstance(newest, str | bytes):
+        raise ConfigurationError(
+            f"SECRET_KEY is of the type {type(newest).__name__}, but must be a string. "
+            "In the environment digits alone are a number: put '\"' around them, or "
+            "take one that has letters."
+        )
+    if not newest:
         raise ConfigurationError(
             "SECRET_KEY is missing: the cookies of a sign-in are signed with it. Set "
             "it to a long random value, the same for all workers, for example from "
             "`python -c 'import secrets; print(secrets.token_hex())'`."
         )
-    keys = [*_older_secrets(app), app.secret_key]
+    keys = [*_older_secrets(app), newest]
     return [key.encode() if isinstance(key, str) else key for key in keys]
 
 

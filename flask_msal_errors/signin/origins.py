@@ -67,6 +67,11 @@ _UNUSED = (
     "Sign-ins come back to %s, but a proxy says that browsers are below %s"
     " (X-Forwarded-Prefix). Use werkzeug's ProxyFix with x_prefix=1."
 )
+_NO_CALLBACK = (
+    "The redirect URI is %s, but the callback is at %s: nobody comes back, unless a"
+    " proxy leads from one to the other. Correct MSAL_REDIRECT_URI, and register it,"
+    " or set MSAL_URL_PREFIX."
+)
 
 
 class Origins:
@@ -141,11 +146,13 @@ class Origins:
 
     def _check_path(self, request: Request, redirect_uri: str) -> None:
         seen = urlsplit(url_for("msal.callback")).path
-        path = urlsplit(redirect_uri).path
+        path = urlsplit(redirect_uri).path or "/"
         (*_, told) = _listed(request, "X-Forwarded-Prefix")
         came = f"{request.scheme}://{request.host}{seen}"
         if seen != path:
-            self._tell(logging.WARNING, _STRIPPED, redirect_uri, came)
+            is_part = path.endswith(seen) or seen.endswith(path)
+            text = _STRIPPED if is_part else _NO_CALLBACK
+            self._tell(logging.WARNING, text, redirect_uri, came)
         elif told.strip("/") and not path.startswith(told):
             self._tell(logging.WARNING, _UNUSED, came, told)
 

@@ -124,6 +124,14 @@ class TestSigner:
         with pytest.raises(ConfigurationError, match="SECRET_KEY.*token_hex"):
             signer(secret)
 
+    @pytest.mark.parametrize("secret", [12345678, 1e50, True, ["one"]])
+    def test_no_string(self, secret: t.Any) -> None:
+        """A number that JSON made of digits is refused by its type, and not shown."""
+        with pytest.raises(ConfigurationError, match="SECRET_KEY is of the") as caught:
+            signer(secret)
+        assert "put '\"' around" in str(caught.value)
+        assert str(secret) not in str(caught.value)
+
 
 class TestCookies:
     """The cookies' names and attributes."""

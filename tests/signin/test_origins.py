@@ -403,6 +403,23 @@ class TestPaths:
             assert "/portal" in line and "x_prefix=1" in line
             assert came.partition("a.example")[2] + "/auth/callback" in line
 
+    @pytest.mark.parametrize(
+        "path", ["", "/", "/getAToken", "/auth/callback/", "/auth"]
+    )
+    def test_no_callback(
+        self, app: Flask, caplog: pytest.LogCaptureFixture, path: str
+    ) -> None:
+        """A redirect URI where no callback is is not blamed on a proxy."""
+        uri = f"https://a.example{path}"
+        with app.test_request_context(PAGE, base_url="https://a.example"):
+            app.preprocess_request()
+            Origins().check(request, uri)
+        (line,) = [record.getMessage() for record in caplog.records]
+        assert (
+            f"is {uri}, but the callback is at https://a.example/auth/callback" in line
+        )
+        assert "MSAL_URL_PREFIX" in line and "x_prefix" not in line
+
     def test_moved(self, app: Flask) -> None:
         """A browser is sent below the path that its proxy takes away."""
         found = asked(app, "https://www.a.example", "https://a.example/portal")
