@@ -69,6 +69,7 @@ class Story:
         """Keep a picture of the page, which has this heading."""
         if heading:
             self.page.get_by_role("heading", name=heading, level=1).wait_for()
+        self.page.wait_for_load_state()
         self.keep(name, self.page.screenshot(animations="disabled"))
 
     def sign_in(self) -> None:

@@ -23,6 +23,7 @@ from flask_msal_errors.protocol.demand import Claims
 from flask_msal_errors.protocol.demand import Demand
 from flask_msal_errors.testing import Emulator
 from support.apis import api_app
+from support.waiting import PATIENCE
 
 ORIGIN = "https://api.example.com"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
@@ -67,7 +68,9 @@ def test_document(path: str, entra: Emulator) -> None:
         "bearer_methods_supported": ["header"],
     }
     published = requests.get(
-        f"{issuer}/.well-known/openid-configuration", verify=entra.ca_file, timeout=30
+        f"{issuer}/.well-known/openid-configuration",
+        verify=entra.ca_file,
+        timeout=PATIENCE,
     ).json()
     assert published["issuer"] == issuer
 

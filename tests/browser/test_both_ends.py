@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
 
 from flask_msal_errors.testing import Emulator
 from support.ends import Ends
+from support.expecting import expect
 from support.live_app import Start
 from support.waiting import PATIENCE
 
@@ -38,7 +40,7 @@ def page(ends: Ends, chromium: Browser) -> t.Iterator[Page]:
     page.click("button[value=ada]")
     page.click("button[value=accept]")
     page.wait_for_url(ends.live.url + "/page/plain")
-    assert page.inner_text("body").endswith("plain")
+    expect(page.locator("body")).to_have_text(re.compile("plain$"))
     yield page
     context.close()
 
@@ -50,10 +52,10 @@ def test_step_up(page: Page, ends: Ends) -> None:
     page.click("text=Pay")
     page.click("button[value=context]")
     page.wait_for_url(ends.live.url + "/page/payroll")
-    assert page.inner_text("body") == "paid"
+    expect(page.locator("body")).to_have_text("paid")
     assert ends.paid == ["100"]
     page.goto(ends.live.url + "/page/payroll")
-    assert page.inner_text("body") == "paid"
+    expect(page.locator("body")).to_have_text("paid")
 
 
 @pytest.mark.parametrize("by", ["httpx", "azure", "plain"])
@@ -70,18 +72,20 @@ def test_other_clients(
     page.goto(f"{ends.live.url}/page/{path}?by={by}")
     page.click(f"button[value={button}]")
     page.wait_for_url(f"{ends.live.url}/page/{path}?by={by}")
-    assert page.inner_text("body") == shown
+    expect(page.locator("body")).to_have_text(shown)
 
 
 def test_consent(page: Page, ends: Ends) -> None:
     """Consent that is declined is asked for again later, and then given."""
     page.goto(ends.live.url + "/page/write")
     page.click("button[value=decline]")
+    expect(page).to_have_url(re.compile(f"^{ends.live.url}/"))
     page.wait_for_selector("h1")
     page.goto(ends.live.url + "/page/write")
     page.click("button[value=accept]")
     page.wait_for_url(ends.live.url + "/page/write")
-    assert "Files.Write" in page.inner_text("body").split()
+    scopes = page.locator("body")
+    expect(scopes).to_have_text(re.compile(r"(^|\s)Files\.Write(\s|$)"))
 
 
 def test_mfa_behind(page: Page, ends: Ends, entra: Emulator) -> None:
@@ -91,7 +95,7 @@ def test_mfa_behind(page: Page, ends: Ends, entra: Emulator) -> None:
     page.goto(ends.live.url + "/page/further")
     page.click("button[value=mfa]")
     page.wait_for_url(ends.live.url + "/page/further")
-    assert page.inner_text("body") == "paid further"
+    expect(page.locator("body")).to_have_text("paid further")
 
 
 def test_mfa_behind_a_form(page: Page, ends: Ends, entra: Emulator) -> None:
@@ -103,7 +107,7 @@ def test_mfa_behind_a_form(page: Page, ends: Ends, entra: Emulator) -> None:
     page.click("text=Pay")
     page.click("button[value=mfa]")
     page.wait_for_url(ends.live.url + "/page/further")
-    assert page.inner_text("body") == "paid further"
+    expect(page.locator("body")).to_have_text("paid further")
     page.reload()
     page.wait_for_selector("text=This form was not sent again")
     assert ends.paid == ["7"]
@@ -143,8 +147,10 @@ def test_never_satisfied(page: Page, ends: Ends) -> None:
             break
         with page.expect_navigation():
             page.click("button[value=ada]")
-    assert "/page/never" in page.url or "/auth/" in page.url
-    assert "Signing in again did not help" in page.inner_text("body")
+    expect(page).to_have_url(re.compile("/page/never|/auth/"))
+    expect(page.locator("body")).to_contain_text(
+        "Signing in again did not help", use_inner_text=True
+    )
 
 
 def test_script(page: Page, ends: Ends) -> None:

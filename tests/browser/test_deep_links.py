@@ -7,6 +7,7 @@ import typing as t
 
 import pytest
 
+from support.expecting import expect
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
@@ -56,7 +57,7 @@ def test_long_link(live: LiveApp, profile: BrowserContext) -> None:
     page.goto(url)
     sign_in(page)
     page.wait_for_url(url)
-    assert page.inner_text("body") == "me ada@contoso.example"
+    expect(page.locator("body")).to_have_text("me ada@contoso.example")
 
 
 def test_too_long_link(live: LiveApp, profile: BrowserContext) -> None:
@@ -64,15 +65,16 @@ def test_too_long_link(live: LiveApp, profile: BrowserContext) -> None:
     page = profile.new_page()
     url = f"{live.url}/me?invited={secrets.token_urlsafe(6000)}"
     page.goto(url)
-    assert "address of this page is too long" in page.inner_text("main")
+    told = "address of this page is too long"
+    expect(page.locator("main")).to_contain_text(told, use_inner_text=True)
     with profile.expect_page() as opened:
         page.click(FIRST)
     sign_in(opened.value)
     opened.value.wait_for_url(live.url + "/")
     opened.value.close()
     page.reload()
-    assert page.url == url
-    assert page.inner_text("body") == "me ada@contoso.example"
+    expect(page).to_have_url(url)
+    expect(page.locator("body")).to_have_text("me ada@contoso.example")
 
 
 def test_six_tabs(live: LiveApp, profile: BrowserContext) -> None:
@@ -101,7 +103,8 @@ def test_oldest_tab_first(live: LiveApp, profile: BrowserContext) -> None:
     oldest = tabs[0]
     sign_in(oldest)
     oldest.wait_for_selector("text=later ones took its place")
-    assert "blocks the cookies" not in oldest.inner_text("main")
+    oldest.wait_for_load_state()
+    expect(oldest.locator("main")).not_to_contain_text("blocks the cookies")
     oldest.click(FIRST)
     oldest.wait_for_url(f"{live.url}/me?tab=0")
 

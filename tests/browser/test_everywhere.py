@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flask_msal_errors.testing import Emulator
+from support.expecting import expect
 from support.waiting import PATIENCE
 
 if t.TYPE_CHECKING:
@@ -35,15 +36,17 @@ def test_from_the_example(example: str, chromium: Browser) -> None:
     """The button of one profile signs out the other one, too, and it can come back."""
     here, there = (signed_in(chromium, f"{example}/sessions") for _ in range(2))
     here.reload()
-    assert here.locator(".sessions li").count() == 2
-    assert "Chrome on Linux" in here.inner_text(".sessions")
+    expect(here.locator(".sessions li")).to_have_count(2)
+    expect(here.locator(".sessions")).to_contain_text(
+        "Chrome on Linux", use_inner_text=True
+    )
     here.click("text=Sign out everywhere")
     here.wait_for_url(f"{example}/auth/signed-out")
     there.goto(example)
-    assert "Nobody is signed in" in there.inner_text(".account")
+    expect(there.locator(".account")).to_contain_text("Nobody is signed in")
     # It is still signed in at the provider, so nothing is asked.
     there.goto(f"{example}/sessions")
-    assert there.locator(".sessions li").count() == 1
+    expect(there.locator(".sessions li")).to_have_count(1)
     for page in (here, there):
         page.context.close()
 
@@ -75,8 +78,8 @@ def test_from_the_provider(
     elsewhere.goto(f"{entra.pages_url}/openid/logout")
     assert entra.counters["backchannel.200"] == 1
     here.goto(plain_example)
-    assert "Nobody is signed in" in here.inner_text(".account")
+    expect(here.locator(".account")).to_contain_text("Nobody is signed in")
     there.reload()
-    assert there.locator(".sessions li").count() == 1
+    expect(there.locator(".sessions li")).to_have_count(1)
     for page in (here, there):
         page.context.close()

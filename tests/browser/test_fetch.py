@@ -13,6 +13,7 @@ from flask import url_for
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from flask_msal_errors import InteractionRequired
+from support.expecting import expect
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
@@ -116,9 +117,7 @@ def opened(start: Start, chromium: Browser) -> cabc.Iterator[cabc.Callable[..., 
 
 
 def shows(page: Page, text: str | re.Pattern[str]) -> None:
-    from playwright.sync_api import expect
-
-    expect(page.locator("pre")).to_have_text(text, timeout=1000 * PATIENCE)
+    expect(page.locator("pre")).to_have_text(text)
 
 
 def popup_of(page: Page, button: str) -> Page:
@@ -159,7 +158,7 @@ def test_refusal_can_be_read(
     popup = popup_of(page, "#load")
     popup.click("button[value=cancel]")
     popup.get_by_role("heading", name="You cancelled the sign-in").wait_for()
-    assert popup.url.partition("?")[0].endswith(f"{mount}{prefix}/callback")
+    expect(popup).to_have_url(re.compile(rf"{mount}{prefix}/callback(\?|$)"))
     # Three times as long as the script waits between its looks.
     popup.evaluate("new Promise(done => setTimeout(done, 600))")
     assert not popup.is_closed()
@@ -230,7 +229,7 @@ class TestBlocked:
             button.click()
         prove(found.value)
         shows(page, "200 GET ")
-        assert page.locator("dialog").count() == 0
+        expect(page.locator("dialog")).to_have_count(0)
 
     @pytest.mark.parametrize("way", ["Cancel", "Escape"])
     def test_declined(self, page: Page, way: str) -> None:

@@ -11,6 +11,7 @@ from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 
 from flask_msal_errors.errors import InteractionRequired
+from support.expecting import expect
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
@@ -130,11 +131,11 @@ def test_form(
         assert desk.runs == []
         page.click("text=Continue")
     page.wait_for_url(live.url + "/desk?trip=1")
-    assert page.inner_text("body") == f"received {len(BLOB)}"
+    expect(page.locator("body")).to_have_text(f"received {len(BLOB)}")
     assert desk.runs == [("a & b = ü", BLOB)]
 
     page.reload()
-    assert page.locator("h1").inner_text() == "This form was not sent again"
+    expect(page.locator("h1")).to_have_text("This form was not sent again")
     page.go_back()
     page.wait_for_load_state()
     assert desk.runs == [("a & b = ü", BLOB)]
@@ -150,7 +151,7 @@ def test_open_the_form_again(
     posted(page, live, script)
     page.click("text=Open the form again")
     page.wait_for_url(live.url + "/desk?trip=1")
-    assert page.locator("[name=reason]").is_visible()
+    expect(page.locator("[name=reason]")).to_be_visible()
     assert desk.runs == []
 
 
@@ -167,13 +168,13 @@ def test_stopped(
         page.click("text=Continue")
     page.wait_for_selector("text=closed for the night")
     page.reload()
-    assert page.inner_text("body") == "closed for the night"
+    expect(page.locator("body")).to_have_text("closed for the night")
     assert desk.runs == []
     desk.is_closed = False
     page.reload()
-    assert page.inner_text("body") == f"received {len(BLOB)}"
+    expect(page.locator("body")).to_have_text(f"received {len(BLOB)}")
     page.reload()
-    assert page.locator("h1").inner_text() == "This form was not sent again"
+    expect(page.locator("h1")).to_have_text("This form was not sent again")
     assert desk.runs == [("a & b = ü", BLOB)]
 
 
@@ -189,7 +190,7 @@ def test_refused_again(
         page.wait_for_selector("text=You are signed in again")
         page.click("text=Continue")
     page.wait_for_selector("text=it was refused again")
-    assert page.url == live.url + "/desk?trip=1"
+    expect(page).to_have_url(live.url + "/desk?trip=1")
     page.click(".actions a")
     posted(page, live, script)
     if not script:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.expecting import expect
 from support.live_app import LiveApp
 
 if t.TYPE_CHECKING:
@@ -46,8 +47,8 @@ def test_deep_link(live: LiveApp, page: Page) -> None:
     page.click("button[value=ada]")
     page.click("button[value=accept]")
     page.wait_for_url(live.url + DEEP)
-    assert page.inner_text("body") == "me ada@contoso.example"
+    expect(page.locator("body")).to_have_text("me ada@contoso.example")
     # Again, now that this browser is signed in there.
     page.goto(elsewhere(live) + "/me")
     page.wait_for_url(live.url + "/me")
-    assert page.inner_text("body") == "me ada@contoso.example"
+    expect(page.locator("body")).to_have_text("me ada@contoso.example")

@@ -31,6 +31,7 @@ from flask_msal_errors.testing.entra.faults import Script
 from flask_msal_errors.web import pages
 from flask_msal_errors.web.texts import N_
 from support import session_apps
+from support.expecting import expect
 from support.live_app import LiveApp
 from support.live_app import Start
 
@@ -117,6 +118,7 @@ def look(page: Page, screens: cabc.Iterable[tuple[int, t.Any]] = SCREENS) -> Non
     from axe_playwright_python.base import AXE_SCRIPT
 
     found = []
+    page.wait_for_load_state()
     page.evaluate(AXE_SCRIPT)
     for width, scheme in screens:
         page.set_viewport_size({"width": width, "height": 800})
@@ -189,7 +191,7 @@ class TestExtension:
         page.set_extra_http_headers({"Accept-Language": language})
         for what in (*ERRORS, *PLAIN):
             page.goto(f"{live.url}/show/ada/{what}")
-            assert page.locator("html").get_attribute("lang") == language, what
+            expect(page.locator("html"), what).to_have_attribute("lang", language)
             look(page, SCREENS[:1])
 
 
@@ -333,8 +335,9 @@ class TestEmulator:
         ask(**({"client_id": "another"} if scene == "unknown" else {}))
         if scene != "unknown":
             press(page, name)
-        kind = page.locator("meta[name=entra-page]").get_attribute("content")
-        assert kind == (scene if scene != "unknown" else "error")
+        kind = scene if scene != "unknown" else "error"
+        meta = page.locator("meta[name=entra-page]")
+        expect(meta).to_have_attribute("content", kind)
         look(page)
 
     @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import re
 import typing as t
 
 import pytest
 
 from flask_msal_errors import Throttled
+from support.expecting import expect
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
@@ -84,7 +86,7 @@ def stays(page: Page) -> bool:
         "navigation.addEventListener('navigate', () => { document.title = 'left' })"
     )
     page.clock.run_for(60_000)
-    assert page.locator("#seconds").inner_text() == "0"
+    expect(page.locator("#seconds")).to_have_text("0")
     return page.title() != "left"
 
 
@@ -94,13 +96,13 @@ class TestPause:
         desk.refusals, desk.seconds = 1, 3
         page = visit()
         live = page.locator("[role=status], [aria-live], [role=alert], [role=timer]")
-        assert live.all_inner_texts() == ["Then this page reloads by itself, once."]
-        assert live.locator("#seconds").count() == 0
+        expect(live).to_have_text(["Then this page reloads by itself, once."])
+        expect(live.locator("#seconds")).to_have_count(0)
         page.clock.run_for(2900)
-        assert page.locator("#seconds").inner_text() == "1"
+        expect(page.locator("#seconds")).to_have_text("1")
         page.clock.run_for(600)
         page.get_by_text("The desk").wait_for()
-        assert page.url.endswith("/desk?a=b")
+        expect(page).to_have_url(re.compile(r"/desk\?a=b$"))
         assert desk.visits == 2
 
     def test_only_once(self, visit: Open, desk: Desk) -> None:
@@ -111,7 +113,7 @@ class TestPause:
             page.clock.run_for(1500)
         assert stays(page)
         assert desk.visits == 2
-        assert not page.locator("#wait").is_visible()
+        expect(page.locator("#wait")).to_be_hidden()
         page.get_by_role("link", name="Try again").press("Enter")
         page.get_by_text("The desk").wait_for()
 
@@ -130,8 +132,8 @@ class TestPause:
         """Without scripts it stays, with the seconds and a link."""
         desk.refusals = 1
         page = visit(java_script_enabled=False)
-        assert page.get_by_text("Seconds to wait: 1").is_visible()
-        assert not page.locator("#wait").is_visible()
+        expect(page.get_by_text("Seconds to wait: 1")).to_be_visible()
+        expect(page.locator("#wait")).to_be_hidden()
         page.get_by_role("link", name="Try again").click()
         page.get_by_text("The desk").wait_for()
         assert desk.visits == 2

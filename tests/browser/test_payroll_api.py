@@ -7,7 +7,10 @@ import typing as t
 
 import pytest
 
+from support.expecting import expect
+
 if t.TYPE_CHECKING:
+    from playwright.sync_api import Locator
     from playwright.sync_api import Page
 
     from flask_msal_errors.testing import Emulator
@@ -46,9 +49,9 @@ def open_payroll(page: Page, example: str) -> None:
     page.get_by_text("4,200 EUR").wait_for()
 
 
-def lines(page: Page) -> list[str]:
+def lines(page: Page) -> Locator:
     """The lines of the API, oldest first."""
-    return page.locator(".story.api li").all_inner_texts()
+    return page.locator(".story.api li")
 
 
 def test_declined(page: Page, example: str) -> None:
@@ -56,12 +59,12 @@ def test_declined(page: Page, example: str) -> None:
     page.goto(f"{example}/payroll")
     press(page, "Approve")
     press(page, "Decline")
-    assert page.get_by_text("You are still signed in").is_visible()
+    expect(page.get_by_text("You are still signed in")).to_be_visible()
     page.get_by_role("link", name="The page that you wanted").click()
     press(page, "Accept")
     page.get_by_text("4,200 EUR").wait_for()
-    assert page.url == f"{example}/payroll"
-    assert lines(page)[-1] == CALLED
+    expect(page).to_have_url(f"{example}/payroll")
+    expect(lines(page).last).to_have_text(CALLED)
 
 
 def test_step_up_by_graph(page: Page, example: str, entra: Emulator) -> None:
@@ -69,10 +72,11 @@ def test_step_up_by_graph(page: Page, example: str, entra: Emulator) -> None:
     open_payroll(page, example)
     entra.require_context("User.Read", "c2")
     page.goto(f"{example}/payroll")
-    assert "c2" in page.locator("main").inner_text()
+    expect(page.locator("main")).to_contain_text("c2", use_inner_text=True)
     press(page, "Approve")
     page.get_by_text("4,200 EUR").wait_for()
-    assert "Answered the web app: 401, insufficient_claims." in lines(page)
+    told = "Answered the web app: 401, insufficient_claims."
+    page.locator(".story.api").get_by_text(told, exact=True).first.wait_for()
 
 
 def test_form(page: Page, example: str, entra: Emulator, script: bool) -> None:
@@ -85,7 +89,7 @@ def test_form(page: Page, example: str, entra: Emulator, script: bool) -> None:
     if not script:
         press(page, "Continue")
     page.get_by_text("bonus, paid once to Ada Lovelace").wait_for()
-    assert page.url == f"{example}/payroll"
+    expect(page).to_have_url(f"{example}/payroll")
     page.reload()
     page.get_by_role("heading", name="This form was not sent again").wait_for()
     page.get_by_role("link", name="Open the form again").click()
@@ -101,7 +105,8 @@ def test_revoked(page: Page, example: str, entra: Emulator) -> None:
     press(page, "Approve")
     page.get_by_text("4,200 EUR").wait_for()
     told = "No token for Graph: your sign-in was revoked (AADSTS50173)."
-    assert told in lines(page) and lines(page)[-1] == CALLED
+    page.locator(".story.api").get_by_text(told, exact=True).first.wait_for()
+    expect(lines(page).last).to_have_text(CALLED)
 
 
 def test_moved(page: Page, example: str, entra: Emulator) -> None:
@@ -113,4 +118,5 @@ def test_moved(page: Page, example: str, entra: Emulator) -> None:
     page.get_by_text("4,200 EUR").wait_for()
     assert entra.counters["authorize"] == asked
     silent = "Graph refused the token. Entra gave a new one without you."
-    assert lines(page)[-2:] == [silent, CALLED]
+    expect(page.locator(".story.api li:nth-last-child(2)")).to_have_text(silent)
+    expect(lines(page).last).to_have_text(CALLED)

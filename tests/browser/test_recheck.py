@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import re
 import typing as t
 
 import pytest
 
 from support import clock
+from support.expecting import expect
 
 if t.TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -41,7 +43,7 @@ def test_nothing_changed(page: Page, example: str, entra: Emulator) -> None:
     """The page takes one refresh, and nobody sees it."""
     for _ in range(3):
         page.reload()
-        assert page.url == f"{example}/expense"
+        expect(page).to_have_url(f"{example}/expense")
     assert entra.counters["token.refresh_token"] == 1
     assert entra.counters["token.authorization_code"] == 1
 
@@ -55,7 +57,7 @@ def test_revoked(page: Page, example: str, entra: Emulator) -> None:
     page.get_by_role("button", name="Ada Lovelace").click()
     page.get_by_role("button", name="Approve").click()
     page.get_by_text("taxi.png (5000 bytes)").wait_for()
-    assert page.url == f"{example}/expense"
+    expect(page).to_have_url(f"{example}/expense")
     assert entra.counters["token.authorization_code"] == 2
 
 
@@ -64,6 +66,6 @@ def test_disabled(page: Page, example: str, entra: Emulator) -> None:
     entra.disable("ada")
     page.reload()
     page.get_by_text("AADSTS50057").wait_for()
-    assert page.url.startswith(entra.pages_url)
+    expect(page).to_have_url(re.compile(f"^{entra.pages_url}"))
     page.goto(f"{example}/profile")
     page.get_by_text("AADSTS50057").wait_for()

@@ -7,6 +7,7 @@ import typing as t
 import pytest
 
 from flask_msal_errors.testing import Emulator
+from support.expecting import expect
 from support.live_app import Start
 from support.waiting import PATIENCE
 
@@ -32,14 +33,14 @@ def test_posted(start: Start, entra: Emulator, chromium: Browser, script: bool) 
     page.goto(live.url + "/auth/logout")
     page.click("button")
     if not script:
-        assert page.title() == "Signing out"
+        expect(page).to_have_title("Signing out")
         page.click("button")
     page.wait_for_url(live.url + "/auth/signed-out")
-    assert page.title() == "You are signed out"
+    expect(page).to_have_title("You are signed out")
     call = next(c for c in entra.calls if c.kind == "logout")
     assert call.method == "POST" and len(call.form["id_token_hint"]) > 6000
     page.goto(live.url + "/")
-    assert page.inner_text("body") == "hello nobody"
+    expect(page.locator("body")).to_have_text("hello nobody")
     # The icon, which is none.
     assert [text for text in complaints if "404" not in text] == []
     context.close()

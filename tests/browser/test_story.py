@@ -8,9 +8,11 @@ import typing as t
 
 import pytest
 
+from support.expecting import expect
 from support.waiting import until
 
 if t.TYPE_CHECKING:
+    from playwright.sync_api import Locator
     from playwright.sync_api import Page
 
     from flask_msal_errors.testing import Emulator
@@ -52,12 +54,12 @@ def sign_in(page: Page) -> None:
     page.get_by_role("link", name="Sign in").click()
     button(page, "Ada Lovelace")
     button(page, "Accept")
-    assert page.locator("h1").inner_text() == "Hello, Ada"
+    expect(page.locator("h1")).to_have_text("Hello, Ada")
 
 
-def steps(page: Page) -> list[str]:
+def steps(page: Page) -> Locator:
     """The story that is told first."""
-    return page.locator(".story").first.locator("li").all_inner_texts()
+    return page.locator(".story").first.locator("li")
 
 
 class TestStory:
@@ -68,15 +70,15 @@ class TestStory:
         page = visit(example, **options)
         sign_in(page)
         link(page, "Payroll")
-        assert "More proof" in page.locator("h1").inner_text()
+        expect(page.locator("h1")).to_contain_text("More proof")
         button(page, "Approve")
         button(page, "Accept")
-        assert page.url == f"{example}/payroll"
-        assert page.get_by_text("4,200 EUR").is_visible()
-        assert "authentication context c1" in steps(page)[0]
-        assert "API answered" in steps(page)[-1]
-        lines = page.locator(".story.api li").all_inner_texts()
-        assert lines[-1] == "Called Graph on your behalf, and answered."
+        expect(page).to_have_url(f"{example}/payroll")
+        expect(page.get_by_text("4,200 EUR")).to_be_visible()
+        expect(steps(page).first).to_contain_text("authentication context c1")
+        expect(steps(page).last).to_contain_text("API answered")
+        line = page.locator(".story.api li").last
+        expect(line).to_have_text("Called Graph on your behalf, and answered.")
 
     def test_revoked(
         self, visit: Visit, example: str, options: dict[str, t.Any], entra: Emulator
@@ -93,9 +95,9 @@ class TestStory:
         opened.value.close()
         page.get_by_role("link", name="Reload this page.").click()
         button(page, "Ada Lovelace")
-        assert page.url == f"{example}/revoked"
-        assert page.get_by_text("Not revoked").is_visible()
-        assert "before your session was revoked" in steps(page)[0]
+        expect(page).to_have_url(f"{example}/revoked")
+        expect(page.get_by_text("Not revoked")).to_be_visible()
+        expect(steps(page).first).to_contain_text("before your session was revoked")
         assert entra.counters["token.authorization_code"] == 2
 
     def test_approvals(
@@ -110,9 +112,9 @@ class TestStory:
         entra.take_role("ada", "Approver")
         page.get_by_role("link", name="Reload this page:").click()
         page.get_by_role("heading", name="You may not open this page").wait_for()
-        assert page.url == f"{example}/approvals"
-        assert page.get_by_text("Approver", exact=True).first.is_visible()
-        assert "you lack it" in steps(page)[-1]
+        expect(page).to_have_url(f"{example}/approvals")
+        expect(page.get_by_text("Approver", exact=True).first).to_be_visible()
+        expect(steps(page).last).to_contain_text("you lack it")
         entra.give_role("ada", "Approver")
         link(page, "Approvals")
         page.get_by_text("you may approve").wait_for()
@@ -127,7 +129,7 @@ class TestStory:
         link(page, "Approvals")
         button(page, "Accept")
         page.get_by_text("Your groups: 250.").wait_for()
-        assert page.url == f"{example}/approvals"
+        expect(page).to_have_url(f"{example}/approvals")
 
     def test_expense(
         self, visit: Visit, example: str, options: dict[str, t.Any]
@@ -143,8 +145,8 @@ class TestStory:
         if not options.get("java_script_enabled", True):
             button(page, "Continue")
         page.get_by_text("taxi.png (5000 bytes)").wait_for()
-        assert page.url == f"{example}/expense"
-        assert "was sent, once" in steps(page)[-1]
+        expect(page).to_have_url(f"{example}/expense")
+        expect(steps(page).last).to_contain_text("was sent, once")
 
 
 class TestLooks:

@@ -17,6 +17,7 @@ from support.callers import CHALLENGE
 from support.callers import STALE
 from support.callers import Caller
 from support.callers import caller as caller
+from support.waiting import PATIENCE
 
 
 def refuse_first(entra: Emulator, challenge: str) -> None:
@@ -89,7 +90,7 @@ class TestRetries:
             api.verify = caller.entra.ca_file
             api.mount("https://", HTTPAdapter(max_retries=retries))
             auth = caller.auth.requests_auth(caller.scopes) if foreign else None
-            reply = api.get(caller.url("/echo"), auth=auth, timeout=20)
+            reply = api.get(caller.url("/echo"), auth=auth, timeout=PATIENCE)
         reply.raise_for_status()
         return reply.text
 

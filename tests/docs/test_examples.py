@@ -34,6 +34,7 @@ from support import clock
 from support.callers import CHALLENGE
 from support.doc_examples import EXAMPLES
 from support.doc_examples import Examples
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -80,7 +81,7 @@ class TestApi:
         scheme = document["components"]["securitySchemes"][name]
         assert scheme["type"] == "openIdConnect"
         place = scheme["openIdConnectUrl"]
-        found = requests.get(place, verify=entra.ca_file, timeout=30).json()
+        found = requests.get(place, verify=entra.ca_file, timeout=PATIENCE).json()
         assert found["issuer"] == f"{entra.authority}/v2.0"
         challenge = client.get("/payroll").headers["WWW-Authenticate"]
         assert f'scope="{" ".join(scopes)}"' in challenge

@@ -20,6 +20,7 @@ from support.cluster import LINUX
 from support.cluster import Server
 from support.doc_examples import EXAMPLES
 from support.nginx import Nginx
+from support.waiting import PATIENCE
 from support.waiting import until
 
 pytestmark = [pytest.mark.once, LINUX]
@@ -94,5 +95,5 @@ def test_as_it_says(site: Site) -> None:
     for path in ("/health/ready", "/metrics"):
         hidden = person.get(site.url + path)
         assert (hidden.status_code, "nginx" in hidden.text) == (404, True)
-    answer = requests.get(f"{site.app.url}/health/ready", timeout=30)
+    answer = requests.get(f"{site.app.url}/health/ready", timeout=PATIENCE)
     assert (answer.text, answer.cookies.get_dict()) == ("ready", {})

@@ -22,6 +22,7 @@ from flask_msal_errors.testing import Person
 from support import hosts
 from support.browsing import links_of
 from support.live_app import LiveApp
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -252,7 +253,7 @@ class TestProxies:
                     live.url + "/me",
                     headers={"Accept": "text/html"},
                     allow_redirects=False,
-                    timeout=30,
+                    timeout=PATIENCE,
                 ).headers["Location"]
                 for _ in range(7)
             ]
@@ -367,7 +368,7 @@ class TestAttacks:
                 live.url + DEEP,
                 headers={"Host": host, "Accept": "text/html"},
                 allow_redirects=False,
-                timeout=30,
+                timeout=PATIENCE,
             )
             assert answer.headers["Location"] == f"https://shop.example{DEEP}"
             assert answer.headers["Cache-Control"] == "no-store"
@@ -384,7 +385,7 @@ class TestAttacks:
                 live.url + "/",
                 headers={"Host": host, "Accept": "text/html"},
                 allow_redirects=False,
-                timeout=30,
+                timeout=PATIENCE,
             )
             assert answer.status_code in (302, 400)
             place = answer.headers.get("Location", f"{uri}/")
@@ -397,7 +398,7 @@ class TestAttacks:
                 live.url + DEEP,
                 headers={"Host": "a b/", "Accept": "text/html"},
                 allow_redirects=False,
-                timeout=30,
+                timeout=PATIENCE,
             )
             sent = urllib.parse.unquote(answer.headers.get("Location", ""))
             assert ":///" not in sent
@@ -407,7 +408,7 @@ class TestAttacks:
         """A path that browsers take for a host leads nowhere else."""
         with fronted(entra, tmp_path) as live:
             url = named(live.url, "127.0.0.1") + path
-            answer = requests.get(url, allow_redirects=False, timeout=30)
+            answer = requests.get(url, allow_redirects=False, timeout=PATIENCE)
             assert not answer.headers.get("Location", "").startswith("//")
 
     def test_mark_is_worth_nothing(self, entra: Emulator, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from flask_msal_errors.testing import Emulator
+from support.expecting import expect
 from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
@@ -100,8 +101,8 @@ class TestWholePath:
             if url:
                 assert person.get(live.url + "/me").text == "me ada@contoso.example"
             url = live.url
-            page = person.visit(url + "/mail")
-            assert (page.url, page.status_code) == (url + "/mail", 200)
+            mail = person.visit(url + "/mail")
+            assert (mail.url, mail.status_code) == (url + "/mail", 200)
             assert entra.counters["token.authorization_code"] == sign_ins
             # What changes the record writes it with the newest key.
             entra.change_ip("ada")
@@ -210,20 +211,20 @@ class TestInChromium:
         page.click("button[value=ada]")
         page.click("button[value=accept]")
         page.wait_for_url(live.url + "/me?a=b")
-        assert page.inner_text("body") == "me ada@contoso.example"
+        expect(page.locator("body")).to_have_text("me ada@contoso.example")
         page.goto(live.url + "/basket/pear")
-        assert page.inner_text("body") == "apple pear"
+        expect(page.locator("body")).to_have_text("apple pear")
 
         page.goto(live.url + "/auth/callback")
-        assert page.url == live.url + "/"
-        assert page.inner_text("body") == "hello ada@contoso.example"
+        expect(page).to_have_url(live.url + "/")
+        expect(page.locator("body")).to_have_text("hello ada@contoso.example")
 
         page.goto(live.url + "/auth/logout")
         page.click("button")
         page.wait_for_url(live.url + "/auth/signed-out")
         page.go_back()
         page.goto(live.url + "/")
-        assert page.inner_text("body") == "hello nobody"
+        expect(page.locator("body")).to_have_text("hello nobody")
         page.context.close()
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])

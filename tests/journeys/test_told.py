@@ -33,6 +33,7 @@ from support.live_app import LiveApp
 from support.live_app import Start
 from support.told import Told
 from support.told import listening
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.once
 
@@ -169,7 +170,7 @@ class TestViews:
         """A program of somebody who is not signed in is refused, too."""
         for name in ("script", "htmx"):
             told.clear()
-            page = requests.get(live.url + "/me", headers=ASKS[name], timeout=20)
+            page = requests.get(live.url + "/me", headers=ASKS[name], timeout=PATIENCE)
             fields, level, sent = told.once()
             assert (page.status_code, sent) == (401, "challenge_received")
             assert (fields["msal_reason"], level) == ("not_signed_in", "INFO")
@@ -355,7 +356,9 @@ class TestOwnRoutes:
         for error in ("InvalidIdToken", "FlowExpired"):
             told.clear()
             page = requests.get(
-                url, headers={"Cookie": cookies, "Accept": "text/html"}, timeout=20
+                url,
+                headers={"Cookie": cookies, "Accept": "text/html"},
+                timeout=PATIENCE,
             )
             fields, _, sent = told.once()
             assert (page.status_code, sent) == (400, "sign_in_failed")
@@ -398,7 +401,9 @@ class TestOwnRoutes:
             assert user is not None
             sid = user.claims["sid"]
         told.clear()
-        requests.get(f"{live.url}/auth/front-channel-logout?sid={sid}", timeout=20)
+        requests.get(
+            f"{live.url}/auth/front-channel-logout?sid={sid}", timeout=PATIENCE
+        )
         _, level, sent = told.once()
         assert (sent, level) == ("signed_out", "INFO")
 

@@ -425,7 +425,7 @@ def test_every_backend(places: Places, entra: Emulator) -> None:
         assert ada.get(live.url + "/profile").status_code == 200
     assert entra.counters["token"] == tokens
     sid = ada.get(one.url + "/sid").text
-    requests.get(f"{one.url}/auth/front-channel-logout?sid={sid}", timeout=20)
+    requests.get(f"{one.url}/auth/front-channel-logout?sid={sid}", timeout=PATIENCE)
     assert ada.get(one.url + "/").text == "hello nobody"
     assert ada.get(other.url + "/profile").status_code == 200
     assert entra.counters["token"] == tokens

@@ -19,6 +19,7 @@ from flask_msal_errors.provider.application import Provider
 from flask_msal_errors.provider.application import ProviderConnection
 from flask_msal_errors.settings import Settings
 from flask_msal_errors.testing import Emulator
+from support.waiting import PATIENCE
 from support.waiting import until
 
 
@@ -34,7 +35,7 @@ class Discovery:
 
     def __call__(self) -> ProviderConnection:
         self.made += 1
-        assert self.open.wait(30)
+        assert self.open.wait(PATIENCE)
         if self.error is not None:
             raise self.error
         return self._real()

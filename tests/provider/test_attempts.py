@@ -16,6 +16,7 @@ from flask_msal_errors.provider.attempts import Attempts
 from flask_msal_errors.provider.transport import left
 from flask_msal_errors.provider.transport import within
 from support import parallel
+from support.waiting import PATIENCE
 from support.waiting import until
 
 
@@ -41,7 +42,7 @@ def test_one_at_a_time() -> None:
     attempts, gate, made = Attempts[int](), threading.Event(), []
 
     def work() -> int:
-        assert gate.wait(30)
+        assert gate.wait(PATIENCE)
         made.append(1)
         return len(made)
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from flask_msal_errors.provider import keys
 from flask_msal_errors.provider.keys import SigningKeys
 from flask_msal_errors.provider.keys import UnknownKey
+from support.waiting import PATIENCE
 from support.waiting import until
 
 OURS, THEIRS = (rsa.generate_private_key(65537, 2048) for _ in range(2))
@@ -46,7 +47,7 @@ class Provider:
     def __call__(self, url: str) -> dict[str, t.Any]:
         self.fetched += 1
         self.asked.set()
-        assert self.open.wait(30)
+        assert self.open.wait(PATIENCE)
         if self.error is not None:
             raise self.error
         if self.instead is not None:
@@ -111,7 +112,7 @@ def test_first_use(ring: SigningKeys, provider: Provider) -> None:
     provider.open.clear()
     with ThreadPoolExecutor(16) as pool:
         calls = [pool.submit(accepts, ring, signed()) for _ in range(16)]
-        assert provider.asked.wait(30)
+        assert provider.asked.wait(PATIENCE)
         provider.open.set()
         assert all(call.result(30) for call in calls)
     assert provider.fetched == 1
@@ -124,7 +125,7 @@ def test_known_key_never_waits(ring: SigningKeys, provider: Provider) -> None:
     provider.asked.clear()
     with ThreadPoolExecutor(1) as pool:
         stranger = pool.submit(accepts, ring, signed("new", THEIRS))
-        assert provider.asked.wait(30)
+        assert provider.asked.wait(PATIENCE)
         assert all(accepts(ring, signed()) for _ in range(16))
         provider.keys["new"] = THEIRS
         provider.open.set()
@@ -287,7 +288,7 @@ def test_sign_in_takes_a_running_attempt(ring: SigningKeys, provider: Provider) 
     provider.open.clear()
     with ThreadPoolExecutor(2) as pool:
         stranger = pool.submit(accepts, ring, signed())
-        assert provider.asked.wait(30)
+        assert provider.asked.wait(PATIENCE)
         ours = pool.submit(accepts, ring, signed(), by_stranger=False)
         provider.open.set()
         assert stranger.result(30) and ours.result(30)

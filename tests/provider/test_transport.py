@@ -612,7 +612,7 @@ class TestAnswers:
         """An answer ends with the deadline of all calls, if that is earlier."""
         ours, theirs = socket.socketpair()
         with ours, theirs, within(0.05):
-            ours.settimeout(30)
+            ours.settimeout(PATIENCE)
             plain: t.Any = ours.makefile("rb", buffering=0)
             timed = io.BufferedReader(_Timed(plain, ours), 1)
             with pytest.raises(TimeoutError):

@@ -127,7 +127,7 @@ class TestTls:
         port = int(entra.api_url.split(":")[2].split("/")[0])
         with socket.create_connection(("127.0.0.1", port)) as plain:
             plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            plain.settimeout(5)
+            plain.settimeout(PATIENCE)
             with pytest.raises((ConnectionError, ssl.SSLError)):
                 while plain.recv(1024):
                     pass

@@ -7,6 +7,7 @@ import typing as t
 
 import pytest
 
+from support.expecting import expect
 from support.msal_client import MsalClient
 from support.waiting import PATIENCE
 
@@ -39,6 +40,7 @@ every_screen = pytest.mark.parametrize(
 
 def overflow(page: Page) -> int:
     """Pixels that one would have to scroll sideways for."""
+    page.wait_for_load_state()
     found: int = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
@@ -97,7 +99,7 @@ def test_panel(client: MsalClient, page: Page) -> None:
     assert {"authorize", "token", "page"} <= set(lines(page, "tbody td:nth-child(2)"))
     assert set(lines(page, "tbody tr:visible td:nth-child(2)").values()) == {1}
     rows = page.locator("tbody tr:visible")
-    assert rows.count() == (5 if phone else 20)
+    expect(rows).to_have_count(5 if phone else 20)
     height = page.evaluate("document.documentElement.scrollHeight")
     assert height < 2500 or not phone
     for selector in ("h1", "p.soft", ".now .good", "button", "td.sent code"):
@@ -108,16 +110,17 @@ def test_buttons(client: MsalClient, page: Page) -> None:
     """A press on a button flips the switch; the page says so, its group stays open."""
     page.goto(client.entra.panel_url)
     button = page.get_by_role("button", name="Revoke Ada’s sessions")
-    assert not button.is_visible()
+    expect(button).to_be_hidden()
     page.locator("summary", has_text="A session is revoked").click()
     button.click()
     page.get_by_role("status").get_by_text("Ada Lovelace are revoked").wait_for()
     assert client.entra.users["ada"].revoked_at
-    assert button.is_visible()
+    expect(button).to_be_visible()
     page.locator("summary", has_text="throttled").click()
     page.get_by_role("button", name="Throttle").click()
     page.get_by_text("token: 429 for 30 s").wait_for()
-    assert not button.is_visible()
+    page.wait_for_load_state()
+    expect(button).to_be_hidden()
 
 
 def test_reset_asks(client: MsalClient, page: Page) -> None:
