@@ -17,6 +17,8 @@ from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
 from werkzeug.routing import Rule
 
+from flask_msal_errors.provider import access_token
+from flask_msal_errors.provider import keys
 from support import needs
 from support import provision
 from support import redis_nodes
@@ -108,6 +110,18 @@ def pytest_collection() -> cabc.Generator[None, object, object]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_apis() -> cabc.Iterator[None]:
+    """Have APIs wait for a provider that is slow because the machine is busy.
+
+    By themselves they let a stranger wait for a second, and then answer 503.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (access_token, keys):
+            patch.setattr(module, "_PATIENCE", PATIENCE)
+        yield
 
 
 def _find(program: str) -> str:
