@@ -13,6 +13,8 @@ from .base import Backend
 from .dynamodb import DynamoDBBackend
 from .files import CacheBackend
 from .generic import GenericBackend
+from .hooked import hooked
+from .hooked import stores_itself
 from .memcached import MemcachedBackend
 from .redis import RedisBackend
 from .sql import SqlBackend
@@ -57,12 +59,17 @@ def register_backend(interface: type, backend: type[Backend]) -> None:
 def backend_of(interface: type) -> type[Backend]:
     """Return the backend of an interface's class, or of the nearest it derives from.
 
+    A class that stores in its own way, such as encrypted, goes on to do so.
+
     :raises ConfigurationError: it is one that is not supported.
     """
     for ancestor in interface.__mro__:
-        found = _registered.get(ancestor) or _BUILT_IN.get(ancestor.__name__)
-        if found is not None:
-            return found
+        if ancestor in _registered:
+            return _registered[ancestor]
+        found = _BUILT_IN.get(ancestor.__name__)
+        # Apps give their own classes the same names.
+        if found is not None and ancestor.__module__.startswith("flask_session."):
+            return hooked(found) if stores_itself(interface, ancestor) else found
         if ancestor.__name__ in _UNSUPPORTED:
             raise ConfigurationError(
                 f"{ancestor.__name__} is not supported: a session that was signed out "
