@@ -43,7 +43,7 @@ logger = logging.getLogger("flask_msal_errors")
 
 #: Flask-Session's column in SQL has 255 characters, memcached's keys have 250 bytes;
 #: a prefix of ours has to fit, too.
-_LONGEST_KEY = 230
+LONGEST_KEY = 230
 #: Seconds after which another worker may well have ended the session of a request.
 _LONG = 0.1
 #: Looks at a session that other requests change at this moment; the last one counts.
@@ -134,7 +134,7 @@ class GuardedInterface(ServerSideSessionInterface):
         if len(values) > 1:
             _warn_of_several(app, values)
         came = values[0] if len(values) == 1 else ""
-        if len(self.key_prefix + came) > _LONGEST_KEY or not came.isprintable():
+        if len(self.key_prefix + came) > LONGEST_KEY or not came.isprintable():
             came = ""
         try:
             if self.is_plain:

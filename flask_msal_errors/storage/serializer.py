@@ -29,6 +29,9 @@ class PlainSerializer(MsgSpecSerializer):
 def unpickle_nothing(serializer: t.Any) -> None:
     """Take the fall-back to pickle from a serializer of Flask-Session's."""
     kind = type(serializer)
+    if issubclass(kind, PlainSerializer):
+        # Another thread was first.
+        return
     if kind is MsgSpecSerializer:
         serializer.__class__ = PlainSerializer
     elif issubclass(kind, MsgSpecSerializer):

@@ -16,6 +16,7 @@ from flask_session.base import ServerSideSessionInterface
 from ..errors import ConfigurationError
 from .base import Backend
 from .files import PlainFileCache
+from .interface import LONGEST_KEY
 from .interface import put_guard
 from .redis import client_of
 from .redis import is_cluster
@@ -25,6 +26,8 @@ from .session_cookie import on_https
 
 logger = logging.getLogger("flask_msal_errors")
 
+#: Characters that SESSION_USE_SIGNER adds to a session's id.
+_SIGNATURE = 28
 #: The name of an app's session interface in ``app.extensions``, if it is made here.
 _EXTENSION = "flask_msal_errors_sessions"
 
@@ -41,12 +44,6 @@ def prepare(app: Flask, *, https: bool = False) -> None:
             "SESSION_COOKIE_SAMESITE='Strict' keeps browsers from sending the session "
             "with the redirect from the identity provider, so nobody could sign in. "
             "Set it to 'Lax'."
-        )
-    prefix = str(app.config.get("SESSION_KEY_PREFIX", "session:"))
-    if prefix.startswith("msal-") or "msal-".startswith(prefix):
-        raise ConfigurationError(
-            f"SESSION_KEY_PREFIX={prefix!r} would let a session cookie name this "
-            "extension's own entries. Leave it out, or choose another."
         )
     if type(app.session_interface) is SecureCookieSessionInterface:
         app.session_interface = _made(app)
@@ -72,7 +69,30 @@ def guard(app: Flask, *, https: bool = False) -> None:
             " Tokens and claims need server-side sessions: set SESSION_TYPE (for "
             "example 'redis') or call flask_session.Session(app)."
         )
+    _see_keys(interface)
     put_guard(interface, backend_of(kind)(interface, app), https=https)
+
+
+def _see_keys(interface: t.Any) -> None:
+    """See that keys of sessions are none of ours, and that each session is found again.
+
+    :raises ConfigurationError: they are not.
+    """
+    prefix = interface.key_prefix
+    if prefix.startswith("msal-") or "msal-".startswith(prefix):
+        raise ConfigurationError(
+            f"SESSION_KEY_PREFIX={prefix!r} would let a session cookie name this "
+            "extension's own entries. Leave it out, or choose another."
+        )
+    sid = interface._generate_sid(interface.sid_length)
+    length = len(prefix + sid) + (_SIGNATURE if interface.use_signer else 0)
+    if length > LONGEST_KEY:
+        raise ConfigurationError(
+            f"SESSION_ID_LENGTH and SESSION_KEY_PREFIX make keys of {length} "
+            f"characters. With more than {LONGEST_KEY}, no session is found again: not "
+            "all backends take them. Leave SESSION_ID_LENGTH out, or shorten the "
+            "prefix."
+        )
 
 
 def backend_without_sessions(app: Flask) -> Backend:

@@ -18,6 +18,7 @@ from flask_session.base import ServerSideSession
 from flask_session.base import ServerSideSessionInterface
 
 from flask_msal_errors.errors import ConfigurationError
+from flask_msal_errors.storage.serializer import unpickle_nothing
 from flask_msal_errors.storage.setup import guard
 from flask_msal_errors.storage.store import Store
 from support import parallel
@@ -192,6 +193,8 @@ class TestGuard:
         app.session_interface = interface = session_apps.DictInterface(app)
         interface.serializer = Own(app, "json")
         guard(app)
+        assert isinstance(interface.serializer, Own)
+        unpickle_nothing(interface.serializer)
         assert isinstance(interface.serializer, Own)
 
 

@@ -280,6 +280,34 @@ def test_prefix_of_our_own(tmp_path: Path, prefix: str) -> None:
         prepare(app)
 
 
+def test_prefix_of_an_own_interface(tmp_path: Path) -> None:
+    """So is that of an interface which the app made itself."""
+    app = session_apps.bare_app(tmp_path)
+    app.session_interface = interface = session_apps.DictInterface(app)
+    interface.key_prefix = ""
+    with pytest.raises(ConfigurationError, match="SESSION_KEY_PREFIX.*another"):
+        prepare(app)
+
+
+@pytest.mark.filterwarnings("ignore:The 'use_signer':DeprecationWarning")
+@pytest.mark.parametrize("signs", [True, False])
+def test_longest_keys(tmp_path: Path, signs: bool) -> None:
+    """Ids and prefixes that no session would be found by are refused, and no others."""
+    ids = {"SESSION_ID_LENGTH": 96, "SESSION_USE_SIGNER": signs}
+    for spare in (0, 1):
+        prefix = "x" * (230 - 128 - 28 * signs + spare)
+        app = session_apps.bare_app(tmp_path, SESSION_KEY_PREFIX=prefix, **ids)
+        if spare:
+            with pytest.raises(ConfigurationError, match="SESSION_ID_LENGTH.* 231 "):
+                prepare(app)
+            continue
+        prepare(app)
+        session_apps._add_views(app)
+        browser = app.test_client()
+        browser.get("/set/1")
+        assert browser.get("/get").text == "1"
+
+
 @pytest.mark.parametrize(("more", "wait"), [("", 5), ("?socket_timeout=1", 1)])
 def test_redis_by_url(more: str, wait: int, tmp_path: Path, redis_server: str) -> None:
     """A Redis may be named by its URL, as in an environment; it has timeouts."""
