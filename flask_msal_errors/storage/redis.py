@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import secrets
 import sys
 import typing as t
 from datetime import timedelta
@@ -50,7 +51,7 @@ class RedisBackend(AtomicBackend):
         """Refuse a client that Flask-Session put in the place of the app's.
 
         :raises ConfigurationError: ``SESSION_REDIS`` is neither ``redis.Redis`` nor
-            ``redis.RedisCluster``.
+            ``redis.RedisCluster``, or cannot return bytes.
         """
         super().__init__(interface, app)
         configured = app.config.get("SESSION_REDIS")
@@ -63,6 +64,7 @@ class RedisBackend(AtomicBackend):
                 "silently replaces by a Redis on localhost. Set it to a redis.Redis or "
                 "a redis.RedisCluster."
             )
+        _see_bytes(interface)
         self._renewals: tuple[_Renewal, ...] = (_getex, _get_and_expire)
 
     @property
@@ -126,13 +128,28 @@ class RedisBackend(AtomicBackend):
         lock = self.interface.client.lock(
             f"msal-lock:{key}", timeout=timeout, sleep=POLL, thread_local=False
         )
-        if not lock.acquire(blocking_timeout=wait):
+        token = secrets.token_hex(16)
+        if not lock.acquire(blocking_timeout=wait, token=token):
             raise Busy
         try:
             yield
         finally:
             with contextlib.suppress(*self.errors):
-                lock.release()
+                try:
+                    lock.release()
+                except self.errors as error:
+                    if _is_refused(error):
+                        self._drop(lock.name, token)
+
+    def _drop(self, name: str, token: str) -> None:
+        """Let go of a lock as redis-py does, without its script."""
+
+        def drop(both: t.Any) -> None:
+            if both.get(name) in (token, token.encode()):
+                both.multi()
+                both.delete(name)
+
+        self.interface.client.transaction(drop, name)
 
 
 def client_of(url: str) -> t.Any:
@@ -156,6 +173,20 @@ def client_of(url: str) -> t.Any:
         ) from None
 
 
+def _see_bytes(interface: t.Any) -> None:
+    """See that the client returns what the serializer writes.
+
+    :raises ConfigurationError: it decodes it as text, which it is not.
+    """
+    decodes = interface.client.get_encoder().decode_responses
+    if decodes and not interface.serializer.encode({"any": 1}).isascii():
+        raise ConfigurationError(
+            "The client of SESSION_REDIS has decode_responses=True, and cannot read "
+            "sessions, which are no text. Give them a client without it, or set "
+            "SESSION_SERIALIZATION_FORMAT='json'."
+        )
+
+
 def is_cluster(client: t.Any) -> bool:
     """Tell whether a client is redis-py's of a Redis Cluster."""
     module: t.Any = sys.modules.get("redis.cluster")
@@ -170,7 +201,13 @@ def _getex(client: t.Any, key: str, lifetime: timedelta) -> t.Any:
 
 def _get_and_expire(client: t.Any, key: str, lifetime: timedelta) -> t.Any:
     with client.pipeline(transaction=False) as both:
-        return both.get(key).pexpire(key, lifetime).execute()[0]
+        both.get(key).pexpire(key, lifetime)
+        # Errors as they come: redis-py would put the command before them.
+        data, renewed = both.execute(raise_on_error=False)
+    for answer in (data, renewed):
+        if isinstance(answer, Exception):
+            raise answer
+    return data
 
 
 def _is_refused(error: Exception) -> bool:

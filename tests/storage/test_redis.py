@@ -10,6 +10,7 @@ import pytest
 import redis
 import redis.sentinel
 
+from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
@@ -67,6 +68,31 @@ class TestRedis:
             assert browser.get("/get").text == "1"
             browser.get("/out")
             assert browser.get("/get").text == "None"
+
+    def test_text(self, redis_server: str, tmp_path: Path) -> None:
+        """A client that decodes what it reads is refused, unless sessions are text."""
+        with redis.Redis.from_url(redis_server, decode_responses=True) as client:
+            with pytest.raises(ConfigurationError, match="decode_responses=True"):
+                session_apps.session_app(tmp_path, "redis", client)
+            more = {"SESSION_SERIALIZATION_FORMAT": "json"}
+            app = session_apps.session_app(tmp_path, "redis", client, **more)
+            browser = app.test_client()
+            browser.get("/set/1")
+            assert browser.get("/get").text == "1"
+
+    def test_without_scripts(self, own_server: t.Any, tmp_path: Path) -> None:
+        """A user without scripts lets go of locks too, and of none of another's."""
+        with own_server(servers.Redis).client() as client:
+            rules = {"enabled": True, "nopass": True, "categories": ["-@scripting"]}
+            client.acl_setuser("default", **rules)
+            app = session_apps.session_app(tmp_path, "redis", client)
+            store = Store(app)
+            with store.lock("a", 60):
+                assert client.keys("msal-lock:*") == [b"msal-lock:msal-entry:a"]
+            assert client.keys("msal-lock:*") == []
+            with store.lock("a", 60):
+                client.set("msal-lock:msal-entry:a", "another's")
+            assert client.get("msal-lock:msal-entry:a") == b"another's"
 
     def test_sentinel(self, tmp_path: Path) -> None:
         """The client that a Sentinel makes of its master is accepted."""

@@ -426,6 +426,7 @@ class TestOldRedis:
             app = with_more_views(session_apps.session_app(tmp_path, "redis", client))
             browser = app.test_client()
             browser.get("/set/1")
+            sid = session_apps.session_id(browser)
             client.config_resetstat()
             for _ in range(2):
                 client.pexpire(key_of(browser), HOUR)
@@ -434,6 +435,10 @@ class TestOldRedis:
             calls = client.info("commandstats")
             assert calls["cmdstat_get"]["calls"] == 2 and "cmdstat_set" not in calls
             assert client.info("errorstats")["errorstat_ERR"]["count"] == 1
+            client.rpush("session:a-list", "x")
+            browser.set_cookie("session", "a-list")
+            assert browser.get("/get").text == "None"
+            browser.set_cookie("session", sid)
             client.acl_setuser(
                 "default", enabled=True, nopass=True, commands=["-pexpire"]
             )
