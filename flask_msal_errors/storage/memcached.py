@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from flask import Flask
 
+from ..errors import ConfigurationError
 from .base import AtomicBackend
 from .base import Entry
 from .base import Loaded
@@ -38,7 +39,19 @@ class MemcachedBackend(AtomicBackend):
     """memcached: ``replace``, and the caller whose ``delete`` succeeds has taken."""
 
     def __init__(self, interface: t.Any, app: Flask) -> None:
+        """Refuse a client that Flask-Session put in the place of the app's.
+
+        :raises ConfigurationError: ``SESSION_MEMCACHED`` is no client, or one that may
+            unpickle.
+        """
         super().__init__(interface, app)
+        configured = app.config.get("SESSION_MEMCACHED")
+        if configured is not None and interface.client is not configured:
+            raise ConfigurationError(
+                f"SESSION_MEMCACHED is a {type(configured).__name__}, which "
+                "Flask-Session silently replaces by a memcached on localhost. Set it to"
+                " a client: a pymemcache.client.base.PooledClient, for example."
+            )
         client, self._client = interface.client, bytes_only(interface.client)
         self._alone: contextlib.AbstractContextManager[t.Any] = contextlib.nullcontext()
         # Threads that share any other client get one another's answers.

@@ -18,7 +18,9 @@ from pymemcache.client.base import Client
 from pymemcache.client.base import PooledClient
 from pymemcache.client.hash import HashClient
 
+from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
 from support import parallel
 from support import servers
@@ -66,6 +68,16 @@ class TestLimits:
         browser = app.test_client()
         browser.set_cookie("session", prefix)
         assert browser.get("/get").text == "None"
+
+
+def test_no_client(tmp_path: Path) -> None:
+    """An object that is no client is refused: Flask-Session would use localhost."""
+    app = session_apps.configured_app(tmp_path, "memcached", object())
+    with (
+        pytest.warns(RuntimeWarning, match="No valid memcache.Client"),
+        pytest.raises(ConfigurationError, match="SESSION_MEMCACHED is a object"),
+    ):
+        prepare(app)
 
 
 class Shared:
