@@ -7,6 +7,8 @@ rolled back by a session or a record.
 from __future__ import annotations
 
 import collections.abc as cabc
+import random
+import time
 import typing as t
 from datetime import datetime
 from datetime import timedelta
@@ -14,11 +16,18 @@ from datetime import timezone
 
 from flask import Flask
 
+from .base import POLL
 from .base import RENEWED_AFTER
 from .base import AtomicBackend
 from .base import Entry
 from .base import Loaded
 from .base import Reach
+
+#: Attempts of a transaction of which each is met by another one.
+_TRIES = 10
+#: Not serializable, and a deadlock: in the words of PostgreSQL ("PostgreSQL Error
+#: Codes"), and of MySQL and MariaDB, where a row may have changed, too (1020).
+_CONFLICTS = ("40001", "40P01", 1213, 1020)
 
 
 class SqlBackend(AtomicBackend):
@@ -123,17 +132,26 @@ class SqlBackend(AtomicBackend):
             sql.execute(table.insert().values(session_id=key, **row))
 
     def _run(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
-        """Run it in a transaction, and again if its pooled connection was dead."""
+        """Run it in a transaction.
+
+        Again if its pooled connection was dead, or if another transaction was first:
+        the app's isolation level may let one of the two only.
+        """
         from sqlalchemy.exc import DBAPIError
 
-        try:
-            return self._attempt(work)
-        except ConnectionError:
-            return self._attempt(work)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            return self._attempt(work)
+        for _ in range(_TRIES):
+            try:
+                return self._attempt(work)
+            except ConnectionError:
+                break
+            except DBAPIError as error:
+                if error.connection_invalidated:
+                    break
+                if not _is_conflict(error.orig):
+                    raise
+                # So that two do not meet again and again.
+                time.sleep(random.uniform(0, POLL))
+        return self._attempt(work)
 
     def _attempt(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
         with self._engine.connect() as connection:
@@ -145,6 +163,18 @@ class SqlBackend(AtomicBackend):
                 # that the connection is lost, and would use it again.
                 connection.invalidate()
                 raise
+
+
+def _is_conflict(error: t.Any) -> bool:
+    """Tell whether a driver's error is that another transaction was first.
+
+    By its SQLSTATE, which each driver keeps elsewhere.
+    """
+    first = next(iter(getattr(error, "args", ())), None)
+    # pg8000 has the fields of PostgreSQL's answer.
+    state = first.get("C") if isinstance(first, dict) else first
+    found = (getattr(error, "sqlstate", None), getattr(error, "pgcode", None), state)
+    return any(each in _CONFLICTS for each in found)
 
 
 def _utc_now() -> datetime:

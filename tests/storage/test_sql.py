@@ -20,6 +20,7 @@ from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.records import Records
 from flask_msal_errors.storage.codec import Codec
 from flask_msal_errors.storage.setup import prepare
+from flask_msal_errors.storage.sql import _is_conflict
 from flask_msal_errors.storage.store import Store
 from support import parallel
 from support import session_apps
@@ -140,6 +141,61 @@ class TestTransactions:
 
         assert app.test_client().get("/failing").text == "undone"
         assert app_with_table.names() == [] and records.load(handle).tokens == "new"
+
+
+class Failure(Exception):
+    """A driver's error that has its SQLSTATE in an attribute."""
+
+    def __init__(self, **state: str) -> None:
+        super().__init__("could not serialize access")
+        vars(self).update(state)
+
+
+class TestIsolation:
+    """Transactions of which the app's isolation level lets one only."""
+
+    @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+    def test_written_by_many(
+        self, postgres_url: str, tmp_path: Path, level: str
+    ) -> None:
+        """Pages that change one session at the same time all succeed."""
+        options = {"SQLALCHEMY_ENGINE_OPTIONS": {"isolation_level": level}}
+        app = session_apps.session_app(tmp_path, "postgres", postgres_url, **options)
+        browser = app.test_client()
+        browser.get("/set/0")
+        cookie = {"Cookie": f"session={session_apps.session_id(browser)}"}
+        statuses: list[int] = []
+
+        def change(thread: int) -> None:
+            with app.test_client(use_cookies=False) as client:
+                for number in range(10):
+                    answer = client.get(f"/set/{thread}-{number}", headers=cookie)
+                    statuses.append(answer.status_code)
+
+        parallel.in_threads(4, change)
+        assert statuses == [200] * 40
+        session_apps.close_database(app)
+
+    @pytest.mark.parametrize(
+        ("error", "is_again"),
+        [
+            (Failure(sqlstate="40001"), True),
+            (Failure(pgcode="40P01"), True),
+            (Exception({"S": "ERROR", "C": "40001"}), True),
+            (Exception("40001", "[40001] Transaction was deadlocked"), True),
+            (Exception(1213, "Deadlock found when trying to get lock"), True),
+            (Exception(1020, "Record has changed since last read"), True),
+            (Exception(1205, "Lock wait timeout exceeded"), False),
+            (Exception({"C": "23505"}), False),
+            (Exception("database is locked"), False),
+            (Exception(["40001"]), False),
+            (Exception(), False),
+            (None, False),
+        ],
+    )
+    def test_words_of_drivers(self, error: t.Any, is_again: bool) -> None:
+        """Only such a conflict is tried again, whatever driver tells of it."""
+        assert _is_conflict(error) is is_again
 
 
 class TestEntries:
