@@ -65,6 +65,7 @@ class CacheBackend(Backend):
         self._lock_directory = os.path.join(app.instance_path, "msal-locks")
         cache: t.Any = interface.cache
         self._cache = _without_pickle(cache)
+        self._reads_files = type(cache).get is FileSystemCache.get
         if isinstance(cache, SimpleCache):
             self.shared_by = Reach.PROCESS
         elif isinstance(cache, FileSystemCache):
@@ -80,7 +81,17 @@ class CacheBackend(Backend):
             )
 
     def read(self, key: str) -> Entry | None:
-        entry = self._cache.get(key)
+        cache, entry = self._cache, None
+        if not self._reads_files:
+            entry = cache.get(key)
+            return entry if isinstance(entry, dict) else None
+        # cachelib takes a file that cannot be opened, such as for want of descriptors,
+        # for one that is missing.
+        with contextlib.suppress(FileNotFoundError, EOFError, struct.error):
+            with cache._safe_stream_open(cache._get_filename(key), "rb") as file:
+                (end,) = struct.unpack("I", file.read(4))
+                if end == 0 or end >= time.time():
+                    entry = cache.serializer.load(file)
         return entry if isinstance(entry, dict) else None
 
     def load(self, key: str, lifetime: timedelta) -> Loaded:
