@@ -43,7 +43,8 @@ def needing(extra: str) -> cabc.Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"{error.name} is not installed: pip install flask-msal-errors[{extra}]"
+            f"{error.name} is not installed. Install this package with its extra:"
+            f" flask-msal-errors[{extra}]."
         ) from error
 
 

@@ -105,6 +105,17 @@ def test_rules() -> None:
     assert re.search(r"^   assistants$", (DOCS / "index.rst").read_text(), re.M)
 
 
+def test_install() -> None:
+    """They install from the place that the page *Install* names, and nowhere else."""
+    (place,) = re.findall(r"``(flask-msal-errors @ \S+)``", PAGE)
+    assert f'pip install "{place}"\n' in (DOCS / "install.rst").read_text()
+    said = "".join(path.read_text("utf-8") for path in DOCS.rglob("*.rst"))
+    commands = re.findall(r'pip install .*"flask-msal-errors.*"', said)
+    assert len(commands) > 3
+    for command in commands:
+        assert " @ git+" in command or "--no-index" in command
+
+
 @pytest.mark.parametrize(
     "path", sorted(DOCS.rglob("*.rst")), ids=lambda path: path.stem
 )
