@@ -227,8 +227,8 @@ def clock(reply: Reply, asked: float, answered: float) -> Result:
     if off <= _DRIFT:
         return Result("clock", OK, "It agrees with the identity provider's.")
     level = FIX if off > LEEWAY else WARNING
-    side = "behind" if theirs > answered else "ahead"
-    text = f"It is {off:.0f} seconds {side} of the identity provider's: set it by NTP."
+    side = "behind" if theirs > answered else "ahead of"
+    text = f"It is {off:.0f} seconds {side} the identity provider's: set it by NTP."
     return Result(
         "clock", level, f"{text} ID tokens are refused past {LEEWAY} seconds."
     )

@@ -297,10 +297,10 @@ class TestClock:
             (0, OK, ""),
             (20, OK, ""),
             (-20, OK, ""),
-            (60, WARNING, "ahead"),
-            (-60, WARNING, "behind"),
-            (600, FIX, "ahead"),
-            (-600, FIX, "behind"),
+            (60, WARNING, "ahead of the"),
+            (-60, WARNING, "behind the"),
+            (600, FIX, "ahead of the"),
+            (-600, FIX, "behind the"),
         ],
     )
     def test_levels(self, ahead: int, level: str, side: str) -> None:

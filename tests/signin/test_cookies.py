@@ -103,6 +103,14 @@ class TestSigner:
         assert signer("two").loads("kind", now.dumps("kind", 2), 60) == 2
         assert signer("two").unseal(now.seal(2), 60) == 2
 
+    def test_next_secret(self) -> None:
+        """A worker that has the next secret as a fallback takes what it signed."""
+        ahead = signer("two", SECRET_KEY_FALLBACKS=["one"])
+        worker = signer("one", SECRET_KEY_FALLBACKS=["two"])
+        assert worker.loads("kind", ahead.dumps("kind", 1), 60) == 1
+        assert worker.unseal(ahead.seal(2), 60) == 2
+        assert signer("one").loads("kind", worker.dumps("kind", 3), 60) == 3
+
     @pytest.mark.parametrize(
         "older",
         ["the older key", b"the older key", [""], ["one", None], [7], 7, {"a": 1}],
