@@ -117,13 +117,14 @@ def decode(
     if save is not None:
         _save(lines, status, save)
         return
-    told = [m[1] for line in lines if (m := re.match(r"HTTP/\S+ (401|403)\b", line))]
+    told = [m[1] for line in lines if (m := re.match(r"HTTP/\S+ (\d{3})\b", line))]
     named = [m[1] for line in lines if (m := _HEADER.match(line))]
-    values = named or [line for line in lines if line.strip()]
+    # Other headers of an answer are no challenges.
+    values = named or [line for line in lines if line.strip() and not told]
     if not values:
         raise click.UsageError("Nothing to decode: no WWW-Authenticate came.")
-    code = int(status or (told[-1] if told else "401"))
-    _print(explain.challenges(values, code, scopes))
+    refused = [code for code in told if code in ("401", "403")] or ["401"]
+    _print(explain.challenges(values, int(status or refused[-1]), scopes))
 
 
 def _pasted() -> str:

@@ -137,8 +137,11 @@ def error(result: cabc.Mapping[str, t.Any]) -> list[Section]:
     """
     seen = TokenError(result=result)
     sections = [_of_number(number) for number in seen.codes]
-    rows = [("Error", " / ".join(filter(None, (seen.error, seen.suberror))))]
-    rows += [("Claims", "\n".join(Claims.parse(seen.claims).names()))]
+    # Anybody who opens the callback chooses these words.
+    said = (printable(word) for word in (seen.error, seen.suberror))
+    rows = [("Error", " / ".join(filter(None, said)))]
+    names = Claims.parse(seen.claims).names()
+    rows += [("Claims", "\n".join(printable(name) for name in names))]
     rows += [("Extension", decision(result))]
     id_ = printable(seen.correlation_id)
     rows += [("Look up", f"{id_}, in the tenant's sign-in log" if id_ else "")]

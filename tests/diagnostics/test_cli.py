@@ -310,9 +310,11 @@ class TestDecode:
         assert "UserStrongAuthClientAuthNRequired" in done.stdout
 
     def test_nothing(self, run: Run) -> None:
-        """Nothing to decode is a wrong use."""
-        done = run("decode", input="\n")
-        assert (done.exit_code, "Nothing to decode" in done.output) == (2, True)
+        """Nothing to decode is a wrong use; so are an answer's other headers."""
+        answer = "> GET / HTTP/2\n> Authorization: Bearer secret\n< HTTP/2 401\n"
+        for text in ("\n", answer + "< server: nginx\n\nno"):
+            done = run("decode", input=text)
+            assert (done.exit_code, "Nothing to decode" in done.output) == (2, True)
 
 
 class TestSave:

@@ -154,6 +154,16 @@ class TestError:
         sections = explain.error({"error": "invalid_grant", "error_codes": [99999]})
         assert row(sections, "Extension").startswith("InteractionRequired")
 
+    def test_printable(self) -> None:
+        """Nothing of an answer steers a terminal, or begins a line of its own."""
+        evil = "x\x1b[31m\x07\r\n\u202eOK:"
+        claims = json.dumps({"access_token": {evil: {"value": evil}}})
+        names = ("error", "suberror", "correlation_id", "error_description")
+        answer = {**dict.fromkeys(names, evil), "claims": claims}
+        sections = explain.explained(json.dumps({**answer, "error_codes": [50076]}))
+        told = [text for section in sections for _, text in section.rows]
+        assert all(text.isprintable() for text in told)
+
     def test_no_error(self) -> None:
         """A token's answer is no error, and no token is printed."""
         sections = explain.error({"access_token": "secret-token"})
