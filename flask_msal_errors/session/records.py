@@ -182,12 +182,10 @@ class Records:
 
         Saved after an exception too: what MSAL learnt before it raised counts.
 
-        :param wait: seconds to wait for the present holder; longer than it can take by
-            default.
+        :param wait: seconds to wait for the present holder; see :meth:`.Store.lock`.
         :param always: write the entry of its tokens though they did not change.
         :raises ServiceUnavailable: another request holds it for too long.
         """
-        wait = self._patience + 1 if wait is None else wait
         with self._store.lock(_RECORD + handle, self._patience, wait):
             record = self.load(handle)
             if has_request_context():

@@ -23,6 +23,7 @@ from flask import request
 from flask import session
 
 from ..errors import ServiceUnavailable
+from ..protocol.registration import Registration
 from ..storage.base import TOMBSTONE
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -83,13 +84,14 @@ class SessionIndex:
         codec: Codec,
         records: Records,
         lifetime: timedelta,
-        session_key: str,
+        registration: Registration,
     ) -> None:
         self._store = store
         self._codec = codec
         self._records = records
         self._lifetime = lifetime
-        self._session_key = session_key
+        self._registration = registration
+        self._session_key = registration.session_key
         self._told = False
 
     def note(self, began: float | None = None) -> bool:
@@ -144,7 +146,7 @@ class SessionIndex:
             is_current = place.handle == person.handle
             kept = self._kept(place, session if is_current else None)
             # A new id is noted before it is written.
-            if kept is not None:
+            if kept is not None and not self._is_over(kept):
                 about = kept, self._records.lifetime, place.browser
                 found.append(UserSession.of(*about, is_current=is_current))
         return sorted(found, key=lambda each: each.last_seen, reverse=True)
@@ -158,6 +160,13 @@ class SessionIndex:
         kept = (entry or {}).get(self._session_key)
         is_there = isinstance(kept, dict) and kept.get("handle") == place.handle
         return kept if is_there else None
+
+    def _is_over(self, kept: dict[str, t.Any]) -> bool:
+        """Tell whether the app takes the user of a session no more, though it lives."""
+        claims, since = kept.get("claims"), kept.get("since")
+        if not isinstance(claims, dict) or not isinstance(since, (int, float)):
+            return True
+        return bool(self._registration.misfit(claims, since))
 
     def find(self, name: str) -> list[Place]:
         """Return the sessions under a name, least recently renewed first.

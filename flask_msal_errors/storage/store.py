@@ -118,10 +118,11 @@ class Store:
         """Hold the entry alone: across hosts on Redis, across processes with files.
 
         :param timeout: seconds that a dead holder's lock lives on Redis.
-        :param wait: seconds to wait for a holder; as long as ``timeout`` by default.
+        :param wait: seconds to wait for a holder; until a dead one's lock is over by
+            default.
         :raises ServiceUnavailable: the holder did not let go in time.
         """
-        longest = timeout if wait is None else wait
+        longest = timeout + 1 if wait is None else wait
         with contextlib.ExitStack() as stack:
             enter = stack.enter_context
             # The backend's errors become ours, and not those of who holds the lock.

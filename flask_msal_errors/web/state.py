@@ -90,7 +90,7 @@ class AppState:
             codec,
             records,
             app.permanent_session_lifetime,
-            registration.session_key,
+            registration,
         )
         signin = SignIn.build(
             settings=settings,

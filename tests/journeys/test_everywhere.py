@@ -151,6 +151,19 @@ class TestSessions:
             live.session_id(each) for each in (lost, person)
         }
 
+    def test_too_old(self, start: Start) -> None:
+        """One that MSAL_SESSION_MAX_AGE ended is shown no more, while it is stored."""
+        live = start(add_views, MSAL_SESSION_MAX_AGE=3600)
+        old, person = signed_in(live), signed_in(live)
+        state = live.app.extensions["flask_msal_errors"]
+        place = live.session_id(old), state.registration.session_key
+        with live.app.app_context():
+            state.store.change_session(
+                *place, lambda kept: {**kept, "since": kept["since"] - 3601}
+            )
+        assert old.get(live.url + "/").text == NOBODY
+        assert len(person.get(live.url + "/sessions").json()) == 1
+
     @pytest.mark.parametrize(
         "kept",
         [

@@ -54,6 +54,13 @@ class TestRedis:
         store.take("b")
         assert redis_client.dbsize() == 0
 
+    def test_lock_of_the_dead(self, redis_client: redis.Redis, tmp_path: Path) -> None:
+        """A request that waits from a dead lock's first moment gets the next one."""
+        store = Store(session_apps.session_app(tmp_path, "redis", redis_client))
+        redis_client.set("msal-lock:msal-entry:a", "dead", px=500)
+        with store.lock("a", timeout=0.5):
+            assert redis_client.get("msal-lock:msal-entry:a") != b"dead"
+
     def test_full(self, own_server: t.Any, tmp_path: Path) -> None:
         """A full Redis without eviction signs nobody out: only what is new is a 503."""
         with own_server(servers.Redis).client() as client:
