@@ -1,15 +1,18 @@
 """Groups that do not fit in the user's ID token, from Microsoft Graph.
 
-Owns that they are asked for once for each ID token, and that no answer never reads as
-no group. Knows nothing of pages.
+Owns that they are asked for once for each ID token, that Graph gets the pauses that it
+asks for, and that no answer never reads as no group. Knows nothing of pages.
 """
 
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
 import dataclasses
 import re
+import time
 import typing as t
+from datetime import timedelta
 from types import SimpleNamespace
 
 from flask import has_request_context
@@ -18,6 +21,7 @@ from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
+from ..errors import Throttled
 from ..protocol.secret import Hidden
 from ..provider.client import Client
 from ..provider.replies import json_object
@@ -54,6 +58,14 @@ UNAVAILABLE, DENIED = "groups_unavailable", "groups_denied"
 class _Groups(Stored, tag="groups-1"):
     compressed = True
     ids: list[str]
+
+
+class _Pause(Stored, tag="graphpause-1"):
+    until: float
+    """When Graph may be asked again (epoch seconds)."""
+    status: int
+    error: str
+    host: str
 
 
 @dataclasses.dataclass(repr=False)
@@ -117,13 +129,38 @@ class Groups:
         with self._store.lock(key, self._timeout + 5):
             found = self._kept(key)
             if found is None:
-                with within(self._timeout):
+                with within(self._timeout), self._pausing(key):
                     found = self._listed()
                 entry = self._codec.encode(_Groups(found))
                 self._records.keep(
                     person.handle, key, entry, self._records.lifetime, most=1
                 )
         return found
+
+    @contextlib.contextmanager
+    def _pausing(self, key: str) -> cabc.Iterator[None]:
+        """Keep the pause that Graph asks for, and see that none is left.
+
+        :raises Throttled: it had too many requests.
+        :raises ServiceUnavailable: it did not work.
+        """
+        key += "-pause"
+        kept = self._codec.decode(_Pause, self._store.read(key))
+        left = int(kept.until - time.time()) if kept else 0
+        if kept and left > 0:
+            kind = Throttled if kept.status == Throttled.status else ServiceUnavailable
+            words = f"{kept.host} asked for a pause."
+            raise _by(kind(words, error=kept.error, retry_after=left), kept.host)
+        try:
+            yield
+        except (Throttled, ServiceUnavailable) as error:
+            # Those of the token endpoint are kept with the session's tokens.
+            if error.api_host and error.retry_after:
+                until = time.time() + error.retry_after
+                pause = _Pause(until, error.status, error.error, error.api_host)
+                lifetime = timedelta(seconds=error.retry_after)
+                self._store.write(key, self._codec.encode(pause), lifetime)
+            raise
 
     def _listed(self) -> list[str]:
         connection = self._client.provider.connection()
@@ -208,12 +245,14 @@ def _refused(answer: t.Any, host: str) -> MsalAuthError:
         "ID tokens list only groups that are assigned to the application.",
         error=DENIED,
     )
-    error.api_host, error.wanted = host, _SCOPES
-    return error
+    return _by(error, host)
 
 
 def _failed(host: str, fault: str) -> MsalAuthError:
     words = f"The user's groups are not known: {host} was asked, and {fault}."
-    error = ServiceUnavailable(words, error=UNAVAILABLE)
+    return _by(ServiceUnavailable(words, error=UNAVAILABLE), host)
+
+
+def _by(error: MsalAuthError, host: str) -> MsalAuthError:
     error.api_host, error.wanted = host, _SCOPES
     return error

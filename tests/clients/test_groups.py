@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 import typing as t
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import redirect
@@ -234,6 +236,27 @@ class TestFailures:
         entra.throttle(17, target="api")
         page = ada.get(f"{ledger.url}/ledger")
         assert (page.status_code, page.headers["Retry-After"]) == (429, "17")
+
+    @pytest.mark.parametrize("fault", ["throttle", "unavailable"])
+    def test_pause_is_kept(
+        self,
+        ledger: LiveApp,
+        ada: Person,
+        entra: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+        fault: str,
+    ) -> None:
+        """Graph is left alone for as long as it asks: pages tell what is left of it."""
+        getattr(entra, fault)(17, retry_after="seconds", target="api")
+        first, *others = (ada.get(f"{ledger.url}/ledger") for _ in range(3))
+        for page in others:
+            assert page.status_code == first.status_code
+            assert 10 <= int(page.headers["Retry-After"]) <= 17
+        assert len(asked(entra)) == 1
+        entra.clear_faults()
+        later = SimpleNamespace(time=lambda: time.time() + 17)
+        monkeypatch.setattr(groups, "time", later)
+        assert ada.get(f"{ledger.url}/ledger").text == "251 groups"
 
     def test_unreachable(
         self,

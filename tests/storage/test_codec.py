@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from flask_msal_errors.api.on_behalf_of import _Exchanged
 from flask_msal_errors.api.on_behalf_of import _Pauses
 from flask_msal_errors.clients.groups import _Groups
+from flask_msal_errors.clients.groups import _Pause
 from flask_msal_errors.diagnostics.probes import _Probe
 from flask_msal_errors.session.record import Record
 from flask_msal_errors.session.records import Token
@@ -43,7 +44,7 @@ FULL = Record(
 KINDS: list[t.Any] = [
     *(Record, Token, _Tokens, _Places, _LongFlow),
     *(_Completed, _LongAnswer, _Body, _Probe, _Groups),
-    *(_Exchanged, _Pauses),
+    *(_Exchanged, _Pauses, _Pause),
 ]
 NAMES = st.sampled_from(["plain", "encrypted", "sealed", "x"])
 #: Members of any type, or nearly right.
