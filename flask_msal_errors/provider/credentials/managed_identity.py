@@ -21,6 +21,9 @@ from ..transport import left
 
 #: Seconds for the endpoint, which is on this very machine.
 _TIMEOUT = 10.0
+#: Answers of an endpoint that is busy or being updated, beside those of 5xx
+#: (https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling).
+_PASSING = (404, 410, 429)
 _AUDIENCE = "api://AzureADTokenExchange"
 _SOVEREIGN = {
     "login.microsoftonline.us": f"{_AUDIENCE}USGov",
@@ -44,6 +47,8 @@ class FromManagedIdentity:
         audience = _SOVEREIGN.get(host, _AUDIENCE)
         try:
             result = self._client.acquire_token_for_client(resource=audience)
+        except requests.HTTPError as error:
+            raise _unavailable(str(error)) from None
         except OSError as error:
             raise _unavailable(type(error).__name__) from None
         except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -66,7 +71,10 @@ class _Local(requests.Session):
     def request(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
         # requests refuses a timeout of 0.
         kwargs.setdefault("timeout", max(0.01, left(_TIMEOUT)))
-        return super().request(*args, **kwargs)
+        reply = super().request(*args, **kwargs)
+        if reply.status_code in _PASSING or reply.status_code >= 500:
+            raise requests.HTTPError(f"HTTP {reply.status_code}")
+        return reply
 
 
 def _unavailable(kind: str) -> ServiceUnavailable:

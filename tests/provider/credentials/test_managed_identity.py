@@ -104,6 +104,29 @@ def test_odd_answer(
     assert "very secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [404, 410, 429, 500, 503])
+@pytest.mark.parametrize("text", ["", '{"error": "x", "statusCode": 5}'])
+def test_passing(
+    entra: Emulator,
+    host: str,
+    text: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An endpoint that is busy or being updated is no fault of the settings."""
+    import flask
+
+    busy = flask.Flask("busy")
+    for path in ("/msi/token", "/metadata/identity/oauth2/token"):
+        busy.add_url_rule(path, path, lambda: flask.Response(text, status))
+    with entra.serve(busy) as url:
+        _point(monkeypatch, host, url)
+        with pytest.raises(ServiceUnavailable, match=f"HTTP {status}"):
+            assertion()
+        with pytest.raises(ServiceUnavailable, match=f"HTTP {status}"):
+            assertion()
+
+
 def test_unreachable(
     host: str, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
