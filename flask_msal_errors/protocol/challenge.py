@@ -33,9 +33,16 @@ _NAMES_LIMIT = 32
 #: take 8 KB of either.
 _WORDS_LIMIT = 2048
 
-# Each is matched at one place, over what no other match reads again: linear time.
-_PART = re.compile(r'[\s,="]*([^\s,="]+)\s*(=\s*)?')
-_QUOTED = re.compile(r'"((?:[^"\\]+|\\.)*)"?', re.DOTALL)
+# Each is matched at one place, over what few other matches read again: linear time.
+_PART = re.compile(r'[\s,;="]*([^\s,="]+)\s*(=\s*)?')
+# In a quoted string, and after it: the end, a comma, or a parameter without one. Quotes
+# inside are not escaped where an API shows the words of a library: "exp" claim failed
+# (https://github.com/auth0/node-oauth2-jwt-bearer/pull/15).
+_TEXT = r'[^"\\]*(?:\\.[^"\\]*)*'
+_AFTER = r"\s*(?:[,;]|\Z|(?:[\w-]+\s+)?[\w-]+\s*=)"
+_QUOTED = re.compile(
+    rf'"({_TEXT}(?:"(?!{_AFTER}){_TEXT}){{0,8}})"(?={_AFTER})|"({_TEXT})"?', re.DOTALL
+)
 _UNQUOTED = re.compile(r"[^\s,]+")
 _RAW_JSON = re.compile(r'"?\{[ \t]{0,8}["}]')
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -61,8 +68,9 @@ def parse(values: _Values) -> tuple[Challenge, ...]:
     """The challenges of one or several ``WWW-Authenticate`` values, in their order.
 
     Reads what servers really send: unquoted URLs, several challenges in a value, a
-    missing closing quote, JSON in quotes that are not escaped. Of all values together
-    the first 64 KiB count (as much as ``http.client`` takes for one line).
+    missing closing quote, JSON and quoted words in quotes that are not escaped. Of all
+    values together the first 64 KiB count (as much as ``http.client`` takes for one
+    line).
     """
     found: list[Challenge] = []
     left = _HEADER_LIMIT
@@ -168,7 +176,7 @@ def _value(text: str, place: int) -> tuple[str, int]:
         return raw
     quoted = _QUOTED.match(text, place)
     if quoted is not None:
-        return _ESCAPED.sub(r"\1", quoted[1]), quoted.end()
+        return _ESCAPED.sub(r"\1", quoted[1] or quoted[2] or ""), quoted.end()
     plain = _UNQUOTED.match(text, place)
     return (plain[0], plain.end()) if plain else ("", place)
 

@@ -148,6 +148,29 @@ PARSED: dict[str, tuple[t.Any, list[tuple[str, dict[str, str]]]]] = {
         'Bearer a="x, PoP y=1", b=2',
         [("bearer", {"a": "x, PoP y=1", "b": "2"})],
     ),
+    "quoted-words-in-quotes": (
+        'Bearer a=""exp" claim failed", b="no "x" is in "y z"" c="1";d="2" PoP e=""',
+        [
+            (
+                "bearer",
+                {
+                    "a": '"exp" claim failed',
+                    "b": 'no "x" is in "y z"',
+                    "c": "1",
+                    "d": "2",
+                },
+            ),
+            ("pop", {"e": ""}),
+        ],
+    ),
+    "quotes-without-comma": (
+        'Bearer a="1"b="2" Basic c="3"; d="4", e="5" x',
+        [
+            ("bearer", {"a": "1", "b": "2"}),
+            ("basic", {"c": "3", "d": "4", "e": "5"}),
+            ("x", {}),
+        ],
+    ),
     "empty-value": ('Bearer a="", b=, c=1', [("bearer", {"a": "", "b": "", "c": "1"})]),
     "unterminated": (
         'Bearer a="1", b="2, c=3',
@@ -495,6 +518,12 @@ GOOD: dict[str, tuple[int, t.Any, Demand]] = {
         401,
         f"Bearer error=insufficient_claims, claims={b64(NBF)}",
         asks("insufficient_claims", NBF),
+    ),
+    "description-with-quotes": (
+        401,
+        'Bearer error="insufficient_claims", error_description="missing required "acrs"'
+        f' claim", claims="{b64(ACRS)}"',
+        asks("insufficient_claims", ACRS, description='missing required "acrs" claim'),
     ),
     "spaced-json": (
         401,
@@ -853,6 +882,7 @@ HOSTILE = {
     "schemes": "Bearer ",
     "backslashes": "\\",
     "quoted-backslashes": '"\\',
+    "quoted-words": 'a="b" c ',
     "blanks": " ",
     "blank-assignments": "a =  ",
     "letters": "a",
