@@ -12,10 +12,13 @@ from tables import table
 from flask_msal_errors.entra import codes
 
 HEADS = ("Code", "Who resolves it", "Cause", "What to do")
+#: The names of codes are long words, which the style sheet breaks.
+LAYOUT = (":class: codes", ":widths: 24 14 29 33")
 
 
 def row(code: codes.Code) -> tuple[str, ...]:
-    link = f"`{code.number} <{code.url}>`__"
+    # In full, as people search for it: the search of Sphinx ignores plain numbers.
+    link = f"`AADSTS{code.number} <{code.url}>`__"
     name = f" ``{code.name}``" if code.name else ""
     return link + name, code.who, plain(code.cause), plain(code.remedy)
 
@@ -32,7 +35,7 @@ class Codes(SphinxDirective):
         parts = []
         for group in codes.GROUPS:
             parts += [group.title, "~" * len(group.title), ""]
-            parts += [table(HEADS, map(row, group.codes))]
+            parts += [table(HEADS, map(row, group.codes), *LAYOUT)]
         return self.parse_text_to_nodes("\n".join(parts), allow_section_headings=True)
 
 

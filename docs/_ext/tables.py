@@ -19,9 +19,15 @@ from flask_msal_errors import errors
 from flask_msal_errors.diagnostics import words
 
 
-def table(heads: cabc.Sequence[str], rows: cabc.Iterable[cabc.Sequence[str]]) -> str:
-    """Return the source of a table whose cells have one line each."""
-    lines = [".. list-table::", "   :header-rows: 1", ""]
+def table(
+    heads: cabc.Sequence[str], rows: cabc.Iterable[cabc.Sequence[str]], *options: str
+) -> str:
+    """Return the source of a table whose cells have one line each.
+
+    :param options: more of them, such as ``:class: codes``.
+    """
+    more = [f"   {option}" for option in options]
+    lines = [".. list-table::", "   :header-rows: 1", *more, ""]
     for row in (heads, *rows):
         marks = ("   * - ", *["     - "] * (len(row) - 1))
         lines += [mark + cell for mark, cell in zip(marks, row, strict=True)]

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from flask_msal_errors.diagnostics import explain
+from flask_msal_errors.entra import codes
 from support.doc_examples import EXAMPLES
+from support.waiting import PATIENCE
 
 FOLDER = EXAMPLES.parent / "symptoms"
 PAGES = sorted(set(FOLDER.glob("*.rst")) - {FOLDER / "index.rst"})
 #: Search engines cut what is longer.
 LONGEST_DESCRIPTION = 165
+CONF = f"""
+import sys
+sys.path.insert(0, {str(EXAMPLES.parent / "_ext")!r})
+project, extensions = "codes", ["codes"]
+"""
 
 
 def head_of(path: Path) -> tuple[str, str]:
@@ -41,3 +50,16 @@ def test_parts(path: Path) -> None:
     explained = re.findall(r"^\.\. msal-explained:: (\S+)$", text, re.M)
     assert set(re.findall(r"AADSTS\d+", title)) <= set(explained)
     assert all(explain.explained(word) for word in explained)
+
+
+@pytest.mark.once
+def test_codes_in_full(tmp_path: Path) -> None:
+    """The table names each code as people search for it, not by its number alone."""
+    (tmp_path / "conf.py").write_text(CONF, "utf-8")
+    (tmp_path / "index.rst").write_text("Codes\n=====\n\n.. msal-codes::\n", "utf-8")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "text", ".", "built"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=PATIENCE)
+    text = (tmp_path / "built" / "index.txt").read_text("utf-8")
+    for group in codes.GROUPS:
+        for code in group.codes:
+            assert re.search(rf"\bAADSTS{code.number}\b", text)
