@@ -30,6 +30,7 @@ from ..provider.credentials.loading import load
 from ..settings import Settings
 from ..signin import addresses
 from ..state import led_past
+from ..storage.session_cookie import covers
 from ..storage.session_cookie import may_be_prefixed
 from ..storage.session_cookie import on_https
 from .reached import Reached
@@ -190,6 +191,7 @@ def cookies(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
         text = "SESSION_COOKIE_HTTPONLY is off: scripts can read it. Leave it out."
         yield Result("cookies", FIX, text)
     yield from _name(config, is_https)
+    yield from _path(app, settings)
     yield from _same_site(config)
     keys = [app.secret_key or b"", *(config.get("SECRET_KEY_FALLBACKS") or ())]
     size = min(len(key.encode() if isinstance(key, str) else key) for key in keys)
@@ -209,6 +211,21 @@ def _name(config: cabc.Mapping[str, t.Any], is_https: bool) -> cabc.Iterator[Res
     elif is_https and not prefixed:
         text = f"SESSION_COOKIE_NAME is not {HOST_PREFIX}session or alike: other hosts"
         remedy = f"of the domain can set the cookie. Set it ({needs})."
+        yield Result("cookies", WARNING, f"{text} {remedy}")
+
+
+def _path(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
+    path = app.config["SESSION_COOKIE_PATH"]
+    callback = f"{settings.url_prefix}/callback"
+    way = reached(app, callback) if path else None
+    if way is None or way.forwarded:
+        return
+    seen = urlsplit(settings.redirect_uri or "").path or way.prefix + callback
+    if not covers(path, seen):
+        text = (
+            f"SESSION_COOKIE_PATH is {path}: unless the app is mounted there, browsers"
+        )
+        remedy = f"send no session to {seen} and the sign-out. Leave it out."
         yield Result("cookies", WARNING, f"{text} {remedy}")
 
 

@@ -42,6 +42,11 @@ def may_be_prefixed(config: cabc.Mapping[str, t.Any]) -> bool:
     return path == "/" and not config["SESSION_COOKIE_DOMAIN"]
 
 
+def covers(path: str, target: str) -> bool:
+    """Return whether browsers send a cookie of a path there (RFC 6265 §5.1.4)."""
+    return target == path or target.startswith(f"{path.rstrip('/')}/")
+
+
 class Secured:
     """Stands in for an app at a request by https: Flask-Session reads its config."""
 

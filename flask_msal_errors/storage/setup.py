@@ -22,6 +22,7 @@ from .redis import client_of
 from .redis import is_cluster
 from .registry import backend_of
 from .serializer import unpickle_nothing
+from .session_cookie import covers
 from .session_cookie import on_https
 
 logger = logging.getLogger("flask_msal_errors")
@@ -32,10 +33,11 @@ _SIGNATURE = 28
 _EXTENSION = "flask_msal_errors_sessions"
 
 
-def prepare(app: Flask, *, https: bool = False) -> None:
+def prepare(app: Flask, *, https: bool = False, callback: str = "") -> None:
     """Make the app's sessions Flask-Session's, and guard them.
 
     :param https: the redirect URI says that browsers come by https.
+    :param callback: path of the redirect URI, if one is set.
     :raises ConfigurationError: the session cookie would not come back from the identity
         provider, or the sessions are client-side cookies on purpose.
     """
@@ -44,6 +46,13 @@ def prepare(app: Flask, *, https: bool = False) -> None:
             "SESSION_COOKIE_SAMESITE='Strict' keeps browsers from sending the session "
             "with the redirect from the identity provider, so nobody could sign in. "
             "Set it to 'Lax'."
+        )
+    path = app.config["SESSION_COOKIE_PATH"]
+    if path and callback and not covers(path, callback):
+        raise ConfigurationError(
+            f"SESSION_COOKIE_PATH={path!r} keeps browsers from sending the session to "
+            f"{callback} of MSAL_REDIRECT_URI, and to the sign-out beside it. Leave it "
+            "out."
         )
     if type(app.session_interface) is SecureCookieSessionInterface:
         app.session_interface = _made(app)

@@ -9,6 +9,7 @@ import collections.abc as cabc
 import dataclasses
 import typing as t
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from flask import Flask
 
@@ -66,7 +67,8 @@ class AppState:
                 "MsalAuth.init_app was called twice for this app. Call it once."
             )
         state = cls._built(app, settings)
-        prepare(app, https=settings.is_https)
+        callback = urlsplit(settings.redirect_uri or "").path
+        prepare(app, https=settings.is_https, callback=callback)
         app.extensions[EXTENSION] = state
         note_owner(app, owner)
 

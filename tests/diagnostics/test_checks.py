@@ -443,7 +443,7 @@ class TestCookies:
                     "SESSION_COOKIE_NAME": "__Host-sid",
                     "SESSION_COOKIE_PATH": "/shop",
                 },
-                [FIX, OK],
+                [FIX, WARNING, OK],
             ),
         ],
     )
@@ -455,6 +455,26 @@ class TestCookies:
         # https is what the proxy says, too, as it is for the cookies themselves.
         behind.wsgi_app = ProxyFix(behind.wsgi_app)  # type: ignore[method-assign]
         assert levels(checks.cookies(behind, settings())) == found
+
+    @pytest.mark.parametrize(
+        ("path", "mounted", "found"),
+        [
+            ("/", "", [OK]),
+            ("/auth", "", [OK]),
+            ("/auth/c", "", [WARNING, OK]),
+            ("/shop", "", [WARNING, OK]),
+            ("/shop", "/shop", [OK]),
+            ("/shop", "/shops", [WARNING, OK]),
+        ],
+    )
+    def test_path(self, path: str, mounted: str, found: list[str]) -> None:
+        """A path that the sign-in routes are not below is told."""
+        made = app(SESSION_COOKIE_PATH=path, APPLICATION_ROOT=mounted or "/")
+        assert levels(checks.cookies(made, settings())) == found
+        behind = app(SESSION_COOKIE_PATH=path)
+        # A proxy has the app wherever it says.
+        behind.wsgi_app = ProxyFix(behind.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+        assert checks.WARNING not in levels(checks._path(behind, settings()))
 
     def test_none_without_secure(self) -> None:
         """Browsers drop such a cookie, so nobody stays signed in."""

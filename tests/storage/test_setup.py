@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -48,6 +49,19 @@ class TestRefusals:
     def test_other_cookies(self, tmp_path: Path, value: str | None) -> None:
         """Any other SameSite is the app's choice."""
         prepare(session_apps.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value))
+
+    @pytest.mark.parametrize(
+        ("path", "is_refused"),
+        [("/", False), ("/shop", False), ("/shop/", False), ("/sho", True)],
+    )
+    def test_cookie_path(self, tmp_path: Path, path: str, is_refused: bool) -> None:
+        """A session that the redirect URI and the sign-out do not get is refused."""
+        app = session_apps.bare_app(tmp_path, SESSION_COOKIE_PATH=path)
+        with contextlib.ExitStack() as stack:
+            if is_refused:
+                match = "SESSION_COOKIE_PATH.*/shop/auth/callback"
+                stack.enter_context(pytest.raises(ConfigurationError, match=match))
+            prepare(app, callback="/shop/auth/callback")
 
     @pytest.mark.parametrize("kind", ["null", "NULL"])
     def test_null_sessions(self, tmp_path: Path, kind: str) -> None:
