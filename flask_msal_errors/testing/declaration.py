@@ -236,8 +236,12 @@ class Switch:
         """Return the sentence about the value that a setting has now."""
         if isinstance(self.state, tuple):
             return self.state[0 if value else 1]
+        if isinstance(value, dict):
+            value = [f"{name} as {other}" for name, other in value.items()]
         if isinstance(value, (set, frozenset)):
-            value = ", ".join(sorted(value))
+            value = sorted(value)
+        if isinstance(value, (list, tuple)):
+            value = ", ".join(value)
         return (self.state or "").format("none" if value in (None, "") else value)
 
 

@@ -88,7 +88,8 @@ def act() -> Response | str:
         said = _said(tenant, switch, given)
         flip(tenant, switch.name, given)
     except (LookupError, ValueError) as wrong:
-        abort(400, f"{switch.title}: {wrong}. Go back, and correct it.")
+        why = str(wrong).removesuffix(".")
+        abort(400, f"{switch.title}: {why}. Go back, and correct it.")
     tenant.said = said
     return t.cast(Response, redirect(url_for("panel.show", done=said.key), 303))
 

@@ -125,6 +125,31 @@ class TestButtons:
         page = press(entra, "secret_expired", value="on")
         assert "is right, but has expired. Now on: it has expired." in page.text
 
+    @pytest.mark.parametrize(
+        ("name", "value", "words"),
+        [
+            (
+                "redirect_uris",
+                ["https://b/x", "https://a/x"],
+                "https://a/x, https://b/x",
+            ),
+            ("redirect_uris", None, "none"),
+            ("openid_scope_aliases", {"email": "mail"}, "email as mail"),
+            ("openid_scope_aliases", {}, "none"),
+            ("openid_required_parameters", {"b", "a"}, "a, b"),
+        ],
+    )
+    def test_values(self, entra: Emulator, name: str, value: t.Any, words: str) -> None:
+        """A setting with several values has them in words, and not as in Python."""
+        setattr(entra, name, value)
+        panel = html.unescape(entra.person().get(entra.panel_url).text)
+        assert f"{SWITCHES[name].sentence} Now: {words}.</p>" in panel
+
+    def test_lines(self, entra: Emulator) -> None:
+        """So has the sentence after they were entered, one a line."""
+        page = press(entra, "redirect_uris", value="https://b/x\nhttps://a/x")
+        assert "Redirect URIs: Now: https://b/x, https://a/x." in page.text
+
     def test_suggested(self, entra: Emulator) -> None:
         """A field with suggestions takes others, too: scopes and paths of any app."""
         panel = entra.person().get(entra.panel_url).text
@@ -227,6 +252,12 @@ class TestErrors:
             ("/nothing", None, 404, "There is no such page here."),
             ("/panel", {"do": "nothing"}, 400, "no such switch. Go back"),
             ("/panel", {"do": "revoke"}, 400, "Revoke sessions: it needs user."),
+            (
+                "/panel",
+                {"do": "give_role", "user": "ada", "role": "X", "app": "nix"},
+                400,
+                "no registration 'nix', but app, api, graph. Go back",
+            ),
             ("/health", {}, 405, "This page takes no such request."),
         ],
     )
