@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import time
 import typing as t
+import weakref
 
 from flask import Flask
 from flask import current_app
@@ -43,6 +44,8 @@ AROUND = "_flask_msal_errors_around"
 
 #: The name of those whose guards an app has, in ``app.extensions``.
 _OWNERS = "flask_msal_errors_owners"
+#: Those of all apps. Guards of an extension without any are every app's.
+_ALL_OWNERS: weakref.WeakSet[t.Any] = weakref.WeakSet()
 
 #: Seconds for which a request believes what it read of the store.
 _MEMORY = 10
@@ -133,6 +136,7 @@ def note_owner(app: Flask, owner: t.Any) -> None:
     A process may have several apps, and guard a view in one of them only.
     """
     app.extensions.setdefault(_OWNERS, []).append(owner)
+    _ALL_OWNERS.add(owner)
 
 
 def note_guard(
@@ -183,9 +187,12 @@ def led_past(app: Flask, view: t.Any) -> list[tuple[str, bool]]:
     around = getattr(view, AROUND, None)
     if around is None or around.view != view:
         return []
-    owners = app.extensions.get(_OWNERS, ())
-    kept = around.plain.items()
-    return [(name, plain) for (owner, name), plain in kept if owner in owners]
+    own = app.extensions.get(_OWNERS, ())
+    return [
+        (name, is_plain)
+        for (owner, name), is_plain in around.plain.items()
+        if owner in own or owner not in _ALL_OWNERS
+    ]
 
 
 def see_guarded(view: t.Any, endpoint: str) -> None:

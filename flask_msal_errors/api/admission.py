@@ -26,13 +26,20 @@ from werkzeug.routing import MapAdapter
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
+from .. import signals
+from ..clients.async_views import AsyncView
+from ..clients.async_views import awaited
 from ..clients.refusals import RESPONSES
 from ..clients.refusals import raised
 from ..clients.refusals import returned
+from ..clients.socket_events import refuse
 from ..errors import AccessDenied
 from ..errors import ConfigurationError
 from ..errors import InvalidAccessToken
 from ..errors import MsalAuthError
+from ..errors import details_of
+from ..navigation import EVENTS
+from ..navigation import kind_of
 from ..protocol.secret import Secret
 from ..provider.access_token import AccessTokens
 from ..provider.client import Client
@@ -120,7 +127,7 @@ def check(rule: Rule) -> t.Any:
     try:
         _admit(state, of_request(Admitted), rule)
     except MsalAuthError as error:
-        return state.answers.to(error)
+        return _answer(error)
     # Not of a caller who is refused: the app may ask for a session then.
     of_request(ForApi).answer = state.answers.to
     return None
@@ -138,7 +145,7 @@ def guarded(view: View, rule: Rule, owner: t.Any) -> View:
         try:
             value = view(*args, **kwargs)
             if not isinstance(value, RESPONSES) and inspect.isawaitable(value):
-                value = current_app.async_to_sync(_awaited)(value)
+                value = current_app.async_to_sync(awaited)(value)
         except Exception as error:
             return _after_error(error)
         return _after_value(value)
@@ -154,7 +161,8 @@ def guarded(view: View, rule: Rule, owner: t.Any) -> View:
             return _after_error(error)
         return _after_value(value)
 
-    chosen = async_wrapper if inspect.iscoroutinefunction(view) else wrapper
+    is_async = inspect.iscoroutinefunction(view)
+    chosen: t.Any = AsyncView(async_wrapper, wrapper) if is_async else wrapper
     setattr(chosen, MARK, True)
     note_guard(chosen, view, GUARD, rule == Rule(), owner)
     return t.cast(View, chosen)
@@ -198,26 +206,32 @@ def dispatch(next_dispatch: cabc.Callable[..., t.Any], *context: t.Any) -> t.Any
     return value if of_request(ForApi).answer is None else _after_value(value)
 
 
-async def _awaited(value: t.Any) -> t.Any:
-    return await value
-
-
 def _after_error(error: Exception) -> t.Any:
     """Return the answer to an exception; called in the ``except`` block."""
-    state = api_state()
-    found = raised(error, (), state.on_behalf_of)
+    found = raised(error, (), api_state().on_behalf_of)
     if found is None:
         raise
-    return _noted(state.answers.to(found))
+    return _noted(_answer(found))
 
 
 def _after_value(value: t.Any) -> t.Any:
     """Return the answer to an error that a view returned, or the value itself."""
     if isinstance(value, RESPONSES):
         return value
-    state = api_state()
-    found = returned(value, (), state.on_behalf_of)
-    return value if found is None else _noted(state.answers.to(found))
+    found = returned(value, (), api_state().on_behalf_of)
+    return value if found is None else _noted(_answer(found))
+
+
+def _answer(error: MsalAuthError) -> t.Any:
+    """Return the answer to an error.
+
+    :raises MsalAuthError: the same error, in an event of Socket.IO.
+    """
+    kind = kind_of(request)
+    if kind not in EVENTS:
+        return api_state().answers.to(error)
+    signals.tell(error)
+    return refuse(error, kind, details_of)
 
 
 def _noted(answer: Response) -> Response:

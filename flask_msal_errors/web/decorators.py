@@ -18,6 +18,8 @@ from flask import request
 from flask import url_for
 from werkzeug.exceptions import BadRequest
 
+from ..clients.async_views import AsyncView
+from ..clients.async_views import awaited
 from ..clients.refusals import RESPONSES
 from ..clients.refusals import raised
 from ..clients.refusals import returned
@@ -42,8 +44,6 @@ from ..state import see_view
 from ..user import SignedIn
 from ..user import signed_in
 from . import pages
-from .async_views import AsyncView
-from .async_views import awaited
 from .forms import SPENDS
 from .forms import NotKept
 from .forms import Received

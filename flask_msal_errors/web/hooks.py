@@ -8,7 +8,6 @@ view's data, and Flask-RESTX makes a 500 of any error.
 from __future__ import annotations
 
 import functools
-import importlib
 import typing as t
 
 from flask import Flask
@@ -23,6 +22,7 @@ from werkzeug.wrappers import Response
 from werkzeug.wsgi import LimitedStream
 
 from .. import signals
+from ..clients import socket_events
 from ..clients.handlers import handler_of
 from ..clients.handlers import of_flask
 from ..clients.handlers import of_frameworks
@@ -229,23 +229,9 @@ def answer_to(error: MsalAuthError) -> t.Any:
 
 
 def refuse(error: MsalAuthError, kind: Kind) -> t.Any:
-    """Stop a handler of Socket.IO, where a response would let the client in.
+    """Stop a handler of Socket.IO: see :func:`.socket_events.refuse`.
 
-    Flask-SocketIO gives a client in if its connect handler returns anything but
-    ``False``, or if a handler of the app takes the exception.
-
-    :raises MsalAuthError: the same error, in an event; ``on_error`` handlers get it.
-    :raises ConnectionRefusedError: Socket.IO's own, at the connect.
+    :raises MsalAuthError: the same error, in an event.
     """
     signals.tell(error)
-    if kind is Kind.EVENT:
-        raise error
-    server = current_app.extensions["socketio"].server
-    place: t.Any = request
-    if hasattr(server.namespace_handlers.get(place.namespace), "error"):
-        # Which a Namespace of Flask-SocketIO calls with any exception.
-        return False
-    details = pages.problem_details(error)
-    words = details.get("detail", details["title"])
-    refused = importlib.import_module("socketio.exceptions").ConnectionRefusedError
-    raise refused(words, details) from error
+    return socket_events.refuse(error, kind, pages.problem_details)

@@ -187,6 +187,14 @@ def test_guard_above_the_route(method: str, entra: Emulator) -> None:
         app.test_client().open("/past", method=method)
 
 
+def test_guard_of_no_app(entra: Emulator) -> None:
+    """Above its route, a guard of an instance that no app has hides its view, too."""
+    app, _ = api_app(entra)
+    ApiAuth().token_required(app.get("/past")(lambda: "SECRET"))
+    answer = call(app, None, "/past")
+    assert answer.status_code == 500 and "SECRET" not in answer.text
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_untrusted_host(method: str, entra: Emulator) -> None:
     """A host that Flask does not trust is refused by it, whatever a guard answers."""

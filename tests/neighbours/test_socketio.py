@@ -17,8 +17,10 @@ from flask_msal_errors import InteractionRequired
 from flask_msal_errors import MsalAuth
 from flask_msal_errors import Throttled
 from flask_msal_errors.diagnostics import checks
+from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from support.apis import api_app
 from support.browsing import logout_token
 from support.live_app import LiveApp
 from support.live_app import Start
@@ -408,3 +410,37 @@ class TestAfterSignOut:
         told = socket.ask("vault")
         assert told == "the vault" if manages else "login_url" in told
         assert hall.connect(browser).ask("vault") == "the vault"
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("form", ["function", "class"])
+def test_api(is_async: bool, form: str, entra: Emulator) -> None:
+    """``api.token_required`` keeps strangers out of a socket, and out of its events."""
+    app, api = api_app(entra)
+    library, seen = of("flask_socketio"), []
+    socketio = library.SocketIO(app, async_mode="threading")
+
+    def guarded(*scopes: str) -> t.Any:
+        def handler(*_: object) -> str:
+            return api.caller.client_id
+
+        async def coroutine(*_: object) -> str:
+            return handler()
+
+        guard = api.token_required(scopes=scopes) if scopes else api.token_required
+        return guard(coroutine if is_async else handler)
+
+    if form == "class":
+        members = {"on_connect": guarded(), "on_who": guarded("Who")}
+        socketio.on_namespace(type("Desk", (library.Namespace,), members)("/"))
+    else:
+        socketio.on("connect")(guarded())
+        socketio.on("who")(guarded("Who"))
+    socketio.on_error_default(lambda error: seen.append(error) or "answered")
+    for scope, told in [("Who", entra.client_id), ("Other", "answered")]:
+        shown = {"Authorization": f"Bearer {entra.access_token(scp=scope)}"}
+        caller = socketio.test_client(app, headers=shown)
+        assert caller.emit("who", callback=True) == told
+    assert [type(error) for error in seen] == [AccessDenied]
+    for headers in ({}, {"Authorization": "Bearer x"}):
+        assert not socketio.test_client(app, headers=headers).is_connected()
