@@ -37,6 +37,7 @@ class _Target(Choice):
 
 
 _TARGET = _Target(names=tuple(TARGETS))
+_ANSWER = Object()
 _RETRY_AFTER = Choice(names=("seconds", "date"), optional=True)
 
 
@@ -161,7 +162,7 @@ class FaultsApi(OfTenant):
         "Scripted answers",
         "Fail next",
         done="Requests to {target} get your answer, {times} in all.",
-        answer=Object(),
+        answer=_ANSWER,
         target=_TARGET,
         status=Number(unit="", low=200, high=599, whole=True),
         times=Number(unit="", low=1, high=1000, whole=True),
@@ -184,6 +185,8 @@ class FaultsApi(OfTenant):
         :param times: how many requests get it.
         :param headers: of the answer, beside its type.
         """
+        if not callable(answer):
+            _ANSWER.check("answer", answer)
         script = Script(answer, status, times, headers or {})
         queue = self.tenant.faults.scripts.setdefault(
             _known(target), collections.deque()

@@ -388,6 +388,12 @@ class TestFaults:
         assert client.call("/me", {}).status_code == 401
         assert seen == ["/api/me"]
 
+    @pytest.mark.parametrize("answer", ["token", None, [], 503])
+    def test_script_of_another_type(self, client: MsalClient, answer: t.Any) -> None:
+        """A value that is no answer is refused at once, not when a request comes."""
+        with pytest.raises(ValueError, match="answer is a JSON object"):
+            client.entra.fail_next(answer)
+
     def test_unknown_target(self, client: MsalClient) -> None:
         """A target that does not exist is named in the error, with those that do."""
         with pytest.raises(ValueError, match="token, api, discovery, jwks"):
