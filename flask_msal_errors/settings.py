@@ -189,7 +189,8 @@ class Settings:
     )
     http_client: object | None = _key(
         parsers.as_http_client,
-        "Your own HTTP client. Unless it is a requests.Session, set its timeouts.",
+        "Your own HTTP client, with its own CAs (MSAL_VERIFY is not for it). Unless it"
+        " is a requests.Session, set its timeouts.",
         None,
     )
     verify: bool | str = _key(

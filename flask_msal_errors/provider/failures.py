@@ -18,6 +18,7 @@ from .documents import NoKeys
 from .documents import UnreadableDocument
 from .metadata import Untrusted
 from .transport import LeftHttps
+from .transport import NoAnswer
 
 
 def unreachable(settings: Settings, error: OSError) -> MsalAuthError:
@@ -33,11 +34,9 @@ def unreachable(settings: Settings, error: OSError) -> MsalAuthError:
         error.request = error.response = None
     # A connection that breaks off during the handshake is an SSLError, too.
     if isinstance(error, requests.exceptions.SSLError) and "EOF" not in str(error):
-        return ConfigurationError(
-            f"MSAL_VERIFY: the certificate of {host} is not trusted. Point it "
-            "to the bundle of the CA that signed it."
-        )
-    fault = f"cannot be reached ({type(error).__name__})"
+        return ConfigurationError(_untrusted(settings, host))
+    name = str(error) if isinstance(error, NoAnswer) else type(error).__name__
+    fault = f"cannot be reached ({name})"
     if isinstance(error, (UnreadableDocument, NoKeys, LeftHttps)):
         fault = f"gives no usable document: {error}"
     return ServiceUnavailable(
@@ -45,6 +44,17 @@ def unreachable(settings: Settings, error: OSError) -> MsalAuthError:
         " It is asked again within a minute.",
         error="temporarily_unavailable",
         retry_after=getattr(error, "retry_after", None),
+    )
+
+
+def _untrusted(settings: Settings, host: str) -> str:
+    """Return what to do about a certificate: MSAL_VERIFY is not for an app's client."""
+    told = f"the certificate of {host} is not trusted."
+    if settings.http_client is None:
+        return f"MSAL_VERIFY: {told} Point it to the bundle of the CA that signed it."
+    return (
+        f"MSAL_HTTP_CLIENT: {told} Have this client trust the CA that signed it; of a"
+        " requests.Session, REQUESTS_CA_BUNDLE in the environment beats verify."
     )
 
 

@@ -46,6 +46,10 @@ class LeftHttps(requests.RequestException):
     """A redirect led from https to something else."""
 
 
+class NoAnswer(requests.RequestException):
+    """There is none that can be used; its text says why, and holds no secret."""
+
+
 class Transport:
     """Calls of the identity provider. Safe for use by many threads.
 
@@ -238,7 +242,7 @@ def _sent_by(
     except OSError:
         raise
     except Exception as error:
-        raise requests.RequestException(type(error).__name__) from error
+        raise NoAnswer(type(error).__name__) from error
 
 
 def _session(settings: Settings) -> requests.Session:
@@ -302,5 +306,5 @@ def _read(response: requests.Response) -> bytes:
     for chunk in response.iter_content(_CHUNK):
         body += chunk
         if len(body) > _MOST_BYTES:
-            raise requests.RequestException("the answer is too long")
+            raise NoAnswer("the answer is too long")
     return bytes(body)

@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+import requests
 
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import MsalAuthError
@@ -121,6 +122,32 @@ class TestDiscovery:
         made = Client(sign_ins.settings(entra, MSAL_VERIFY=True))
         with pytest.raises(ConfigurationError, match="MSAL_VERIFY.*localhost"):
             made.provider.connection()
+
+    def test_untrusted_by_own_client(
+        self, entra: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The app's own client has its own CAs: MSAL_VERIFY would be no help."""
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.delenv(name, raising=False)
+        with requests.Session() as own:
+            made = Client(sign_ins.settings(entra, MSAL_HTTP_CLIENT=own))
+            with pytest.raises(ConfigurationError, match="^MSAL_HTTP_CLIENT") as caught:
+                made.provider.connection()
+        assert "localhost" in str(caught.value)
+
+    def test_own_client_fails(self, entra: Emulator) -> None:
+        """An error of the app's own client is named, and what it says is not."""
+
+        class Broken:
+            def get(self, url: str, **options: object) -> object:
+                raise LookupError("very-secret")
+
+            post = get
+
+        made = Client(sign_ins.settings(entra, MSAL_HTTP_CLIENT=Broken()))
+        with pytest.raises(ServiceUnavailable, match=r"\(LookupError\)") as caught:
+            made.provider.connection()
+        assert "very-secret" not in str(caught.value)
 
     def test_broken_handshake(self, entra: Emulator) -> None:
         """A connection that breaks off in the handshake is no wrong CA."""
