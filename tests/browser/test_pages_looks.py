@@ -118,7 +118,6 @@ def look(page: Page, screens: cabc.Iterable[tuple[int, t.Any]] = SCREENS) -> Non
     from axe_playwright_python.base import AXE_SCRIPT
 
     found = []
-    page.wait_for_load_state()
     page.evaluate(AXE_SCRIPT)
     for width, scheme in screens:
         page.set_viewport_size({"width": width, "height": 800})
@@ -218,6 +217,7 @@ class TestExample:
         page.get_by_role("link", name="Sign in").click()
         for name in ("Ada Lovelace", "I entered", "Accept"):
             page.get_by_role("button", name=name).wait_for()
+            page.wait_for_load_state()
             look(page)
             press(page, name)
         for path in ("/", "/profile", "/revoked", "/approvals", "/nothing"):
@@ -238,6 +238,7 @@ class TestExample:
         press(page, "Send")
         page.get_by_role("button", name="Approve").click()
         page.get_by_role("heading", name="Received, once").wait_for()
+        page.wait_for_load_state()
         look(page)
 
     def test_refusals(self, page: Page, example: str, entra: Emulator) -> None:
@@ -317,6 +318,7 @@ class TestEmulator:
             "Accept",
         ):
             page.get_by_role("button", name=name).wait_for()
+            page.wait_for_load_state()
             look(page)
             page.get_by_role("button", name=name).click()
         page.get_by_role("heading", name="Back to the app").wait_for()
@@ -404,4 +406,5 @@ class TestEmulator:
             reply = page.goto(entra.pages_url + path)
             assert reply and reply.status == status
         page.get_by_role("heading", name=heading, level=1).wait_for()
+        page.wait_for_load_state()
         look(page)
