@@ -18,11 +18,11 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
 from .. import signals
+from ..errors import FlowExpired
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import StateMismatch
 from ..errors import Throttled
-from ..errors import TokenError
 from ..navigation import home
 from ..navigation import no_store
 from ..protocol.demand import Demand
@@ -57,7 +57,11 @@ from .limits import Loops
 from .limits import Pauses
 from .recheck import put_off
 
-_SAYS_NOTHING = "The answer at the redirect URI has neither a code nor an error."
+#: A browser that waited for another request of its own comes back with the state alone.
+_SAYS_NOTHING = (
+    "The answer at the redirect URI has neither a code nor an error. If a worker ended"
+    " while it redeemed the code, that is why."
+)
 
 
 class SignInCompletion:
@@ -148,7 +152,7 @@ class SignInCompletion:
                 self._narrow(flow, answer["error"])
                 raise response.refusal(answer, flow)
             if not answer.get("code"):
-                raise TokenError(_SAYS_NOTHING, error="invalid_response")
+                raise FlowExpired(_SAYS_NOTHING)
             self._pauses.check(request, signed_in())
             _, claims, caches = client.redeem(Hidden(flow.msal), answer)
             # Of a shared authority any tenant may answer, but it has to be the token's.

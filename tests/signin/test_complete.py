@@ -170,6 +170,17 @@ class TestRefused:
         # The tokens that came with the forged one were not kept.
         assert person.get(live.url + "/mail").status_code == 302
 
+    def test_no_code(self, live: LiveApp, entra: Emulator) -> None:
+        """A worker died with the code: its sign-in ended, and leads to the page."""
+        person = entra.person()
+        answer = paused_at_callback(person, live.url + "/me?a=b")
+        state = urllib.parse.urlencode({"state": query(answer)["state"]})
+        page = person.get(f"{live.url}/auth/callback?{state}")
+        assert (page.status_code, entra.counters["token"]) == (400, 0)
+        assert "This sign-in has ended" in page.text
+        again = urllib.parse.urljoin(live.url, links_of(page)[0])
+        assert person.visit(again).url == live.url + "/me?a=b"
+
     def test_nonce_of_another_attempt(self, live: LiveApp, entra: Emulator) -> None:
         """An ID token for another attempt is refused."""
         entra.forge(nonce="another")
