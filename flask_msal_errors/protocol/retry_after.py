@@ -34,9 +34,9 @@ def retry_after_of(first: cabc.Callable[[str], str | None]) -> int | None:
     """
     seconds = parse_retry_after(first("Retry-After"))
     for name in _MILLISECONDS:
-        text = (first(name) or "").strip()
-        if seconds is None and _NUMBER.fullmatch(text):
-            seconds = _bounded(float(text) / 1000)
+        number = _number(first(name) or "") if seconds is None else None
+        if number is not None:
+            seconds = _bounded(number / 1000)
     return seconds
 
 
@@ -50,8 +50,9 @@ def parse_retry_after(value: str | None, now: float | None = None) -> int | None
     :return: 0 to :data:`MAX_RETRY_AFTER`; ``None`` if the value means nothing.
     """
     text = (value or "").strip()
-    if _NUMBER.fullmatch(text):
-        return _bounded(float(text))
+    number = _number(text)
+    if number is not None:
+        return _bounded(number)
     try:
         date = email.utils.parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -59,6 +60,12 @@ def parse_retry_after(value: str | None, now: float | None = None) -> int | None
     date = date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)
     base = datetime.datetime.now(datetime.timezone.utc).timestamp()
     return _bounded(date.timestamp() - (base if now is None else now))
+
+
+def _number(text: str) -> float | None:
+    """Return the first number of a list, as some clients join the lines of a header."""
+    first = text.partition(",")[0].strip()
+    return float(first) if _NUMBER.fullmatch(first) else None
 
 
 def _bounded(seconds: float) -> int:
