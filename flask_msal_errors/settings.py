@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import difflib
+import os
 import typing as t
 import urllib.parse
 
@@ -370,8 +371,7 @@ def _values(config: cabc.Mapping[str, t.Any], *, for_api: bool) -> dict[str, t.A
         values.setdefault("client_credential", None)
     for key, field in fields.items():
         if field.default is dataclasses.MISSING and field.name not in values:
-            doc = field.metadata["doc"]
-            raise ConfigurationError(f"{key} is not set, but it must be. {doc}")
+            raise ConfigurationError(_absent(key, field.metadata["doc"]))
     if "authority" in values:
         # Entra takes its GUIDs in any case, and writes them small into tokens.
         values["client_id"] = values["client_id"].lower()
@@ -379,6 +379,17 @@ def _values(config: cabc.Mapping[str, t.Any], *, for_api: bool) -> dict[str, t.A
         # Where that is Entra at a domain of its own, it gets CP1 all the same.
         values.setdefault("client_capabilities", ())
     return values
+
+
+def _absent(key: str, doc: str) -> str:
+    """Say that a key is missing, and why if the environment has it all the same."""
+    text = f"{key} is not set, but it must be. {doc}"
+    reads = "app.config.from_prefixed_env() reads"
+    if os.environ.get(f"FLASK_{key}"):
+        return f"{text} The environment has FLASK_{key}: {reads} it, before init_app."
+    if os.environ.get(key):
+        return f"{text} The environment has {key}: {reads} FLASK_{key} only."
+    return text
 
 
 def _is_set(value: object, field: dataclasses.Field[t.Any]) -> bool:

@@ -433,6 +433,25 @@ class TestFromMapping:
         assert text.startswith(f"{key} is not set, but it must be. ")
         assert text.endswith(FIELDS[key].metadata["doc"])
 
+    @pytest.mark.parametrize(
+        ("name", "told"),
+        [
+            ("FLASK_MSAL_CLIENT_ID", "reads it, before init_app."),
+            ("MSAL_CLIENT_ID", "reads FLASK_MSAL_CLIENT_ID only."),
+        ],
+    )
+    def test_in_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+    ) -> None:
+        """The error says where the environment has the key that the app did not get."""
+        monkeypatch.setenv(name, SECRET)
+        text = refusal(MSAL_CLIENT_ID=None)
+        assert f"The environment has {name}: " in text
+        assert text.endswith(told)
+        assert SECRET not in text
+        monkeypatch.setenv(name, "")
+        assert "environment" not in refusal(MSAL_CLIENT_ID=None)
+
     def test_empty_mapping(self) -> None:
         """An app without any configuration learns which key comes first."""
         with pytest.raises(ConfigurationError, match="^MSAL_CLIENT_ID is not set"):
