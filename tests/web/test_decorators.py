@@ -41,6 +41,7 @@ from flask_msal_errors import Throttled
 from flask_msal_errors.clients import tokens
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.session.record import Record
+from flask_msal_errors.state import note_owner
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.user import remember
 from support import session_apps
@@ -110,8 +111,8 @@ class KiotaError(Exception):
 
 
 class AiohttpHeaders:
-    def getall(self, name: str, default: t.Any) -> t.Any:
-        return [CHALLENGE] if name == "WWW-Authenticate" else default
+    def getall(self, name: str) -> list[str]:
+        return {"WWW-Authenticate": [CHALLENGE]}[name]
 
 
 class AiohttpError(Exception):
@@ -701,6 +702,7 @@ class TestRoute:
         """An app that leaves a view bare serves it, though another guards it."""
         view = timed(lambda: "ran")
         others = MsalAuth()
+        note_owner(Flask("other"), others)
         if order == "bare first":
             offline.app.add_url_rule("/shared", "shared", view)
         for guard in (others.login_required, others.login_required(roles="Admin")):
