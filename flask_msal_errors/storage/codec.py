@@ -102,7 +102,7 @@ class Codec:
                 setattr(value, kind.apart, apart)
             return value
         except (*UNREADABLE, encryption.InvalidToken) as error:
-            name = f"{kind.__name__} ({type(error).__name__})"
+            name = f"{kind.__struct_config__.tag} ({type(error).__name__})"
             logger.warning("An entry of the session store was unreadable: %s.", name)
             return None
 

@@ -98,7 +98,8 @@ class TestCodec:
         """A record that the keys do not open is none, and the log says so."""
         entry = Codec(writes).encode(Record(tokens="very-secret"))
         assert Codec(reads).decode(Record, entry) is None
-        assert "unreadable" in caplog.text and "very-secret" not in caplog.text
+        assert "unreadable: record-1 (" in caplog.text
+        assert "very-secret" not in caplog.text
 
     def test_missing(self, caplog: pytest.LogCaptureFixture) -> None:
         """No entry is no record, and nothing needs to be said of it."""
