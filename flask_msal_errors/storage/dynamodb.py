@@ -93,8 +93,9 @@ class DynamoDBBackend(AtomicBackend):
             TableName=self._table, Key={"id": key}, ConsistentRead=True
         )
         item: dict[str, t.Any] | None = found.get("Item")
-        is_living = item is not None and float(item.get("expiration", 0)) > time()
-        return item if is_living else None
+        # Of another type, it is somebody else's item.
+        end = item.get("expiration") if item is not None else None
+        return item if isinstance(end, Decimal) and end > time() else None
 
     def _put(self, key: str, value: Entry, lifetime: timedelta, condition: str) -> bool:
         data = self.interface.serializer.encode(value)

@@ -40,6 +40,21 @@ def test_expired(dynamodb_resource: t.Any, tmp_path: Path) -> None:
     assert store.add("a", {"new": 1}, HOUR)
 
 
+@pytest.mark.parametrize("end", ["never", "99999999999", b"x", [1], {"a": 1}, True])
+def test_foreign(dynamodb_resource: t.Any, tmp_path: Path, end: t.Any) -> None:
+    """An item without a date is somebody else's, and none of ours."""
+    app = session_apps.session_app(tmp_path, "dynamodb", dynamodb_resource)
+    store, interface = Store(app), t.cast(t.Any, app.session_interface)
+    data = interface.serializer.encode({"value": "1"})
+    for place in ("session:planted", "msal-entry:a"):
+        item = {"id": place, "val": data, "expiration": end}
+        interface.store.put_item(Item=item)
+    browser = app.test_client()
+    browser.set_cookie("session", "planted")
+    assert browser.get("/get").text == "None"
+    assert store.read("a") is None
+
+
 def test_consistent(dynamodb_resource: t.Any, tmp_path: Path) -> None:
     """Reads are such as show the latest write, which DynamoDB's own are not."""
     app = session_apps.session_app(tmp_path, "dynamodb", dynamodb_resource)
