@@ -39,19 +39,13 @@ class MemcachedBackend(AtomicBackend):
     """memcached: ``replace``, and the caller whose ``delete`` succeeds has taken."""
 
     def __init__(self, interface: t.Any, app: Flask) -> None:
-        """Refuse a client that Flask-Session put in the place of the app's.
+        """Refuse what would find no session again.
 
         :raises ConfigurationError: ``SESSION_MEMCACHED`` is no client, or one that may
-            unpickle.
+            unpickle; or ``SESSION_KEY_PREFIX`` is none that memcached takes.
         """
         super().__init__(interface, app)
-        configured = app.config.get("SESSION_MEMCACHED")
-        if configured is not None and interface.client is not configured:
-            raise ConfigurationError(
-                f"SESSION_MEMCACHED is a {type(configured).__name__}, which "
-                "Flask-Session silently replaces by a memcached on localhost. Set it to"
-                " a client: a pymemcache.client.base.PooledClient, for example."
-            )
+        _see_client(interface, app)
         client, self._client = interface.client, bytes_only(interface.client)
         self._alone: contextlib.AbstractContextManager[t.Any] = contextlib.nullcontext()
         # Threads that share any other client get one another's answers.
@@ -139,6 +133,26 @@ class MemcachedBackend(AtomicBackend):
                 with contextlib.suppress(*_lost_connections()):
                     return getattr(self._client, command)(*arguments, **options)
             return getattr(self._client, command)(*arguments, **options)
+
+
+def _see_client(interface: t.Any, app: Flask) -> None:
+    """See that sessions are where the app wants them, and can be found there.
+
+    :raises ConfigurationError: they are not.
+    """
+    configured = app.config.get("SESSION_MEMCACHED")
+    if configured is not None and interface.client is not configured:
+        raise ConfigurationError(
+            f"SESSION_MEMCACHED is a {type(configured).__name__}, which "
+            "Flask-Session silently replaces by a memcached on localhost. Set it to"
+            " a client: a pymemcache.client.base.PooledClient, for example."
+        )
+    prefix = interface.key_prefix
+    if not (prefix.isascii() and prefix.isprintable()) or " " in prefix:
+        raise ConfigurationError(
+            f"SESSION_KEY_PREFIX={prefix!r} has characters that keys of memcached "
+            "cannot have. Take letters of ASCII, digits and signs, without blanks."
+        )
 
 
 def _seconds(lifetime: timedelta) -> int:

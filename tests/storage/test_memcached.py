@@ -80,6 +80,16 @@ def test_no_client(tmp_path: Path) -> None:
         prepare(app)
 
 
+@pytest.mark.parametrize("prefix", ["é:", "my app:", "a\n:", "\x7f"])
+def test_impossible_prefix(tmp_path: Path, prefix: str) -> None:
+    """A prefix with which no session would be found again is refused."""
+    client = PooledClient("localhost")
+    more = {"SESSION_KEY_PREFIX": prefix}
+    app = session_apps.configured_app(tmp_path, "memcached", client, **more)
+    with pytest.raises(ConfigurationError, match="SESSION_KEY_PREFIX.*without blanks"):
+        prepare(app)
+
+
 class Shared:
     """A client whose calls are counted, and must not meet."""
 
