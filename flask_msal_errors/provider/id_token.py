@@ -52,7 +52,9 @@ class Validator:
     def __init__(
         self, settings: Settings, keys: SigningKeys, *, is_entra: bool
     ) -> None:
-        self._client_id = settings.client_id
+        name = settings.client_id
+        # Entra takes its GUIDs in any case, and writes them small into tokens.
+        self._client_id = name.lower() if is_entra else name
         self._registration = settings.registration
         self._is_entra = is_entra
         self.keys = keys

@@ -168,6 +168,21 @@ class TestAccepted:
         """A good token gives its claims."""
         assert validate(signed(name="Ada"))["name"] == "Ada"
 
+    @pytest.mark.parametrize("is_entra", [True, False])
+    def test_capital_letters(self, is_entra: bool) -> None:
+        """Entra's tokens have a client ID small, also at a domain of its own."""
+        own = settings(
+            MSAL_AUTHORITY=None,
+            MSAL_OIDC_AUTHORITY=ISSUER,
+            MSAL_CLIENT_ID="AB-12",
+        )
+        validator = Validator(own, SigningKeys(Keys(jwk())), is_entra=is_entra)
+        metadata = {"issuer": ISSUER, "jwks_uri": "https://login.example/keys"}
+        good = contextlib.nullcontext() if is_entra else pytest.raises(InvalidIdToken)
+        with good:
+            token = signed(aud="ab-12")
+            validator.validate(token, metadata=metadata, nonce=NONCE)
+
     @pytest.mark.parametrize(
         ("key", "algorithm", "alg"),
         [
