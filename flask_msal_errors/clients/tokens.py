@@ -264,6 +264,7 @@ class Tokens(TokenSource):
                 claims=wanted.claims,
                 force_refresh=wanted.forced or bool(refused),
                 instead_of=old,
+                since=wanted.at,
             )
         except InteractionRequired as error:
             kept.results.append((error.result, error.demand))
@@ -301,6 +302,8 @@ class _Wanted:
     refused: str | None
     missing: tuple[str, ...]
     """Scopes that the refused token lacks, as its API says."""
+    at: float = dataclasses.field(default_factory=time.monotonic)
+    """The moment (of the monotonic clock) at which it was asked for."""
 
 
 def checked(scopes: cabc.Sequence[str]) -> list[str]:

@@ -53,6 +53,7 @@ from .malformed import misread
 from .metadata import is_of
 from .revocation import PATIENCE
 from .revocation import revoke
+from .transport import RECENTLY
 from .transport import within
 from .userinfo import completed
 
@@ -239,6 +240,7 @@ class Client:
         claims: Claims = NO_CLAIMS,
         force_refresh: bool = False,
         instead_of: cabc.Sequence[dict[str, t.Any]] = (),
+        since: float | None = None,
     ) -> dict[str, t.Any]:
         """MSAL's result for the account in the caches, from them or the token endpoint.
 
@@ -247,10 +249,17 @@ class Client:
         :param claims: of a challenge; they force a token request.
         :param instead_of: entries of tokens that the new one takes the place of: it is
             asked for all that they were asked for, or else granted.
+        :param since: the moment (of the monotonic clock) at which it was asked for. If
+            the token endpoint gave another call no answer since then, this one would
+            wait in vain, too.
         :raises TokenError: what the token endpoint or the network said.
         """
         # Discovery has a time limit of its own.
-        is_entra = self.provider.connection().is_entra
+        connection = self.provider.connection()
+        is_entra = connection.is_entra
+        if since is not None and since < connection.transport.failed_until - RECENTLY:
+            told = "The identity provider did not answer another request a moment ago."
+            raise ServiceUnavailable(told, error="temporarily_unavailable")
         if is_entra:
             words = " ".join(e.get(ASKED) or e["target"] for e in instead_of)
             more = set(words.split()) - RESERVED - set(scopes)

@@ -36,7 +36,7 @@ from .replies import refusal
 from .replies import representable
 
 #: After a token request that got no answer, tokens in hand are used for so long.
-_RECENTLY = 30
+RECENTLY = 30
 _MOST_BYTES = 4 * 1024 * 1024
 _CHUNK = 64 * 1024
 _ends = contextvars.ContextVar("flask_msal_errors_deadline", default=math.inf)
@@ -90,7 +90,7 @@ class Transport:
             reply = self.sender("POST", url, kwargs)
             status = reply.status_code
         except OSError:
-            self.failed_until = time.monotonic() + _RECENTLY
+            self.failed_until = time.monotonic() + RECENTLY
             raise
         finally:
             if signals.token_requested.receivers:

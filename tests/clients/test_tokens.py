@@ -35,6 +35,7 @@ from support import parallel
 from support import session_apps
 from support import sign_ins
 from support.waiting import PATIENCE
+from support.waiting import until
 
 
 class Stage:
@@ -307,6 +308,38 @@ class TestSingleFlight:
         found: list[str] = []
         parallel.in_threads(8, lambda _: found.append(stage.acquire()))
         assert stage.calls == 1 and len(found) == 8 and len(set(found)) == 1
+
+    def test_no_answer(self, files: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Eight requests wait for one time limit, and not one after the other."""
+        files.change(expired)
+        wanting, plain = list[str](), Records.locked
+
+        def locked(records: Records, handle: str, *options: t.Any) -> t.Any:
+            wanting.append(handle)
+            return plain(records, handle, *options)
+
+        def hangs(*request: object) -> t.Any:
+            asked.append(request)
+            until(lambda: len(wanting) >= 8)
+            raise requests.ReadTimeout
+
+        asked, failed = list[object](), list[str]()
+
+        def work(_: int) -> None:
+            with pytest.raises(ServiceUnavailable) as caught:
+                files.acquire()
+            failed.append(caught.value.error)
+
+        transport = files.client.provider.connection().transport
+        with monkeypatch.context() as patch:
+            patch.setattr(Records, "locked", locked)
+            patch.setattr(transport, "sender", hangs)
+            parallel.in_threads(8, work)
+        assert failed == ["temporarily_unavailable"] * 8
+        assert len(asked) == 1
+        # Who asks later does not believe it.
+        assert files.acquire()
+        assert files.calls == 1
 
     def test_refused_token(self, stage: Stage) -> None:
         """Eight requests whose token an API refused: one call with the claims."""
