@@ -125,8 +125,9 @@ ADVICE: dict[str, Text] = {
         " to the people who run this application."
     ),
     "NotResumed": N_(
-        "Nothing was sent now. A form that was interrupted is sent only once. Fill it"
-        " in again if you want to send another one."
+        "Nothing was sent now. A form that was interrupted is sent only once, and is"
+        " kept only for a while, not past the end of your session. If it has not"
+        " arrived, fill it in again."
     ),
     "OtherAccount": N_(
         "You were asked to confirm one account, but you came back with another one."
