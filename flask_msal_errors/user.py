@@ -309,10 +309,9 @@ def _read(
         at if isinstance(at := kept.get(name), (int, float)) else 0 for name in _CHECKS
     )
     latest = time.time() + SKEW
-    tried, failing = (at if at < latest else 0 for at in (tried, failing))
     doubted = doubted if doubted > vouched else 0
-    asked = 0 if doubted else max(vouched, tried)
-    failing = failing if failing > vouched else 0
+    asked = 0 if doubted else max(vouched, tried if tried < latest else 0)
+    failing = failing if vouched < failing < latest else 0
     times = renew_at, since, vouched, doubted, failing, asked, asked + ours.recheck
     return SignedIn(User(claims), handle, *times)
 

@@ -35,6 +35,7 @@ from flask_msal_errors import InteractionRequired
 from flask_msal_errors import MsalAuth
 from flask_msal_errors.api.on_behalf_of import _Exchanged
 from flask_msal_errors.api.on_behalf_of import _Pauses
+from flask_msal_errors.clients.groups import _Pause
 from flask_msal_errors.diagnostics.probes import _Probe
 from flask_msal_errors.session.records import Token
 from flask_msal_errors.signin.form_post import _LongAnswer
@@ -247,6 +248,7 @@ def others(keys: list[str]) -> list[tuple[dict[str, str], list[t.Any]]]:
         *(_Probe("x"), _LongAnswer({"code": "c", "state": "s"})),
         _Exchanged("exchanged-key", [token]),
         _Pauses({"POST x": (429, "", {"retry-after": "3"}, 13, 10)}),
+        _Pause(13.5, 429, "throttled", "graph.microsoft.com"),
     ]
     return [(dict(codec.encode(one)), msgspec.to_builtins(one)) for one in values]
 
