@@ -86,6 +86,8 @@ def app(request: pytest.FixtureRequest, tmp_path: Path) -> t.Iterator[Flask]:
     session_apps.close_database(app)
 
 
+# Of Flask-Session's class for SQL, which others than this package's call.
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 class TestSessions:
     def test_own_way(self, app: Flask) -> None:
         """They are stored and read as the class does it, also under their next id."""
@@ -127,11 +129,9 @@ class TestSessions:
         store.remove("b")
         assert store.read("b") is None
 
+    @pytest.mark.parametrize("app", ["files"], indirect=True)
     def test_no_pickle(self, app: Flask) -> None:
         """Nothing that the class reads is unpickled either."""
-        interface: t.Any = app.session_interface
-        if not isinstance(interface, InFiles):
-            return
         cache = FileSystemCache(str(Path(app.instance_path) / "cache"), threshold=0)
         cache.set("session:planted", {"value": "pickled"})
         path = Path(cache._get_filename("session:planted"))
