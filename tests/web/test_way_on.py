@@ -72,7 +72,7 @@ PAGES: dict[str, tuple[MsalAuthError, str]] = {
     "token of nobody": (InvalidIdToken(**FOUND), "Please start again"),
     "other account": (OtherAccount("ada@a.example", "grace@a.example"), "Choose which"),
     "loop": (ReauthenticationLoop(party="API", **FOUND), "If trying again"),
-    "not resumed": (NotResumed(**FOUND), "Fill it in again"),
+    "not resumed": (NotResumed(**FOUND), "fill it in again"),
 }
 
 

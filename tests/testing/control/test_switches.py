@@ -388,7 +388,7 @@ class TestFaults:
         assert client.call("/me", {}).status_code == 401
         assert seen == ["/api/me"]
 
-    @pytest.mark.parametrize("answer", ["token", None, [], 503])
+    @pytest.mark.parametrize("answer", ["token", None, 503])
     def test_script_of_another_type(self, client: MsalClient, answer: t.Any) -> None:
         """A value that is no answer is refused at once, not when a request comes."""
         with pytest.raises(ValueError, match="answer is a JSON object"):
