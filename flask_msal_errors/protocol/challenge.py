@@ -39,7 +39,8 @@ _PART = re.compile(r'[\s,;="]*([^\s,="]+)\s*(=\s*)?')
 # inside are not escaped where an API shows the words of a library: "exp" claim failed
 # (https://github.com/auth0/node-oauth2-jwt-bearer/pull/15).
 _TEXT = r'[^"\\]*(?:\\.[^"\\]*)*'
-_AFTER = r"\s*(?:[,;]|\Z|(?:[\w-]+\s+)?[\w-]+\s*=)"
+# Schemes without parameters may follow, too, or the end of a string that Python shows.
+_AFTER = r"(?:'|\s*(?:[,;]|\Z|(?i:Negotiate|NTLM)\b|(?:[\w.-]+\s+)?[\w.-]+\s*=))"
 _QUOTED = re.compile(
     rf'"({_TEXT}(?:"(?!{_AFTER}){_TEXT}){{0,8}})"(?={_AFTER})|"({_TEXT})"?', re.DOTALL
 )

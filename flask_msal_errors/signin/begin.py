@@ -88,8 +88,11 @@ class SignInStart:
         :raises TooLong: the target of somebody who is not signed in.
         """
         person = signed_in()
-        uri = self._settings.redirect_uri or url_for("msal.callback", _external=True)
-        away = None if person or hint or after else self._origins.check(request, uri)
+        own = self._settings.redirect_uri
+        uri = own or url_for("msal.callback", _external=True)
+        away = None
+        if not (person or hint or after):
+            away = self._origins.check(request, uri, is_set=own is not None)
         if away is not None:
             return away
         account = person.user.digest if person else getattr(after, "account", None)

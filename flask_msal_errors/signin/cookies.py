@@ -45,7 +45,7 @@ class Expired(Exception):
 
 def _secrets(app: Flask) -> list[bytes]:
     newest: t.Any = app.secret_key
-    if newest and not isinstance(newest, str | bytes):
+    if newest and not isinstance(newest, str | bytes | bytearray):
         raise ConfigurationError(
             f"SECRET_KEY is of the type {type(newest).__name__}, but must be a string. "
             "In the environment digits alone are a number: put '\"' around them, or "

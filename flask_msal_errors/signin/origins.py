@@ -81,12 +81,15 @@ class Origins:
         self._told: set[tuple[str, str, str]] = set()
         self._sent: dict[tuple[str, ...], list[float]] = {}
 
-    def check(self, request: Request, redirect_uri: str) -> Response | None:
+    def check(
+        self, request: Request, redirect_uri: str, *, is_set: bool = False
+    ) -> Response | None:
         """Return a redirect to the same page at the redirect URI's origin, if needed.
 
         It happens once: a proxy may hide that the browser is there. Where it cannot
         help, the log says so, once for the same two origins.
 
+        :param is_set: a setting says what the redirect URI is, and not the request.
         :raises SecurityError: (400) nobody says which host this is.
         """
         parts = urlsplit(iri_to_uri(redirect_uri))
@@ -101,7 +104,8 @@ class Origins:
         if marked:
             after_this_request(_unmarked)
         if _same(came, right) or current_request.endpoint == "msal.callback":
-            self._check_headers(request, came)
+            if not is_set:
+                self._check_headers(request, came)
             return None
         if any(_same(seen, right) for seen in _outside(request)):
             self._tell(logging.WARNING, _HIDDEN, came, right)
@@ -114,10 +118,7 @@ class Origins:
         return _marked(request, redirect(right + here), here)
 
     def _check_headers(self, request: Request, came: str) -> None:
-        """Tell where the browser is, if headers know better than the app.
-
-        The redirect URI is the app's address then, unless a setting names it.
-        """
+        """Tell where the browser is, if headers know better than the app."""
         scheme, host = request.scheme, request.host
         if "https" in _listed(request, "X-Forwarded-Proto") or _is_fetched(request):
             scheme = "https"

@@ -171,6 +171,20 @@ PARSED: dict[str, tuple[t.Any, list[tuple[str, dict[str, str]]]]] = {
             ("x", {}),
         ],
     ),
+    "no-parameters-without-comma": (
+        'Bearer a="1" Negotiate, Basic b="2" ntlm, PoP c="3" d.e="4"',
+        [
+            ("bearer", {"a": "1"}),
+            ("negotiate", {}),
+            ("basic", {"b": "2"}),
+            ("ntlm", {}),
+            ("pop", {"c": "3", "d.e": "4"}),
+        ],
+    ),
+    "shown-by-python": (
+        """Bearer a="1"', 'P': '{"x":"y"}'""",
+        [("bearer", {"a": "1"}), ("'", {}), ("x", {}), ("y", {})],
+    ),
     "empty-value": ('Bearer a="", b=, c=1', [("bearer", {"a": "", "b": "", "c": "1"})]),
     "unterminated": (
         'Bearer a="1", b="2, c=3',

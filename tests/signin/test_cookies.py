@@ -132,6 +132,12 @@ class TestSigner:
         with pytest.raises(ConfigurationError, match="SECRET_KEY.*token_hex"):
             signer(secret)
 
+    def test_bytearray(self) -> None:
+        """A secret that Flask signs with is no less one here."""
+        secret: t.Any = bytearray(b"one")
+        sealed = signer(secret).seal(signer(secret).dumps("kind", 1))
+        assert signer().loads("kind", signer().unseal(sealed, 60), 60) == 1
+
     @pytest.mark.parametrize("secret", [12345678, 1e50, True, ["one"]])
     def test_no_string(self, secret: t.Any) -> None:
         """A number that JSON made of digits is refused by its type, and not shown."""

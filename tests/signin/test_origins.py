@@ -207,6 +207,14 @@ class TestCheck:
         """A browser that is there already, as headers say, stays; a program, too."""
         assert happened(asked(app, came, uri, headers=headers), caplog) == kind
 
+    def test_setting(self, app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+        """Requests at the redirect URI of a setting are right, whatever headers say."""
+        headers = {"Accept": "text/html", "X-Forwarded-Host": "edge.example"}
+        a = "https://a.example"
+        with app.test_request_context(PAGE, base_url=a, headers=headers):
+            found = Origins().check(request, f"{a}/auth/callback", is_set=True)
+        assert happened(found, caplog) == WORKS
+
     def test_answer(self, app: Flask) -> None:
         """The redirect is kept by nobody, and brings nothing but a short mark."""
         found = asked(app, "http://a.example", "https://a.example")
