@@ -6,6 +6,7 @@ and entries of this extension are as the server can do them best.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import typing as t
 from datetime import timedelta
@@ -17,6 +18,7 @@ from .base import Entry
 from .base import Loaded
 from .files import CacheBackend
 from .memcached import MemcachedBackend
+from .memcached import may_be_key
 
 #: The methods of Flask-Session's classes by which they store.
 _HOOKS = ("_retrieve_session_data", "_upsert_session", "_delete_session")
@@ -29,19 +31,26 @@ class _Hooked(Backend):
         super().__init__(interface, app)
         kind = type(interface)
         self._unguarded: t.Any = getattr(kind, "unguarded", kind)
+        self._turn: contextlib.AbstractContextManager[t.Any] = contextlib.nullcontext()
         # Theirs may unpickle what they read.
         if isinstance(self, CacheBackend):
             interface.cache = self._cache
         if isinstance(self, MemcachedBackend):
-            interface.client = self._client
+            interface.client, self._turn = self._client, self._alone
 
     def _is_session(self, key: str) -> bool:
         return key.startswith(self.interface.key_prefix)
 
+    def _call_theirs(self, method: str, *arguments: t.Any) -> t.Any:
+        with self._turn:
+            return getattr(self._unguarded, method)(self.interface, *arguments)
+
     def read(self, key: str) -> Entry | None:
         if not self._is_session(key):
             return super().read(key)  # type: ignore[safe-super]
-        entry = self._unguarded._retrieve_session_data(self.interface, key)
+        if isinstance(self, MemcachedBackend) and not may_be_key(key):
+            return None
+        entry = self._call_theirs("_retrieve_session_data", key)
         return dict(entry) if isinstance(entry, dict) else None
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
@@ -50,11 +59,11 @@ class _Hooked(Backend):
             return
         sid = key.removeprefix(self.interface.key_prefix)
         session = self.interface.session_class(value, sid=sid)
-        self._unguarded._upsert_session(self.interface, lifetime, session, key)
+        self._call_theirs("_upsert_session", lifetime, session, key)
 
     def remove(self, key: str) -> None:
         if self._is_session(key):
-            self._unguarded._delete_session(self.interface, key)
+            self._call_theirs("_delete_session", key)
         else:
             super().remove(key)  # type: ignore[safe-super]
 

@@ -52,7 +52,8 @@ class MemcachedBackend(AtomicBackend):
         pooled = type(client).__name__ == "PooledClient"
         pooled = pooled or getattr(client, "use_pooling", False)
         if not pooled and not isinstance(client, threading.local):
-            self._alone = threading.Lock()
+            # An app's class may end a session while it reads it.
+            self._alone = threading.RLock()
         # pymemcache does not wait for answers by default, so failures go unnoticed.
         waits = type(client).__module__.startswith("pymemcache.")
         self._replies = {"noreply": False} if waits else {}
@@ -106,7 +107,7 @@ class MemcachedBackend(AtomicBackend):
         return None
 
     def _get(self, key: str) -> bytes | None:
-        if not key.isascii() or " " in key:
+        if not may_be_key(key):
             return None
         data: bytes | None = self._call("get", key)
         if data is None:
@@ -133,6 +134,11 @@ class MemcachedBackend(AtomicBackend):
                 with contextlib.suppress(*_lost_connections()):
                     return getattr(self._client, command)(*arguments, **options)
             return getattr(self._client, command)(*arguments, **options)
+
+
+def may_be_key(key: str) -> bool:
+    """Tell whether a key that a cookie names is one that all clients take."""
+    return key.isascii() and " " not in key
 
 
 def _see_client(interface: t.Any, app: Flask) -> None:

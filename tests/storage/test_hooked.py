@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import typing as t
 from datetime import timedelta
@@ -15,6 +16,7 @@ from flask_session.cachelib import CacheLibSessionInterface
 from flask_session.memcached import MemcachedSessionInterface
 from flask_session.redis import RedisSessionInterface
 from flask_session.sqlalchemy import SqlAlchemySessionInterface
+from pymemcache.client.base import Client
 
 from flask_msal_errors.storage import Backend
 from flask_msal_errors.storage.files import CacheBackend
@@ -24,6 +26,8 @@ from flask_msal_errors.storage.registry import backend_of
 from flask_msal_errors.storage.setup import guard
 from flask_msal_errors.storage.sql import SqlBackend
 from flask_msal_errors.storage.store import Store
+from support import parallel
+from support import servers
 from support import session_apps
 
 HOUR = timedelta(hours=1)
@@ -139,6 +143,64 @@ class TestSessions:
         browser = app.test_client()
         browser.set_cookie("session", "planted")
         assert browser.get("/get").text == "None"
+
+
+class Ending(OnMemcached):
+    """An app's class that ends what it cannot read."""
+
+    def _retrieve_session_data(self, store_id: str) -> t.Any:
+        found = super()._retrieve_session_data(store_id)
+        if found and found.get("value") == "broken":
+            self._delete_session(store_id)
+            return None
+        return found
+
+
+class TestMemcached:
+    """Clients of memcached are used as without an own class."""
+
+    def test_nobody_meets(
+        self, memcached_server: servers.Memcached, tmp_path: Path
+    ) -> None:
+        """Eight browsers get each their own by a client that has one connection."""
+        with contextlib.closing(Client(str(memcached_server.socket_path))) as single:
+            shared = parallel.Shared(single)
+            app = _app_with(Ending, tmp_path, shared)
+
+            def work(number: int) -> None:
+                browser = app.test_client()
+                for _ in range(5):
+                    browser.get(f"/set/{number}")
+                    assert browser.get("/get").text == str(number)
+
+            parallel.in_threads(8, work)
+            assert shared.met == 0
+
+    def test_ends_itself(
+        self, memcached_server: servers.Memcached, tmp_path: Path
+    ) -> None:
+        """A class may end a session while it reads it."""
+        with contextlib.closing(Client(str(memcached_server.socket_path))) as single:
+            browser = _app_with(Ending, tmp_path, single).test_client()
+            browser.get("/set/broken")
+            assert browser.get("/get").text == "None"
+
+    @pytest.mark.parametrize("name", ["a b", "é"])
+    def test_impossible_keys(
+        self, memcached_client: t.Any, tmp_path: Path, name: str
+    ) -> None:
+        """Names that memcached cannot have are nobody's."""
+        browser = _app_with(OnMemcached, tmp_path, memcached_client).test_client()
+        browser.set_cookie("session", name)
+        assert browser.get("/set/1").text == browser.get("/get").text == "1"
+
+
+def _app_with(interface: t.Any, tmp_path: Path, client: t.Any) -> Flask:
+    app = session_apps.configured_app(tmp_path, "memcached", client)
+    app.session_interface = interface(app, client)
+    guard(app)
+    session_apps._add_views(app)
+    return app
 
 
 class Named(RedisSessionInterface):  # type: ignore[misc]

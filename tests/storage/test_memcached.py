@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import threading
-import time
 import typing as t
 from datetime import timedelta
 from pathlib import Path
@@ -90,27 +89,6 @@ def test_impossible_prefix(tmp_path: Path, prefix: str) -> None:
         prepare(app)
 
 
-class Shared:
-    """A client whose calls are counted, and must not meet."""
-
-    def __init__(self, client: t.Any) -> None:
-        self._client, self.inside, self.met = client, 0, 0
-
-    def __getattr__(self, name: str) -> t.Any:
-        method = getattr(self._client, name)
-
-        def call(*arguments: t.Any, **options: t.Any) -> t.Any:
-            self.inside += 1
-            self.met += self.inside > 1
-            time.sleep(0.001)
-            try:
-                return method(*arguments, **options)
-            finally:
-                self.inside -= 1
-
-        return call
-
-
 class TestThreads:
     """Clients that threads may share, and those that they may not."""
 
@@ -143,7 +121,7 @@ class TestThreads:
     ) -> None:
         """Eight threads read each their own with a client that has one connection."""
         with contextlib.closing(Client(str(memcached_server.socket_path))) as single:
-            shared = Shared(single)
+            shared = parallel.Shared(single)
             store = Store(session_apps.session_app(tmp_path, "memcached", shared))
 
             def work(number: int) -> None:

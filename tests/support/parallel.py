@@ -7,6 +7,8 @@ import contextlib
 import subprocess
 import sys
 import threading
+import time
+import typing as t
 from pathlib import Path
 
 from support.waiting import PATIENCE
@@ -49,3 +51,24 @@ def python(code: str, *arguments: str) -> cabc.Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+class Shared:
+    """A client whose calls are counted, and must not meet."""
+
+    def __init__(self, client: t.Any) -> None:
+        self._client, self.inside, self.met = client, 0, 0
+
+    def __getattr__(self, name: str) -> t.Any:
+        method = getattr(self._client, name)
+
+        def call(*arguments: t.Any, **options: t.Any) -> t.Any:
+            self.inside += 1
+            self.met += self.inside > 1
+            time.sleep(0.001)
+            try:
+                return method(*arguments, **options)
+            finally:
+                self.inside -= 1
+
+        return call
