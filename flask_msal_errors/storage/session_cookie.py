@@ -11,6 +11,7 @@ import collections.abc as cabc
 import functools
 import re
 import typing as t
+from urllib.parse import unquote
 
 from flask import Flask
 from werkzeug.http import dump_cookie
@@ -44,6 +45,8 @@ def may_be_prefixed(config: cabc.Mapping[str, t.Any]) -> bool:
 
 def covers(path: str, target: str) -> bool:
     """Return whether browsers send a cookie of a path there (RFC 6265 §5.1.4)."""
+    # Werkzeug quotes a cookie's path.
+    path, target = unquote(path), unquote(target)
     return target == path or target.startswith(f"{path.rstrip('/')}/")
 
 

@@ -63,6 +63,12 @@ class TestRefusals:
                 stack.enter_context(pytest.raises(ConfigurationError, match=match))
             prepare(app, callback="/shop/auth/callback")
 
+    @pytest.mark.parametrize("path", ["/my shop", "/my%20shop"])
+    def test_quoted_cookie_path(self, tmp_path: Path, path: str) -> None:
+        """A path counts as browsers see it, however the setting has it."""
+        app = session_apps.bare_app(tmp_path, SESSION_COOKIE_PATH=path)
+        prepare(app, callback="/my%20shop/auth/callback")
+
     @pytest.mark.parametrize("kind", ["null", "NULL"])
     def test_null_sessions(self, tmp_path: Path, kind: str) -> None:
         """Client-side sessions on purpose are refused, not replaced."""
