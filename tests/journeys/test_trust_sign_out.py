@@ -5,10 +5,11 @@ Whichever of them is first: afterwards nobody is signed in, and no token is kept
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import concurrent.futures
+import contextlib
 import json
 import threading
-import time
 import typing as t
 
 import pytest
@@ -16,6 +17,8 @@ import requests
 from cachelib import SimpleCache
 from flask import session
 
+from flask_msal_errors.storage.base import Busy
+from flask_msal_errors.storage.base import stripe
 from flask_msal_errors.testing import Emulator
 from support.live_app import LiveApp
 from support.live_app import Start
@@ -24,8 +27,6 @@ from support.waiting import until
 
 pytestmark = pytest.mark.once
 
-#: Seconds after which a request that waits for a stopped one counts as waiting.
-WAITS = 1.5
 #: Ways in which a backend changes its entries.
 CHANGES = ("write", "replace", "add", "remove")
 #: Longer than any entry without a token, and shorter than one with a token.
@@ -43,13 +44,18 @@ class Stop:
         self._count = 0
         self._may_go = threading.Semaphore(0)
         self.reached = threading.Semaphore(0)
+        self.is_stopped = False
+        self.wanted = ""
+        """Name of the lock that it waits for."""
 
     def count(self) -> None:
         """Note a change, and stop if it is one of those."""
         self._count += 1
         if self._count in self._numbers:
+            self.is_stopped = True
             self.reached.release()
             assert self._may_go.acquire(timeout=PATIENCE)
+            self.is_stopped = False
 
     def go_on(self) -> None:
         """Let it go on to its next stop."""
@@ -63,8 +69,10 @@ class Watch:
         self.stops: dict[str, Stop] = {}
         self._backend = backend
         self._keys: set[str] = set()
+        self._holders: dict[str, Stop] = {}
         for name in CHANGES:
             setattr(backend, name, self._watched(getattr(backend, name)))
+        backend.lock = self._watched_lock(backend.lock)
 
     def _watched(self, change: t.Any) -> t.Any:
         def watched(key: str, *rest: t.Any) -> t.Any:
@@ -76,6 +84,39 @@ class Watch:
 
         return watched
 
+    def _watched_lock(self, lock: t.Any) -> t.Any:
+        @contextlib.contextmanager
+        def watched(key: str, timeout: float, wait: float) -> cabc.Iterator[None]:
+            stop = self.stops.get(threading.current_thread().name, Stop())
+            name = stripe(key)
+            with contextlib.ExitStack() as stack:
+                try:
+                    stack.enter_context(lock(key, timeout, 0))
+                except Busy:
+                    stop.wanted = name
+                    stack.enter_context(lock(key, timeout, wait))
+                stop.wanted = ""
+                self._holders[name] = stop
+                stack.callback(self._holders.pop, name)
+                yield
+
+        return watched
+
+    def is_waiting(self, stop: Stop) -> bool:
+        """Whether a request waits for a lock that a stopped one holds."""
+        holder = self._holders.get(stop.wanted)
+        return holder is not None and holder.is_stopped
+
+    def wait_for(self, stop: Stop, answer: concurrent.futures.Future[t.Any]) -> None:
+        """Wait until a request stops, ends, or waits for the other."""
+        until(
+            lambda: (
+                stop.reached.acquire(blocking=False)
+                or answer.done()
+                or self.is_waiting(stop)
+            )
+        )
+
     def left(self) -> dict[str, t.Any]:
         """The living entries that were changed, by their keys."""
         found = {key: self._backend.read(key) for key in sorted(self._keys)}
@@ -86,18 +127,6 @@ class Watch:
         for key in self.left():
             if kind in key:
                 self._backend.remove(key)
-
-
-def wait_for(stop: Stop, answer: concurrent.futures.Future[t.Any]) -> None:
-    """Wait until a request stops, ends or, it seems, waits for another."""
-    until_then = time.monotonic() + WAITS
-    until(
-        lambda: (
-            stop.reached.acquire(blocking=False)
-            or answer.done()
-            or time.monotonic() > until_then
-        )
-    )
 
 
 class Named:
@@ -174,14 +203,14 @@ class Race:
         self.watch.stops = {"leaving": leaving, "coming": coming}
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             answer = pool.submit(asking, url, "coming", cookie)
-            wait_for(coming, answer)
+            self.watch.wait_for(coming, answer)
             out = pool.submit(asking, self.ways[way], "leaving", self.cookie)
-            wait_for(leaving, out)
+            self.watch.wait_for(leaving, out)
             for going, future in ((coming, answer), (leaving, out), (coming, answer)):
                 going.go_on()
-                wait_for(going, future)
+                self.watch.wait_for(going, future)
             leaving.go_on()
-            concurrent.futures.wait([out], WAITS)
+            self.watch.wait_for(leaving, out)
             coming.go_on()
             assert out.result().status_code in (200, 303)
         self.watch.stops = {}
