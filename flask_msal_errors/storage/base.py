@@ -260,7 +260,7 @@ def _renew_after_fork() -> None:
     _thread_locks.clear()
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_after_fork)
 
 

@@ -38,7 +38,7 @@ from .base import Reach
 from .base import stripe
 from .codec import UNREADABLE
 
-if sys.platform != "win32":  # pragma: no branch
+if sys.platform != "win32":
     import fcntl
 
 logger = logging.getLogger("flask_msal_errors")
@@ -132,7 +132,7 @@ class CacheBackend(Backend):
         raise OSError("cachelib did not delete the entry")
 
     # Windows has no flock: there, a lock excludes threads only.
-    if sys.platform != "win32":  # pragma: no branch
+    if sys.platform != "win32":
         lock_reach = Reach.HOST
 
         @contextlib.contextmanager

@@ -34,8 +34,6 @@ from support.live_app import LiveApp
 from support.live_app import Start
 from support.waiting import PATIENCE
 
-pytestmark = pytest.mark.once
-
 #: An id that a browser may send as its session's.
 PLANTED = "planted-0123456789abcdefghijklmnopqrstuvwxyz-_"
 
