@@ -289,7 +289,8 @@ def check_silent(
 ) -> None:
     """Let a token request pass, or refuse it as Entra's v2.0 does: nobody is asked.
 
-    :raises Refusal: most of them ``invalid_grant`` with a suberror.
+    :raises Refusal: most of them ``invalid_grant`` with a suberror, with and without
+        claims (AzureAD/microsoft-authentication-library-for-js#5491).
     """
     user = sign_in.user
     if user.disabled:
