@@ -119,6 +119,20 @@ def same_origin_path(url: str | None, request: Request) -> str | None:
     return safe_path(parts.path + (f"?{parts.query}" if parts.query else ""))
 
 
+def path_below(prefix: str, path: str) -> str | None:
+    """Return what follows a prefix in a path with query; ``None`` outside of it.
+
+    Pages of another app may have paths that begin with the same letters: what follows
+    is no path then, and may name another site.
+    """
+    if not path.startswith(prefix):
+        return None
+    rest = path[len(prefix) :]
+    if prefix and rest[:1] not in ("", "/", "?"):
+        return None
+    return safe_path(rest if rest.startswith("/") else f"/{rest}")
+
+
 def own_path(url: str | None, request: Request) -> str | None:
     """Return the path and query of a URL of this app, absolute or not; else ``None``.
 
@@ -235,9 +249,9 @@ def kind_of(request: Request) -> Kind:
 
 def _shows_pages(request: Request, agent: str) -> bool:
     """Return whether an Office program shows pages, so that it followed our refresh."""
-    before = same_origin_path(request.headers.get("Referer"), request) or ""
-    before = before.removeprefix(of_request(Outside, request).prefix)
-    paths = [url.partition("?")[0] for url in (before, current_target(request))]
+    before = same_origin_path(request.headers.get("Referer"), request)
+    before = before and path_below(of_request(Outside, request).prefix, before)
+    paths = [url.partition("?")[0] for url in (before or "", current_target(request))]
     return paths[0] == paths[1] or bool(OUTLOOK.search(agent))
 
 

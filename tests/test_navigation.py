@@ -13,6 +13,7 @@ from flask_msal_errors.navigation import home
 from flask_msal_errors.navigation import is_navigation
 from flask_msal_errors.navigation import is_same_origin
 from flask_msal_errors.navigation import own_path
+from flask_msal_errors.navigation import path_below
 from flask_msal_errors.navigation import safe_path
 from flask_msal_errors.navigation import same_origin_path
 from flask_msal_errors.navigation import wants_html
@@ -143,6 +144,37 @@ class TestSameOriginPath:
         here = request(base="http://localhost:5000")
         assert same_origin_path("http://localhost:5000/a", here) == "/a"
         assert same_origin_path("http://localhost:5001/a", here) is None
+
+
+class TestPathBelow:
+    @pytest.mark.parametrize(
+        ("path", "below"),
+        [
+            ("/portal/mail?a=b", "/mail?a=b"),
+            ("/portal/portal/mail", "/portal/mail"),
+            ("/portal/", "/"),
+            ("/portal", "/"),
+            ("/portal?a=/portal/b", "/?a=/portal/b"),
+            ("/portalhttps://evil.example/", None),
+            ("/portaljavascript:alert(1)", None),
+            ("/portal.evil.example", None),
+            ("/portal@evil.example/", None),
+            ("/portal//evil.example/", None),
+            ("/portals/mail", None),
+            ("/Portal/mail", None),
+            ("/other/portal/mail", None),
+            ("/mail", None),
+            ("/", None),
+        ],
+    )
+    def test_table(self, path: str, below: str | None) -> None:
+        """A prefix ends where a part of the path does."""
+        assert path_below("/portal", path) == below
+
+    @pytest.mark.parametrize("path", ["/", "/mail?a=b", "/portal/mail"])
+    def test_nothing_hidden(self, path: str) -> None:
+        """Below no prefix every path stays as it is."""
+        assert path_below("", path) == path
 
 
 class TestOwnPath:

@@ -181,7 +181,8 @@ def lead_back(redirect_uri: str, response: Response) -> Response:
     The whole URL is given: proxies that put the path back do so with paths only.
     """
     hidden, way = of_request(Outside).prefix, response.headers.get("Location", "")
-    if hidden and way.startswith("/") and not f"{way}/".startswith(f"{hidden}/"):
+    path = way.partition("?")[0]
+    if hidden and way.startswith("/") and not f"{path}/".startswith(f"{hidden}/"):
         place = urlsplit(redirect_uri)
         response.headers["Location"] = f"{place.scheme}://{place.netloc}{hidden}{way}"
     return response

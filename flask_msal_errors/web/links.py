@@ -27,6 +27,7 @@ from ..navigation import is_navigation
 from ..navigation import kind_of
 from ..navigation import origin
 from ..navigation import own_path
+from ..navigation import path_below
 from ..navigation import safe_path
 from ..navigation import same_origin_path
 from ..protocol.demand import Demand
@@ -192,5 +193,7 @@ def page_of_person() -> str:
     if here and kind_of(request) is not Kind.FRAME:
         return here
     page = request.headers.get("HX-Current-URL") or request.headers.get("Referer")
-    path = same_origin_path(page, request) or here or home(request)
-    return path.removeprefix(of_request(Outside).prefix)
+    path = same_origin_path(page, request)
+    # Behind a proxy that takes away the beginning of paths, it is as browsers see it.
+    path = path and path_below(of_request(Outside).prefix, path)
+    return path or here or home(request)

@@ -340,6 +340,33 @@ class TestPrefix:
             assert person.submit(out).url == site + "/auth/signed-out"
             assert outside == []
 
+    @pytest.mark.parametrize(
+        ("page", "back"),
+        [
+            ("/portal/?tab=1", "/portal/?tab=1"),
+            ("/portal?tab=1", "/portal/?tab=1"),
+            ("/portal", "/portal/"),
+            ("/portals/mail", "/portal/"),
+            ("/portalhttps://evil.example/", "/portal/"),
+            ("/portal//evil.example/", "/portal/"),
+            ("/other/mail", "/portal/"),
+        ],
+    )
+    def test_page_of_a_script(
+        self, entra: Emulator, tmp_path: Path, page: str, back: str
+    ) -> None:
+        """A refused script leads back to its page, if that is below the path."""
+
+        def front(environ: dict[str, t.Any]) -> None:
+            path = environ["PATH_INFO"]
+            environ["PATH_INFO"] = path.removeprefix("/portal") or "/"
+
+        with fronted(entra, tmp_path, front, uri="{url}/portal") as live:
+            person = entra.person()
+            scripted = {"Sec-Fetch-Mode": "cors", "Referer": live.url + page}
+            refused = person.get(f"{live.url}/portal/me", headers=scripted).json()
+            assert person.visit(live.url + refused["login_url"]).url == live.url + back
+
     def test_forwarded(
         self, entra: Emulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
