@@ -72,13 +72,13 @@ class _Fetched(t.NamedTuple):
     at: float = float("-inf")
 
     @classmethod
-    def now(cls, keys: list[SigningKey]) -> _Fetched:
+    def of(cls, keys: list[SigningKey], at: float) -> _Fetched:
         found: dict[str, dict[str | None, list[SigningKey]]] = {}
         for key in keys:
             same = found.setdefault(key.alg, {})
             for kid in ("", key.kid or None):
                 same[kid] = [*same.get(kid, ()), key][:_MOST_TRIED]
-        return cls(keys, found, time.monotonic())
+        return cls(keys, found, at)
 
     @property
     def is_usable(self) -> bool:
@@ -191,8 +191,9 @@ class SigningKeys:
 
     def _renew(self, tried: _Fetched, uri: str) -> None:
         """Have the keys fetched because of their age: nobody waits for that."""
+        now = time.monotonic()
         self._attempts.begin(
-            lambda: self._take(uri),
+            lambda: self._take(uri, now),
             lambda: self._fetched is tried and not self._attempts.is_paused,
         )
 
@@ -203,8 +204,9 @@ class SigningKeys:
 
         :raises OSError: there are none that can be trusted.
         """
+        now = time.monotonic()
         attempt = self._attempts.begin(
-            lambda: self._take(uri, kid, is_asked=not by_stranger),
+            lambda: self._take(uri, now, kid, is_asked=not by_stranger),
             lambda: self._fetched is tried and self._may_ask(tried, kid, by_stranger),
         )
         if attempt is not None:
@@ -231,9 +233,13 @@ class SigningKeys:
             self._asked.append(now)
         return True
 
-    def _take(self, uri: str, kid: str | None = None, is_asked: bool = False) -> None:
+    def _take(
+        self, uri: str, now: float, kid: str | None = None, is_asked: bool = False
+    ) -> None:
         """Fetch the keys, and note the ids for which none came.
 
+        :param now: by the clock of who waits. A test that freezes time by freezegun
+            does not freeze it for a thread that does little.
         :param kid: of the token that they are fetched for.
         :param is_asked: an attempt that succeeds counts as one of the minute's.
         """
@@ -256,7 +262,7 @@ class SigningKeys:
         lost = {key.kid for key in before.keys} - {key.kid for key in keys}
         if kid is not None and not (came if kid == "" else kid in came):
             lost.add(kid)
-        fetched, counts = _Fetched.now(keys), is_asked and before.is_usable
+        fetched, counts = _Fetched.of(keys, now), is_asked and before.is_usable
         self._missed = self._missed | dict.fromkeys(lost, fetched.at)
         self._asked = self._asked + [fetched.at] * counts
         self._fetched = fetched

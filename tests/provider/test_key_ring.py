@@ -92,6 +92,18 @@ def rest(ring: SigningKeys) -> None:
     until(lambda: ring._attempts._running is None)
 
 
+def test_frozen_time(ring: SigningKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that a test froze for the caller, and not for a thread, does no harm."""
+    real, caller = time.monotonic, threading.current_thread()
+
+    def frozen() -> float:
+        return real() + 1e9 * (threading.current_thread() is caller)
+
+    monkeypatch.setattr(time, "monotonic", frozen)
+    assert accepts(ring, signed(), by_stranger=False)
+    assert accepts(ring, signed())
+
+
 def test_fifty_unknown(ring: SigningKeys, provider: Provider, clock: t.Any) -> None:
     """Fifty keys that nobody knows are asked for once a minute at most."""
     assert accepts(ring, signed())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import threading
 import typing as t
 
 from flask import Flask
@@ -30,6 +31,8 @@ if t.TYPE_CHECKING:
 
 _LOGIN = "msal.login"
 _MARK = "Signed-In-Subject"
+#: Held while a page stands in for an app's login, which all threads see.
+_standing = threading.Lock()
 
 
 class _Visitor:
@@ -235,9 +238,10 @@ def _standing_in(
         of_request(Stage).is_ours = False
         return page()
 
-    login = app.view_functions[_LOGIN]
-    app.view_functions[_LOGIN] = stand_in
-    try:
-        yield
-    finally:
-        app.view_functions[_LOGIN] = login
+    with _standing:
+        login = app.view_functions[_LOGIN]
+        app.view_functions[_LOGIN] = stand_in
+        try:
+            yield
+        finally:
+            app.view_functions[_LOGIN] = login

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,17 @@ class TestSignIn:
         with pytest.raises(SignInStopped):
             entra.sign_in(make(), scopes=[entra.scope("Mail.Read")])
         assert client.application.view_functions["msal.login"] is login
+
+    def test_at_once(self, entra: Emulator, make: Made) -> None:
+        """People sign in to one app in several threads, and its login is itself."""
+        app = make().application
+        login, people = app.view_functions["msal.login"], ["ada", "grace", "linus"] * 3
+        clients = [app.test_client() for _ in people]
+        with ThreadPoolExecutor(len(people)) as pool:
+            users = list(pool.map(entra.sign_in, clients, people))
+        shown = [client.get("/").text for client in clients]
+        assert shown == [f"hello {user.object_id}" for user in users]
+        assert app.view_functions["msal.login"] is login
 
     def test_signed_out(self, entra: Emulator, make: Made) -> None:
         """After a sign-out another person may sign in at the same client."""
