@@ -31,6 +31,7 @@ E-mail addresses in what a provider says are left out of the log.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import itertools
@@ -128,6 +129,7 @@ _PLACE = (
     ("msal_retry_after", "seconds:"),
 )
 _EMAIL = re.compile(r"[^\s'\"<>(),;:/=]+@[^\s'\"<>(),;:/]+")
+_unnamed = functools.partial(_EMAIL.sub, "…@…")
 
 
 @dataclasses.dataclass
@@ -155,9 +157,17 @@ class _Number:
 
 
 def emit(signal: NamedSignal, **data: t.Any) -> None:
-    """Send a signal of the current app, and log it."""
-    signal.send(current_app._get_current_object(), **data)  # type: ignore[attr-defined]
-    if signal.name in LINES and not getattr(data.get("error"), "logged", False):
+    """Send a signal of the current app, and log it.
+
+    A refusal is logged before: a receiver may fail. One that keeps somebody out by
+    raising leaves no line of what did not happen.
+    """
+    error, app = data.get("error"), current_app._get_current_object()  # type: ignore[attr-defined]
+    is_logged = signal.name in LINES and not getattr(error, "logged", False)
+    if is_logged and error is not None:
+        log(signal.name, **data)
+    signal.send(app, **data)
+    if is_logged and error is None:
         log(signal.name, **data)
 
 
@@ -213,7 +223,7 @@ def pass_over(error: Exception, failed: str) -> None:
     line = "%s failed at %s, which goes on without it"
     extra = {**_fields("passed_over"), "msal_path": path, "msal_user": digest}
     place = path or "the end of a request"
-    logger.log(level, line, failed, place, exc_info=error, extra=extra)
+    logger.log(level, line, failed, place, exc_info=_shown(error), extra=extra)
 
 
 def lose_store(error: ServiceUnavailable) -> None:
@@ -225,6 +235,14 @@ def lose_store(error: ServiceUnavailable) -> None:
         log("session_store_failed", error=error)
 
 
+def in_line(said: object) -> str:
+    """Return what a line of the log may say of an error, or of what somebody sent.
+
+    It is one line, without e-mail addresses and what a terminal would obey.
+    """
+    return _unnamed(printable(str(said), 2000))
+
+
 def log(event: str, **data: t.Any) -> None:
     """Log the line of an event."""
     error, (level, line) = data.get("error"), LINES[event]
@@ -234,7 +252,7 @@ def log(event: str, **data: t.Any) -> None:
     id_ = fields["msal_correlation_id"]
     told += [id_ and f"correlation id {id_}"]
     if event in _FAILURES:
-        line, told = f"{line}: {_EMAIL.sub('…@…', str(error))}", []
+        line, told = f"{line}: {in_line(error)}", []
     told += [f"{words} {fields[name]}" for name, words in _PLACE if fields[name]]
     if isinstance(error, ConfigurationError):
         level = logging.ERROR
@@ -243,6 +261,17 @@ def log(event: str, **data: t.Any) -> None:
     about = ", ".join(dict.fromkeys(filter(None, told)))
     end = "" if event in _FAILURES else "."
     logger.log(level, "%s", f"{line} ({about}){end}" if about else line, extra=fields)
+
+
+def _shown(error: Exception) -> Exception:
+    """Return an error whose traceback may be logged: one of ours in such words."""
+    if not isinstance(error, MsalAuthError):
+        return error
+    shown = copy.copy(error).with_traceback(error.__traceback__)
+    shown.args = (in_line(error),)
+    shown.__cause__, shown.__context__ = error.__cause__, error.__context__
+    shown.__suppress_context__ = error.__suppress_context__
+    return shown
 
 
 def _fields(
@@ -255,16 +284,17 @@ def _fields(
     named = getattr(error, "error", "") or type(error).__name__
     path, digest = _place(event) if error else ("", "")
     asked = getattr(error, "demand", error)
+    id_ = error.correlation_id if error else ""
     wanted = getattr(asked, "scopes", ()) or getattr(error, "wanted", ())
     return {
         "msal_event": event,
-        "msal_error": printable(named) if error else "",
+        "msal_error": _unnamed(printable(named)) if error else "",
         "msal_codes": list(error.codes) if error else [],
-        "msal_correlation_id": printable(error.correlation_id) if error else "",
+        "msal_correlation_id": _unnamed(printable(id_)) if id_ else "",
         "msal_reason": reason or getattr(asked, "reason", ""),
         "msal_path": path,
         "msal_scopes": list(wanted),
-        "msal_api_host": getattr(error, "api_host", ""),
+        "msal_api_host": printable(error.api_host) if error else "",
         "msal_retry_after": getattr(error, "retry_after", None),
         "msal_user": user.digest if user else digest,
     }
@@ -287,5 +317,5 @@ def _place(event: str) -> tuple[str, str]:
     with contextlib.suppress(ServiceUnavailable):
         is_outage = event == "session_store_failed"
         person = last_seen() if is_outage else current_person()
-    path = printable(request.root_path.rstrip("/") + path)
-    return _EMAIL.sub("…@…", path), person.user.digest if person else ""
+    path = _unnamed(printable(request.root_path.rstrip("/") + path))
+    return path, person.user.digest if person else ""

@@ -98,6 +98,27 @@ class TestFields:
         assert "contoso" not in repr(vars(caplog.records[0]))
         assert "is not assigned" in caplog.text
 
+    def test_one_line(self, caplog: pytest.LogCaptureFixture) -> None:
+        """An error of several lines has one in the log, and no terminal obeys it."""
+        said = "a\r\nb\x1b[2J\u202e\u2028 ada@contoso.example"
+        error = ConfigurationError(said, correlation_id=said)
+        error.api_host = said.partition(" ")[0]
+        signals.log("refused", error=error)
+        (record,) = caplog.records
+        fields = [str(v) for k, v in vars(record).items() if k.startswith("msal_")]
+        shown = [record.getMessage(), *fields]
+        assert [text for text in shown if not text.isprintable()] == []
+        assert "contoso" not in repr(vars(record))
+
+    def test_passed_over(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The traceback of code of the app has no address that a provider said."""
+        app, error = Flask("x"), AccessDenied("ada@contoso.example may not.")
+        error.__cause__ = ZeroDivisionError("the cause")
+        with app.test_request_context():
+            signals.pass_over(error, "A hook")
+        assert "may not" in caplog.text and "the cause" in caplog.text
+        assert "contoso" not in caplog.text and "contoso" in str(error)
+
 
 class TestCopies:
     def test_told_anew(self) -> None:

@@ -42,6 +42,7 @@ from ..session.record import HttpEntry
 from ..session.records import Token
 from ..session.records import usable
 from ..settings import Settings
+from ..signals import in_line
 from ..state import of_request
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -219,7 +220,9 @@ class OnBehalfOf(TokenSource):
             if due is None:
                 raise
             if error.error != "session_busy" and not error.logged:
-                logger.warning("A token that is due for renewal is used: %s", error)
+                logger.warning(
+                    "A token that is due for renewal is used: %s", in_line(error)
+                )
             return due
 
     def _exchanged(self, client: Client, wanted: _Wanted) -> dict[str, t.Any]:

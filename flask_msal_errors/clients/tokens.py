@@ -35,6 +35,7 @@ from ..session.records import Kept
 from ..session.records import Records
 from ..session.records import Token
 from ..session.records import usable
+from ..signals import in_line
 from ..state import OUTSIDE
 from ..state import ForApi
 from ..state import FromStore
@@ -209,7 +210,9 @@ class Tokens(TokenSource):
             if due is None:
                 raise
             if error.error != "session_busy" and not error.logged:
-                logger.warning("A token that is due for renewal is used: %s", error)
+                logger.warning(
+                    "A token that is due for renewal is used: %s", in_line(error)
+                )
             return due
         except InteractionRequired as error:
             if error.demand.reason in ENDED:

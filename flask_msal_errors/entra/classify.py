@@ -25,6 +25,7 @@ from ..errors import Throttled
 from ..errors import TokenError
 from ..errors import codes_of
 from ..errors import field
+from ..protocol.demand import printable
 from ..protocol.retry_after import DEFAULT_RETRY_AFTER
 from ..protocol.retry_after import LOOP_RETRY_AFTER
 from . import codes
@@ -195,7 +196,7 @@ def _kind(body: cabc.Mapping[str, t.Any], status: int | None) -> _Kind:
 def _configuration_error(error: TokenError) -> ConfigurationError:
     remedy = _remedy(error)
     return ConfigurationError(
-        f"{remedy} ({error.error})" if error.error else remedy,
+        f"{remedy} ({printable(error.error)})" if error.error else remedy,
         codes=error.codes,
         correlation_id=error.correlation_id,
     )

@@ -24,6 +24,7 @@ from flask import session
 
 from ..errors import ServiceUnavailable
 from ..protocol.registration import Registration
+from ..signals import in_line
 from ..storage.base import TOMBSTONE
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -271,7 +272,9 @@ class SessionIndex:
                 self._remove(at)
         except ServiceUnavailable as error:
             if not error.logged:
-                logger.warning("A sign-out elsewhere may miss a session: %s", error)
+                logger.warning(
+                    "A sign-out elsewhere may miss a session: %s", in_line(error)
+                )
         return before
 
     def _too_many(self, places: list[Place]) -> list[Place]:

@@ -190,7 +190,7 @@ class SignOut:
         try:
             endpoint = self._client.end_session_endpoint()
         except (ServiceUnavailable, ConfigurationError) as error:
-            logger.warning("Signed out here only: %s", error)
+            logger.warning("Signed out here only: %s", signals.in_line(error))
             return None
         if endpoint is None:
             return None

@@ -207,7 +207,7 @@ class Forms:
             key = self._written(person, received, received.body)
         except ServiceUnavailable as error:
             if not error.logged:
-                logger.warning("A form was not kept: %s", error)
+                logger.warning("A form was not kept: %s", signals.in_line(error))
             raise NotKept(_STORE_REFUSED) from error
         # Short: it travels in the cookie of a flow.
         return self._signer.dumps(_TICKET_OF + person.user.digest, [key, url])

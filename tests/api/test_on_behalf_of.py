@@ -156,6 +156,18 @@ class TestCache:
         entra.unavailable()
         assert claims_of(middle.get(shown))["uti"] == seen[1]
 
+    def test_due_names_nobody(
+        self, middle: Middle, entra: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The line about a token that is due has no address that Entra names."""
+        shown, entra.tenant.settings.refresh_in = entra.access_token("ada"), 0
+        assert middle.get(shown).status_code == 200
+        said = {"error": "oops", "error_description": "ada@contoso.example:\nno."}
+        entra.fail_next(said, "token", status=500)
+        assert middle.get(shown).status_code == 200
+        (line,) = (r.getMessage() for r in caplog.records if "due" in r.msg)
+        assert "…@…: no." in line and "contoso" not in line
+
     def test_due_while_nothing_answers(
         self, middle: Middle, entra: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import collections.abc as cabc
 import logging
 import typing as t
+from urllib.parse import parse_qs
+from urllib.parse import urlencode
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from flask_msal_errors import errors
+from flask_msal_errors import signals
 from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import FlowExpired
@@ -338,6 +342,41 @@ class TestOwnRoutes:
         assert (page.status_code, sent) == (400, "sign_in_failed")
         assert fields["msal_error"] == "StateMismatch"
         assert fields["msal_path"] == "/auth/callback"
+
+    def test_forged_line(self, live: LiveApp, entra: Emulator, told: Told) -> None:
+        """A visitor who comes back with words of their own writes no second line."""
+        person = entra.person()
+        way = urlsplit(person.get(live.url + "/me").headers["Location"]).query
+        (state,) = parse_qs(way)["state"]
+        said = "invalid_client\r\nCRITICAL forged \x1b[2J\u202e ada@contoso.example"
+        uri = "https://login.example/error?code=7000215"
+        answer = {"state": state, "error": said, "error_uri": uri}
+        told.clear()
+        page = person.get(f"{live.url}/auth/callback?{urlencode(answer)}")
+        fields, level, _ = told.once()
+        assert (page.status_code, level) == (500, "ERROR")
+        assert told.lines[0].isprintable() and "forged" in told.lines[0]
+        assert str(told.signals[0][1]["error"]).isprintable()
+        assert "contoso" not in repr(fields)
+
+    def test_failing_receivers(
+        self, live: LiveApp, entra: Emulator, told: Told
+    ) -> None:
+        """A refusal has its line where code of the app fails at its signal."""
+
+        def fail(*_: object, **__: object) -> t.NoReturn:
+            raise RuntimeError("no metrics")
+
+        paths = {"/me": "script", "/auth/callback": "page"}
+        with (
+            signals.challenge_received.connected_to(fail),
+            signals.sign_in_failed.connected_to(fail),
+        ):
+            for path, asks in paths.items():
+                told.clear()
+                page = entra.person().get(live.url + path, headers=ASKS[asks])
+                assert page.status_code == 500
+                assert told.once()[0]["msal_path"] == path
 
     def test_posted(self, start: Start, entra: Emulator, told: Told) -> None:
         """So does a posted one."""
