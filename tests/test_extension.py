@@ -158,6 +158,7 @@ class TestInit:
             ({"SECRET_KEY": None}, "SECRET_KEY"),
             ({"SECRET_KEY": ""}, "SECRET_KEY"),
             ({"SESSION_COOKIE_SAMESITE": "Strict"}, "SESSION_COOKIE_SAMESITE"),
+            ({"PERMANENT_SESSION_LIFETIME": "3600"}, "PERMANENT_SESSION_LIFETIME"),
             ({"SESSION_TYPE": "null"}, "SESSION_TYPE"),
             ({"SESSION_TYPE": "nonsense"}, "SESSION_TYPE"),
         ],

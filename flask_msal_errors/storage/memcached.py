@@ -25,6 +25,8 @@ from .memcached_clients import bytes_only
 
 #: memcached takes longer lifetimes (seconds) for points in time.
 _LONGEST_SPAN = 30 * 24 * 3600
+#: The latest point in time (2038) that it takes: later ones are over at once.
+_LATEST = 2**31 - 1
 #: Bytes of an entry; memcached's limit is 1 MiB unless it was started with ``-I``.
 _LIMIT = 1_000_000
 #: So many connections to a server that is gone may wait in a pool; each fails once.
@@ -165,7 +167,10 @@ def _seconds(lifetime: timedelta) -> int:
     """Return a lifetime as memcached takes it."""
     # 0 means "for ever" to memcached.
     seconds = max(1, math.ceil(lifetime.total_seconds()))
-    return seconds + int(time.time()) if seconds > _LONGEST_SPAN else seconds
+    if seconds <= _LONGEST_SPAN:
+        return seconds
+    end = seconds + int(time.time())
+    return end if end <= _LATEST else 0
 
 
 def _not_written(data: bytes) -> OSError:

@@ -7,6 +7,7 @@ import logging
 import os
 import typing as t
 import warnings
+from datetime import timedelta
 
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
@@ -29,6 +30,8 @@ logger = logging.getLogger("flask_msal_errors")
 
 #: Characters that SESSION_USE_SIGNER adds to a session's id.
 _SIGNATURE = 28
+#: A session lasts so long that it can be found again, and has an end that is a date.
+_SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(days=365_000)
 #: The name of an app's session interface in ``app.extensions``, if it is made here.
 _EXTENSION = "flask_msal_errors_sessions"
 
@@ -54,11 +57,32 @@ def prepare(app: Flask, *, https: bool = False, callback: str = "") -> None:
             f"{callback} of MSAL_REDIRECT_URI, and to the sign-out beside it. Leave it "
             "out."
         )
+    lifetime_of(app)
     if type(app.session_interface) is SecureCookieSessionInterface:
         app.session_interface = _made(app)
     if https:
         app.config.update(on_https(app.config))
     guard(app, https=https)
+
+
+def lifetime_of(app: Flask) -> timedelta:
+    """Return how long a session is kept after its last use.
+
+    :raises ConfigurationError: it would be gone at the next request, or have no end
+        that is a date.
+    """
+    try:
+        lifetime = app.permanent_session_lifetime
+        if _SHORTEST <= lifetime <= _LONGEST:
+            return lifetime
+    except (TypeError, ValueError, OverflowError):
+        # No time at all.
+        pass
+    raise ConfigurationError(
+        f"PERMANENT_SESSION_LIFETIME={app.config['PERMANENT_SESSION_LIFETIME']!r} is no"
+        " time that sessions can be kept, so nobody could sign in. Set a timedelta, or"
+        " a number of seconds, from one second to a thousand years."
+    )
 
 
 def guard(app: Flask, *, https: bool = False) -> None:

@@ -29,6 +29,7 @@ from ..state import EXTENSION
 from ..state import note_owner
 from ..state import of_app
 from ..storage.codec import Codec
+from ..storage.setup import lifetime_of
 from ..storage.setup import prepare
 from ..storage.store import Store
 from ..user import SignedIn
@@ -80,7 +81,7 @@ class AppState:
         codec = Codec(settings.encryption_keys)
         # Longer than a silent acquisition takes: its holder never loses its lock.
         patience = settings.http_timeout + 5
-        lifetime = app.permanent_session_lifetime
+        lifetime = kept = lifetime_of(app)
         if settings.session_max_age is not None:
             lifetime = min(lifetime, timedelta(seconds=settings.session_max_age))
         records = Records(store, codec, lifetime, settings.client_id, patience)
@@ -91,7 +92,7 @@ class AppState:
             store,
             codec,
             records,
-            app.permanent_session_lifetime,
+            kept,
             registration,
         )
         signin = SignIn.build(

@@ -58,6 +58,17 @@ class TestLimits:
         assert store.replace("a", {"a": 2}, timedelta(days=365))
         assert store.read("a") == {"a": 2}
 
+    @pytest.mark.parametrize("years", [12, 100, 1000])
+    def test_until_2038(
+        self, memcached_client: t.Any, tmp_path: Path, years: int
+    ) -> None:
+        """A lifetime beyond the last second that memcached knows, has no end."""
+        more = {"PERMANENT_SESSION_LIFETIME": timedelta(days=365 * years)}
+        app = session_apps.session_app(tmp_path, "memcached", memcached_client, **more)
+        browser = app.test_client()
+        browser.get("/set/1")
+        assert [browser.get("/get").text for _ in range(2)] == ["1", "1"]
+
     @pytest.mark.parametrize("prefix", ["a b", "é", "x" * 250])
     def test_impossible_keys(
         self, memcached_client: t.Any, tmp_path: Path, prefix: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import pickle
 import stat
@@ -68,6 +69,22 @@ class TestRefusals:
         """A path counts as browsers see it, however the setting has it."""
         app = session_apps.bare_app(tmp_path, SESSION_COOKIE_PATH=path)
         prepare(app, callback="/my%20shop/auth/callback")
+
+    @pytest.mark.parametrize(
+        "value",
+        [0, -1, 0.5, None, "3600", math.nan, math.inf, 1e15]
+        + [timedelta(), timedelta(days=-1), timedelta.max],
+    )
+    def test_no_lifetime(self, tmp_path: Path, value: t.Any) -> None:
+        """A session that nobody could find again, or that has no end, is refused."""
+        app = session_apps.bare_app(tmp_path, PERMANENT_SESSION_LIFETIME=value)
+        with pytest.raises(ConfigurationError, match="PERMANENT_SESSION_LIFETIME=.*"):
+            prepare(app)
+
+    @pytest.mark.parametrize("value", [1, 3600.5, timedelta(days=36_500), 10**10])
+    def test_lifetimes(self, tmp_path: Path, value: t.Any) -> None:
+        """Any other lifetime is the app's choice."""
+        prepare(session_apps.bare_app(tmp_path, PERMANENT_SESSION_LIFETIME=value))
 
     @pytest.mark.parametrize("kind", ["null", "NULL"])
     def test_null_sessions(self, tmp_path: Path, kind: str) -> None:
