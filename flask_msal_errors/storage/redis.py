@@ -115,9 +115,27 @@ class RedisBackend(AtomicBackend):
         if self._is_cluster:
             # For which redis-py before 6 has no transactions.
             return self.decoded(self.interface.client.eval(_TAKE, 1, key))
-        with self.interface.client.pipeline(transaction=True) as both:
-            data, _ = both.get(key).delete(key).execute()
+        try:
+            with self.interface.client.pipeline(transaction=True) as both:
+                data, _ = both.get(key).delete(key).execute()
+        except self.errors as error:
+            if not _is_full(error):
+                raise
+            return self._take_from_full(key)
         return self.decoded(data)
+
+    def bury(self, key: str) -> None:
+        """Remember a removal; where nobody can write, nobody can bring it back."""
+        try:
+            super().bury(key)
+        except self.errors as error:
+            if not _is_full(error):
+                raise
+
+    def _take_from_full(self, key: str) -> Entry | None:
+        """Take an entry where nobody can change it meanwhile."""
+        data = self.interface.client.get(key)
+        return self.decoded(data) if self.interface.client.delete(key) else None
 
     def pop(self, key: str) -> Entry | None:
         return self.take(key)
@@ -208,6 +226,14 @@ def _get_and_expire(client: t.Any, key: str, lifetime: timedelta) -> t.Any:
         if isinstance(answer, Exception):
             raise answer
     return data
+
+
+def _is_full(error: Exception) -> bool:
+    """Tell whether a server has no memory left, and drops nothing (``noeviction``).
+
+    Then it refuses each command that may write, and all in a transaction.
+    """
+    return "used memory > 'maxmemory'" in str(error)
 
 
 def _is_refused(error: Exception) -> bool:

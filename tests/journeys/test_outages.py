@@ -209,6 +209,26 @@ class TestSessions:
         assert thief.get("/get").text == "None"
 
 
+def test_sign_out_of_a_full_redis(
+    start: Start, own_server: t.Any, entra: Emulator
+) -> None:
+    """Nobody can sign in, but whoever is signed in can sign out, also at Entra."""
+    with own_server(servers.Redis).client() as client:
+        live = start(SESSION_TYPE="redis", SESSION_REDIS=client)
+        person = entra.person()
+        assert person.visit(live.url + "/profile").status_code == 200
+        asked = person.get(live.url + "/auth/logout")
+        key = f"session:{live.session_id(person)}"
+        client.config_set("maxmemory", 1)
+        assert person.visit(live.url + "/profile").status_code == 200
+        assert person.submit(asked).url == f"{live.url}/auth/signed-out"
+        assert entra.counters["logout"] == 1
+        assert client.exists(key) == 0
+        left = {key.decode().split(":")[2] for key in client.keys("msal-entry:*")}
+        assert not any(name.startswith(("record-", "tokens-")) for name in left)
+        assert entra.person().visit(live.url + "/me").status_code == 503
+
+
 @pytest.mark.parametrize("kind", [servers.Redis, servers.Memcached, servers.Postgres])
 def test_idle_connections(
     own_server: cabc.Callable[..., t.Any], kind: type[servers.Server], tmp_path: Path

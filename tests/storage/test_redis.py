@@ -14,6 +14,7 @@ from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
+from support import parallel
 from support import servers
 from support import session_apps
 
@@ -73,8 +74,25 @@ class TestRedis:
             with pytest.raises(ServiceUnavailable), store.lock("a", timeout=1):
                 pass
             assert browser.get("/get").text == "1"
-            browser.get("/out")
+            assert browser.get("/out").status_code == 200
             assert browser.get("/get").text == "None"
+
+    @pytest.mark.parametrize("kind", [servers.Redis, servers.Valkey])
+    def test_take_from_full(
+        self, own_server: t.Any, tmp_path: Path, kind: t.Any
+    ) -> None:
+        """A full server still gives an entry away, to one of those who ask at once."""
+        with own_server(kind).client() as client:
+            store = Store(session_apps.session_app(tmp_path, "redis", client))
+            for key in ("a", "b", "c"):
+                store.write(key, {"of": key}, HOUR)
+            client.config_set("maxmemory", 1)
+            got = list[t.Any]()
+            parallel.in_threads(8, lambda _: got.append(store.take("a")))
+            assert [entry for entry in got if entry is not None] == [{"of": "a"}]
+            assert (store.pop("b"), store.pop("b")) == ({"of": "b"}, None)
+            store.delete("c")
+            assert client.dbsize() == 0
 
     def test_text(self, redis_server: str, tmp_path: Path) -> None:
         """A client that decodes what it reads is refused, unless sessions are text."""
