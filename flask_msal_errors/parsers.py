@@ -242,13 +242,16 @@ def as_authority(value: t.Any) -> str:
         " or https://<name>.b2clogin.com/<name>.onmicrosoft.com/<policy>"
     )
     parts = _split(value, must)
-    is_ciam = str(parts.hostname).endswith(".ciamlogin.com")
-    _require(parts.path.strip("/") or is_ciam, must)
-    _require(parts.scheme == "https" and not parts.query and not parts.fragment, must)
     # People copy addresses under "Endpoints" in the portal, and issuers.
-    is_endpoint = re.search(r"/(oauth2|\.well-known)(/|$)", parts.path)
+    is_endpoint = re.search(r"/(oauth2|\.well-known)(/|$)", parts.path, re.IGNORECASE)
     _require(not is_endpoint, "end before /oauth2 and /v2.0, which MSAL adds")
-    return parts.geturl().rstrip("/").removesuffix("/v2.0")
+    path = re.sub(r"/v2\.0$", "", parts.path.rstrip("/"), flags=re.IGNORECASE)
+    is_ciam = str(parts.hostname).endswith(".ciamlogin.com")
+    _require(path.strip("/") or is_ciam, must)
+    _require(parts.scheme == "https" and not parts.query and not parts.fragment, must)
+    # MSAL takes what is between the first two slashes for the tenant.
+    path = re.sub("^/+", "/", path.rstrip("/"))
+    return parts._replace(netloc=parts.netloc.removesuffix(":443"), path=path).geturl()
 
 
 def as_oidc_authority(value: t.Any) -> str:

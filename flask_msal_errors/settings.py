@@ -267,7 +267,7 @@ class Settings:
             )
         if self.is_multi_tenant and not self.allowed_tenants:
             raise ConfigurationError(
-                f"The authority lets every tenant in ({self._tenant}), but"
+                f"The authority lets every tenant in ({self.tenant}), but"
                 " MSAL_ALLOWED_TENANTS is not set: list the tenant IDs that may sign"
                 " in, or set it to * to allow all."
             )
@@ -284,7 +284,7 @@ class Settings:
         return urllib.parse.urlsplit(self.authority or self.oidc_authority or "")
 
     @property
-    def _tenant(self) -> str:
+    def tenant(self) -> str:
         """The first segment of the authority's path."""
         return self._place.path.strip("/").split("/")[0]
 
@@ -292,7 +292,7 @@ class Settings:
     def is_multi_tenant(self) -> bool:
         """The authority takes the accounts of any tenant."""
         # "consumers" is a single tenant, the one of all personal accounts.
-        return self._tenant.lower() in {"common", "organizations"}
+        return self.tenant.lower() in {"common", "organizations"}
 
     def of_tenant(self, tenant: str) -> Settings:
         """Return the same settings at the authority of one tenant.
@@ -301,7 +301,7 @@ class Settings:
         """
         if not self.is_multi_tenant:
             return self
-        path = self._place.path.replace(self._tenant, tenant, 1)
+        path = self._place.path.replace(self.tenant, tenant, 1)
         own = self._place._replace(path=path).geturl()
         if self.authority:
             return dataclasses.replace(self, authority=own)

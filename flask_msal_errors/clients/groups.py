@@ -22,6 +22,7 @@ from ..errors import ConfigurationError
 from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..errors import Throttled
+from ..protocol.scopes import of_graph
 from ..protocol.secret import Hidden
 from ..provider.client import Client
 from ..provider.replies import json_object
@@ -44,7 +45,7 @@ from .tokens import Tokens
 
 #: Enough for one's own groups, and every user may consent to it
 #: (https://learn.microsoft.com/graph/api/user-list-transitivememberof).
-_SCOPES = ("User.Read",)
+_SCOPE = "User.Read"
 #: 999 is the most; a cast needs ``$count`` and the header ``ConsistencyLevel``.
 _PATH = (
     "v1.0/me/transitiveMemberOf/microsoft.graph.group?$select=id&$top=999&$count=true"
@@ -171,7 +172,8 @@ class Groups:
                 " and the identity provider is none whose groups can be asked for.",
                 error=DENIED,
             )
-        call = Refresher(self._tokens, _SCOPES, Owner("Microsoft Graph", self._tokens))
+        owner = Owner("Microsoft Graph", self._tokens)
+        call = Refresher(self._tokens, (of_graph(_SCOPE, host),), owner)
         found: list[str] = []
         url: t.Any = f"https://{host}/{_PATH}"
         for _ in range(_MOST_PAGES):
@@ -254,5 +256,5 @@ def _failed(host: str, fault: str) -> MsalAuthError:
 
 
 def _by(error: MsalAuthError, host: str) -> MsalAuthError:
-    error.api_host, error.wanted = host, _SCOPES
+    error.api_host, error.wanted = host, (of_graph(_SCOPE, host),)
     return error

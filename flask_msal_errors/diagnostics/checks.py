@@ -27,6 +27,7 @@ from ..navigation import HOST_PREFIX
 from ..parsers import GUID
 from ..provider.credentials import certificate
 from ..provider.credentials.loading import load
+from ..provider.metadata import PERSONAL
 from ..settings import Settings
 from ..signin import addresses
 from ..state import led_past
@@ -62,6 +63,7 @@ def of_app(app: Flask, settings: Settings) -> cabc.Iterator[Result]:
     yield from origins(app, settings)
     yield from cookies(app, settings)
     yield from credential(settings)
+    yield from tenants(settings)
     yield from scopes(settings)
     yield from public_endpoints(app, settings)
     yield from sockets(app)
@@ -96,6 +98,22 @@ def _never_runs(event: str, namespace: str) -> Result:
     cause = "awaits it, no guard in it runs, and its 'connect' lets everybody in."
     remedy = "Put a decorator of this package outermost, or write it with def."
     return Result("Socket.IO", FIX, f"{text} {cause} {remedy}")
+
+
+def tenants(settings: Settings) -> cabc.Iterator[Result]:
+    """Tell whether the allowed tenants leave out the one that the authority is of."""
+    allowed, name = settings.allowed_tenants, settings.tenant.lower()
+    own = PERSONAL if settings.authority and name == "consumers" else name
+    if (
+        allowed
+        and "*" not in allowed
+        and re.fullmatch(GUID, own)
+        and own not in allowed
+    ):
+        key = "MSAL_AUTHORITY" if settings.authority else "MSAL_OIDC_AUTHORITY"
+        text = f"{key} is of the tenant {own}, which MSAL_ALLOWED_TENANTS leaves out:"
+        remedy = "nobody can sign in. Add it, or leave the list out for one tenant."
+        yield Result("tenants", FIX, f"{text} {remedy}")
 
 
 def scopes(settings: Settings) -> cabc.Iterator[Result]:

@@ -23,6 +23,7 @@ from ..errors import ServiceUnavailable
 from ..errors import codes_of
 from ..errors import field
 from ..protocol.demand import printable
+from ..protocol.scopes import WORLD_GRAPH
 from ..provider.application import ProviderConnection
 from ..provider.metadata import is_b2c
 from ..provider.replies import Reply
@@ -42,7 +43,6 @@ _WAIT = 0.2
 #: Authorities that name no tenant: none has an app of its own there
 #: (https://learn.microsoft.com/entra/identity-platform/v2-protocols).
 _SHARED = ("common", "organizations", "consumers")
-_GRAPH = "graph.microsoft.com"
 _GRAPHS = re.compile(r"[a-z0-9.-]*graph[a-z0-9.-]*")
 #: Errors at the redirect URI that are due where nobody is signed in
 #: (OpenID Connect Core 1.0 §3.1.2.6).
@@ -75,7 +75,7 @@ def own_token(connection: ProviderConnection, settings: Settings) -> Result:
         remedy = "Check with the authority of the app's own tenant to try it."
         return Result(about, WARNING, f"{text} {remedy}")
     host = str(connection.metadata.get("msgraph_host", ""))
-    scope = f"https://{host if _GRAPHS.fullmatch(host) else _GRAPH}/.default"
+    scope = f"https://{host if _GRAPHS.fullmatch(host) else WORLD_GRAPH}/.default"
 
     def ask(app: msal.ConfidentialClientApplication, _: Settings) -> None:
         app.acquire_token_for_client([scope])

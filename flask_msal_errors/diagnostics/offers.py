@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 
 from ..protocol.demand import printable
 from ..protocol.scopes import RESERVED
+from ..protocol.scopes import WORLD_GRAPH
+from ..protocol.scopes import of_graph
+from ..protocol.scopes import resource
 from ..provider.application import MODES
 from ..provider.application import ProviderConnection
 from ..provider.application import left_out
@@ -40,6 +43,10 @@ def kind(connection: ProviderConnection, settings: Settings) -> Result:
     metadata = connection.metadata
     text = f"It answers, as the issuer {metadata['issuer']}."
     if connection.is_entra and settings.oidc_authority:
+        if urlsplit(metadata["token_endpoint"]).path.endswith("/oauth2/token"):
+            text += " That is version 1.0 of Entra, which knows no scopes: let"
+            remedy = "MSAL_OIDC_AUTHORITY end in /v2.0, or set MSAL_AUTHORITY instead."
+            return Result("authority", FIX, f"{text} {remedy}")
         name = "Azure AD B2C" if is_b2c(metadata) else "Microsoft Entra"
         text += f" It is {name}, and is treated as with MSAL_AUTHORITY."
     return Result("authority", OK, text)
@@ -90,7 +97,9 @@ def scopes(connection: ProviderConnection, settings: Settings) -> Result | None:
     Entra lists none of any API; others need not list all (Discovery 1.0 §3).
     """
     listed = _words(connection, "scopes_supported")
-    if connection.is_entra or listed is None:
+    if connection.is_entra:
+        return _of_cloud(str(connection.metadata.get("msgraph_host")), settings)
+    if listed is None:
         return None
     own = [scope for scope in settings.scopes if scope not in RESERVED]
     for key, names in ("MSAL_SCOPES", own), ("MSAL_BASE_SCOPES", settings.base_scopes):
@@ -100,6 +109,26 @@ def scopes(connection: ProviderConnection, settings: Settings) -> Result | None:
             remedy = "It may grant that all the same; else a sign-in is refused:"
             return Result("scopes", WARNING, f"{text} {remedy} correct it.")
     return Result("scopes", OK, "The provider lists all scopes of MSAL_SCOPES.")
+
+
+def _of_cloud(host: str, settings: Settings) -> Result | None:
+    """Tell which scope of Graph is not written as the tenant's cloud has it.
+
+    :param host: of Graph in that cloud, as the provider's metadata name it.
+    """
+    if resource(f"https://{host}/"):
+        return None
+    for scope in settings.scopes:
+        if scope in RESERVED or resource(scope):
+            continue
+        # The id of Graph's app may stand there, too, which is the same in all clouds.
+        place = urlsplit(scope).netloc.lower() if "/" in scope else WORLD_GRAPH
+        if place not in ("", host):
+            written = of_graph(scope.rpartition("/")[2], host)
+            text = f"MSAL_SCOPES has {scope}, but Graph of this cloud is {host}."
+            remedy = f"Write {written}, here and in the views."
+            return Result("scopes", WARNING, f"{text} {remedy}")
+    return None
 
 
 def refresh(connection: ProviderConnection, settings: Settings) -> Result:

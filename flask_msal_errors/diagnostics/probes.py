@@ -30,6 +30,8 @@ from ..provider.jwks import keys_in
 from ..provider.replies import Reply
 from ..provider.replies import json_object
 from ..settings import Settings
+from ..settings import key_of
+from ..signin import b2c
 from ..storage.base import Backend
 from ..storage.base import Reach
 from ..storage.codec import Codec
@@ -92,6 +94,7 @@ def of_provider(settings: Settings, *, is_deep: bool = False) -> cabc.Iterator[R
         yield from results
         if connection is None:
             return
+        yield from user_flows(settings)
         yield offers.client_authentication(connection)
         yield proof.credential(connection, settings)
         if is_deep:
@@ -104,6 +107,19 @@ def of_provider(settings: Settings, *, is_deep: bool = False) -> cabc.Iterator[R
         yield offers.sign_out(connection, settings)
         yield from filter(None, [offers.logout_elsewhere(connection, settings)])
     yield tls(connection.metadata["token_endpoint"], settings)
+
+
+def user_flows(settings: Settings) -> cabc.Iterator[Result]:
+    """Whether the user flows of Azure AD B2C answer that people come to later."""
+    for name, own in b2c.settings_of_flows(settings).items():
+        try:
+            connection = Provider(own).connection()
+        except MsalAuthError as error:
+            yield Result("user flow", FIX, str(error))
+            continue
+        connection.transport.close()
+        key = key_of(f"{name}_authority")
+        yield Result("user flow", OK, f"{key} answers.")
 
 
 def of_api(settings: Settings, *, is_deep: bool = False) -> cabc.Iterator[Result]:

@@ -242,6 +242,14 @@ GROUPS = (
 - The provider that the tenant trusts refused the sign-in.
 500021 . administrator .
 - Tenant restrictions of the network do not admit this tenant.
+500022 . administrator .
+- Tenant restrictions of the network do not admit this tenant.
+500200 . administrator .
+- The account is a personal one, or not in the tenant, and the app does not admit it.
+= Invite it as a guest, or compare the supported account types with MSAL_AUTHORITY.
+500207 . administrator .
+- Accounts of this kind get no token for the API that was asked for.
+= Compare the scopes with the kind of tenant; External ID has this for others' APIs.
 500208 . administrator .
 - Accounts of this kind, such as personal ones, may not sign in here.
 500212 NotAllowedByOutboundPolicyTenant administrator .
@@ -414,6 +422,9 @@ GROUPS = (
 700030 . developer invalid_client
 - The subject of the certificate is not authorized.
 = MSAL_CLIENT_CREDENTIAL: use a certificate with a subject that the app allows.
+700038 . developer unauthorized_client
+- The client ID is not valid; mostly it is all zeros, as in an example.
+= MSAL_CLIENT_ID: set the Application (client) ID of the registration's overview.
 700054 . developer unsupported_response_type
 - An ID token was asked for at the authorize endpoint, which is not enabled.
 = Let nothing change response_type: this extension asks for a code only.
@@ -438,12 +449,18 @@ GROUPS = (
 7000222 InvalidClientSecretExpiredKeysProvided developer invalid_client
 - The client secret has expired.
 = MSAL_CLIENT_CREDENTIAL has expired: create a new secret or certificate and set it.
+900023 . developer invalid_request
+- The tenant in the authority is neither an ID nor a domain.
+= Correct the tenant in MSAL_AUTHORITY: the Directory (tenant) ID of the overview.
 900382 . developer .
 - An app with a credential cannot sign in across clouds.
 = Register an app in the cloud of the tenant, and take that cloud's MSAL_AUTHORITY.
 900432 . developer .
 - An app with a credential cannot sign in across clouds.
 = Register an app in the cloud of the tenant, and take that cloud's MSAL_AUTHORITY.
+900439 USGClientNotSupportedOnPublicEndpoint developer .
+- An app of a tenant of the US Government was used at the worldwide endpoint.
+= Put the host login.microsoftonline.us into MSAL_AUTHORITY.
 900971 . developer @
 - The request, or the registration, has no redirect URI.
 = MSAL_REDIRECT_URI: add exactly the address in use under 'Authentication', 'Web'.
@@ -462,6 +479,9 @@ GROUPS = (
 9002332 . developer .
 - The app is for Entra accounts, but the authority is the one of personal accounts.
 = Put the tenant ID, or organizations, into MSAL_AUTHORITY.
+9002346 . developer invalid_request
+- The app takes personal accounts only, but the authority is a tenant's or for all.
+= Put consumers into MSAL_AUTHORITY, or change the supported account types.
 """,
     ),
     _group(

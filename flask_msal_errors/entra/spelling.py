@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
+from ..protocol.scopes import of_graph
 from ..protocol.scopes import resource
 
 #: Delegated permissions that many apps ask for, as they are registered.
@@ -58,11 +61,12 @@ _BY_NAME = {name.lower(): name for name in GRAPH_SCOPES}
 def as_registered(scope: str) -> str:
     """Return a scope as Entra's answers write it, as far as that is known.
 
-    Graph's scopes have short names there, and one slash stands before the name.
+    Graph's scopes have short names there, but in a sovereign cloud; and one slash
+    stands before the name.
     """
     prefix, _, name = scope.rpartition("/")
     if name.lower() == ".default":
         return f"{prefix.rstrip('/')}/.default" if prefix else scope
     if not resource(scope):
-        return _BY_NAME.get(name.lower(), name)
+        return of_graph(_BY_NAME.get(name.lower(), name), urlsplit(prefix).netloc)
     return f"{prefix.rstrip('/')}/{name}" if name and prefix else scope

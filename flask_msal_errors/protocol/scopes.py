@@ -17,6 +17,8 @@ _GRAPH = frozenset(
         "00000003-0000-0000-c000-000000000000",
     }
 )
+#: Graph in the worldwide cloud, to which scopes without a prefix belong.
+WORLD_GRAPH = "graph.microsoft.com"
 #: Scopes of OpenID Connect that Google's answers name otherwise.
 _GOOGLE = {
     "email": "https://www.googleapis.com/auth/userinfo.email",
@@ -39,6 +41,20 @@ def resource(scope: str) -> str:
     """
     name = _prefix(scope).rstrip("/").lower()
     return "" if name in _GRAPH else name
+
+
+def of_graph(name: str, host: str) -> str:
+    """Return a scope of Microsoft Graph as an app asks for it in one cloud.
+
+    Graph of a sovereign cloud has a host of its own, by which its scopes are named
+    (https://learn.microsoft.com/graph/deployments).
+
+    :param name: ``"User.Read"``.
+    :param host: of Graph in that cloud; any but a sovereign cloud's is left out.
+    """
+    full = f"https://{host.lower()}/{name}"
+    is_sovereign = host.lower() != WORLD_GRAPH and not resource(full)
+    return full if is_sovereign else name
 
 
 def known_as(

@@ -14,6 +14,7 @@ from ..errors import MsalAuthError
 from ..errors import ServiceUnavailable
 from ..protocol.secret import forget_locals
 from ..settings import Settings
+from ..settings import key_of
 from .documents import NoKeys
 from .documents import UnreadableDocument
 from .metadata import Untrusted
@@ -63,8 +64,8 @@ def wrong_authority(settings: Settings, answer: str) -> ConfigurationError:
     key, host = _authority(settings)
     told = f" ({answer})" if answer else ""
     remedy = (
-        "the tenant's id, and MSAL_INSTANCE_DISCOVERY for a host that is not"
-        " Microsoft's."
+        "the tenant's id, and of B2C the policy. For a host that is not Microsoft's,"
+        " see MSAL_INSTANCE_DISCOVERY; for another provider, MSAL_OIDC_AUTHORITY."
     )
     if settings.oidc_authority:
         remedy = (
@@ -78,6 +79,8 @@ def wrong_authority(settings: Settings, answer: str) -> ConfigurationError:
 
 def _authority(settings: Settings) -> tuple[str, str]:
     """Return the key that names the identity provider, and its host."""
-    key = "MSAL_AUTHORITY" if settings.authority else "MSAL_OIDC_AUTHORITY"
     url = settings.authority or settings.oidc_authority or ""
-    return key, urlsplit(url).netloc
+    # A user flow of B2C has these settings at an authority of its own.
+    names = ("reset_password_authority", "edit_profile_authority", "authority")
+    named = (name for name in names if getattr(settings, name) == url)
+    return key_of(next(named, "oidc_authority")), urlsplit(url).netloc

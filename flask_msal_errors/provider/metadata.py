@@ -19,7 +19,7 @@ from ..settings import Settings
 #: Stands for any tenant in the issuer of an authority that several share.
 TENANT = "{tenantid}"
 #: The tenant of personal accounts, which "consumers" names.
-_PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
+PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
 #: Hosts of one cloud publish each other's issuers (msal 1.39, ``authority.py``).
 _MICROSOFT = re.compile(
     r"([\w-]+\.)?(login\.microsoftonline\.(com|us|de)|login\.microsoft\.com"
@@ -175,7 +175,7 @@ def _is_tenant(tenant: str, name: str) -> bool:
     if name in ("common", "organizations"):
         return tenant == TENANT
     if name == "consumers":
-        return tenant == _PERSONAL
+        return tenant == PERSONAL
     # A domain, or External ID without a path, does not say which id is its own.
     return tenant == name if re.fullmatch(GUID, name) else tenant != TENANT
 

@@ -31,14 +31,17 @@ UserFlows: t.TypeAlias = cabc.Mapping[str, Client]
 
 def clients(settings: Settings) -> UserFlows:
     """Return a client for each user flow that the settings name."""
+    return {name: Client(own) for name, own in settings_of_flows(settings).items()}
+
+
+def settings_of_flows(settings: Settings) -> dict[str, Settings]:
+    """Return the settings of each user flow that is named, at its own authority."""
     authorities = {
         RESET_PASSWORD: settings.reset_password_authority,
         EDIT_PROFILE: settings.edit_profile_authority,
     }
     return {
-        name: Client(
-            dataclasses.replace(settings, authority=authority, oidc_authority=None)
-        )
+        name: dataclasses.replace(settings, authority=authority, oidc_authority=None)
         for name, authority in authorities.items()
         if authority
     }

@@ -123,6 +123,22 @@ class TestGroups:
         assert ada.visit(f"{ledger.url}/ledger").text == "251 groups"
         assert "consent" in ada.pages
 
+    def test_sovereign_cloud(
+        self,
+        ledger: LiveApp,
+        ada: Person,
+        entra: Emulator,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Graph of another cloud has scopes by its own name."""
+        connection = client_of(ledger).provider.connection()
+        monkeypatch.setitem(connection.metadata, "msgraph_host", "graph.microsoft.us")
+        ada.get(f"{ledger.url}/ledger")
+        (call,) = [
+            c for c in entra.calls if c.form.get("grant_type") == "refresh_token"
+        ]
+        assert "https://graph.microsoft.us/User.Read" in call.form["scope"].split()
+
     def test_challenge(self, ledger: LiveApp, ada: Person, entra: Emulator) -> None:
         """Graph's challenge is met as one of any API, without the user if it can be."""
         ada.get(f"{ledger.url}/ledger")

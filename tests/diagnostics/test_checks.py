@@ -101,8 +101,46 @@ class TestPublicEndpoints:
         assert "Did you mean index?" in found[0].text
 
 
+class TestTenants:
+    A, B = "0a1b2c3d-89ab-cdef-0123-456789abcdef", f"{0:08}-0000-0000-0000-{1:012}"
+    MSA = "9188040d-6c67-4c5b-b112-36a304b66dad"
+    WORLD = "https://login.microsoftonline.com"
+
+    @pytest.mark.parametrize(
+        ("authority", "allowed", "level"),
+        [
+            (f"{WORLD}/{A}", f"{B}", [FIX]),
+            (f"{WORLD}/{A.upper()}/", f"{B}", [FIX]),
+            (f"{WORLD}/consumers", f"{A} {B}", [FIX]),
+            (f"{WORLD}/consumers", f"{A} {MSA}", []),
+            (f"{WORLD}/{A}", f"{B} {A.upper()}", []),
+            (f"{WORLD}/{A}", f"* {B}", []),
+            (f"{WORLD}/{A}", "", []),
+            (f"{WORLD}/contoso.com", f"{B}", []),
+            (f"{WORLD}/organizations", f"{B}", []),
+            ("https://contoso.ciamlogin.com", f"{B}", []),
+        ],
+    )
+    def test(self, authority: str, allowed: str, level: list[str]) -> None:
+        """A list without the authority's own tenant lets nobody in, which is told."""
+        own = settings(MSAL_AUTHORITY=authority, MSAL_ALLOWED_TENANTS=allowed)
+        found = list(checks.tenants(own))
+        assert levels(found) == level
+        assert not level or "MSAL_ALLOWED_TENANTS leaves out" in found[0].text
+
+    def test_other_key(self) -> None:
+        """External ID at a domain of its own has the tenant in the other key."""
+        place = f"https://login.example.com/{self.A}/v2.0"
+        own = settings(
+            MSAL_AUTHORITY=None, MSAL_OIDC_AUTHORITY=place, MSAL_ALLOWED_TENANTS=self.B
+        )
+        (found,) = checks.tenants(own)
+        assert found.text.startswith("MSAL_OIDC_AUTHORITY is of the tenant")
+
+
 class TestScopes:
     GRAPH = "https://graph.microsoft.com"
+    CHINA = "https://microsoftgraph.chinacloudapi.cn"
 
     @pytest.mark.parametrize(
         ("scope", "written"),
@@ -111,6 +149,10 @@ class TestScopes:
             (f"{GRAPH}/files.readwrite.all", "Files.ReadWrite.All"),
             (f"{GRAPH}//.default", f"{GRAPH}/.default"),
             ("https://vault.azure.net//.default", "https://vault.azure.net/.default"),
+            (f"{CHINA}//mail.read", f"{CHINA}/Mail.Read"),
+            (f"{CHINA}/Mail.Read", None),
+            ("https://graph.microsoft.us/User.Read", None),
+            ("https://dod-graph.microsoft.us/.default", None),
             ("api://a//Read", "api://a/Read"),
             ("User.Read", None),
             ("Some.Thing", None),

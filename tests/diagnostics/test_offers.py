@@ -23,6 +23,7 @@ from support.identity import Identity
 from support.visits import WELL_KNOWN
 from support.waiting import PATIENCE
 
+US, WORLD = "graph.microsoft.us", "https://graph.microsoft.com"
 HTTPS, HTTP = "https://app.example/auth/callback", "http://localhost/auth/callback"
 ASSERTION = {"client_assertion": "never sent"}
 
@@ -53,6 +54,16 @@ def test_kind(entra: Emulator) -> None:
         result = offers.kind(found_by(settings), settings)
         told(result, OK, "as the issuer", name)
         assert ("as with MSAL_AUTHORITY" in result.text) == bool(name)
+
+
+def test_version_1(entra: Emulator) -> None:
+    """Entra's endpoints without scopes, at an issuer of version 1.0, are told."""
+    old = "https://login.microsoftonline.com/t/oauth2/token"
+    for kind, level in (("custom_domain", FIX), ("openid", OK), ("entra", OK)):
+        settings = settings_of(entra, kind)
+        result = offers.kind(found_by(settings, token_endpoint=old), settings)
+        told(result, level)
+        assert ("version 1.0 of Entra" in result.text) == (level == FIX)
 
 
 class TestClientAuthentication:
@@ -124,6 +135,36 @@ class TestScopes:
         assert offers.scopes(found_by(own, scopes_supported=listed), own) is None
         own = settings_of(entra, "entra")
         assert offers.scopes(found_by(own), own) is None
+
+    @pytest.mark.parametrize(
+        ("host", "scope", "written"),
+        [
+            (US, "User.Read", f"https://{US}/User.Read"),
+            (US, f"{WORLD}/User.Read", f"https://{US}/User.Read"),
+            (US, f"https://{US}/User.Read", None),
+            (US, f"HTTPS://{US.upper()}/User.Read", None),
+            (US, "https://dod-graph.microsoft.us/.default", f"https://{US}/.default"),
+            (US, "00000003-0000-0000-c000-000000000000/User.Read", None),
+            (US, "email", None),
+            (US, "api://a/Read", None),
+            (US, "https://[a/Read", None),
+            ("graph.microsoft.com", "User.Read", None),
+            ("graph.microsoft.com", f"{WORLD}/User.Read", None),
+            ("graph.microsoft.com", f"https://{US}/User.Read", "User.Read"),
+            (None, "User.Read", None),
+            (7, f"https://{US}/User.Read", None),
+        ],
+    )
+    def test_of_cloud(
+        self, entra: Emulator, host: t.Any, scope: str, written: str | None
+    ) -> None:
+        """A scope of another cloud's Graph is named, with the one to write."""
+        own = settings_of(entra, "entra", MSAL_SCOPES=scope)
+        result = offers.scopes(found_by(own, msgraph_host=host), own)
+        if written is None:
+            assert result is None
+        else:
+            told(result, WARNING, f"MSAL_SCOPES has {scope},", f"Write {written},")
 
 
 class TestRefresh:

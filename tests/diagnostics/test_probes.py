@@ -197,6 +197,16 @@ class TestOfProvider:
         assert (level, "This is Azure AD B2C" in text) == (FIX, True)
         assert f"Set MSAL_AUTHORITY={place} instead" in text
 
+    def test_user_flows(self, entra: Emulator) -> None:
+        """A user flow that does not answer is told by its key before people need it."""
+        own = entra.config("b2c")
+        own["MSAL_RESET_PASSWORD_AUTHORITY"] += "_typo"
+        made = sign_ins.settings(entra, **own)
+        found = [it for it in probes.of_provider(made) if it.about == "user flow"]
+        assert [it.level for it in found] == [FIX, OK]
+        assert found[0].text.startswith("MSAL_RESET_PASSWORD_AUTHORITY: localhost")
+        assert found[1].text == "MSAL_EDIT_PROFILE_AUTHORITY answers."
+
     def test_b2c_by_policy(self, entra: Emulator) -> None:
         """B2C whose issuer names the policy is treated as Microsoft's.
 

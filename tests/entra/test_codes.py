@@ -71,6 +71,12 @@ class TestTable:
         """Each number that the extension decides by is explained."""
         assert all(codes.find(number) for number in classify.BY_CODE)
 
+    def test_has_what_a_wrong_authority_meets(self) -> None:
+        """Wrong tenants, clouds and kinds of account name the key to correct."""
+        for number in (90002, 900023, 900382, 900439, 9002346, 50194, 500200):
+            found = codes.find(number)
+            assert found is not None and "MSAL_AUTHORITY" in found.remedy
+
     def test_has_what_the_emulator_speaks(self) -> None:
         """People who test with the emulator can look its codes up."""
         assert KINDS.keys() <= {code.number for code in CODES}

@@ -6,6 +6,7 @@ import pytest
 
 from flask_msal_errors.protocol.scopes import by_resource
 from flask_msal_errors.protocol.scopes import cover
+from flask_msal_errors.protocol.scopes import of_graph
 from flask_msal_errors.protocol.scopes import resource
 from flask_msal_errors.protocol.scopes import together
 
@@ -36,6 +37,23 @@ class TestResource:
     def test_table(self, scope: str, expected: str) -> None:
         """A scope's resource is what stands before its name, in lower case."""
         assert resource(scope) == expected
+
+
+class TestOfGraph:
+    @pytest.mark.parametrize(
+        ("host", "expected"),
+        [
+            ("graph.microsoft.com", "Mail.Read"),
+            ("Graph.Microsoft.com", "Mail.Read"),
+            ("graph.microsoft.us", "https://graph.microsoft.us/Mail.Read"),
+            ("DOD-Graph.microsoft.us", "https://dod-graph.microsoft.us/Mail.Read"),
+            ("localhost:8443", "Mail.Read"),
+            ("", "Mail.Read"),
+        ],
+    )
+    def test_table(self, host: str, expected: str) -> None:
+        """In a sovereign cloud, a scope is named by the host of Graph there."""
+        assert of_graph("Mail.Read", host) == expected
 
 
 class TestByResource:

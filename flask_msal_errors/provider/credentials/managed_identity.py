@@ -25,9 +25,12 @@ _TIMEOUT = 10.0
 #: (https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#error-handling).
 _PASSING = (404, 410, 429)
 _AUDIENCE = "api://AzureADTokenExchange"
+#: By the hosts of each cloud, old ones too (msal 1.39, ``authority.py``).
 _SOVEREIGN = {
     "login.microsoftonline.us": f"{_AUDIENCE}USGov",
+    "login.usgovcloudapi.net": f"{_AUDIENCE}USGov",
     "login.partner.microsoftonline.cn": f"{_AUDIENCE}China",
+    "login.chinacloudapi.cn": f"{_AUDIENCE}China",
 }
 
 

@@ -66,7 +66,9 @@ def test_journey(entra: Emulator, form: str) -> None:
     ("domain", "cloud"),
     [
         ("login.microsoftonline.us", "USGov"),
+        ("login.usgovcloudapi.net", "USGov"),
         ("login.partner.microsoftonline.cn", "China"),
+        ("login.chinacloudapi.cn", "China"),
         ("login.microsoftonline.com", ""),
         ("contoso.ciamlogin.com", ""),
     ],
