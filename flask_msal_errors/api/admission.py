@@ -316,7 +316,7 @@ def _admit(state: ApiState, admitted: Admitted, rule: Rule) -> None:
     """
     known = admitted.caller
     if known is None:
-        token = _bearer(request.headers.get("Authorization", ""), rule)
+        token = _bearer(Secret(request.headers.get("Authorization", "")), rule)
         known = Caller(state.access_tokens.validate(token))
         admitted.token = token
     clients = state.settings.api_clients
@@ -329,12 +329,13 @@ def _admit(state: ApiState, admitted: Admitted, rule: Rule) -> None:
     admitted.claims = admitted.claims.merge(rule.claims)
 
 
-def _bearer(header: str, rule: Rule) -> Secret:
+def _bearer(header: Secret, rule: Rule) -> Secret:
     """Return the token of a request (RFC 6750 §2.1).
 
     :raises InvalidAccessToken: none came, or one of another scheme.
     """
-    scheme, _, token = header.strip().partition(" ")
+    # Another scheme's may be a password, or a token of somebody else's API.
+    scheme, _, token = map(Secret, header.strip().partition(" "))
     if scheme.lower() != "bearer" or not token.strip():
         missing = InvalidAccessToken("No access token came with the request.")
         missing.error, missing.wanted = "no_token", rule.scopes

@@ -422,6 +422,20 @@ def test_any_text(entra: Emulator) -> None:
     judged()
 
 
+@pytest.mark.parametrize("scheme", ["Basic", "DPoP", "Bearer-not"])
+def test_other_schemes(entra: Emulator, scheme: str) -> None:
+    """A password, or what else came by another scheme, is in no local either."""
+    app, seen = payroll(entra), list[t.Any]()
+    sent = {"Authorization": f"{scheme} cGFzc3dvcmQ"}
+    with refused.connected_to(lambda app, error: seen.append(error), app):
+        assert app.test_client().get("/payroll", headers=sent).status_code == 401
+    frames = [frame for frame, _ in traceback.walk_tb(seen[0].__traceback__)]
+    ours = [x for x in frames if "flask_msal_errors" in x.f_code.co_filename]
+    shown = [repr(frame.f_locals) for frame in ours]
+    assert len(shown) >= 2
+    assert [text for text in shown if "cGFzc3dvcmQ" in text] == []
+
+
 def test_tokens_stay_secret(entra: Emulator, caplog: pytest.LogCaptureFixture) -> None:
     """No refused token is in a log, an answer, or the locals of a traceback."""
     app, seen = payroll(entra), []
