@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import dataclasses
+import functools
 import inspect
 import typing as t
 
@@ -249,6 +250,26 @@ class Switch:
 SWITCHES: dict[str, Switch] = {}
 
 
+def _checking(method: Method, values: cabc.Mapping[str, Values]) -> Method:
+    """Return a method that refuses what its fields do not take.
+
+    Objects, such as users and functions, are its own to judge, as ``None`` is.
+
+    :raises ValueError: from the method, as ``Values.check`` does.
+    """
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def checked(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        given = signature.bind(*args, **kwargs).arguments
+        for name, kind in values.items():
+            if isinstance(given.get(name), (str, int, float)):
+                kind.check(name, given[name])
+        return method(*args, **kwargs)
+
+    return t.cast(Method, checked)
+
+
 def switch(
     group: Group,
     title: str,
@@ -269,6 +290,7 @@ def switch(
     """
 
     def declare(method: Method) -> Method:
+        method = _checking(method, fields)
         parameters = inspect.signature(method).parameters
         taken = tuple(Field.of(parameters[n], values) for n, values in fields.items())
         name = method.__name__

@@ -153,6 +153,7 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
             ``custom_domain`` (External ID, by a domain of its own).
         :param overrides: other values; of ``MSAL_AUTHORIZATION_PARAMETERS``, a dict is
             added to the parameters that this provider requires.
+        :raises ValueError: there is no such kind.
         """
         scopes = [self.scope("Profile.Read")]
         overrides.setdefault("MSAL_SCOPES", scopes)

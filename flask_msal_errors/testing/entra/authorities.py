@@ -13,6 +13,7 @@ from . import openid
 from .model import B2C
 from .model import CUSTOM
 from .model import EDIT_POLICY
+from .model import ENTRA
 from .model import OIDC_SCOPES
 from .model import OPENID
 from .model import RESET_POLICY
@@ -24,6 +25,7 @@ from .refusals import identifiers
 from .tenant import Tenant
 
 Claims = dict[str, t.Any]
+_KINDS = (ENTRA, B2C, OPENID, CUSTOM)
 _POLICIES = {name.lower(): name for name in (SIGN_IN_POLICY, RESET_POLICY, EDIT_POLICY)}
 _B2C_TEXTS = {
     90077: "User does not have an existing session and request prompt parameter has a"
@@ -96,7 +98,12 @@ def url(tenant: Tenant, kind: str, policy: str = SIGN_IN_POLICY) -> str:
 
 
 def settings_of(tenant: Tenant, kind: str) -> dict[str, t.Any]:
-    """Return the ``MSAL_*`` settings in which an app at this authority differs."""
+    """Return the ``MSAL_*`` settings in which an app at this authority differs.
+
+    :raises ValueError: there is no such authority.
+    """
+    if kind not in _KINDS:
+        raise ValueError(f"kind is one of {', '.join(_KINDS)}, not {kind!r}")
     if kind == OPENID:
         more = openid.required_parameters(tenant)
         extra = {"MSAL_AUTHORIZATION_PARAMETERS": more} if more else {}

@@ -9,6 +9,7 @@ import collections.abc as cabc
 import contextlib
 import threading
 import typing as t
+import urllib.parse
 
 from flask import Flask
 from flask.testing import EnvironBuilder
@@ -145,7 +146,7 @@ class AppClients(OfTenant):
 
             assert entra.visit(client, "/mail").status_code == 200
 
-        :param path: a path of the app, or a whole URL.
+        :param path: a path of the app, as ``client.get`` takes it, or a whole URL.
         :param data: post this form, from a page of the app, instead of a GET.
         :param user: who picks their name on Entra's page; without it, who did last.
         :param second_factor: without one, a demand for MFA ends the visit.
@@ -158,8 +159,7 @@ class AppClients(OfTenant):
         if user is not None:
             visitor.person.name = self.tenant.user(user).key
         visitor.person.second_factor = second_factor
-        url = path if "://" in path else base_url_of(client).rstrip("/") + path
-        return visitor.go(url, data, **kwargs)
+        return visitor.go(_url_of(client, path), data, **kwargs)
 
     @contextlib.contextmanager
     def in_process(self) -> cabc.Iterator[None]:
@@ -207,6 +207,14 @@ def base_url_of(client: FlaskClient) -> str:
         return builder.base_url
     finally:
         builder.close()
+
+
+def _url_of(client: FlaskClient, path: str) -> str:
+    """Return the URL of a path, which need not begin with a slash."""
+    if urllib.parse.urlsplit(path).scheme in ("http", "https"):
+        return path
+    base = base_url_of(client).rstrip("/")
+    return base + (path if path.startswith("/") else f"/{path}")
 
 
 def _login_url(app: Flask, base_url: str) -> str:

@@ -582,3 +582,27 @@ class TestRecords:
         assert settings["MSAL_AUTHORITY"] == entra.authority
         assert settings["MSAL_SCOPES"] == [entra.scope("Profile.Read")]
         assert settings["MSAL_PROMPT"] == "login"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("throttle", {"seconds": -1}, "from 0 to 86400"),
+        ("throttle", {"seconds": "30"}, "a number of seconds"),
+        ("throttle", {"retry_after": "minutes"}, "one of seconds, date, or null"),
+        ("slow", {"seconds": 100_000}, "from 0 to 60"),
+        ("unavailable", {"target": "graph"}, "one of token, api"),
+        ("fail_next", {"answer": {}, "times": 0}, "from 1 to 1000"),
+        ("require_context", {"place": "/mail", "context": 1}, "a string"),
+        ("block", {"redirect": "yes"}, "true or false"),
+        ("forge", {"alg": "RS257"}, "one of RS256"),
+    ],
+)
+def test_values(
+    entra: Emulator, name: str, given: dict[str, t.Any], words: str
+) -> None:
+    """Python, too, is told of a value that a switch does not take; nothing changes."""
+    with pytest.raises(ValueError, match=words):
+        getattr(entra, name)(**given)
+    assert not entra.tenant.faults.active() and not entra.tenant.blocks
+    assert entra.id_token_hook is None

@@ -553,3 +553,10 @@ class TestHosts:
         base = f"https://{host}" if host else home
         assert found["token_endpoint"].startswith(f"{base}/")
         assert found["authorization_endpoint"].startswith(entra.pages_url)
+
+
+@pytest.mark.parametrize("kind", ["B2C", "b2b", "", "ciam"])
+def test_no_such_authority(entra: Emulator, kind: str) -> None:
+    """A kind that is misspelt is not taken for Entra."""
+    with pytest.raises(ValueError, match="entra, b2c, openid, custom_domain"):
+        entra.config(kind)

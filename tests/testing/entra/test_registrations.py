@@ -51,7 +51,7 @@ class TestRegister:
             ({"name": "api"}, "neither api"),
             ({"scopes": ["a b"]}, "no short name"),
             ({"app_roles": ["x/y"]}, "no short name"),
-            ({"token_version": 3}, "1 or 2"),
+            ({"token_version": 3}, "from 1 to 2"),
             ({"id_uri": "payroll"}, "no Application ID URI"),
             ({"id_uri": "api://payroll/"}, "no Application ID URI"),
             ({"id_uri": GRAPH}, "the URI of graph"),

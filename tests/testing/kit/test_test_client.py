@@ -250,6 +250,19 @@ class TestVisit:
         assert len(page.get_json()["value"]) == 3
         assert client.get("/").text == f"hello {entra.users['grace'].object_id}"
 
+    @pytest.mark.parametrize(
+        ("path", "url"),
+        [
+            ("mail", "http://localhost/mail"),
+            ("/mail?of=http://x/", "http://localhost/mail?of=http://x/"),
+            ("?of=http://x/", "http://localhost/?of=http://x/"),
+            ("https://localhost/mail", "https://localhost/mail"),
+        ],
+    )
+    def test_paths(self, entra: Emulator, make: Made, path: str, url: str) -> None:
+        """Paths lead where ``client.get`` finds them, and not to another host."""
+        assert entra.visit(make(), path).request.url == url
+
     def test_form(self, entra: Emulator, make: Made) -> None:
         """A form that was interrupted arrives with its fields and files."""
         client = make()
