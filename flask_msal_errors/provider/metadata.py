@@ -101,6 +101,10 @@ def _of_another(document: dict[str, t.Any], settings: Settings) -> Untrusted:
         place = own.removesuffix("/").removesuffix("/v2.0")
         remedy = f"This is Azure AD B2C. Set MSAL_AUTHORITY={place} instead."
         return Untrusted(fault, remedy)
+    is_external = re.match(r"https://[\w-]+\.ciamlogin\.com/", issuer)
+    if is_external and not re.fullmatch(GUID, settings.tenant, re.IGNORECASE):
+        # A domain does not say that the id in the issuer is its own.
+        return Untrusted(fault, "This is External ID: name the tenant by its ID.")
     return Untrusted(fault)
 
 

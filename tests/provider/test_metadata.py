@@ -208,6 +208,18 @@ class TestIssuer:
         assert f"Set MSAL_AUTHORITY={place} instead" in caught.value.remedy
         metadata.check(known, settings(place))
 
+    @pytest.mark.parametrize(
+        ("tenant", "is_told"),
+        [("contoso.onmicrosoft.com", True), (OTHER, False), (OTHER.upper(), False)],
+    )
+    def test_external_id(self, tenant: str, is_told: bool) -> None:
+        """At a domain of its own, External ID takes the tenant's ID, and no name."""
+        known = document(f"https://{ID}.ciamlogin.com/{ID}/v2.0")
+        place = f"https://login.example.com/{tenant}/v2.0"
+        with pytest.raises(metadata.Untrusted) as caught:
+            metadata.check(known, settings(place, OIDC))
+        assert ("name the tenant by its ID" in caught.value.remedy) == is_told
+
 
 class TestEndpoints:
     OWN = settings("https://idp.example", "MSAL_OIDC_AUTHORITY")
