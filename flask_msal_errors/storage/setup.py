@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
 import copy
 import logging
 import os
+import re
 import typing as t
 import warnings
 from datetime import timedelta
@@ -15,6 +17,7 @@ from flask_session import Session
 from flask_session.base import ServerSideSessionInterface
 
 from ..errors import ConfigurationError
+from ..navigation import HOST_PREFIX
 from .base import Backend
 from .files import PlainFileCache
 from .interface import LONGEST_KEY
@@ -24,12 +27,17 @@ from .redis import is_cluster
 from .registry import backend_of
 from .serializer import unpickle_nothing
 from .session_cookie import covers
+from .session_cookie import may_be_prefixed
 from .session_cookie import on_https
 
 logger = logging.getLogger("flask_msal_errors")
 
 #: Characters that SESSION_USE_SIGNER adds to a session's id.
 _SIGNATURE = 28
+#: A name of a cookie (RFC 6265 §4.1.1).
+_COOKIE_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+#: Fewest characters of a session's id: whoever guesses one is its user.
+_SHORTEST_ID = 16
 #: A session lasts so long that it can be found again, and has an end that is a date.
 _SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(days=365_000)
 #: The name of an app's session interface in ``app.extensions``, if it is made here.
@@ -50,6 +58,7 @@ def prepare(app: Flask, *, https: bool = False, callback: str = "") -> None:
             "with the redirect from the identity provider, so nobody could sign in. "
             "Set it to 'Lax'."
         )
+    _see_cookie(app.config)
     path = app.config["SESSION_COOKIE_PATH"]
     if path and callback and not covers(path, callback):
         raise ConfigurationError(
@@ -63,6 +72,30 @@ def prepare(app: Flask, *, https: bool = False, callback: str = "") -> None:
     if https:
         app.config.update(on_https(app.config))
     guard(app, https=https)
+
+
+def _see_cookie(config: cabc.Mapping[str, t.Any]) -> None:
+    """See that browsers take the session's cookie, and send it back.
+
+    :raises ConfigurationError: no browser would.
+    """
+    site, name = config["SESSION_COOKIE_SAMESITE"], config["SESSION_COOKIE_NAME"]
+    if site is not None and str(site).lower() not in ("lax", "none"):
+        raise ConfigurationError(
+            f"SESSION_COOKIE_SAMESITE={site!r} is no SameSite of a cookie. Set it to"
+            " 'Lax', or leave it out."
+        )
+    if not (isinstance(name, str) and _COOKIE_NAME.fullmatch(name)):
+        raise ConfigurationError(
+            f"SESSION_COOKIE_NAME={name!r} is no name that a cookie can have. Take"
+            " letters of ASCII, digits, '-' and '_'."
+        )
+    if name.lower().startswith(HOST_PREFIX.lower()) and not may_be_prefixed(config):
+        raise ConfigurationError(
+            f"SESSION_COOKIE_NAME={name!r} is for cookies of one host and all its"
+            " paths: browsers drop it with SESSION_COOKIE_DOMAIN, or below a path."
+            " Choose another name, or leave the others out."
+        )
 
 
 def lifetime_of(app: Flask) -> timedelta:
@@ -118,6 +151,12 @@ def _see_keys(interface: t.Any) -> None:
             "extension's own entries. Leave it out, or choose another."
         )
     sid = interface._generate_sid(interface.sid_length)
+    if len(sid) < _SHORTEST_ID:
+        raise ConfigurationError(
+            f"SESSION_ID_LENGTH={interface.sid_length} makes ids of {len(sid)}"
+            " characters, which can be guessed: whoever has one is signed in. Leave it"
+            " out, or set at least 16."
+        )
     length = len(prefix + sid) + (_SIGNATURE if interface.use_signer else 0)
     if length > LONGEST_KEY:
         raise ConfigurationError(

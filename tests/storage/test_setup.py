@@ -51,6 +51,56 @@ class TestRefusals:
         """Any other SameSite is the app's choice."""
         prepare(session_apps.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value))
 
+    @pytest.mark.parametrize("value", [False, True, "", "nonsense", "Lax; Secure", 1])
+    def test_no_same_site(self, tmp_path: Path, value: t.Any) -> None:
+        """Each answer that sets the session would be a 500."""
+        app = session_apps.bare_app(tmp_path, SESSION_COOKIE_SAMESITE=value)
+        with pytest.raises(ConfigurationError, match="SESSION_COOKIE_SAMESITE=.*'Lax'"):
+            prepare(app)
+
+    @pytest.mark.parametrize(
+        "name", ["", "a b", "a=b", "a;b", "a,b", "é", "a\n", "\x7f", '"a"', None, 5]
+    )
+    def test_no_cookie_name(self, tmp_path: Path, name: t.Any) -> None:
+        """A cookie that comes back under another name, or not at all, is refused."""
+        app = session_apps.bare_app(tmp_path, SESSION_COOKIE_NAME=name)
+        with pytest.raises(ConfigurationError, match="SESSION_COOKIE_NAME=.*no name"):
+            prepare(app)
+
+    @pytest.mark.parametrize(
+        ("more", "is_refused"),
+        [
+            ({}, False),
+            ({"SESSION_COOKIE_PATH": "/"}, False),
+            ({"SESSION_COOKIE_PATH": "/shop"}, True),
+            ({"APPLICATION_ROOT": "/shop"}, True),
+            ({"SESSION_COOKIE_DOMAIN": "app.example"}, True),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["__Host-session", "__host-own"])
+    def test_prefixed_name(
+        self, tmp_path: Path, name: str, more: dict[str, str], is_refused: bool
+    ) -> None:
+        """A name with a prefix that its other attributes contradict is refused."""
+        app = session_apps.bare_app(tmp_path, SESSION_COOKIE_NAME=name, **more)
+        with contextlib.ExitStack() as stack:
+            if is_refused:
+                match = "SESSION_COOKIE_NAME.*SESSION_COOKIE_DOMAIN"
+                stack.enter_context(pytest.raises(ConfigurationError, match=match))
+            prepare(app)
+
+    @pytest.mark.parametrize(
+        ("length", "is_refused"), [(0, True), (11, True), (12, False)]
+    )
+    def test_short_ids(self, tmp_path: Path, length: int, is_refused: bool) -> None:
+        """Ids that can be guessed are refused."""
+        app = session_apps.bare_app(tmp_path, SESSION_ID_LENGTH=length)
+        with contextlib.ExitStack() as stack:
+            if is_refused:
+                match = f"SESSION_ID_LENGTH={length} .*guessed"
+                stack.enter_context(pytest.raises(ConfigurationError, match=match))
+            prepare(app)
+
     @pytest.mark.parametrize(
         ("path", "is_refused"),
         [("/", False), ("/shop", False), ("/shop/", False), ("/sho", True)],
