@@ -34,6 +34,8 @@ _MALFORMED = (jwt.PyJWTError, ValueError, TypeError, RecursionError)
 _TIMES = (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError)
 #: Levels of objects and lists that a session takes.
 _DEEPEST = 64
+#: Bits of an integer with its sign, in the sessions' default format.
+_BITS = 64
 _UNKNOWN = "The ID token is signed by an unknown key."
 _NOT_ACCEPTED = (
     "The ID token was refused (InvalidAlgorithmError): signed with {}, it is by an"
@@ -97,7 +99,9 @@ class Validator:
         expected = hashlib.sha256((nonce or "").encode()).hexdigest()
         if nonce is not None and claims.get("nonce") != expected:
             raise InvalidIdToken("The ID token's nonce is not this sign-in's.")
-        with contextlib.suppress(UnicodeEncodeError, RecursionError):
+        with contextlib.suppress(UnicodeEncodeError, RecursionError, OverflowError):
+            # The default format of sessions, which takes less than JSON does.
+            msgspec.msgpack.encode(claims)
             data = msgspec.json.encode(claims)
             if data.count(b"[") + data.count(b"{") <= _DEEPEST:
                 return claims
@@ -151,6 +155,8 @@ def _with_subject(claims: dict[str, t.Any]) -> dict[str, t.Any]:
 def _mended(claims: dict[str, t.Any]) -> dict[str, t.Any]:
     """Return claims that a session can hold: half characters become question marks.
 
+    And integers of more than 64 bits text, of which each digit counts.
+
     :raises InvalidIdToken: the subject has one, or they are nested too deep.
     """
     level: list[t.Any] = [claims]
@@ -161,10 +167,17 @@ def _mended(claims: dict[str, t.Any]) -> dict[str, t.Any]:
     if level:
         raise InvalidIdToken("The ID token's claims are nested too deep.")
     text = json.dumps(claims, ensure_ascii=False)
-    whole: dict[str, t.Any] = json.loads(text.encode(errors="replace"))
+    data = text.encode(errors="replace")
+    whole: dict[str, t.Any] = json.loads(data, parse_int=_short_or_text)
     if (whole["iss"], whole["sub"]) != (claims["iss"], claims["sub"]):
         raise InvalidIdToken("The ID token's subject is no whole string.")
     return whole
+
+
+def _short_or_text(digits: str) -> int | str:
+    """Return an integer if it has 64 bits at most, and else its digits."""
+    number = int(digits)
+    return number if number.bit_length() < _BITS else digits
 
 
 def _unchecked(token: str) -> dict[str, t.Any]:

@@ -12,6 +12,7 @@ import time
 import typing as t
 
 import jwt
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -167,6 +168,22 @@ class TestAccepted:
     def test_good(self) -> None:
         """A good token gives its claims."""
         assert validate(signed(name="Ada"))["name"] == "Ada"
+
+    @pytest.mark.parametrize(
+        ("number", "kept"),
+        [
+            (2**64, str(2**64)),
+            (-(10**30), f"-1{'0' * 30}"),
+            ([{"a": 10**30, "b": 1.5}], [{"a": f"1{'0' * 30}", "b": 1.5}]),
+            (2**64 - 1, 2**64 - 1),
+            (-(2**63), -(2**63)),
+        ],
+    )
+    def test_large_numbers(self, number: t.Any, kept: t.Any) -> None:
+        """An integer that sessions cannot hold is text, with all of its digits."""
+        found = validate(signed(number=number))
+        assert found["number"] == kept and isinstance(found["exp"], int)
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(found)) == found
 
     @pytest.mark.parametrize("is_entra", [True, False])
     def test_capital_letters(self, is_entra: bool) -> None:
