@@ -143,6 +143,14 @@ def demanded_in(
     return None
 
 
+def own_in(error: BaseException) -> MsalAuthError | None:
+    """Return our own error, as it is or as a member of a group, or ``None``."""
+    if isinstance(error, MsalAuthError):
+        return error
+    found = map(own_in, responses.members_of(error))
+    return next((each for each in found if each is not None), None)
+
+
 def paused_in(
     error: BaseException, tokens: TokenSource
 ) -> Throttled | ServiceUnavailable | None:
@@ -163,7 +171,7 @@ def raised(
     """The error to answer in place of a view's exception, or ``None``.
 
     What the user can resolve comes first, then our own errors. A pause that an API asks
-    for comes last, unless the app has a handler for its exception.
+    for comes last; neither that nor a group counts for which the app has a handler.
     """
     if isinstance(error, InteractionRequired):
         return error
@@ -172,7 +180,7 @@ def raised(
         return found
     if isinstance(error, MsalAuthError):
         return error
-    return None if is_handled(error) else paused_in(error, tokens)
+    return None if is_handled(error) else own_in(error) or paused_in(error, tokens)
 
 
 def returned(

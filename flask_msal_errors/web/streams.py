@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from .. import signals
 from ..clients.refusals import demanded_in
+from ..clients.refusals import own_in
 from ..clients.refusals import paused_in
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
@@ -75,7 +76,7 @@ def _explained(error: Exception) -> MsalAuthError | None:
     """Tell of an error that is a refusal, and return what to raise; else ``None``."""
     tokens = app_state().tokens
     refused = error if isinstance(error, MsalAuthError) else None
-    refused = refused or demanded_in(error, (), tokens)
+    refused = refused or demanded_in(error, (), tokens) or own_in(error)
     if isinstance(refused, InteractionRequired):
         refused = _too_late(refused)
     told = refused or paused_in(error, tokens)

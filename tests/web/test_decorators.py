@@ -37,6 +37,7 @@ from flask_msal_errors import AccessDenied
 from flask_msal_errors import ConfigurationError
 from flask_msal_errors import InteractionRequired
 from flask_msal_errors import MsalAuth
+from flask_msal_errors import MsalAuthError
 from flask_msal_errors import Throttled
 from flask_msal_errors.clients import tokens
 from flask_msal_errors.session.msal_caches import Caches
@@ -47,6 +48,7 @@ from flask_msal_errors.user import remember
 from support import session_apps
 from support.live_app import LiveApp
 from support.live_app import Start
+from support.told import listening
 from support.waiting import PATIENCE
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
@@ -361,6 +363,30 @@ class TestRaised:
         offline.route(offline.auth.catch_challenges(mock.Mock(side_effect=group)))
         answer = offline.client().get("/view", headers=HTML)
         assert answer.status_code == 302
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups are newer")
+    @pytest.mark.parametrize("error", [Throttled(retry_after=9), AccessDenied("No.")])
+    @pytest.mark.parametrize("others", [[], [LookupError()]])
+    def test_own_error_in_a_group(
+        self, offline: Offline, error: MsalAuthError, others: list[Exception]
+    ) -> None:
+        """An error of ours that a task raised is answered as by itself, and told."""
+        group: t.Any = vars(builtins)["ExceptionGroup"]
+        raised = group("outer", [*others, group("inner", [error])])
+        offline.route(offline.auth.catch_challenges(mock.Mock(side_effect=raised)))
+        with listening() as told:
+            answer = offline.client().get("/view", headers=HTML)
+        assert answer.status_code == error.status
+        assert told.once()[0]["msal_error"] == type(error).__name__
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups are newer")
+    def test_handler_of_groups(self, offline: Offline) -> None:
+        """An app that has a handler for groups answers them itself."""
+        group: t.Any = vars(builtins)["ExceptionGroup"]
+        raised = group("tasks", [AccessDenied("No.")])
+        offline.app.register_error_handler(group, lambda error: "the app's own")
+        offline.route(offline.auth.catch_challenges(mock.Mock(side_effect=raised)))
+        assert offline.client().get("/view", headers=HTML).text == "the app's own"
 
     def test_scopes_for_who_names_none(self, offline: Offline) -> None:
         """The refused token's scopes are asked for, whatever the decorator's are."""

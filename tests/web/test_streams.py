@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import collections.abc as cabc
 import logging
+import sys
 import typing as t
 
 import pytest
@@ -102,6 +104,18 @@ class TestRefused:
             yield without_adapter(caller)
 
         refuse(caller.entra, 429, **{"Retry-After": "9"})
+        caller.run(lambda: stream_with_context(pieces()))
+        assert [type(error) for error in told] == [Throttled]
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="has no ExceptionGroup")
+    def test_group(self, caller: Caller, told: list[MsalAuthError]) -> None:
+        """An error of ours in a group, as of tasks, is told as by itself."""
+        group: t.Any = vars(builtins)["ExceptionGroup"]
+
+        def pieces() -> cabc.Iterator[str]:
+            yield "a"
+            raise group("tasks", [Throttled(retry_after=9)])
+
         caller.run(lambda: stream_with_context(pieces()))
         assert [type(error) for error in told] == [Throttled]
 
