@@ -76,7 +76,7 @@ def issuer(tenant: Tenant, authority: Authority) -> str:
         return f"https://{own}.ciamlogin.com/{own}/v2.0"
     if authority.kind == B2C:
         return f"{tenant.base_url}/{tenant.id}/v2.0/"
-    shared = authority.path in ("common", "organizations")
+    shared = authority.path.lower() in ("common", "organizations")
     return tenant.issuer.replace(tenant.id, "{tenantid}") if shared else tenant.issuer
 
 

@@ -93,7 +93,7 @@ class TestDiscovery:
         assert found["frontchannel_logout_supported"] is True
         assert found["subject_types_supported"] == ["pairwise"]
 
-    @pytest.mark.parametrize("name", ["common", "organizations"])
+    @pytest.mark.parametrize("name", ["common", "organizations", "Common"])
     def test_any_tenant_has_an_issuer_template(
         self, client: MsalClient, name: str
     ) -> None:
