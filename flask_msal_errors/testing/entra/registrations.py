@@ -18,6 +18,8 @@ OPTIONAL_CLAIMS = ("idtyp", "ipaddr", "sid", "xms_cc")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:[^\s?#]*[^\s?#/]", re.ASCII)
 _VALUE = re.compile(r"[^\s/]+")
+#: The name of a permission of Graph; two names with a comma are none.
+_OF_GRAPH = re.compile(r"[\w.-]+", re.ASCII)
 
 
 @dataclasses.dataclass(eq=False)
@@ -72,6 +74,8 @@ class Registration:
 
     def exposes(self, name: str) -> bool:
         """Whether a client may ask for a scope of this short name."""
+        if self.name == MICROSOFT_GRAPH and not _OF_GRAPH.fullmatch(name):
+            return False
         return name == ".default" or self.scopes is None or name in self.scopes
 
     def is_among(self, names: cabc.Collection[str]) -> bool:

@@ -399,6 +399,21 @@ class TestRefusedRequests:
         params = client.authorize(scope=client.entra.scope("Nothing.Write")).params
         assert params["error_description"].startswith("AADSTS650053:")
 
+    @pytest.mark.parametrize(
+        "scope",
+        [
+            "Mail.Read,User.Read",
+            "Mail.Read;User.Read",
+            "openid,",
+            "*",
+            "https://graph.microsoft.com/",
+        ],
+    )
+    def test_no_name_of_graph(self, client: MsalClient, scope: str) -> None:
+        """Several scopes in one, or none, are no permission of Graph."""
+        params = client.authorize(scope=f"openid {scope}").params
+        assert params["error_description"].startswith("AADSTS650053:")
+
     def test_default_beside_others(self, client: MsalClient) -> None:
         """.default goes alone, at the authorize page and the token endpoint."""
         flow = client.begin("Mail.Read", ".default")
