@@ -200,7 +200,7 @@ class Emulator(AppClients, RequestsLog, Addresses, Switches):
         return Person(
             pages_url,
             self.ca_file,
-            name,
+            self.tenant.user(name).key,
             decline_consent=decline_consent,
             cancel=cancel,
         )

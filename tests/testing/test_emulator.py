@@ -44,6 +44,11 @@ class TestLife:
         with pytest.raises(RuntimeError, match="start"):
             Emulator().ca_file  # noqa: B018
 
+    def test_nobody(self, entra: Emulator) -> None:
+        """Somebody who is not there has no browser; the error names those who are."""
+        with pytest.raises(LookupError, match="ada, grace, linus, mallory"):
+            entra.person("eve")
+
     def test_given_ports(self) -> None:
         """Ports may be chosen; one that is taken is an OSError."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
