@@ -33,7 +33,7 @@ if t.TYPE_CHECKING:
 _LOGIN = "msal.login"
 _MARK = "Signed-In-Subject"
 #: Held while a page stands in for an app's login, which all threads see.
-_standing = threading.Lock()
+_standing = threading.RLock()
 
 
 class _Visitor:
