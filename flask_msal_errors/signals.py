@@ -235,6 +235,12 @@ def lose_store(error: ServiceUnavailable) -> None:
         log("session_store_failed", error=error)
 
 
+def warn(line: str, error: MsalAuthError) -> None:
+    """Warn of an error in spite of which we go on, unless it has a line already."""
+    if not error.logged:
+        logger.warning(f"{line}: %s", in_line(error))
+
+
 def in_line(said: object) -> str:
     """Return what a line of the log may say of an error, or of what somebody sent.
 

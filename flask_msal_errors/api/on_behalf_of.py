@@ -12,7 +12,6 @@ import collections.abc as cabc
 import dataclasses
 import functools
 import hashlib
-import logging
 import time
 import typing as t
 from datetime import timedelta
@@ -42,7 +41,7 @@ from ..session.record import HttpEntry
 from ..session.records import Token
 from ..session.records import usable
 from ..settings import Settings
-from ..signals import in_line
+from ..signals import warn
 from ..state import of_request
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -51,8 +50,6 @@ from ..storage.store import Store
 from .admitted import Admitted
 from .admitted import admitted
 from .caller import Caller
-
-logger = logging.getLogger("flask_msal_errors")
 
 #: AADSTS500133, "Assertion is not within its valid time range".
 _EXPIRED = 500133
@@ -219,10 +216,8 @@ class OnBehalfOf(TokenSource):
         except (ServiceUnavailable, Throttled) as error:
             if due is None:
                 raise
-            if error.error != "session_busy" and not error.logged:
-                logger.warning(
-                    "A token that is due for renewal is used: %s", in_line(error)
-                )
+            if error.error != "session_busy":
+                warn("A token that is due for renewal is used", error)
             return due
 
     def _exchanged(self, client: Client, wanted: _Wanted) -> dict[str, t.Any]:

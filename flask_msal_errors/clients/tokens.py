@@ -9,7 +9,6 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import json
-import logging
 import time
 import typing as t
 
@@ -35,7 +34,7 @@ from ..session.records import Kept
 from ..session.records import Records
 from ..session.records import Token
 from ..session.records import usable
-from ..signals import in_line
+from ..signals import warn
 from ..state import OUTSIDE
 from ..state import ForApi
 from ..state import FromStore
@@ -46,8 +45,6 @@ from ..user import doubt
 from ..user import signed_in
 from .source import TokensOfRequest
 from .source import TokenSource
-
-logger = logging.getLogger("flask_msal_errors")
 
 
 @dataclasses.dataclass(repr=False)
@@ -209,10 +206,8 @@ class Tokens(TokenSource):
         except ServiceUnavailable as error:
             if due is None:
                 raise
-            if error.error != "session_busy" and not error.logged:
-                logger.warning(
-                    "A token that is due for renewal is used: %s", in_line(error)
-                )
+            if error.error != "session_busy":
+                warn("A token that is due for renewal is used", error)
             return due
         except InteractionRequired as error:
             if error.demand.reason in ENDED:

@@ -24,7 +24,7 @@ from flask import session
 
 from ..errors import ServiceUnavailable
 from ..protocol.registration import Registration
-from ..signals import in_line
+from ..signals import warn
 from ..storage.base import TOMBSTONE
 from ..storage.codec import Codec
 from ..storage.codec import Stored
@@ -271,10 +271,7 @@ class SessionIndex:
                 self.end_place(at)
                 self._remove(at)
         except ServiceUnavailable as error:
-            if not error.logged:
-                logger.warning(
-                    "A sign-out elsewhere may miss a session: %s", in_line(error)
-                )
+            warn("A sign-out elsewhere may miss a session", error)
         return before
 
     def _too_many(self, places: list[Place]) -> list[Place]:

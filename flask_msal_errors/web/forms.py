@@ -12,7 +12,6 @@ import collections.abc as cabc
 import dataclasses
 import functools
 import io
-import logging
 import secrets
 import typing as t
 from datetime import timedelta
@@ -41,8 +40,6 @@ from ..user import SignedIn
 from ..user import signed_in
 from .texts import N_
 from .texts import Text
-
-logger = logging.getLogger("flask_msal_errors")
 
 #: The one field that the resuming page posts.
 FIELD = "_msal_resume"
@@ -206,8 +203,7 @@ class Forms:
         try:
             key = self._written(person, received, received.body)
         except ServiceUnavailable as error:
-            if not error.logged:
-                logger.warning("A form was not kept: %s", signals.in_line(error))
+            signals.warn("A form was not kept", error)
             raise NotKept(_STORE_REFUSED) from error
         # Short: it travels in the cookie of a flow.
         return self._signer.dumps(_TICKET_OF + person.user.digest, [key, url])
