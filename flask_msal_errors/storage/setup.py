@@ -52,12 +52,6 @@ def prepare(app: Flask, *, https: bool = False, callback: str = "") -> None:
     :raises ConfigurationError: the session cookie would not come back from the identity
         provider, or the sessions are client-side cookies on purpose.
     """
-    if str(app.config.get("SESSION_COOKIE_SAMESITE")).lower() == "strict":
-        raise ConfigurationError(
-            "SESSION_COOKIE_SAMESITE='Strict' keeps browsers from sending the session "
-            "with the redirect from the identity provider, so nobody could sign in. "
-            "Set it to 'Lax'."
-        )
     _see_cookie(app.config)
     path = app.config["SESSION_COOKIE_PATH"]
     if path and callback and not covers(path, callback):
@@ -80,6 +74,12 @@ def _see_cookie(config: cabc.Mapping[str, t.Any]) -> None:
     :raises ConfigurationError: no browser would.
     """
     site, name = config["SESSION_COOKIE_SAMESITE"], config["SESSION_COOKIE_NAME"]
+    if str(site).lower() == "strict":
+        raise ConfigurationError(
+            "SESSION_COOKIE_SAMESITE='Strict' keeps browsers from sending the session "
+            "with the redirect from the identity provider, so nobody could sign in. "
+            "Set it to 'Lax'."
+        )
     if site is not None and str(site).lower() not in ("lax", "none"):
         raise ConfigurationError(
             f"SESSION_COOKIE_SAMESITE={site!r} is no SameSite of a cookie. Set it to"
