@@ -97,7 +97,7 @@ class Watch:
                     stack.enter_context(lock(key, timeout, wait))
                 stop.wanted = ""
                 self._holders[name] = stop
-                stack.callback(self._holders.pop, name)
+                stack.callback(self._holders.pop, name, None)
                 yield
 
         return watched
