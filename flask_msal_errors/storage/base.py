@@ -1,8 +1,6 @@
 """The interface of session backends, and all that can be built on its few methods.
 
-Owns the locks of a process. Names of one kind, which is what precedes their second
-dash, share a fixed number of locks, so that nothing has to be cleaned up. Names of
-different kinds share none, so a request that holds one may ask for another.
+Owns the locks of a process, one for each name that is held or waited for.
 
 Knows neither Flask-Session's hooks nor any client of a server.
 """
@@ -14,11 +12,11 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import enum
-import hashlib
 import os
 import sys
 import threading
 import typing as t
+import weakref
 from datetime import timedelta
 
 from flask import Flask
@@ -36,8 +34,6 @@ _TAKING = 10
 POLL = 0.02
 #: Part of a lifetime after which it is renewed, if that takes a write.
 RENEWED_AFTER = 1 / 20
-#: So many that two sessions at once hardly ever share one.
-_STRIPES = 4096
 
 
 class Reach(enum.Enum):
@@ -243,7 +239,8 @@ def of_threads(name: str, timeout: float) -> cabc.Iterator[None]:
 
     :raises Busy: the holder did not let go in time.
     """
-    lock = _thread_locks.setdefault(stripe(name), threading.Lock())
+    with _guard:
+        lock = _thread_locks.setdefault(name, threading.Lock())
     if not lock.acquire(timeout=timeout):
         raise Busy
     try:
@@ -252,20 +249,17 @@ def of_threads(name: str, timeout: float) -> cabc.Iterator[None]:
         lock.release()
 
 
-_thread_locks: dict[str, threading.Lock] = {}
+# One that nobody holds or waits for any more is gone by itself.
+_thread_locks: weakref.WeakValueDictionary[str, threading.Lock]
+_guard: threading.Lock
 
 
-def _renew_after_fork() -> None:
-    """Drop all locks: no thread that held one is in the child process."""
-    _thread_locks.clear()
+def _renew_locks() -> None:
+    """Drop all locks: no thread that held one is in a forked process."""
+    global _thread_locks, _guard
+    _thread_locks, _guard = weakref.WeakValueDictionary(), threading.Lock()
 
 
+_renew_locks()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_after_fork)
-
-
-def stripe(name: str) -> str:
-    """Return the name of the lock that a name has, perhaps with others of its kind."""
-    kind = "-".join(name.split("-", 2)[:2]).replace(":", "-")
-    digest = hashlib.sha256(name.encode()).digest()
-    return f"{kind}-{int.from_bytes(digest[:4], 'big') % _STRIPES}"
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import contextlib
 import copy
+import hashlib
 import io
 import itertools
 import logging
@@ -35,7 +36,6 @@ from .base import Busy
 from .base import Entry
 from .base import Loaded
 from .base import Reach
-from .base import stripe
 from .codec import UNREADABLE
 
 if sys.platform != "win32":
@@ -49,6 +49,14 @@ _SWEEP = 3600
 _SWEPT_AT_ONCE = 500
 #: How often an entry that others write at the same time is deleted again.
 _TRIES = 10
+#: Seconds to wait for another process that replaces a file.
+_LONGEST_WRITE = 10
+#: Seconds between two looks at whether it has.
+_SHORT = 0.002
+#: cachelib's first bytes are when an entry ends; 0 is never.
+_END = struct.Struct("I")
+#: So many locks that two sessions at once hardly ever share one.
+_STRIPES = 4096
 #: Below this, a threshold is hit by a few hundred people: each has several entries.
 _LOW_THRESHOLD = 10_000
 #: Writes JSON with tags for what JSON has not, and runs no code on load.
@@ -65,7 +73,6 @@ class CacheBackend(Backend):
         self._lock_directory = os.path.join(app.instance_path, "msal-locks")
         cache: t.Any = interface.cache
         self._cache = _without_pickle(cache)
-        self._reads_files = type(cache).get is FileSystemCache.get
         if isinstance(cache, SimpleCache):
             self.shared_by = Reach.PROCESS
         elif isinstance(cache, FileSystemCache):
@@ -81,40 +88,16 @@ class CacheBackend(Backend):
             )
 
     def read(self, key: str) -> Entry | None:
-        cache, entry = self._cache, None
-        if not self._reads_files:
-            entry = cache.get(key)
-            return entry if isinstance(entry, dict) else None
-        # cachelib takes a file that cannot be opened, such as for want of descriptors,
-        # for one that is missing.
-        with contextlib.suppress(FileNotFoundError, EOFError, struct.error):
-            with cache._safe_stream_open(cache._get_filename(key), "rb") as file:
-                (end,) = struct.unpack("I", file.read(4))
-                if end == 0 or end >= time.time():
-                    entry = cache.serializer.load(file)
+        entry = self._cache.get(key)
         return entry if isinstance(entry, dict) else None
 
     def load(self, key: str, lifetime: timedelta) -> Loaded:
-        entry, full, now = self.read(key), lifetime.total_seconds(), time.time()
-        get = type(self._cache).get
-        if entry is not None and self._cache.has(GONE + key):
-            return Loaded(self.read_living(key))
-        if entry is None or get not in {FileSystemCache.get, SimpleCache.get}:
+        entry, full = self.read_living(key), lifetime.total_seconds()
+        if entry is None or type(self._cache).get is not SimpleCache.get:
             return Loaded(entry)
-        if get is SimpleCache.get:
-            end, _ = self._cache._cache.get(key, (0, b""))
-            is_due = abs(end - now - full) > full * RENEWED_AFTER
-            return Loaded(entry, None if is_due else self.encode(entry))
-        with contextlib.suppress(OSError, struct.error):
-            with open(self._cache._get_filename(key), "r+b") as file:
-                # cachelib's first four bytes are when an entry ends.
-                (end,) = struct.unpack("I", file.read(4))
-                if abs(end - now - full) > full * RENEWED_AFTER:
-                    # No other than these bytes: another request may write the entry.
-                    file.seek(0)
-                    file.write(struct.pack("I", int(now + full) + 1))
-            return Loaded(entry, self.encode(entry))
-        return Loaded(entry)
+        end, _ = self._cache._cache.get(key, (0, b""))
+        is_due = abs(end - time.time() - full) > full * RENEWED_AFTER
+        return Loaded(entry, None if is_due else self.encode(entry))
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         # 0 means "for ever" to cachelib.
@@ -138,18 +121,79 @@ class CacheBackend(Backend):
         @contextlib.contextmanager
         def lock(self, key: str, timeout: float, wait: float) -> cabc.Iterator[None]:
             """Exclude all other threads and processes; a holder that dies lets go."""
-            folder, end = self._lock_directory, time.monotonic() + wait
+            folder = self._lock_directory
             os.makedirs(folder, mode=0o700, exist_ok=True)
             with open(os.path.join(folder, f"{stripe(key)}.lock"), "ab") as file:
-                while True:
-                    try:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        break
-                    except BlockingIOError:
-                        if time.monotonic() > end:
-                            raise Busy from None
-                    time.sleep(POLL)
+                if not _lock(file, wait, POLL):
+                    raise Busy
                 yield
+
+
+class FileBackend(CacheBackend):
+    """Files of cachelib: one that is replaced or removed is locked itself.
+
+    So its lock is seen by all who share the folder, and an entry that is removed needs
+    no place where that is remembered.
+    """
+
+    def read(self, key: str) -> Entry | None:
+        cache, entry = self._cache, None
+        # cachelib takes a file that cannot be opened, such as for want of descriptors,
+        # for one that is missing.
+        with contextlib.suppress(FileNotFoundError, EOFError, struct.error):
+            with cache._safe_stream_open(cache._get_filename(key), "rb") as file:
+                (end,) = _END.unpack(file.read(_END.size))
+                if end == 0 or end >= time.time():
+                    entry = cache.serializer.load(file)
+        return entry if isinstance(entry, dict) else None
+
+    def load(self, key: str, lifetime: timedelta) -> Loaded:
+        entry, full, now = self.read(key), lifetime.total_seconds(), time.time()
+        if entry is None:
+            return Loaded(None)
+        if self._cache.has(GONE + key):
+            return Loaded(self.read_living(key))
+        with contextlib.suppress(OSError, struct.error):
+            with open(self._cache._get_filename(key), "r+b") as file:
+                (end,) = _END.unpack(file.read(_END.size))
+                if abs(end - now - full) > full * RENEWED_AFTER:
+                    # No other than these bytes: another request may write the entry.
+                    file.seek(0)
+                    file.write(_END.pack(int(now + full) + 1))
+            return Loaded(entry, self.encode(entry))
+        return Loaded(entry)
+
+    # Windows has no flock: there, removals are remembered.
+    if sys.platform != "win32":
+
+        def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+            has = self._cache.has
+            with _held(self._cache._get_filename(key)):
+                if not has(key):
+                    return False
+                try:
+                    self.write(key, value, lifetime)
+                except OSError:
+                    # cachelib fails if its new file is deleted at once.
+                    if has(key):
+                        raise
+                    return False
+                return True
+
+        def remove(self, key: str) -> None:
+            with _held(self._cache._get_filename(key)):
+                super().remove(key)
+
+        def delete(self, key: str) -> None:
+            self.pop(key)
+
+        def pop(self, key: str) -> Entry | None:
+            # The folder may be away, and come back with the entry.
+            os.stat(self._cache._path)
+            with _held(self._cache._get_filename(key)):
+                entry = self.read(key)
+                super().remove(key)
+                return entry
 
 
 class _TaggedJson:
@@ -223,8 +267,7 @@ class PlainFileCache(FileSystemCache):
         if path.endswith(self._fs_transaction_suffix):
             return os.stat(path).st_mtime < now - _SWEEP
         with open(path, "rb") as stream:
-            # cachelib's first four bytes are when an entry ends; 0 is never.
-            (end,) = struct.unpack("I", stream.read(4).ljust(4, b"\1"))
+            (end,) = _END.unpack(stream.read(_END.size).ljust(_END.size, b"\1"))
         return bool(0 < end < int(now))
 
 
@@ -259,6 +302,52 @@ def _without_pickle(cache: t.Any) -> t.Any:
         ours.__class__ = type("PlainCache", (_Counted, type(cache)), {})
         ours._mode = 0o600
     return ours
+
+
+def of_cache(cache: object) -> type[CacheBackend]:
+    """Return the backend of a cache; one that reads files in its own way does so on."""
+    is_plain = getattr(type(cache), "get", None) is FileSystemCache.get
+    return FileBackend if is_plain else CacheBackend
+
+
+def stripe(name: str) -> str:
+    """Return the name of the lock that a name has, perhaps with others of its kind.
+
+    Names of one kind, which is what precedes their second dash, share a fixed number of
+    locks, so that no file of a lock has to be removed. Names of different kinds share
+    none, so a request that holds one may ask for another.
+    """
+    kind = "-".join(name.split("-", 2)[:2]).replace(":", "-")
+    digest = hashlib.sha256(name.encode()).digest()
+    return f"{kind}-{int.from_bytes(digest[:4], 'big') % _STRIPES}"
+
+
+if sys.platform != "win32":
+
+    def _held(path: str) -> contextlib.AbstractContextManager[object]:
+        """Open a file, if there is one, and keep others from changing it meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            while True:
+                with contextlib.ExitStack() as opened:
+                    file = opened.enter_context(open(path, "r+b"))
+                    if not _lock(file, _LONGEST_WRITE, _SHORT):
+                        raise OSError("Another process holds a file of the store.")
+                    # Who had it before may have put another one in its place.
+                    if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                        return opened.pop_all()
+        return contextlib.nullcontext()
+
+    def _lock(file: t.IO[bytes], wait: float, poll: float) -> bool:
+        """Lock a file; tell whether its holder let go in this many seconds."""
+        end = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    return False
+            time.sleep(poll)
 
 
 def _make_private(folder: str) -> None:

@@ -12,6 +12,7 @@ from ..errors import ConfigurationError
 from .base import Backend
 from .dynamodb import DynamoDBBackend
 from .files import CacheBackend
+from .files import of_cache
 from .generic import GenericBackend
 from .hooked import hooked
 from .hooked import stores_itself
@@ -56,11 +57,12 @@ def register_backend(interface: type, backend: type[Backend]) -> None:
     _registered[interface] = backend
 
 
-def backend_of(interface: type) -> type[Backend]:
+def backend_of(interface: type, cache: object = None) -> type[Backend]:
     """Return the backend of an interface's class, or of the nearest it derives from.
 
     A class that stores in its own way, such as encrypted, goes on to do so.
 
+    :param cache: of cachelib, that the interface stores in.
     :raises ConfigurationError: it is one that is not supported.
     """
     for ancestor in interface.__mro__:
@@ -69,6 +71,7 @@ def backend_of(interface: type) -> type[Backend]:
         found = _BUILT_IN.get(ancestor.__name__)
         # Apps give their own classes the same names.
         if found is not None and ancestor.__module__.startswith("flask_session."):
+            found = of_cache(cache) if found is CacheBackend else found
             return hooked(found) if stores_itself(interface, ancestor) else found
         if ancestor.__name__ in _UNSUPPORTED:
             raise ConfigurationError(

@@ -136,7 +136,7 @@ def guard(app: Flask, *, https: bool = False) -> None:
             "example 'redis') or call flask_session.Session(app)."
         )
     _see_keys(interface)
-    put_guard(interface, backend_of(kind)(interface, app), https=https)
+    put_guard(interface, _backend(interface, app), https=https)
 
 
 def _see_keys(interface: t.Any) -> None:
@@ -182,7 +182,12 @@ def backend_without_sessions(app: Flask) -> Backend:
     interface = copy.copy(interface if own else _made(app))
     interface.serializer = copy.copy(interface.serializer)
     unpickle_nothing(interface.serializer)
-    return backend_of(type(interface))(interface, app)
+    return _backend(interface, app)
+
+
+def _backend(interface: t.Any, app: Flask) -> Backend:
+    kind = backend_of(type(interface), getattr(interface, "cache", None))
+    return kind(interface, app)
 
 
 def _made(app: Flask) -> t.Any:

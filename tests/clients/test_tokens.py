@@ -26,8 +26,8 @@ from flask_msal_errors.session.records import TOKENS
 from flask_msal_errors.session.records import Known
 from flask_msal_errors.session.records import Records
 from flask_msal_errors.state import of_request
-from flask_msal_errors.storage.base import stripe
 from flask_msal_errors.storage.codec import Codec
+from flask_msal_errors.storage.files import stripe
 from flask_msal_errors.storage.store import Store
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.user import remember

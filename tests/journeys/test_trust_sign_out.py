@@ -18,7 +18,7 @@ from cachelib import SimpleCache
 from flask import session
 
 from flask_msal_errors.storage.base import Busy
-from flask_msal_errors.storage.base import stripe
+from flask_msal_errors.storage.files import stripe
 from flask_msal_errors.testing import Emulator
 from support.live_app import LiveApp
 from support.live_app import Start

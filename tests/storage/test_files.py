@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import collections.abc as cabc
+import contextlib
 import errno
+import functools
+import itertools
+import subprocess
+import sys
+import threading
 import typing as t
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +18,26 @@ import pytest
 from cachelib import FileSystemCache
 
 from flask_msal_errors.errors import ServiceUnavailable
+from flask_msal_errors.storage import files
+from flask_msal_errors.storage.files import FileBackend
 from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
+from support import parallel
 from support import session_apps
+from support.waiting import PATIENCE
+from support.waiting import until
+
+HOUR = timedelta(hours=1)
+
+Together: t.TypeAlias = cabc.Callable[..., list[threading.Thread]]
+#: Locks the file that it is given, says so, and waits for its end.
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "r+b")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 class TestFiles:
@@ -74,3 +98,196 @@ class TestFiles:
         monkeypatch.undo()
         assert browser.get("/get").text == "None"
         assert interface.msal_backend.read(key) is None
+
+
+class TestLockedFiles:
+    """An entry's file is locked by whoever replaces or removes it."""
+
+    @pytest.fixture
+    def backends(self, tmp_path: Path) -> list[FileBackend]:
+        """Those of two apps, each with its own instance folder, in one cache."""
+        return [_backend(tmp_path, tmp_path / name) for name in ("one", "two")]
+
+    @pytest.fixture
+    def together(self, monkeypatch: pytest.MonkeyPatch) -> cabc.Iterator[Together]:
+        """Starts work in threads, and returns when all of it wants a lock."""
+        wanted, lock = threading.Semaphore(0), files._lock
+        threads: list[threading.Thread] = []
+
+        def watched(*args: t.Any) -> bool:
+            wanted.release()
+            return lock(*args)
+
+        def start(*works: cabc.Callable[[], object]) -> list[threading.Thread]:
+            monkeypatch.setattr(files, "_lock", watched)
+            threads.extend(threading.Thread(target=work) for work in works)
+            for thread in threads:
+                thread.start()
+            for _ in threads:
+                assert wanted.acquire(timeout=PATIENCE)
+            return threads
+
+        yield start
+        assert threads
+
+    def test_removal_waits(
+        self,
+        backends: list[FileBackend],
+        together: Together,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A removal in the middle of a replacement comes after it, and wins."""
+        one, two = backends
+        one.write("a", {"old": 1}, HOUR)
+        threads, write = [], one.write
+        removals = [
+            functools.partial(f, "a") for f in (two.remove, two.delete, two.pop)
+        ]
+
+        def slow(*args: t.Any) -> None:
+            threads.extend(together(*removals))
+            write(*args)
+
+        monkeypatch.setattr(one, "write", slow)
+        assert one.replace("a", {"new": 1}, HOUR)
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert one.read("a") is None and not two.replace("a", {"late": 1}, HOUR)
+
+    @pytest.mark.once
+    def test_hammered(self, backends: list[FileBackend]) -> None:
+        """Of two apps with one folder, none brings back what the other removed."""
+        for number in range(200):
+            key = f"key-{number}"
+            backends[0].write(key, {"old": 1}, HOUR)
+
+            def change(thread: int, key: str = key) -> None:
+                backend = backends[thread % 2]
+                if thread == 3:
+                    assert backend.pop(key)
+                else:
+                    for turn in range(5):
+                        backend.replace(key, {"new": turn}, HOUR)
+
+            parallel.in_threads(4, change)
+            assert backends[0].read(key) is None
+
+    def test_last_value(
+        self,
+        backends: list[FileBackend],
+        together: Together,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A deletion returns the last value: a replacement meanwhile fails."""
+        one, two = backends
+        one.write("a", {"old": 1}, HOUR)
+        replaced: list[bool] = []
+        threads, read = [], one.read
+
+        def slow(key: str) -> t.Any:
+            entry = read(key)
+            threads.extend(
+                together(lambda: replaced.append(two.replace("a", {"new": 1}, HOUR)))
+            )
+            return entry
+
+        monkeypatch.setattr(one, "read", slow)
+        assert one.pop("a") == {"old": 1}
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert replaced == [False] and two.read("a") is None
+
+    def test_a_holder_that_stops(
+        self,
+        backends: list[FileBackend],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """One that is stopped is waited for in vain; when it dies, it lets go."""
+        backend = backends[0]
+        backend.write("a", {"a": 1}, HOUR)
+        (path,) = (p for p in (tmp_path / "cache").iterdir() if p.stat().st_size > 9)
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with holder:
+            assert holder.stdout and holder.stdout.readline() == b"held\n"
+            monkeypatch.setattr(files, "_LONGEST_WRITE", 0)
+            for change in (
+                lambda: backend.replace("a", {"b": 2}, HOUR),
+                lambda: backend.remove("a"),
+                lambda: backend.pop("a"),
+            ):
+                with pytest.raises(OSError, match="Another process"):
+                    change()
+            assert backend.read("a") == {"a": 1}
+            holder.kill()
+        assert backend.pop("a") == {"a": 1} and backend.read("a") is None
+
+    def test_full_disk(
+        self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A replacement that cannot be written fails, and the old value stays."""
+        backend: t.Any = backends[0]
+        backend.write("a", {"a": 1}, HOUR)
+        monkeypatch.setattr(backend._cache, "set", lambda *_, **__: False)
+        with pytest.raises(OSError, match="write"):
+            backend.replace("a", {"b": 2}, HOUR)
+        assert backend.read("a") == {"a": 1}
+
+    def test_removed_at_once(
+        self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """cachelib fails if its new file is removed before it is done: no outage."""
+        one: t.Any
+        one, two = backends
+        one.write("a", {"a": 1}, HOUR)
+        put = one._cache.set
+
+        def late(*args: t.Any, **options: t.Any) -> bool:
+            assert put(*args, **options)
+            two.remove("a")
+            return False
+
+        monkeypatch.setattr(one._cache, "set", late)
+        assert not one.replace("a", {"b": 2}, HOUR)
+        assert one.read("a") is None
+
+    def test_ended(self, backends: list[FileBackend]) -> None:
+        """An entry that has ended is not replaced, and not deleted's last value."""
+        backend = backends[0]
+        backend.write("a", {"a": 1}, timedelta(seconds=1))
+        until(lambda: backend.read("a") is None)
+        assert not backend.replace("a", {"b": 2}, HOUR)
+        assert backend.pop("a") is None
+
+    def test_what_is_left(self, backends: list[FileBackend], tmp_path: Path) -> None:
+        """Of a removed entry nothing is left, and no file is kept open."""
+        backend, folder = backends[0], tmp_path / "cache"
+        before = sorted(folder.iterdir())
+        for number, end in itertools.product(range(20), ("remove", "delete", "pop")):
+            backend.write(f"{end}-{number}", {"a": 1}, HOUR)
+            assert backend.replace(f"{end}-{number}", {"b": 2}, HOUR)
+            getattr(backend, end)(f"{end}-{number}")
+            getattr(backend, end)("of nothing")
+        assert sorted(folder.iterdir()) == before
+        assert not [name for name in _opened() if str(folder) in name]
+
+
+def _opened() -> cabc.Iterator[str]:
+    for each in Path("/proc/self/fd").iterdir():
+        # Others are closed meanwhile, such as that of this list.
+        with contextlib.suppress(FileNotFoundError):
+            yield str(each.readlink())
+
+
+def _backend(folder: Path, instance: Path) -> FileBackend:
+    cache = FileSystemCache(str(folder / "cache"), threshold=0)
+    app = session_apps.bare_app(
+        instance, SESSION_TYPE="cachelib", SESSION_CACHELIB=cache
+    )
+    prepare(app)
+    interface: t.Any = app.session_interface
+    return t.cast(FileBackend, interface.msal_backend)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
+from cachelib import FileSystemCache
 from flask import Flask
 from flask_session import Session
 from flask_session.base import MsgSpecSerializer
@@ -20,6 +21,7 @@ from flask_session.base import ServerSideSessionInterface
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.storage.serializer import unpickle_nothing
 from flask_msal_errors.storage.setup import guard
+from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
 from support import parallel
 from support import session_apps
@@ -205,6 +207,7 @@ class TestTombstones:
     def interface(self, request: pytest.FixtureRequest, tmp_path: Path) -> t.Any:
         return session_apps.session_app(tmp_path, request.param).session_interface
 
+    @pytest.mark.parametrize("interface", ["memory", "other"], indirect=True)
     def test_deleted_between_check_and_write(
         self, interface: t.Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -266,23 +269,36 @@ class TestTombstones:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A cache that does not write is a failure, unless a deletion was the cause."""
-        interface: t.Any = session_apps.session_app(tmp_path, "files").session_interface
-        interface.msal_backend.write("a", {"old": 1}, HOUR)
-        monkeypatch.setattr(interface.cache, "set", lambda *_, **__: False)
+        app = session_apps.bare_app(
+            tmp_path,
+            SESSION_TYPE="cachelib",
+            SESSION_CACHELIB=_Own(str(tmp_path / "cache"), threshold=0),
+        )
+        prepare(app)
+        backend: t.Any = t.cast("t.Any", app.session_interface).msal_backend
+        backend.write("a", {"old": 1}, HOUR)
+        monkeypatch.setattr(backend._cache, "set", lambda *_, **__: False)
         with pytest.raises(OSError, match="write"):
-            interface.msal_backend.replace("a", {"new": 1}, HOUR)
+            backend.replace("a", {"new": 1}, HOUR)
         monkeypatch.undo()
-        cache_set = interface.cache.set
+        cache_set = backend._cache.set
 
         def delete_first(key: str, *args: t.Any, **kwargs: t.Any) -> t.Any:
             if key != "a":
                 return cache_set(key, *args, **kwargs)
-            interface.msal_backend.delete("a")
+            backend.delete("a")
             return False
 
-        monkeypatch.setattr(interface.cache, "set", delete_first)
-        assert interface.msal_backend.replace("a", {"new": 1}, HOUR) is False
-        assert interface.msal_backend.read("a") is None
+        monkeypatch.setattr(backend._cache, "set", delete_first)
+        assert backend.replace("a", {"new": 1}, HOUR) is False
+        assert backend.read("a") is None
+
+
+class _Own(FileSystemCache):
+    """An app's file cache that reads in its own way."""
+
+    def get(self, key: str) -> t.Any:
+        return super().get(key)
 
 
 class TestFlaskSession:
