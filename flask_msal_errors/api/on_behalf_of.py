@@ -178,7 +178,7 @@ class OnBehalfOf(TokenSource):
                 "has to prove who it is. Set it to a secret or a certificate of the "
                 "app registration."
             )
-        if len(by_resource(scopes)) != 1:
+        if len(by_resource(tuple(scopes))) != 1:
             raise ConfigurationError(
                 "An access token serves one API, but scopes name none or several: "
                 f"{list(scopes)!r}. Call on_behalf_of for each."
@@ -210,7 +210,7 @@ class OnBehalfOf(TokenSource):
         wait = self._patience + 1 if due is None else 0
         try:
             # Discovery comes before the lock, which would have to outlive it otherwise.
-            client.provider.connection()
+            client.connection()
             with self._store.lock(wanted.key, self._patience, wait):
                 return self._exchanged(client, wanted)
         except (ServiceUnavailable, Throttled) as error:

@@ -142,7 +142,7 @@ def _check_tenant(tenant_id: str | None, tokens: TokenSource) -> None:
 
 def _homes(scopes: cabc.Iterable[str]) -> set[str]:
     """Return the resources of scopes; those of OpenID Connect have none."""
-    return {resource(group[0]) for group in by_resource(scopes)}
+    return {resource(group[0]) for group in by_resource(tuple(scopes))}
 
 
 def _named(homes: set[str]) -> str:

@@ -164,7 +164,7 @@ class Groups:
             raise
 
     def _listed(self) -> list[str]:
-        connection = self._client.provider.connection()
+        connection = self._client.connection()
         host = connection.metadata.get("msgraph_host") if connection.is_entra else None
         if not isinstance(host, str) or not _HOST.fullmatch(host):
             raise AccessDenied(

@@ -126,7 +126,7 @@ class Tokens(TokenSource):
         :raises InteractionRequired: one cannot. It asks for all scopes, that resource's
             first, so that one sign-in serves all.
         """
-        for group in self._client.tokens_for(scopes):
+        for group in self._client.tokens_for(tuple(scopes)):
             try:
                 self.acquire(group)
             except InteractionRequired as error:
@@ -199,7 +199,7 @@ class Tokens(TokenSource):
         wait = None if due is None else 0
         try:
             # Discovery comes before the lock, which would have to outlive it otherwise.
-            self._client.provider.connection()
+            self._client.connection()
             of_request(_Read).live = {}
             with self._records.locked(wanted.person.handle, wait) as record:
                 return self._renewed(record, wanted)
@@ -311,11 +311,13 @@ def checked(scopes: cabc.Sequence[str]) -> list[str]:
     """
     # The characters of a string are strings, too.
     several = isinstance(scopes, cabc.Iterable) and not isinstance(scopes, (str, bytes))
-    listed = list(scopes) if several else [None]
-    problem = problem_of(listed)
+    listed: list[t.Any] = list(scopes) if several else [scopes]
+    if not (several and all(isinstance(scope, str) for scope in listed)):
+        raise ConfigurationError('scopes must be a list of strings: ["Mail.Read"].')
+    problem = problem_of(tuple(listed))
     if problem:
         raise ConfigurationError(problem)
-    return t.cast("list[str]", listed)
+    return listed
 
 
 def checked_claims(claims: str) -> Claims:

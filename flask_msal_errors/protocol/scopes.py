@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import functools
-import typing as t
 
 # Microsoft Graph: its scopes need no prefix, and its application ID is one. An app is
 # in one cloud: https://learn.microsoft.com/graph/deployments
@@ -31,7 +30,7 @@ ADDED = frozenset({"openid", "profile", "offline_access"})
 RESERVED = ADDED | {"email"}
 
 
-# An app has few scopes, and asks for them at every page.
+# An app has few scopes, and asks for them at every page: so with all that is cached.
 @functools.lru_cache(maxsize=256)
 def resource(scope: str) -> str:
     """Return the resource of a scope in lower case; ``""`` for Microsoft Graph.
@@ -109,7 +108,8 @@ def renamed(asked: cabc.Iterable[str], granted: cabc.Iterable[str]) -> set[str]:
     return {scope for scope in asked if _GOOGLE.get(scope) in set(granted)}
 
 
-def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
+@functools.lru_cache(maxsize=256)
+def by_resource(scopes: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Return scopes grouped by their resources, in the order of their first ones.
 
     An access token of Entra's serves one resource (AADSTS28000). Reserved scopes belong
@@ -119,25 +119,24 @@ def by_resource(scopes: cabc.Iterable[str]) -> list[list[str]]:
     for scope in scopes:
         if scope not in RESERVED:
             groups.setdefault(resource(scope), []).append(scope)
-    return list(groups.values())
+    return tuple(map(tuple, groups.values()))
 
 
-def problem_of(listed: list[t.Any]) -> str:
+@functools.lru_cache(maxsize=256)
+def problem_of(scopes: tuple[str, ...]) -> str:
     """Return what is wrong with a developer's scopes, ``""`` if nothing is."""
-    for scope in listed:
-        if not isinstance(scope, str):
-            return 'scopes must be a list of strings: ["Mail.Read"].'
+    for scope in scopes:
         # No token would be found that serves it: each page would ask for a new one.
         if scope.split() != [scope]:
             return f"scopes must be a list with one scope a string, but hold {scope!r}."
-    if len(listed) > 1 and any(map(is_default, listed)):
+    if len(scopes) > 1 and any(map(is_default, scopes)):
         return (
-            f"scopes are {listed!r}, but Entra takes /.default alone (AADSTS70011): "
-            "name the scopes instead."
+            f"scopes are {list(scopes)!r}, but Entra takes /.default alone "
+            "(AADSTS70011): name the scopes instead."
         )
-    if not ADDED.isdisjoint(listed):
+    if not ADDED.isdisjoint(scopes):
         return (
-            f"scopes hold {', '.join(sorted(ADDED.intersection(listed)))}, which "
+            f"scopes hold {', '.join(sorted(ADDED.intersection(scopes)))}, which "
             "MSAL_BASE_SCOPES has for every sign-in: name only the scopes of the API."
         )
     return ""

@@ -82,14 +82,15 @@ class Provider:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock, self._lock_owner = threading.Lock(), os.getpid()
-        self._built: tuple[int, ProviderConnection] | None = None
+        self.by_process: dict[int, ProviderConnection] = {}
+        """The connection, by the process that built it: a forked one has none."""
         self._failed: tuple[float, MsalAuthError] | None = None
 
     @property
     def recently_failed(self) -> bool:
         """Whether the token endpoint gave this process no answer a moment ago."""
-        built = self._built
-        return built is not None and time.monotonic() < built[1].transport.failed_until
+        built = self.built
+        return built is not None and time.monotonic() < built.transport.failed_until
 
     @property
     def is_entra(self) -> bool:
@@ -102,8 +103,7 @@ class Provider:
     @property
     def built(self) -> ProviderConnection | None:
         """This process's connection, ``None`` before the first use."""
-        built = self._built
-        return built[1] if built is not None and built[0] == os.getpid() else None
+        return self.by_process.get(os.getpid())
 
     def connection(self) -> ProviderConnection:
         """Return this process's connection, which the first call builds.
@@ -116,8 +116,8 @@ class Provider:
             # The thread that held the lock is not in the forked process.
             self._lock, self._lock_owner = threading.Lock(), os.getpid()
         with self._lock:
-            if self._built is not None and self._built[0] == os.getpid():
-                return self._built[1]
+            if self.built is not None:
+                return self.built
             if self._failed is not None and self._failed[0] > asked:
                 # This thread waited for the attempt that failed, and shares its error.
                 raise copy.copy(self._failed[1])
@@ -126,19 +126,19 @@ class Provider:
             except MsalAuthError as error:
                 self._failed = (time.monotonic(), error)
                 raise
-            self._built = (os.getpid(), connection)
+            self.by_process = {os.getpid(): connection}
             return connection
 
     def has_another_credential(self, refused: ProviderConnection) -> bool:
         """Load the credential again, and tell whether it is another one."""
         with self._lock:
-            if self._built is None or self._built[1] is not refused:
+            if self.built is not refused:
                 return True
             fresh = load(self._settings.client_credential)
             if fresh.digest != refused.credential.digest:
                 app = self._build(refused.documents, fresh)
                 renewed = refused._replace(app=app, credential=fresh)
-                self._built = os.getpid(), renewed
+                self.by_process = {os.getpid(): renewed}
                 return True
         credential = refused.app.client_credential
         assertion = isinstance(credential, dict) and credential["client_assertion"]

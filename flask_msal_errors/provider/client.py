@@ -10,6 +10,7 @@ import collections.abc as cabc
 import contextlib
 import dataclasses
 import logging
+import os
 import typing as t
 import warnings
 from urllib.parse import urlencode
@@ -47,6 +48,7 @@ from ..session.records import usable
 from ..settings import FORM_POST
 from ..settings import Settings
 from .application import Provider
+from .application import ProviderConnection
 from .failures import unreachable
 from .malformed import MALFORMED
 from .malformed import misread
@@ -92,10 +94,20 @@ class Client:
         """Returns the scopes of each token that it takes to have them all: Entra's
         tokens serve one resource each, those of other providers any scopes."""
 
+    def connection(self) -> ProviderConnection:
+        """Return this process's connection, which the first call builds.
+
+        :raises ServiceUnavailable: the provider cannot be asked now.
+        :raises ConfigurationError: there is none, or the credential is unusable.
+        """
+        # The built one is had without the lock of those who build it.
+        known = self.provider.by_process.get(os.getpid())
+        return known or self.provider.connection()
+
     @property
     def takes_claims(self) -> bool:
         """Whether the provider is sent a claims parameter."""
-        return self.provider.connection().takes_claims
+        return self.connection().takes_claims
 
     def begin(
         self,
@@ -107,7 +119,7 @@ class Client:
 
         :param parameters: others of ``initiate_auth_code_flow``.
         """
-        connection = self.provider.connection()
+        connection = self.connection()
         scopes = list(dict.fromkeys([*scopes, *self._more_scopes]))
         text = claims.to_json()
         parameters["claims_challenge"] = text if connection.takes_claims else None
@@ -140,13 +152,13 @@ class Client:
             Nothing else was changed: the caller decides whether to keep them.
         :raises InvalidIdToken: it is missing or not acceptable.
         """
-        connection, scratch = self.provider.connection(), Caches()
+        connection, scratch = self.connection(), Caches()
         sent = flow if connection.takes_claims else Hidden(flow, claims_challenge=None)
-        first, *others = self.tokens_for(flow["scope"]) or [[]]
+        first, *others = self.tokens_for(tuple(flow["scope"])) or [()]
         result = self._asked(
             scratch,
             lambda app: app.acquire_token_by_auth_code_flow(
-                dict(sent), response, scopes=first if others else None
+                dict(sent), response, scopes=list(first) if others else None
             ),
         )
         _raise_for(result, scratch, flow["scope"])
@@ -200,7 +212,7 @@ class Client:
 
         :param first: the ID token from before.
         """
-        connection = self.provider.connection()
+        connection = self.connection()
         token = Secret(result.get("id_token") or "")
         if not token and not connection.is_entra:
             # What the userinfo endpoint told may have changed.
@@ -255,7 +267,7 @@ class Client:
         :raises TokenError: what the token endpoint or the network said.
         """
         # Discovery has a time limit of its own.
-        connection = self.provider.connection()
+        connection = self.connection()
         is_entra = connection.is_entra
         if since is not None and since < connection.transport.failed_until - RECENTLY:
             told = "The identity provider did not answer another request a moment ago."
@@ -326,7 +338,7 @@ class Client:
 
     def end_session_endpoint(self) -> str | None:
         """Return the URL of the identity provider's sign-out, if it has one."""
-        return self.provider.connection().metadata.get("end_session_endpoint")
+        return self.connection().metadata.get("end_session_endpoint")
 
     def logout_token(self, token: str) -> LogoutToken:
         """Return what the provider says in a logout token.
@@ -337,7 +349,7 @@ class Client:
         from .logout_token import validated
 
         try:
-            connection = self.provider.connection()
+            connection = self.connection()
             return validated(token, connection, self._settings.client_id)
         except OSError as error:
             raise unreachable(self._settings, error) from error
@@ -366,29 +378,29 @@ class Client:
 
         :raises StateMismatch: it names another issuer; or none, though promised.
         """
-        known, iss = self.provider.connection().metadata, answer.get("iss")
+        known, iss = self.connection().metadata, answer.get("iss")
         promised = known.get("authorization_response_iss_parameter_supported") is True
         if iss is None and promised and not answer.keys().isdisjoint(("code", "error")):
             raise StateMismatch("The answer does not name its issuer (iss).")
         if iss is not None and not is_of(iss, known["issuer"]):
             raise StateMismatch("The answer is of another issuer (iss).")
 
-    def _grouped(self, scopes: cabc.Sequence[str]) -> list[list[str]]:
+    def _grouped(self, scopes: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
         several = by_resource(scopes)
         # One that serves them all needs no look at the provider.
         if len(several) > 1 and self.provider.is_entra:
             return several
-        return [list(scopes)] if scopes else []
+        return (scopes,) if scopes else ()
 
     def _asked(self, user: Caches, ask: cabc.Callable[[t.Any], t.Any]) -> t.Any:
         """MSAL's result; asked again, once, if the credential was renewed meanwhile."""
-        connection = self.provider.connection()
+        connection = self.connection()
         with msal_caches.bound(user), self._translated(user):
             result = ask(connection.app)
             failed = result and "error" in result and is_credential_refused(result)
             if failed and self.provider.has_another_credential(connection):
                 logger.info("The credential was renewed.")
-                result = ask(self.provider.connection().app)
+                result = ask(self.connection().app)
         return Hidden(result) if isinstance(result, dict) else result
 
     @contextlib.contextmanager

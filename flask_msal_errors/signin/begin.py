@@ -101,7 +101,7 @@ class SignInStart:
         try:
             self._pauses.check(request, person)
             client = self._user_flows.get(demand.reason, self._client)
-            provider = client.provider.connection()
+            provider = client.connection()
             key = demand.key(account or "anonymous", not provider.is_entra)
             key = AGAIN + name if is_free else key
             flow = Flow({}, target, name, key, demand, account)

@@ -161,7 +161,7 @@ class SignInCompletion:
                     "Another tenant answered (iss) than issued a token."
                 )
             response.check_account(flow, User(claims))
-            context = client.provider.connection().acrs_claim
+            context = client.connection().acrs_claim
             response.check_demands(flow, claims, context)
         except MsalAuthError as error:
             refused = response.refused_for_claims(flow, answer, error)
@@ -207,7 +207,7 @@ class SignInCompletion:
             later ends this one, too.
         """
         person = signed_in()
-        context = self._client.provider.connection().acrs_claim
+        context = self._client.connection().acrs_claim
         proofs = response.proofs_of(flow, claims, context)
         if person is not None:
             return self._accept_again(person, claims, caches, proofs, began)

@@ -84,7 +84,7 @@ class Recheck:
         asked = of_request(_Asked).at
         try:
             # Discovery comes before the lock, which would have to outlive it otherwise.
-            self._client.provider.connection()
+            self._client.connection()
             with self._records.locked(person.handle) as record:
                 is_new = record.vouched_at <= max(asked - interval, person.doubted_at)
                 if is_new:

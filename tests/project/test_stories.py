@@ -32,11 +32,11 @@ class Most(t.NamedTuple):
 #: 128 for a form.
 LIMITS = {
     "page": Most(16),
-    "cached_token": Most(26),
+    "cached_token": Most(25),
     "refresh": Most(70),
-    "refusal": Most(148, modules=30, packages=8, claims=1),
+    "refusal": Most(148, modules=27, packages=8, claims=1),
     "callback": Most(104),
-    "form": Most(97),
+    "form": Most(99),
 }
 
 

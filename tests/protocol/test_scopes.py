@@ -60,23 +60,25 @@ class TestByResource:
     @pytest.mark.parametrize(
         ("scopes", "groups"),
         [
-            ([], []),
-            (["openid", "profile", "offline_access", "email"], []),
-            (["User.Read", "openid", "Mail.Read"], [["User.Read", "Mail.Read"]]),
+            ((), ()),
+            (("openid", "profile", "offline_access", "email"), ()),
+            (("User.Read", "openid", "Mail.Read"), (("User.Read", "Mail.Read"),)),
             (
-                ["api://x/a", "User.Read", "api://X/b"],
-                [["api://x/a", "api://X/b"], ["User.Read"]],
+                ("api://x/a", "User.Read", "api://X/b"),
+                (("api://x/a", "api://X/b"), ("User.Read",)),
             ),
-            (["User.Read", "https://graph.microsoft.com/Mail.Read"], None),
+            (("User.Read", "https://graph.microsoft.com/Mail.Read"), None),
             (
-                ["api://x/.default", "api://y/.default"],
-                [["api://x/.default"], ["api://y/.default"]],
+                ("api://x/.default", "api://y/.default"),
+                (("api://x/.default",), ("api://y/.default",)),
             ),
         ],
     )
-    def test_table(self, scopes: list[str], groups: list[list[str]] | None) -> None:
+    def test_table(
+        self, scopes: tuple[str, ...], groups: tuple[tuple[str, ...], ...] | None
+    ) -> None:
         """Scopes of one resource stand together, in the order they came."""
-        assert by_resource(scopes) == ([scopes] if groups is None else groups)
+        assert by_resource(scopes) == ((scopes,) if groups is None else groups)
 
 
 class TestCover:

@@ -131,15 +131,15 @@ class TestSignIn:
 
 def test_tokens_for(entra: Emulator) -> None:
     """A token of Entra's serves one resource, one of another provider's any scopes."""
-    two = ["https://mail.example/", "https://calendar.example/read"]
-    assert Client(sign_ins.settings(entra)).tokens_for(two) == [[two[0]], [two[1]]]
+    two = "https://mail.example/", "https://calendar.example/read"
+    assert Client(sign_ins.settings(entra)).tokens_for(two) == (two[:1], two[1:])
     other = {**entra.config("openid"), "MSAL_AUTHORITY": None}
     client = Client(
         Settings.from_mapping(
             {**entra.config(), **other, "MSAL_INSTANCE_DISCOVERY": None}
         )
     )
-    assert (client.tokens_for(two), client.tokens_for([])) == ([two], [])
+    assert (client.tokens_for(two), client.tokens_for(())) == ((two,), ())
 
 
 class TestCached:

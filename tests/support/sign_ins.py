@@ -27,7 +27,7 @@ def settings(entra: Emulator, **changes: t.Any) -> Settings:
 def client(entra: Emulator) -> cabc.Iterator[Client]:
     made = Client(settings(entra))
     yield made
-    if made.provider._built:
+    if made.provider.built:
         made.provider.connection().transport.close()
 
 
