@@ -32,7 +32,7 @@ from flask_msal_errors.protocol.secret import Secret
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.signals import refused
 from flask_msal_errors.state import of_request
-from flask_msal_errors.storage import base
+from flask_msal_errors.storage import files
 from flask_msal_errors.testing import Emulator
 from support.apis import call
 from support.apis import part
@@ -679,7 +679,7 @@ class TestStores:
         self, entra: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A pause is kept under a lock of its kind, where all of a kind have one."""
-        monkeypatch.setattr(base, "_STRIPES", 1)
+        monkeypatch.setattr(files, "_STRIPES", 1)
         app = Flask("files", instance_path=str(tmp_path))
         app.config.update(entra.config())
         api = ApiAuth(app)

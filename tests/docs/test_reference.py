@@ -223,7 +223,7 @@ class TestSecurity:
         )
         entra.person().get(moving.url + "/me")
         app_state = live.app.extensions["flask_msal_errors"]
-        app_state.client.provider._built = None
+        app_state.client.provider.by_process = {}
         entra.unavailable(target="discovery")
         person = entra.person()
         person.submit(person.get(live.url + "/auth/logout"))

@@ -170,7 +170,7 @@ class TestProvider:
         token = live.entra.logout_token("ada", sid=sid_of(live, ada))
         client = live.app.extensions["flask_msal_errors"].client
         live.entra.unavailable(target="discovery")
-        client.provider._built = None
+        client.provider.by_process = {}
         assert tell(live, token).status_code == 503
         assert ada.get(live.url + "/").text == "hello ada@contoso.example"
 

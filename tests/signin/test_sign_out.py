@@ -133,7 +133,7 @@ class TestEnd:
         session_id = live.session_id(person)
         client = live.app.extensions["flask_msal_errors"].client
         entra.unavailable(target="discovery")
-        client.provider._built = None
+        client.provider.by_process = {}
         page = person.get(live.url + "/auth/logout")
         shown = person.visit(live.url + "/auth/logout", {"token": logout_token(page)})
         assert shown.url == live.url + "/auth/signed-out"
