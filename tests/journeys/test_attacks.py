@@ -271,5 +271,5 @@ class TestFork:
                 try:
                     client.provider.connection()
                 finally:
-                    os._exit(0 if client.provider._built else 1)
+                    os._exit(0 if client.provider.built else 1)
             assert os.waitpid(child, 0)[1] == 0
