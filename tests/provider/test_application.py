@@ -227,6 +227,12 @@ class TestOnePerProcess:
         parallel.in_threads(6, lambda _: built.append(id(client.provider.connection())))
         assert len(set(built)) == 1 and entra.counters["discovery"] == 1
 
+    def test_had_while_another_is_built(self, client: Client) -> None:
+        """Nobody waits for who looks whether the credential was renewed."""
+        connection = client.connection()
+        with client.provider._lock:
+            assert client.connection() is connection
+
     def test_fork(self, entra: Emulator) -> None:
         """A forked worker builds its own application and connections."""
         code = """
@@ -239,21 +245,21 @@ client = Client(Settings.from_mapping({
     "MSAL_CLIENT_ID": "id", "MSAL_CLIENT_CREDENTIAL": "secret",
     "MSAL_AUTHORITY": authority, "MSAL_VERIFY": ca, "MSAL_INSTANCE_DISCOVERY": False,
 }))
-before = client.provider.connection()
-assert client.provider.connection() is before
+before = client.connection()
+assert client.connection() is before
 held = of_threads("held in the parent", 5)
 held.__enter__()
 client.provider._lock.acquire()
 child = os.fork()
 if child == 0:
-    own = client.provider.connection()
+    own = client.connection()
     with of_threads("held in the parent", 5):
         pass
-    same = own is client.provider.connection()
+    same = own is client.connection()
     os._exit(0 if own.app is not before.app and same else 1)
 _, status = os.waitpid(child, 0)
 client.provider._lock.release()
-assert client.provider.connection() is before
+assert client.connection() is before
 print("child", os.waitstatus_to_exitcode(status))
 before.transport.close()
 """
