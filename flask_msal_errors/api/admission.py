@@ -27,6 +27,7 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
 from .. import signals
+from ..clients import streams
 from ..clients.async_views import AsyncView
 from ..clients.async_views import awaited
 from ..clients.refusals import RESPONSES
@@ -50,6 +51,7 @@ from ..state import note_guard
 from ..state import of_request
 from ..state import see_guarded
 from ..state import see_view
+from .admitted import OUTSIDE
 from .admitted import Admitted
 from .answers import Answers
 from .caller import Caller
@@ -100,16 +102,18 @@ class ApiState:
 def api_state() -> ApiState:
     """Return the state of the current app's API.
 
-    :raises ConfigurationError: the app was not initialised.
+    :raises ConfigurationError: the app was not initialised, or there is none.
     """
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     try:
-        return t.cast(ApiState, app.extensions[API])
+        return t.cast(ApiState, current_app.extensions[API])
     except KeyError:
         raise ConfigurationError(
-            f"ApiAuth is not set up for the app {app.name!r}. Call api.init_app(app) "
-            "in its factory."
+            f"ApiAuth is not set up for the app {current_app.name!r}. Call "
+            "api.init_app(app) in its factory."
         ) from None
+    except RuntimeError:
+        # There is no current app, and so no request.
+        raise ConfigurationError(OUTSIDE) from None
 
 
 def check(rule: Rule) -> t.Any:
@@ -203,7 +207,9 @@ def dispatch(next_dispatch: cabc.Callable[..., t.Any], *context: t.Any) -> t.Any
     given = of_request(Admitted).answer
     if given is not None and _method_decorators(view) is not None:
         return given
-    return value if of_request(ForApi).answer is None else _after_value(value)
+    if of_request(ForApi).answer is None:
+        return value
+    return streams.watched(_after_value(value), api_state().on_behalf_of)
 
 
 def _after_error(error: Exception) -> t.Any:

@@ -14,6 +14,13 @@ from ..protocol.secret import Secret
 from ..state import of_request
 from .caller import Caller
 
+#: The text of an error where there is no request.
+OUTSIDE = (
+    "api.caller, or a token on behalf of it, was asked for outside a request. Take it "
+    "in the view and hand it to the background work. For an answer in pieces, "
+    "flask.stream_with_context keeps the request."
+)
+
 
 @dataclasses.dataclass(repr=False)
 class Admitted:
@@ -34,11 +41,7 @@ def admitted() -> tuple[Caller, Secret]:
     :raises ConfigurationError: no guard of the API let it in, or there is no request.
     """
     if not has_request_context():
-        raise ConfigurationError(
-            "api.caller, or a token on behalf of it, was asked for outside a request. "
-            "Take it in the view and hand it to the background work. For an answer in "
-            "pieces, flask.stream_with_context keeps the request."
-        )
+        raise ConfigurationError(OUTSIDE)
     found = of_request(Admitted)
     if found.caller is None:
         raise ConfigurationError(

@@ -23,6 +23,7 @@ from werkzeug.wsgi import LimitedStream
 
 from .. import signals
 from ..clients import socket_events
+from ..clients import streams
 from ..clients.handlers import handler_of
 from ..clients.handlers import of_flask
 from ..clients.handlers import of_frameworks
@@ -42,7 +43,6 @@ from ..storage.interface import Unloaded
 from ..storage.setup import guard
 from ..user import is_due
 from . import pages
-from . import streams
 from .rendering import Stage
 from .state import app_state
 
@@ -161,8 +161,10 @@ def take_answers(app: Flask) -> None:
             settle = app_state().signin.loops.settle
             after_this_request(functools.partial(settle, received))
         body = served[0] if isinstance(served, tuple) and served else served
-        if hasattr(getattr(body, "response", body), "__next__"):
-            return streams.watched(served)
+        in_pieces = hasattr(getattr(body, "response", body), "__next__")
+        # The API's are watched by itself: they are refused tokens of its own.
+        if in_pieces and of_request(ForApi, received).answer is None:
+            return streams.watched(served, app_state().tokens)
         return served
 
     vars(app)["dispatch_request"] = dispatch_request

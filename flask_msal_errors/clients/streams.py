@@ -7,36 +7,42 @@ sign in any more, and the server only breaks it off.
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
 import typing as t
 
 from flask import copy_current_request_context
 from werkzeug.wrappers import Response
 
 from .. import signals
-from ..clients.refusals import demanded_in
-from ..clients.refusals import own_in
-from ..clients.refusals import paused_in
 from ..errors import ConfigurationError
 from ..errors import InteractionRequired
 from ..errors import MsalAuthError
-from .state import app_state
+from .refusals import demanded_in
+from .refusals import own_in
+from .refusals import paused_in
+from .source import TokenSource
 
 _Explain = cabc.Callable[[Exception], "MsalAuthError | None"]
 
 
-def watched(served: t.Any) -> t.Any:
+def watched(served: t.Any, tokens: TokenSource) -> t.Any:
     """Return a view's answer so that refusals in its pieces are told.
 
-    :param served: an iterator, a response with one, or a tuple that begins with either.
+    :param served: what a view may return. An iterator, a response with one, or a tuple
+        that begins with either has pieces; anything else stays as it is.
+    :param tokens: of the person whose request it is.
     """
-    if isinstance(served, tuple):
-        return watched(served[0]), *served[1:]
-    if not isinstance(served, Response):
-        return _Pieces(served, copy_current_request_context(_explained))
-    # A file is sent by the server itself, if it can.
-    if not served.direct_passthrough:
-        served.response = watched(served.response)
-    return served
+    if isinstance(served, tuple) and served:
+        return watched(served[0], tokens), *served[1:]
+    if isinstance(served, Response):
+        # A file is sent by the server itself, if it can.
+        if not served.direct_passthrough:
+            served.response = watched(served.response, tokens)
+        return served
+    if not hasattr(served, "__next__"):
+        return served
+    explain = functools.partial(_explained, tokens=tokens)
+    return _Pieces(served, copy_current_request_context(explain))
 
 
 class _Pieces:
@@ -72,9 +78,8 @@ class _Pieces:
             close()
 
 
-def _explained(error: Exception) -> MsalAuthError | None:
+def _explained(error: Exception, tokens: TokenSource) -> MsalAuthError | None:
     """Tell of an error that is a refusal, and return what to raise; else ``None``."""
-    tokens = app_state().tokens
     refused = error if isinstance(error, MsalAuthError) else None
     refused = refused or demanded_in(error, (), tokens) or own_in(error)
     if isinstance(refused, InteractionRequired):

@@ -17,8 +17,9 @@ from flask_msal_errors import ConfigurationError
 from flask_msal_errors import MsalAuthError
 from flask_msal_errors import Throttled
 from flask_msal_errors import signals
+from flask_msal_errors.clients.streams import watched
 from flask_msal_errors.testing import Emulator
-from flask_msal_errors.web.streams import watched
+from flask_msal_errors.web.state import app_state
 from support.callers import CHALLENGE
 from support.callers import Caller
 from support.callers import by_requests
@@ -157,7 +158,7 @@ def test_others(caller: Caller, told: list[MsalAuthError]) -> None:
     assert closed == ["at its end", "closed"]
     closed.clear()
     with caller.live.app.test_request_context():
-        answer = watched(Response(pieces()))
+        answer = watched(Response(pieces()), app_state().tokens)
     assert next(answer.iter_encoded()) == b"a"
     answer.close()
     assert closed == ["closed"]
