@@ -309,6 +309,19 @@ def postgres_url(postgres_server: servers.Postgres) -> str:
     return postgres_server.url()
 
 
+@pytest.fixture(scope="session")
+def mariadb_server() -> cabc.Iterator[servers.MariaDb]:
+    """A MariaDB server that only this test process uses."""
+    with _running(servers.MariaDb) as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: servers.MariaDb) -> str:
+    """URL of our own database; whoever uses it leaves it empty."""
+    return mariadb_server.url()
+
+
 @pytest.fixture(scope="module")
 def own_server() -> cabc.Iterator[cabc.Callable[..., t.Any]]:
     """A function that starts a server which the test may kill: ``own_server(Redis)``.

@@ -7,6 +7,8 @@ rolled back by a session or a record.
 from __future__ import annotations
 
 import collections.abc as cabc
+import contextlib
+import logging
 import random
 import time
 import typing as t
@@ -22,12 +24,19 @@ from .base import AtomicBackend
 from .base import Entry
 from .base import Loaded
 from .base import Reach
+from .errors import TooLarge
+
+logger = logging.getLogger("flask_msal_errors")
 
 #: Attempts of a transaction of which each is met by another one.
 _TRIES = 10
 #: Not serializable, and a deadlock: in the words of PostgreSQL ("PostgreSQL Error
 #: Codes"), and of MySQL and MariaDB, where a row may have changed, too (1020).
 _CONFLICTS = ("40001", "40P01", 1213, 1020)
+#: The server of this connection became a replica: PostgreSQL's, MySQL's.
+_READ_ONLY = ("25006", 1290, 1836)
+#: Most bytes of MySQL's short types.
+_LIMITS = {"TINYBLOB": 255, "BLOB": 65_535}
 
 
 class SqlBackend(AtomicBackend):
@@ -41,7 +50,10 @@ class SqlBackend(AtomicBackend):
             # The same pool, but no error or log of it shows what is in a session.
             engine = interface.client.engines[model.__bind_key__].execution_options()
         engine.hide_parameters = True
+        _leave_replicas(engine)
         self._engine = engine
+        self._is_mysql = engine.dialect.name in ("mysql", "mariadb")
+        self._limit = _limit_of(engine, self._table) if self._is_mysql else None
         if engine.dialect.name == "sqlite":
             self.shared_by = Reach.HOST
 
@@ -52,30 +64,31 @@ class SqlBackend(AtomicBackend):
         return (OSError, SQLAlchemyError)
 
     def read(self, key: str) -> Entry | None:
-        table, living = self._table, self._living(key)
-        query = table.select().with_only_columns(table.c.data).where(living)
-        return self.decoded(self._run(lambda sql: sql.execute(query).scalar()))
+        found = self._run(lambda sql: self._found(sql, self._query(key), key))
+        return None if found is None else self.decoded(found.data)
 
     def load(self, key: str, lifetime: timedelta) -> Loaded:
-        table, living = self._table, self._living(key)
-        query = table.select().with_only_columns(table.c.data, table.c.expiry)
-        found = self._run(lambda sql: sql.execute(query.where(living)).first())
+        found = self._run(lambda sql: self._found(sql, self._query(key), key))
         if found is None:
             return Loaded(None)
         now = _utc_now()
         if abs(found.expiry - now - lifetime) > lifetime * RENEWED_AFTER:
-            renewal = table.update().where(living).values(expiry=now + lifetime)
+            renewal = self._table.update().where(self._living(key))
+            renewal = renewal.values(expiry=now + lifetime)
             self._run(lambda sql: sql.execute(renewal))
         return Loaded(self.decoded(found.data), found.data)
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         from sqlalchemy.exc import IntegrityError
 
-        try:
-            self._run(lambda sql: self._upsert(sql, key, value, lifetime))
-        except IntegrityError:
-            # Another request created it between our UPDATE and our INSERT.
-            self._run(lambda sql: self._upsert(sql, key, value, lifetime))
+        row = self._row(value, lifetime)
+        for _ in range(_TRIES):
+            # Another request may create it between our UPDATE and our INSERT.
+            with contextlib.suppress(IntegrityError):
+                self._run(lambda sql: self._upsert(sql, key, row))
+                return
+        # Not by the database's error, which has the key in it.
+        raise OSError("other requests create and remove this entry all the time")
 
     def add(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         from sqlalchemy.exc import IntegrityError
@@ -94,9 +107,8 @@ class SqlBackend(AtomicBackend):
         return True
 
     def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
-        row = self._row(value, lifetime)
-        change = self._table.update().where(self._living(key)).values(row)
-        return bool(self._run(lambda sql: sql.execute(change).rowcount))
+        living, row = self._living(key), self._row(value, lifetime)
+        return bool(self._run(lambda sql: self._changed(sql, living, row)))
 
     def remove(self, key: str) -> None:
         table = self._table
@@ -104,32 +116,63 @@ class SqlBackend(AtomicBackend):
         self._run(lambda sql: sql.execute(removal))
 
     def take(self, key: str) -> Entry | None:
-        table, living = self._table, self._living(key)
-        query = table.select().with_only_columns(table.c.data).where(living)
-        removal = table.delete().where(living)
+        query = self._query(key).with_for_update()
+        removal = self._table.delete().where(self._living(key))
 
         def take(sql: t.Any) -> bytes | None:
-            data = sql.execute(query.with_for_update()).scalar()
-            return data if data and sql.execute(removal).rowcount else None
+            found = self._found(sql, query, key)
+            return found.data if found and sql.execute(removal).rowcount else None
 
         return self.decoded(self._run(take))
 
     def pop(self, key: str) -> Entry | None:
         return self.take(key)
 
+    def _query(self, key: str) -> t.Any:
+        table = self._table
+        columns = (table.c.session_id, table.c.data, table.c.expiry)
+        return table.select().with_only_columns(*columns).where(self._living(key))
+
+    def _found(self, sql: t.Any, query: t.Any, key: str) -> t.Any:
+        """Return the row of exactly this key, if there is one.
+
+        To MySQL and SQL Server, keys that differ in case or in blanks are one.
+        """
+        row = sql.execute(query).first()
+        return row if row is not None and row.session_id == key else None
+
     def _living(self, key: str) -> t.Any:
         columns = self._table.c
         return (columns.session_id == key) & (columns.expiry > _utc_now())
 
     def _row(self, value: Entry, lifetime: timedelta) -> dict[str, t.Any]:
-        expiry = _utc_now() + lifetime
-        return {"data": self.interface.serializer.encode(value), "expiry": expiry}
+        data = self.interface.serializer.encode(value)
+        if self._limit and len(data) > self._limit:
+            raise TooLarge(
+                f"{len(data) >> 10} KB are too much for the column data of the table"
+                f" {self._table.fullname}: run ALTER TABLE {self._table.fullname}"
+                " MODIFY data LONGBLOB, and start the app again."
+            )
+        return {"data": data, "expiry": _utc_now() + lifetime}
 
-    def _upsert(self, sql: t.Any, key: str, value: Entry, lifetime: timedelta) -> None:
-        table, row = self._table, self._row(value, lifetime)
-        change = table.update().where(table.c.session_id == key).values(row)
-        if not sql.execute(change).rowcount:
+    def _upsert(self, sql: t.Any, key: str, row: dict[str, t.Any]) -> None:
+        table = self._table
+        if not self._changed(sql, table.c.session_id == key, row):
             sql.execute(table.insert().values(session_id=key, **row))
+
+    def _changed(self, sql: t.Any, where: t.Any, row: dict[str, t.Any]) -> bool:
+        """Change a row if it is there; tell whether it is."""
+        change = self._table.update().where(where).values(row)
+        if sql.execute(change).rowcount:
+            return True
+        if not self._is_mysql:
+            return False
+        # Where an app sets flags of its driver, a row counts only if it became another.
+        query = self._table.select().where(where).with_for_update()
+        is_there = sql.execute(query).first() is not None
+        if is_there:
+            sql.execute(change)
+        return is_there
 
     def _run(self, work: cabc.Callable[[t.Any], t.Any]) -> t.Any:
         """Run it in a transaction.
@@ -170,11 +213,47 @@ def _is_conflict(error: t.Any) -> bool:
 
     By its SQLSTATE, which each driver keeps elsewhere.
     """
+    return any(each in _CONFLICTS for each in _codes(error))
+
+
+def _codes(error: t.Any) -> tuple[t.Any, ...]:
     first = next(iter(getattr(error, "args", ())), None)
     # pg8000 has the fields of PostgreSQL's answer.
     state = first.get("C") if isinstance(first, dict) else first
-    found = (getattr(error, "sqlstate", None), getattr(error, "pgcode", None), state)
-    return any(each in _CONFLICTS for each in found)
+    names = ("sqlstate", "pgcode", "errno")
+    return (*(getattr(error, name, None) for name in names), state)
+
+
+def _leave_replicas(engine: t.Any) -> None:
+    """Have a pool give up its connections once the server of one is a replica.
+
+    After a failover, the address that they were made by leads to the new primary.
+    """
+    from sqlalchemy import event
+
+    def see(context: t.Any) -> None:
+        # The app's own engine has the same events.
+        codes = _codes(context.original_exception) if context.engine is engine else ()
+        if any(each in _READ_ONLY for each in codes):
+            context.is_disconnect = True
+
+    event.listen(engine, "handle_error", see)
+
+
+def _limit_of(engine: t.Any, table: t.Any) -> int | None:
+    """Return the most bytes of an entry if they are few, and warn."""
+    from sqlalchemy import inspect
+
+    columns = inspect(engine).get_columns(table.name, schema=table.schema)
+    types = {each["name"]: type(each["type"]).__name__ for each in columns}
+    limit = _LIMITS.get(types.get("data", ""))
+    if limit:
+        logger.warning(
+            "The column data of the table %s takes %s KB an entry, so larger sessions"
+            " and kept forms are refused. Run: ALTER TABLE %s MODIFY data LONGBLOB",
+            *(table.fullname, limit >> 10, table.fullname),
+        )
+    return limit
 
 
 def _utc_now() -> datetime:

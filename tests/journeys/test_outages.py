@@ -229,7 +229,9 @@ def test_sign_out_of_a_full_redis(
         assert entra.person().visit(live.url + "/me").status_code == 503
 
 
-@pytest.mark.parametrize("kind", [servers.Redis, servers.Memcached, servers.Postgres])
+@pytest.mark.parametrize(
+    "kind", [servers.Redis, servers.Memcached, servers.Postgres, servers.MariaDb]
+)
 def test_idle_connections(
     own_server: cabc.Callable[..., t.Any], kind: type[servers.Server], tmp_path: Path
 ) -> None:

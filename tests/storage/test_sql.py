@@ -13,6 +13,7 @@ import sqlalchemy
 from flask import Flask
 from flask import session
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.exc import SQLAlchemyError
 
 from flask_msal_errors.errors import ServiceUnavailable
@@ -27,9 +28,10 @@ from support import session_apps
 from support.waiting import PATIENCE
 
 HOUR = timedelta(hours=1)
+MARIADB = pytest.param("mariadb", marks=pytest.mark.once)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", MARIADB])
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
     return session_apps.app_on_backend(request, tmp_path)
 
@@ -45,7 +47,7 @@ class AppWithTable:
             app.config["SQLALCHEMY_BINDS"] = bind
             url = f"sqlite:///{folder}/app.sqlite"
         else:
-            url = request.getfixturevalue("postgres_url")
+            url = request.getfixturevalue(f"{request.param}_url")
         app.config["SQLALCHEMY_DATABASE_URI"] = url
         self.db = app.config["SESSION_SQLALCHEMY"] = SQLAlchemy(app)
         columns = (sqlalchemy.Column("name", sqlalchemy.String(40)),)
@@ -69,7 +71,7 @@ class AppWithTable:
                 engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", MARIADB])
 def app_with_table(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> t.Iterator[AppWithTable]:
@@ -146,7 +148,7 @@ class TestTransactions:
 class Failure(Exception):
     """A driver's error that has its SQLSTATE in an attribute."""
 
-    def __init__(self, **state: str) -> None:
+    def __init__(self, **state: str | int) -> None:
         super().__init__("could not serialize access")
         vars(self).update(state)
 
@@ -155,12 +157,14 @@ class TestIsolation:
     """Transactions of which the app's isolation level lets one only."""
 
     @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+    @pytest.mark.parametrize("kind", ["postgres", MARIADB])
     def test_written_by_many(
-        self, postgres_url: str, tmp_path: Path, level: str
+        self, request: pytest.FixtureRequest, tmp_path: Path, kind: str, level: str
     ) -> None:
         """Pages that change one session at the same time all succeed."""
+        url = request.getfixturevalue(f"{kind}_url")
         options = {"SQLALCHEMY_ENGINE_OPTIONS": {"isolation_level": level}}
-        app = session_apps.session_app(tmp_path, "postgres", postgres_url, **options)
+        app = session_apps.session_app(tmp_path, kind, url, **options)
         browser = app.test_client()
         browser.get("/set/0")
         cookie = {"Cookie": f"session={session_apps.session_id(browser)}"}
@@ -185,6 +189,7 @@ class TestIsolation:
             (Exception("40001", "[40001] Transaction was deadlocked"), True),
             (Exception(1213, "Deadlock found when trying to get lock"), True),
             (Exception(1020, "Record has changed since last read"), True),
+            (Failure(errno=1213), True),
             (Exception(1205, "Lock wait timeout exceeded"), False),
             (Exception({"C": "23505"}), False),
             (Exception("database is locked"), False),
@@ -198,8 +203,52 @@ class TestIsolation:
         assert _is_conflict(error) is is_again
 
 
+class TestFailover:
+    """Connections to a server that is a replica since a moment ago."""
+
+    def test_read_only(self, postgres_url: str, tmp_path: Path) -> None:
+        """Nobody is bothered with them; the app's own transactions are its own."""
+        app = session_apps.session_app(tmp_path, "postgres", postgres_url)
+        store = Store(app)
+        with app.app_context():
+            pool = app.config["SESSION_SQLALCHEMY"].engine.pool
+        connections = [pool.connect() for _ in range(4)]
+        for connection in connections:
+            with connection.cursor() as cursor:
+                cursor.execute("SET default_transaction_read_only = on")
+            connection.commit()
+            connection.close()
+        for number in range(4):
+            store.write(f"key-{number}", {"a": number}, HOUR)
+            assert store.take(f"key-{number}") == {"a": number}
+        session_apps.close_database(app)
+
+
 class TestEntries:
     """Particulars of entries in SQL."""
+
+    @pytest.mark.parametrize("times", [3, 1000])
+    def test_created_and_removed(self, app: Flask, times: int) -> None:
+        """An entry that others create and remove is written all the same, or a 503."""
+        backend = t.cast(t.Any, app.session_interface).msal_backend
+        left = [times]
+
+        def create(connection: t.Any, clause: t.Any, *_: t.Any) -> None:
+            if clause.is_insert and left[0]:
+                left[0] -= 1
+                raise IntegrityError("", {}, Exception("secret-key exists"))
+
+        sqlalchemy.event.listen(backend._engine, "before_execute", create)
+        store = Store(app)
+        if times < 10:
+            store.write("secret-key", {"a": 1}, HOUR)
+            assert store.read("secret-key") == {"a": 1}
+            return
+        with pytest.raises(ServiceUnavailable) as caught:
+            store.write("secret-key", {"a": 1}, HOUR)
+        cause = caught.value.__cause__
+        assert isinstance(cause, OSError) and "secret" not in str(cause)
+        assert cause.__context__ is None
 
     def test_created_at_once(self, app: Flask) -> None:
         """Threads that create the same entry at once all succeed, and it is one row."""

@@ -24,6 +24,7 @@ NAMES = {
         *("chromium-headless-shell", "chromium", "chromium-browser"),
         *("google-chrome", "chrome"),
     ),
+    "mariadbd": ("mariadbd",),
     "memcached": ("memcached",),
     "nginx": ("nginx",),
     "node": ("node", "nodejs"),
@@ -35,6 +36,8 @@ NAMES = {
 #: Program → its package, if that has another name.
 PACKAGES = {
     "chromium": "chromium-headless-shell",
+    # Without the package that starts it.
+    "mariadbd": "mariadb-server-core",
     "node": "nodejs",
     "postgres": "postgresql",
 }

@@ -35,6 +35,7 @@ CLIENTS = (
     "redis-cluster",
     "valkey",
     pytest.param("dynamodb", marks=pytest.mark.once),
+    pytest.param("mariadb", marks=pytest.mark.once),
     "pymemcache",
     # Its sockets, one a thread, are left to the garbage collection.
     pytest.param(
@@ -50,6 +51,7 @@ SERVERS = {
     "dynamodb": "dynamodb_resource",
     "memcached": "memcached_client",
     "postgres": "postgres_url",
+    "mariadb": "mariadb_url",
     "pymemcache": "pymemcache_client",
     "python-memcached": "python_memcached_client",
     "pylibmc": "pylibmc_client",
@@ -59,6 +61,13 @@ KINDS = {
     **dict.fromkeys(("redis-cluster", "valkey"), "redis"),
     **dict.fromkeys(("pymemcache", "python-memcached", "pylibmc"), "memcached"),
 }
+
+
+#: Flask-Session's table in MySQL, once its data may be large.
+_LARGE_TABLE = """
+CREATE TABLE IF NOT EXISTS sessions (id INTEGER AUTO_INCREMENT PRIMARY KEY,
+session_id VARCHAR(255) UNIQUE, data LONGBLOB, expiry DATETIME)
+"""
 
 
 def _own_backend() -> types.ModuleType:
@@ -107,7 +116,7 @@ def configured_app(
 ) -> Flask:
     """An app whose keys name a backend, which nobody has set up yet.
 
-    :param client: of Redis or memcached; for ``"postgres"``, its URL.
+    :param client: of Redis or memcached; of a database, its URL.
     """
     app = bare_app(folder, **_sessions(folder, kind, client), **more)
     if "SQLALCHEMY_DATABASE_URI" in app.config:
@@ -139,11 +148,14 @@ def _database(app: Flask) -> SQLAlchemy:
             sqlalchemy.event.listen(
                 database.engine, "connect", lambda raw, _: raw.execute(hurry).close()
             )
+        if database.engine.name == "mysql":
+            with database.engine.begin() as connection:
+                connection.execute(sqlalchemy.text(_LARGE_TABLE))
     return database
 
 
 def _sessions(folder: Path, kind: str, client: t.Any) -> dict[str, t.Any]:
-    if kind in {"sqlite", "postgres"}:
+    if kind in {"sqlite", "postgres", "mariadb"}:
         url = client or f"sqlite:///{folder}/sessions.sqlite"
         return {"SESSION_TYPE": "sqlalchemy", "SQLALCHEMY_DATABASE_URI": url}
     if kind == "memory":
