@@ -28,7 +28,6 @@ from flask import Flask
 from flask.json.tag import TaggedJSONSerializer
 
 from ..errors import ConfigurationError
-from .base import GONE
 from .base import POLL
 from .base import RENEWED_AFTER
 from .base import Backend
@@ -123,8 +122,9 @@ class CacheBackend(Backend):
             """Exclude all other threads and processes; a holder that dies lets go."""
             folder = self._lock_directory
             os.makedirs(folder, mode=0o700, exist_ok=True)
-            with open(os.path.join(folder, f"{stripe(key)}.lock"), "ab") as file:
-                if not _lock(file, wait, POLL):
+            path = os.path.join(folder, f"{stripe(key)}.lock")
+            with _alone(path, "ab", wait, POLL) as file:
+                if file is None:
                     raise Busy
                 yield
 
@@ -140,18 +140,16 @@ class FileBackend(CacheBackend):
         cache, entry = self._cache, None
         # cachelib takes a file that cannot be opened, such as for want of descriptors,
         # for one that is missing.
-        with contextlib.suppress(FileNotFoundError, EOFError, struct.error):
+        with contextlib.suppress(FileNotFoundError, EOFError):
             with cache._safe_stream_open(cache._get_filename(key), "rb") as file:
-                (end,) = _END.unpack(file.read(_END.size))
-                if end == 0 or end >= time.time():
-                    entry = cache.serializer.load(file)
+                entry = cache.serializer.load(file) if _is_living(file) else None
         return entry if isinstance(entry, dict) else None
 
     def load(self, key: str, lifetime: timedelta) -> Loaded:
         entry, full, now = self.read(key), lifetime.total_seconds(), time.time()
         if entry is None:
             return Loaded(None)
-        if self._cache.has(GONE + key):
+        if self.is_buried(key):
             return Loaded(self.read_living(key))
         with contextlib.suppress(OSError, struct.error):
             with open(self._cache._get_filename(key), "r+b") as file:
@@ -167,22 +165,23 @@ class FileBackend(CacheBackend):
     if sys.platform != "win32":
 
         def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
-            has = self._cache.has
-            with _held(self._cache._get_filename(key)):
-                if not has(key):
+            path = self._cache._get_filename(key)
+            with _held(path) as file:
+                if file is None or not _is_living(file):
                     return False
                 try:
                     self.write(key, value, lifetime)
                 except OSError:
                     # cachelib fails if its new file is deleted at once.
-                    if has(key):
+                    if os.path.exists(path):
                         raise
                     return False
                 return True
 
         def remove(self, key: str) -> None:
-            with _held(self._cache._get_filename(key)):
-                super().remove(key)
+            with _held(self._cache._get_filename(key)) as file:
+                if file is not None:
+                    super().remove(key)
 
         def delete(self, key: str) -> None:
             self.pop(key)
@@ -190,7 +189,9 @@ class FileBackend(CacheBackend):
         def pop(self, key: str) -> Entry | None:
             # The folder may be away, and come back with the entry.
             os.stat(self._cache._path)
-            with _held(self._cache._get_filename(key)):
+            with _held(self._cache._get_filename(key)) as file:
+                if file is None:
+                    return None
                 entry = self.read(key)
                 super().remove(key)
                 return entry
@@ -322,20 +323,43 @@ def stripe(name: str) -> str:
     return f"{kind}-{int.from_bytes(digest[:4], 'big') % _STRIPES}"
 
 
+def _is_living(file: t.IO[bytes]) -> bool:
+    """Tell by the first bytes of an entry's file whether it has not ended."""
+    try:
+        (end,) = _END.unpack(file.read(_END.size))
+    except struct.error:
+        return False
+    return bool(end == 0 or end >= time.time())
+
+
 if sys.platform != "win32":
 
-    def _held(path: str) -> contextlib.AbstractContextManager[object]:
+    @contextlib.contextmanager
+    def _held(path: str) -> cabc.Iterator[t.IO[bytes] | None]:
         """Open a file, if there is one, and keep others from changing it meanwhile."""
+        with contextlib.ExitStack() as opened:
+            yield _newest(path, opened)
+
+    def _newest(path: str, opened: contextlib.ExitStack) -> t.IO[bytes] | None:
         with contextlib.suppress(FileNotFoundError):
             while True:
-                with contextlib.ExitStack() as opened:
-                    file = opened.enter_context(open(path, "r+b"))
-                    if not _lock(file, _LONGEST_WRITE, _SHORT):
-                        raise OSError("Another process holds a file of the store.")
-                    # Who had it before may have put another one in its place.
-                    if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                        return opened.pop_all()
-        return contextlib.nullcontext()
+                opening = _alone(path, "r+b", _LONGEST_WRITE, _SHORT)
+                file = opened.enter_context(opening)
+                if file is None:
+                    raise OSError("Another process holds a file of the store.")
+                # Who had it before may have put another one in its place.
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                    return file
+                opened.close()
+        return None
+
+    @contextlib.contextmanager
+    def _alone(
+        path: str, mode: str, wait: float, poll: float
+    ) -> cabc.Iterator[t.IO[bytes] | None]:
+        """Open and lock a file; ``None`` if its holder does not let go in time."""
+        with open(path, mode) as file:
+            yield file if _lock(file, wait, poll) else None
 
     def _lock(file: t.IO[bytes], wait: float, poll: float) -> bool:
         """Lock a file; tell whether its holder let go in this many seconds."""

@@ -237,6 +237,40 @@ class TestLockedFiles:
             backend.replace("a", {"b": 2}, HOUR)
         assert backend.read("a") == {"a": 1}
 
+    def test_no_descriptors(
+        self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where cachelib can open no file, a replacement fails: no entry is lost."""
+        backend = backends[0]
+        backend.write("a", {"a": 1}, HOUR)
+
+        def full(*_: object) -> t.NoReturn:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(FileSystemCache, "_run_safely", full)
+        with pytest.raises(OSError, match="write"):
+            backend.replace("a", {"b": 2}, HOUR)
+        monkeypatch.undo()
+        assert backend.read("a") == {"a": 1}
+
+    def test_a_tombstone_that_cannot_be_opened(
+        self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whether a session was ended is not known then, so it is not loaded."""
+        backend = backends[0]
+        backend.write("a", {"a": 1}, HOUR)
+        backend.bury("a")
+        ours, opened = backend._cache._get_filename("a"), FileSystemCache._run_safely
+
+        def full(cache: t.Any, work: t.Any, path: str, *rest: t.Any) -> t.Any:
+            if path != ours:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return opened(cache, work, path, *rest)
+
+        monkeypatch.setattr(FileSystemCache, "_run_safely", full)
+        with pytest.raises(OSError, match="Too many"):
+            backend.load("a", HOUR)
+
     def test_removed_at_once(
         self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
     ) -> None:
