@@ -359,7 +359,16 @@ if sys.platform != "win32":
     ) -> cabc.Iterator[t.IO[bytes] | None]:
         """Open and lock a file; ``None`` if its holder does not let go in time."""
         with open(path, mode) as file:
-            yield file if _lock(file, wait, poll) else None
+            if not _lock(file, wait, poll):
+                yield None
+                return
+            owner = os.getpid()
+            try:
+                yield file
+            finally:
+                # A process that is forked meanwhile has it open for as long as it runs.
+                if os.getpid() == owner:
+                    fcntl.flock(file, fcntl.LOCK_UN)
 
     def _lock(file: t.IO[bytes], wait: float, poll: float) -> bool:
         """Lock a file; tell whether its holder let go in this many seconds."""

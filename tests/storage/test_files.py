@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import contextlib
+import copy
 import errno
 import functools
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from cachelib import FileSystemCache
 
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.storage import files
+from flask_msal_errors.storage.base import Busy
 from flask_msal_errors.storage.files import FileBackend
 from flask_msal_errors.storage.setup import prepare
 from flask_msal_errors.storage.store import Store
@@ -30,6 +33,8 @@ from support.waiting import until
 HOUR = timedelta(hours=1)
 
 Together: t.TypeAlias = cabc.Callable[..., list[threading.Thread]]
+#: Python 3.12 warns of forks beside threads, of which the children have none.
+MAY_FORK = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 #: Locks the file that it is given, says so, and waits for its end.
 HOLDER = """
 import fcntl, sys
@@ -226,6 +231,43 @@ class TestLockedFiles:
             holder.kill()
         assert backend.pop("a") == {"a": 1} and backend.read("a") is None
 
+    @MAY_FORK
+    def test_a_fork_meanwhile(
+        self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A process that is forked while a file is held does not hold it for ever."""
+        backend = backends[0]
+        backend.write("a", {"a": 1}, HOUR)
+        monkeypatch.setattr(files, "_LONGEST_WRITE", 0)
+        with contextlib.ExitStack() as forked:
+
+            def fail(*_: object, **__: object) -> bool:
+                forked.enter_context(_forked())
+                return False
+
+            monkeypatch.setattr(backend._cache, "set", fail)
+            with pytest.raises(OSError, match="write"):
+                backend.replace("a", {"b": 2}, HOUR)
+            assert backend.pop("a") == {"a": 1}
+            with backend.lock("a", 1, 0):
+                forked.enter_context(_forked())
+            with backend.lock("a", 1, 0):
+                pass
+
+    @MAY_FORK
+    def test_a_fork_that_lets_go(self, backends: list[FileBackend]) -> None:
+        """The lock of a process stays when one that it forked leaves its part."""
+        one, two = backends[0], copy.copy(backends[0])
+        with contextlib.ExitStack() as held:
+            held.enter_context(one.lock("a", 1, 0))
+            child = os.fork()
+            if not child:
+                held.close()
+                os._exit(0)
+            os.waitpid(child, 0)
+            with pytest.raises(Busy), two.lock("a", 1, 0):
+                pass
+
     def test_full_disk(
         self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -308,6 +350,21 @@ class TestLockedFiles:
             getattr(backend, end)("of nothing")
         assert sorted(folder.iterdir()) == before
         assert not [name for name in _opened() if str(folder) in name]
+
+
+@contextlib.contextmanager
+def _forked() -> cabc.Iterator[None]:
+    """A process with all that this one has open, until the end."""
+    waits, end = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(end)
+        os.read(waits, 1)
+        os._exit(0)
+    yield
+    os.close(end)
+    os.close(waits)
+    os.waitpid(child, 0)
 
 
 def _opened() -> cabc.Iterator[str]:
