@@ -377,7 +377,8 @@ if sys.platform != "win32":
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
-            except BlockingIOError:
+            # On shares of Windows, such as Azure Files, it is "permission denied".
+            except (BlockingIOError, PermissionError):
                 if time.monotonic() > end:
                     return False
             time.sleep(poll)

@@ -6,6 +6,7 @@ import collections.abc as cabc
 import contextlib
 import copy
 import errno
+import fcntl
 import functools
 import itertools
 import os
@@ -267,6 +268,23 @@ class TestLockedFiles:
             os.waitpid(child, 0)
             with pytest.raises(Busy), two.lock("a", 1, 0):
                 pass
+
+    def test_shares_of_windows(
+        self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A lock that another has is "permission denied" there, and waited for."""
+        lock, refused = fcntl.flock, itertools.count(1)
+
+        def slow(file: t.IO[bytes], how: int) -> None:
+            if how & fcntl.LOCK_EX and next(refused) % 3:
+                raise PermissionError(errno.EACCES, "Permission denied")
+            lock(file, how)
+
+        monkeypatch.setattr(fcntl, "flock", slow)
+        with backends[0].lock("a", 1, PATIENCE):
+            assert next(refused) == 4
+        with pytest.raises(Busy), backends[0].lock("a", 1, 0):
+            pass
 
     def test_full_disk(
         self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
