@@ -17,9 +17,11 @@ import os
 import stat
 import struct
 import sys
+import tempfile
 import time
 import typing as t
 from datetime import timedelta
+from pathlib import Path
 
 from cachelib import FileSystemCache
 from cachelib import MemcachedCache
@@ -130,11 +132,7 @@ class CacheBackend(Backend):
 
 
 class FileBackend(CacheBackend):
-    """Files of cachelib: one that is replaced or removed is locked itself.
-
-    So its lock is seen by all who share the folder, and an entry that is removed needs
-    no place where that is remembered.
-    """
+    """Files of cachelib, whose errors are told."""
 
     def read(self, key: str) -> Entry | None:
         cache, entry = self._cache, None
@@ -161,8 +159,16 @@ class FileBackend(CacheBackend):
             return Loaded(entry, self.encode(entry))
         return Loaded(entry)
 
-    # Windows has no flock: there, removals are remembered.
-    if sys.platform != "win32":
+
+# Windows has no flock: there, removals are remembered.
+if sys.platform != "win32":
+
+    class LockedFileBackend(FileBackend):
+        """Files of cachelib: one that is replaced or removed is locked itself.
+
+        So its lock is seen by all who share the folder, and an entry that is removed
+        needs no place where that is remembered.
+        """
 
         def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
             path = self._cache._get_filename(key)
@@ -306,9 +312,14 @@ def _without_pickle(cache: t.Any) -> t.Any:
 
 
 def of_cache(cache: object) -> type[CacheBackend]:
-    """Return the backend of a cache; one that reads files in its own way does so on."""
-    is_plain = getattr(type(cache), "get", None) is FileSystemCache.get
-    return FileBackend if is_plain else CacheBackend
+    """Return the backend of a cache; one that opens files in its own way does so on."""
+    kind, theirs = type(cache), FileSystemCache
+    ways = ("get", "_safe_stream_open")
+    if not all(getattr(kind, way, None) is getattr(theirs, way) for way in ways):
+        return CacheBackend
+    if sys.platform != "win32" and _locks_files(t.cast(t.Any, cache)._path):
+        return LockedFileBackend
+    return FileBackend
 
 
 def stripe(name: str) -> str:
@@ -369,6 +380,39 @@ if sys.platform != "win32":
                 # A process that is forked meanwhile has it open for as long as it runs.
                 if os.getpid() == owner:
                     fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _locks_files(folder: str) -> bool:
+        """Tell whether a file there can be locked as an entry's file has to be."""
+        # cachelib leaves alone what has this suffix.
+        suffix = FileSystemCache._fs_transaction_suffix
+        with contextlib.ExitStack() as stack:
+            try:
+                place = tempfile.TemporaryDirectory(
+                    suffix, dir=folder, ignore_cleanup_errors=True
+                )
+                old, new = (Path(stack.enter_context(place), n) for n in ("old", "new"))
+                for path in (old, new):
+                    path.write_bytes(b"probe")
+            except OSError:
+                # Nothing can be written at this moment, which tells nothing of locks.
+                return True
+            return _can_change_locked(old, new)
+
+    def _can_change_locked(old: Path, new: Path) -> bool:
+        """Tell whether a locked file can be recognised, read, and replaced.
+
+        Not on shares of Windows; and some file systems have no locks.
+        """
+        try:
+            with _alone(str(old), "r+b", 0, 0) as file:
+                if file is None:
+                    return False
+                is_same = os.path.samestat(os.fstat(file.fileno()), old.stat())
+                old.read_bytes()
+                new.replace(old)
+                return is_same
+        except OSError:
+            return False
 
     def _lock(file: t.IO[bytes], wait: float, poll: float) -> bool:
         """Lock a file; tell whether its holder let go in this many seconds."""

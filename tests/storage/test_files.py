@@ -8,6 +8,7 @@ import copy
 import errno
 import fcntl
 import functools
+import io
 import itertools
 import os
 import subprocess
@@ -104,6 +105,104 @@ class TestFiles:
         monkeypatch.undo()
         assert browser.get("/get").text == "None"
         assert interface.msal_backend.read(key) is None
+
+
+class TestFileSystems:
+    """A folder in which a locked file can not be read, replaced or recognised."""
+
+    @pytest.fixture(params=["no locks", "locks of others", "readers", "open", "files"])
+    def odd(
+        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Such a file system, as far as a file is locked there."""
+        odd = OddFiles(request.param)
+        monkeypatch.setattr(fcntl, "flock", odd.flock)
+        monkeypatch.setattr(Path, "read_bytes", lambda path: odd.read(path))
+        monkeypatch.setattr(os, "replace", odd.replace)
+        monkeypatch.setattr(Path, "replace", lambda old, new: odd.replace(old, new))
+        monkeypatch.setattr(os.path, "samestat", odd.samestat)
+
+    @pytest.mark.usefixtures("odd")
+    def test_removals_are_remembered(self, tmp_path: Path) -> None:
+        """There, no file is locked, and no removed entry comes back all the same."""
+        one, two = (_backend(tmp_path, tmp_path / name) for name in ("one", "two"))
+        one.write("a", {"a": 1}, HOUR)
+        assert one.replace("a", {"b": 2}, HOUR) and two.read("a") == {"b": 2}
+        assert two.pop("a") == {"b": 2}
+        one.write("a", {"late": 1}, HOUR)
+        assert not one.replace("a", {"c": 3}, HOUR) and one.read("a") is None
+        assert [path.name for path in (tmp_path / "cache").glob("*.__wz*")] == []
+
+    def test_a_full_disk_at_start(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It tells nothing of locks: all workers of an app use them."""
+
+        def full(*_: object) -> t.NoReturn:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_bytes", full)
+        backend = _backend(tmp_path, tmp_path / "one")
+        assert isinstance(backend, files.LockedFileBackend)
+
+    def test_a_cache_that_opens_in_its_own_way(self, tmp_path: Path) -> None:
+        """Its files may be encrypted: nothing is written into them in another way."""
+
+        class Own(FileSystemCache):
+            @contextlib.contextmanager
+            def _safe_stream_open(self, path: str, mode: str) -> cabc.Iterator[t.Any]:
+                with open(path, mode) as file:
+                    yield io.BytesIO(bytes(255 - byte for byte in file.read()))
+
+        backend = _backend(tmp_path, tmp_path / "one", Own)
+        backend.write("a", {"a": 1}, HOUR)
+        (path,) = (p for p in (tmp_path / "cache").iterdir() if p.stat().st_size > 9)
+        path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
+        before = path.read_bytes()
+        assert backend.load("a", HOUR * 9).entry == {"a": 1}
+        assert path.read_bytes() == before
+
+
+class OddFiles:
+    """Refuses what a file system does while a file of it is locked.
+
+    :param odd: which of it.
+    """
+
+    def __init__(self, odd: str) -> None:
+        self._odd = odd
+        self._held = 0
+        self._lock, self._replace = fcntl.flock, os.replace
+        self._read, self._is_same = Path.read_bytes, os.path.samestat
+
+    def flock(self, file: t.IO[bytes], how: int) -> None:
+        """No lock for an entry's file; others, as in the instance folder, are local."""
+        if not file.name.endswith(".lock"):
+            if self._odd == "no locks":
+                raise OSError(errno.ENOSYS, "Function not implemented")
+            if self._odd == "locks of others" and how & fcntl.LOCK_EX:
+                raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+            self._held += -1 if how & fcntl.LOCK_UN else 1
+        self._lock(file, how)
+
+    def read(self, path: Path) -> bytes:
+        """Keep readers out."""
+        self._refuse("readers")
+        return self._read(path)
+
+    def replace(self, old: t.Any, new: t.Any) -> None:
+        """Keep a file that is open."""
+        self._refuse("open")
+        self._replace(old, new)
+
+    def samestat(self, one: os.stat_result, two: os.stat_result) -> bool:
+        """Give files another number at each look."""
+        is_odd = self._held and self._odd == "files"
+        return not is_odd and self._is_same(one, two)
+
+    def _refuse(self, what: str) -> None:
+        if self._held and self._odd == what:
+            raise PermissionError(errno.EACCES, "Permission denied")
 
 
 class TestLockedFiles:
@@ -392,8 +491,10 @@ def _opened() -> cabc.Iterator[str]:
             yield str(each.readlink())
 
 
-def _backend(folder: Path, instance: Path) -> FileBackend:
-    cache = FileSystemCache(str(folder / "cache"), threshold=0)
+def _backend(
+    folder: Path, instance: Path, kind: type[FileSystemCache] = FileSystemCache
+) -> FileBackend:
+    cache = kind(str(folder / "cache"), threshold=0)
     app = session_apps.bare_app(
         instance, SESSION_TYPE="cachelib", SESSION_CACHELIB=cache
     )
