@@ -30,6 +30,7 @@ from flask import Flask
 from flask.json.tag import TaggedJSONSerializer
 
 from ..errors import ConfigurationError
+from .base import GONE
 from .base import POLL
 from .base import RENEWED_AFTER
 from .base import Backend
@@ -125,9 +126,7 @@ class CacheBackend(Backend):
             folder = self._lock_directory
             os.makedirs(folder, mode=0o700, exist_ok=True)
             path = os.path.join(folder, f"{stripe(key)}.lock")
-            with _alone(path, "ab", wait, POLL) as file:
-                if file is None:
-                    raise Busy
+            with _alone(path, "ab", wait, POLL):
                 yield
 
 
@@ -138,16 +137,19 @@ class FileBackend(CacheBackend):
         cache, entry = self._cache, None
         # cachelib takes a file that cannot be opened, such as for want of descriptors,
         # for one that is missing.
-        with contextlib.suppress(FileNotFoundError, EOFError):
+        with contextlib.suppress(FileNotFoundError, EOFError, struct.error):
             with cache._safe_stream_open(cache._get_filename(key), "rb") as file:
-                entry = cache.serializer.load(file) if _is_living(file) else None
+                (end,) = _END.unpack(file.read(_END.size))
+                if end == 0 or end >= time.time():
+                    entry = cache.serializer.load(file)
         return entry if isinstance(entry, dict) else None
 
     def load(self, key: str, lifetime: timedelta) -> Loaded:
         entry, full, now = self.read(key), lifetime.total_seconds(), time.time()
         if entry is None:
             return Loaded(None)
-        if self.is_buried(key):
+        # Seen without a descriptor, for want of which cachelib would see none.
+        if os.path.exists(self._cache._get_filename(GONE + key)):
             return Loaded(self.read_living(key))
         with contextlib.suppress(OSError, struct.error):
             with open(self._cache._get_filename(key), "r+b") as file:
@@ -172,8 +174,8 @@ if sys.platform != "win32":
 
         def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
             path = self._cache._get_filename(key)
-            with _held(path) as file:
-                if file is None or not _is_living(file):
+            with _held(path) as held:
+                if held is None or self.read(key) is None:
                     return False
                 try:
                     self.write(key, value, lifetime)
@@ -185,8 +187,8 @@ if sys.platform != "win32":
                 return True
 
         def remove(self, key: str) -> None:
-            with _held(self._cache._get_filename(key)) as file:
-                if file is not None:
+            with _held(self._cache._get_filename(key)) as held:
+                if held is not None:
                     super().remove(key)
 
         def delete(self, key: str) -> None:
@@ -195,8 +197,8 @@ if sys.platform != "win32":
         def pop(self, key: str) -> Entry | None:
             # The folder may be away, and come back with the entry.
             os.stat(self._cache._path)
-            with _held(self._cache._get_filename(key)) as file:
-                if file is None:
+            with _held(self._cache._get_filename(key)) as held:
+                if held is None:
                     return None
                 entry = self.read(key)
                 super().remove(key)
@@ -334,46 +336,39 @@ def stripe(name: str) -> str:
     return f"{kind}-{int.from_bytes(digest[:4], 'big') % _STRIPES}"
 
 
-def _is_living(file: t.IO[bytes]) -> bool:
-    """Tell by the first bytes of an entry's file whether it has not ended."""
-    try:
-        (end,) = _END.unpack(file.read(_END.size))
-    except struct.error:
-        return False
-    return bool(end == 0 or end >= time.time())
-
-
 if sys.platform != "win32":
 
-    @contextlib.contextmanager
-    def _held(path: str) -> cabc.Iterator[t.IO[bytes] | None]:
-        """Open a file, if there is one, and keep others from changing it meanwhile."""
-        with contextlib.ExitStack() as opened:
-            yield _newest(path, opened)
-
-    def _newest(path: str, opened: contextlib.ExitStack) -> t.IO[bytes] | None:
+    def _held(path: str) -> contextlib.AbstractContextManager[object]:
+        """Open a file and keep others from changing it; ``None`` if there is none."""
         with contextlib.suppress(FileNotFoundError):
             while True:
-                opening = _alone(path, "r+b", _LONGEST_WRITE, _SHORT)
-                file = opened.enter_context(opening)
-                if file is None:
-                    raise OSError("Another process holds a file of the store.")
-                # Who had it before may have put another one in its place.
-                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                    return file
-                opened.close()
-        return None
+                with contextlib.ExitStack() as opened:
+                    opening = _alone(path, "r+b", _LONGEST_WRITE, _SHORT)
+                    try:
+                        file = opened.enter_context(opening)
+                    except Busy:
+                        raise OSError("Another process holds a file.") from None
+                    # Who had it before may have put another one in its place.
+                    if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                        return opened.pop_all()
+        return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _alone(
         path: str, mode: str, wait: float, poll: float
-    ) -> cabc.Iterator[t.IO[bytes] | None]:
-        """Open and lock a file; ``None`` if its holder does not let go in time."""
+    ) -> cabc.Iterator[t.IO[bytes]]:
+        """Open and lock a file, or raise if its holder does not let go in time."""
+        owner, end = os.getpid(), time.monotonic() + wait
         with open(path, mode) as file:
-            if not _lock(file, wait, poll):
-                yield None
-                return
-            owner = os.getpid()
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                # On shares of Windows, such as Azure Files, it is "permission denied".
+                except (BlockingIOError, PermissionError):
+                    if time.monotonic() > end:
+                        raise Busy from None
+                time.sleep(poll)
             try:
                 yield file
             finally:
@@ -405,27 +400,12 @@ if sys.platform != "win32":
         """
         try:
             with _alone(str(old), "r+b", 0, 0) as file:
-                if file is None:
-                    return False
                 is_same = os.path.samestat(os.fstat(file.fileno()), old.stat())
                 old.read_bytes()
                 new.replace(old)
                 return is_same
-        except OSError:
+        except (OSError, Busy):
             return False
-
-    def _lock(file: t.IO[bytes], wait: float, poll: float) -> bool:
-        """Lock a file; tell whether its holder let go in this many seconds."""
-        end = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            # On shares of Windows, such as Azure Files, it is "permission denied".
-            except (BlockingIOError, PermissionError):
-                if time.monotonic() > end:
-                    return False
-            time.sleep(poll)
 
 
 def _make_private(folder: str) -> None:
