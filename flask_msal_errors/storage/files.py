@@ -194,6 +194,9 @@ if sys.platform != "win32":
         def delete(self, key: str) -> None:
             self.pop(key)
 
+        def take(self, key: str) -> Entry | None:
+            return self.pop(key)
+
         def pop(self, key: str) -> Entry | None:
             # The folder may be away, and come back with the entry.
             os.stat(self._cache._path)

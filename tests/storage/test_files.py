@@ -302,6 +302,24 @@ class TestLockedFiles:
             thread.join(PATIENCE)
         assert replaced == [False] and two.read("a") is None
 
+    def test_taken_once(
+        self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of two apps that take an entry at once, one waits, and gets none."""
+        one, two = backends
+        one.write("a", {"a": 1}, HOUR)
+        read = one.read
+
+        def slow(key: str) -> t.Any:
+            entry = read(key)
+            with pytest.raises(OSError, match="Another process"):
+                two.take(key)
+            return entry
+
+        monkeypatch.setattr(files, "_LONGEST_WRITE", 0)
+        monkeypatch.setattr(one, "read", slow)
+        assert one.take("a") == {"a": 1} and two.take("a") is None
+
     def test_a_holder_that_stops(
         self,
         backends: list[FileBackend],
