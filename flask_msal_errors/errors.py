@@ -102,10 +102,11 @@ class MsalAuthError(Exception):
     """Host of the API that refused, if it was an API."""
     wanted: tuple[str, ...] = ()
     """Scopes that a token was wanted for."""
-    # Number of the request in which its signal was sent; and whether its line was
-    # written before.
+    # Number of the request in which its signal was sent; whether its line was written
+    # before; and whether a browser brought it, whose user may have made it up.
     told: int = 0
     logged: bool = False
+    by_browser: bool = False
 
     def __init__(
         self,

@@ -250,20 +250,26 @@ def in_line(said: object) -> str:
 
 
 def log(event: str, **data: t.Any) -> None:
-    """Log the line of an event."""
+    """Log the line of an event.
+
+    A fault of the app's is at ERROR, unless only a browser says so: any visitor could
+    fill the log with errors.
+    """
     error, (level, line) = data.get("error"), LINES[event]
     fields = _fields(event, **data)
     told = [fields["msal_error"], fields["msal_reason"]]
     told += [f"AADSTS{code}" for code in fields["msal_codes"]]
     id_ = fields["msal_correlation_id"]
     told += [id_ and f"correlation id {id_}"]
-    if event in _FAILURES:
-        line, told = f"{line}: {in_line(error)}", []
-    told += [f"{words} {fields[name]}" for name, words in _PLACE if fields[name]]
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, ConfigurationError) and error.by_browser:
+        line += ", as the browser says"
+    elif isinstance(error, ConfigurationError):
         level = logging.ERROR
     elif getattr(error, "is_choice", fields["msal_error"] in _EXPECTED):
         level = logging.INFO
+    if event in _FAILURES:
+        line, told = f"{line}: {in_line(error)}", []
+    told += [f"{words} {fields[name]}" for name, words in _PLACE if fields[name]]
     about = ", ".join(dict.fromkeys(filter(None, told)))
     end = "" if event in _FAILURES else "."
     logger.log(level, "%s", f"{line} ({about}){end}" if about else line, extra=fields)

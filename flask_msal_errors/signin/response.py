@@ -21,6 +21,7 @@ from ..protocol.demand import LIMIT
 from ..protocol.demand import Demand
 from ..provider.clocks import LEEWAY
 from ..provider.clocks import note
+from ..settings import key_of
 from ..user import User
 from ..user import signed_in
 from .flow_cookies import Flow
@@ -30,14 +31,24 @@ from .flow_cookies import Flow
 #: (https://www.keycloak.org/securing-apps/oidc-layers#_oidc-errors).
 _TOO_LATE = ("temporarily_unavailable", "authentication_expired")
 
+_CREDENTIAL = key_of("client_credential")
+
 
 def refusal(answer: dict[str, str], flow: Flow) -> MsalAuthError:
-    """The error at the redirect URI, with the fields that MSAL leaves out."""
+    """The error at the redirect URI, with the fields that MSAL leaves out.
+
+    A browser brought it, and whoever uses that may have written it: such an error
+    proves nothing about the app's settings.
+    """
     names = ("error", "error_description", "error_uri", "suberror", "claims")
     result: dict[str, t.Any] = {k: answer[k] for k in names if k in answer}
     result.setdefault("suberror", answer.get("error_subcode", ""))
-    error = from_result(result, scopes=flow.scopes)
-    return error or TokenError(result=result)
+    error = from_result(result, scopes=flow.scopes) or TokenError(result=result)
+    # The authorization endpoint is shown no credential, so it refuses none.
+    if isinstance(error, ConfigurationError) and str(error).startswith(_CREDENTIAL):
+        error = TokenError(result=result)
+    error.by_browser = True
+    return error
 
 
 def after_error(flow: Flow, answer: cabc.Mapping[str, str]) -> Demand | None:

@@ -354,10 +354,32 @@ class TestOwnRoutes:
         told.clear()
         page = person.get(f"{live.url}/auth/callback?{urlencode(answer)}")
         fields, level, _ = told.once()
-        assert (page.status_code, level) == (500, "ERROR")
+        assert (page.status_code, level) == (502, "WARNING")
         assert told.lines[0].isprintable() and "forged" in told.lines[0]
+        assert "MSAL_" not in told.lines[0]
         assert str(told.signals[0][1]["error"]).isprintable()
         assert "contoso" not in repr(fields)
+
+    @pytest.mark.parametrize("number", [7000215, 700016, 50194])
+    @pytest.mark.parametrize("error", ["invalid_client", "unauthorized_client", "x"])
+    def test_forged_fault(
+        self, live: LiveApp, entra: Emulator, told: Told, number: int, error: str
+    ) -> None:
+        """A visitor cannot blame the app, by whatever error or code."""
+        person = entra.person()
+        way = urlsplit(person.get(live.url + "/me").headers["Location"]).query
+        (state,) = parse_qs(way)["state"]
+        uri = f"https://login.example/error?code={number}"
+        said = {"error_description": f"AADSTS{number}: wrong", "error_uri": uri}
+        for own in (state, "another"):
+            told.clear()
+            answer = {"state": own, "error": error, **said}
+            person.get(f"{live.url}/auth/callback?{urlencode(answer)}")
+            _, level, sent = told.once()
+            assert (level, sent) == ("WARNING", "sign_in_failed")
+            assert "MSAL_CLIENT_CREDENTIAL" not in told.lines[0]
+            is_blamed = isinstance(told.signals[0][1]["error"], ConfigurationError)
+            assert is_blamed == ("as the browser says" in told.lines[0])
 
     def test_failing_receivers(
         self, live: LiveApp, entra: Emulator, told: Told

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flask_msal_errors.entra import codes
 from flask_msal_errors.errors import AccessDenied
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import InteractionRequired
@@ -48,6 +49,22 @@ def test_refusal(answer: dict[str, str], kind: type[TokenError], suberror: str) 
     error = refusal(answer, flow())
     assert type(error) is kind and error.suberror == suberror
     assert "very secret" not in repr(error.__dict__)
+
+
+@pytest.mark.parametrize("error", [*codes.REMEDIES, "invalid_request", "odd"])
+def test_no_credential(error: str) -> None:
+    """No code or word at the redirect URI accuses the app's credential."""
+    for number in [
+        None,
+        *(code.number for group in codes.GROUPS for code in group.codes),
+    ]:
+        answer = {"error": error, "error_description": f"AADSTS{number}: words"}
+        found = [refusal(answer, flow())]
+        found += [refusal({**answer, "error_uri": f"{codes.LOOKUP}{number}"}, flow())]
+        for each in found:
+            assert each.by_browser
+            is_accused = "MSAL_CLIENT_CREDENTIAL" in str(each)
+            assert not is_accused and getattr(each, "error", error) == error
 
 
 def claims(**asked: t.Any) -> Claims:
