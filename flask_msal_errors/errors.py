@@ -502,8 +502,10 @@ def field(result: cabc.Mapping[str, t.Any], name: str) -> str:
 def codes_of(result: cabc.Mapping[str, t.Any]) -> tuple[int, ...]:
     """Return the AADSTS codes of MSAL's error value."""
     listed = result.get("error_codes")
-    if isinstance(listed, (list, tuple)):
-        return tuple(c for c in listed if type(c) is int and 0 < c < 10**9)
+    several = listed if isinstance(listed, (list, tuple)) else ()
+    codes = tuple(c for c in several if type(c) is int and 0 < c < 10**9)
+    if codes:
+        return codes
     uri = result.get("error_uri")
     pattern = r"[?&]code=([0-9]{1,9})(?![0-9])"
     named = re.search(pattern, uri) if isinstance(uri, str) else None

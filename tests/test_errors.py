@@ -70,6 +70,13 @@ class TestTokenError:
         """An error at the redirect URI has its code in error_uri alone."""
         assert TokenError(result={"error": "e", "error_uri": uri}).codes == codes
 
+    @pytest.mark.parametrize("listed", [None, 50076, "50076", [], ["50076"], [[50076]]])
+    def test_odd_codes(self, listed: object) -> None:
+        """Codes of an odd type leave those of the address to be read."""
+        uri = "https://login.microsoftonline.com/error?code=50105"
+        result = {"error": "e", "error_codes": listed, "error_uri": uri}
+        assert TokenError(result=result).codes == (50105,)
+
     @pytest.mark.parametrize(
         "claims",
         [

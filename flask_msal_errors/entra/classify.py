@@ -147,9 +147,9 @@ def is_credential_refused(result: t.Any) -> bool:
     """Tell whether a token endpoint refused the credential, and nothing else."""
     if not isinstance(result, dict) or result.get("error") != "invalid_client":
         return False
-    codes = result.get("error_codes")
     # Only Entra has codes.
-    return not isinstance(codes, list) or not _CREDENTIALS.isdisjoint(codes)
+    has_codes = isinstance(result.get("error_codes"), list)
+    return not (has_codes and _CREDENTIALS.isdisjoint(codes_of(result)))
 
 
 def is_about_scopes(error: MsalAuthError) -> bool:

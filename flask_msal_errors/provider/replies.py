@@ -20,8 +20,9 @@ from ..protocol.retry_after import retry_after_of
 
 #: Members of which MSAL makes a whole number, or fails.
 _SECONDS = ("expires_in", "ext_expires_in", "refresh_in")
-#: Strings of which MSAL keeps whatever comes, in a token cache that is unreadable then.
-_KEPT = ("refresh_token", "token_type")
+#: Strings of which MSAL keeps whatever comes, in a token cache that is unreadable then;
+#: or looks it up in a dict (msal 1.39, ``application.py``), which fails for a list.
+_STRINGS = ("refresh_token", "token_type", "suberror")
 #: Seconds that any number of them is cut to, infinity too: a year.
 _LONGEST = 366 * 24 * 3600
 #: Members of which a good answer has one (RFC 6749 §5.1; OpenID Connect Core §3.1.3.3).
@@ -47,6 +48,7 @@ class _Usual(msgspec.Struct):
     token_type: _Text | msgspec.UnsetType = msgspec.UNSET
     scope: _Text | msgspec.UnsetType = msgspec.UNSET
     error: _Word | msgspec.UnsetType = msgspec.UNSET
+    suberror: str | msgspec.UnsetType = msgspec.UNSET
 
     def __repr__(self) -> str:
         """Show no token: tracebacks and logs show ``repr``."""
@@ -127,7 +129,7 @@ def _readable(body: dict[str, t.Any]) -> dict[str, t.Any]:
             kept[name] = _seconds(kept[name])
     if isinstance(kept.get("scope"), list):
         kept["scope"] = " ".join(map(str, kept["scope"]))
-    for name in _KEPT:
+    for name in _STRINGS:
         if not isinstance(kept.get(name, ""), str):
             del kept[name]
     error = kept.pop("error", None)

@@ -12,6 +12,7 @@ from pathlib import Path
 import msal
 import pytest
 
+from flask_msal_errors.entra import codes
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.errors import InteractionRequired
 from flask_msal_errors.errors import InvalidIdToken
@@ -20,6 +21,7 @@ from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.errors import Throttled
 from flask_msal_errors.errors import TokenError
 from flask_msal_errors.protocol.demand import Claims
+from flask_msal_errors.protocol.secret import Secret
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.provider.replies import Reply
 from flask_msal_errors.provider.transport import within
@@ -405,6 +407,7 @@ from flask_msal_errors.settings import Settings
 from support import session_apps
 from flask_msal_errors.session.msal_caches import Caches
 from flask_msal_errors.protocol.demand import Claims
+from flask_msal_errors.protocol.secret import Secret
 from flask_msal_errors.provider.client import Client
 from flask_msal_errors.errors import Throttled
 from flask_msal_errors.session.records import Records
@@ -593,4 +596,54 @@ def test_odd_answers(entra: Emulator, client: Client, text: str) -> None:
     made = Client(sign_ins.settings(entra, MSAL_HTTP_CLIENT=odd))
     user = sign_ins.signed_in(entra, client)
     with pytest.raises(TokenError):
+        refreshed(entra, made, user)
+
+
+#: An answer of Entra's that says the same in several ways, and odd values in JSON.
+TOLD = {
+    "error": "invalid_grant",
+    "error_description": "AADSTS50076: words",
+    "error_codes": [50076],
+    "timestamp": "2026-01-01 00:00:00Z",
+    "trace_id": "t",
+    "correlation_id": "c",
+    "error_uri": f"{codes.LOOKUP}50076",
+    "suberror": "basic_action",
+    "claims": '{"access_token":{"acrs":{"essential":true}}}',
+}
+ODD = ("null", "true", "5", "1e99", "[]", '["x"]', "[[1]]", "{}", '{"a": [1]}', '""')
+
+
+@pytest.mark.parametrize("status", [200, 400, 401])
+@pytest.mark.parametrize("name", sorted(TOLD.keys() - {"error"}))
+def test_odd_members(entra: Emulator, client: Client, name: str, status: int) -> None:
+    """A member of an odd type hides neither an error nor what else is told of it."""
+    user = sign_ins.signed_in(entra, client)
+    for value in ODD:
+        text = json.dumps({**TOLD, name: "…"}).replace(json.dumps("…"), value)
+        odd = Odd(client, Reply(status, text, {}))
+        made = Client(sign_ins.settings(entra, MSAL_HTTP_CLIENT=odd))
+        asked: list[t.Any] = [
+            lambda made=made: refreshed(entra, made, user),
+            lambda made=made: made.on_behalf_of(Caches(), Secret("at"), scopes(entra)),
+        ]
+        for ask in asked:
+            with pytest.raises(InteractionRequired) as caught:
+                ask()
+            found = caught.value
+            assert (found.error, found.codes) == ("invalid_grant", (50076,)), value
+            wanted = "invalid_grant" if name == "suberror" else "basic_action"
+            assert found.reason == wanted
+            assert found.correlation_id == ("" if name == "correlation_id" else "c")
+            assert bool(found.claims) == (name != "claims")
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_odd_codes_of_a_credential(entra: Emulator, client: Client, value: str) -> None:
+    """A refused credential is told, though the codes beside it are of an odd type."""
+    user = sign_ins.signed_in(entra, client)
+    text = f'{{"error": "invalid_client", "error_codes": {value}}}'
+    odd = Odd(client, Reply(401, text, {}))
+    made = Client(sign_ins.settings(entra, MSAL_HTTP_CLIENT=odd))
+    with pytest.raises(ConfigurationError, match="MSAL_CLIENT_CREDENTIAL"):
         refreshed(entra, made, user)

@@ -147,6 +147,8 @@ class TestHeld:
         ({"error": "invalid_client", "error_codes": []}, False),
         ({"error": "invalid_client"}, True),
         ({"error": "invalid_client", "error_codes": "7000215"}, True),
+        ({"error": "invalid_client", "error_codes": [[1], {}, 7000215]}, True),
+        ({"error": "invalid_client", "error_codes": [[7000215]]}, False),
         ({"error": "invalid_grant", "error_codes": [7000215]}, False),
         ({"error": ["invalid_client"]}, False),
         ({"access_token": "t"}, False),
