@@ -9,6 +9,7 @@ import collections.abc as cabc
 import dataclasses
 import difflib
 import os
+import re
 import typing as t
 import urllib.parse
 
@@ -23,6 +24,15 @@ CP1 = ("CP1",)
 #: Values of ``MSAL_RESPONSE_MODE``: OAuth 2.0 Form Post Response Mode, and the default
 #: of OAuth 2.0 Multiple Response Type Encoding Practices §2.1.
 FORM_POST, QUERY, AUTO = "form_post", "query", "auto"
+#: Hosts of Microsoft's clouds (msal 1.39, ``authority.py``).
+MICROSOFT = re.compile(
+    r"([\w-]+\.)?(login\.microsoftonline\.(com|us|de)|login\.microsoft\.com"
+    r"|login\.(windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)"
+    r"|login\.partner\.microsoftonline\.cn|login\.sovcloud-identity\.(fr|de|sg))"
+    r"|login-us\.microsoftonline\.com|sts\.(windows\.net|chinacloudapi\.cn)"
+    r"|[\w-]+\.(b2clogin\.(com|cn|us|de)|ciamlogin\.com)",
+    re.ASCII,
+)
 
 
 def _key(
@@ -290,9 +300,13 @@ class Settings:
 
     @property
     def is_multi_tenant(self) -> bool:
-        """The authority takes the accounts of any tenant."""
+        """The authority takes the accounts of any tenant.
+
+        Its path says so, which means nothing at a provider that is not Microsoft.
+        """
+        is_entra = self.authority or MICROSOFT.fullmatch(str(self._place.hostname))
         # "consumers" is a single tenant, the one of all personal accounts.
-        return self.tenant.lower() in {"common", "organizations"}
+        return bool(is_entra) and self.tenant.lower() in {"common", "organizations"}
 
     def of_tenant(self, tenant: str) -> Settings:
         """Return the same settings at the authority of one tenant.

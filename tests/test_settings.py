@@ -548,6 +548,8 @@ class TestFromMapping:
 
 OIDC = {"MSAL_AUTHORITY": None, "MSAL_OIDC_AUTHORITY": "https://idp.example/"}
 HOST = "https://login.microsoftonline.com"
+#: A host that begins with a name that paths have, too.
+COMMON = "https://common.login.windows.net"
 
 
 class TestTogether:
@@ -601,10 +603,36 @@ class TestTogether:
         assert settings.allowed_tenants == () and not settings.is_multi_tenant
         assert settings.of_tenant(TENANT) is settings
 
+    @pytest.mark.parametrize("name", ["common", "organizations", "consumers"])
+    @pytest.mark.parametrize(
+        "host", ["id.example", "login.microsoftonline.com.example", "localhost:8443"]
+    )
+    def test_another_provider(self, host: str, name: str) -> None:
+        """Paths of another provider say nothing of tenants, those of Entra anywhere do.
+
+        A private cloud of Entra has a host of its own.
+        """
+        issuer = f"https://{host}/{name}/"
+        settings = read(MSAL_AUTHORITY=None, MSAL_OIDC_AUTHORITY=issuer)
+        assert settings.allowed_tenants == () and not settings.is_multi_tenant
+        assert settings.of_tenant(TENANT) is settings
+        if name != "consumers":
+            assert "MSAL_ALLOWED_TENANTS is not set" in refusal(MSAL_AUTHORITY=issuer)
+
+    @pytest.mark.parametrize(
+        "host",
+        ["sts.windows.net", "LOGIN.microsoftonline.us", "eu.login.microsoft.com"],
+    )
+    def test_hosts_of_microsoft(self, host: str) -> None:
+        """At a host of any of Microsoft's clouds the path says it, by either key."""
+        for key in ("MSAL_AUTHORITY", "MSAL_OIDC_AUTHORITY"):
+            place = {"MSAL_AUTHORITY": None, key: f"https://{host}:443/common"}
+            assert "MSAL_ALLOWED_TENANTS is not set" in refusal(**place)
+
     @pytest.mark.parametrize(
         ("authority", "own"),
         [
-            ("https://common.example/common", "https://common.example/{}"),
+            (f"{COMMON}/common", f"{COMMON}/{{}}"),
             (f"{HOST}/Organizations/", f"{HOST}/{{}}"),
             (f"{HOST}/organizations/v2.0", f"{HOST}/{{}}/v2.0"),
         ],

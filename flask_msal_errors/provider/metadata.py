@@ -14,21 +14,13 @@ import requests
 from ..parsers import GUID
 from ..parsers import as_browser_url
 from ..protocol.demand import printable
+from ..settings import MICROSOFT
 from ..settings import Settings
 
 #: Stands for any tenant in the issuer of an authority that several share.
 TENANT = "{tenantid}"
 #: The tenant of personal accounts, which "consumers" names.
 PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
-#: Hosts of one cloud publish each other's issuers (msal 1.39, ``authority.py``).
-_MICROSOFT = re.compile(
-    r"([\w-]+\.)?(login\.microsoftonline\.(com|us|de)|login\.microsoft\.com"
-    r"|login\.(windows\.net|usgovcloudapi\.net|chinacloudapi\.cn)"
-    r"|login\.partner\.microsoftonline\.cn|login\.sovcloud-identity\.(fr|de|sg))"
-    r"|login-us\.microsoftonline\.com|sts\.(windows\.net|chinacloudapi\.cn)"
-    r"|[\w-]+\.(b2clogin\.(com|cn|us|de)|ciamlogin\.com)",
-    re.ASCII,
-)
 #: A token endpoint of B2C names a policy, in one of two places; its own and custom
 #: policies begin so (https://learn.microsoft.com/azure/active-directory-b2c/openid-connect).
 _OF_POLICY = re.compile(
@@ -132,7 +124,7 @@ def is_entra(document: dict[str, t.Any], settings: Settings) -> bool:
     """
     host = urlsplit(str(document.get("issuer"))).netloc
     is_told = not {"cloud_instance_name", "tenant_region_scope"}.isdisjoint(document)
-    is_told = is_told or _MICROSOFT.fullmatch(host) is not None
+    is_told = is_told or MICROSOFT.fullmatch(host) is not None
     return bool(settings.authority) or is_told or is_b2c(document)
 
 
@@ -165,8 +157,9 @@ def _is_issuer(issuer: str, settings: Settings) -> bool:
     host, tenant = urlsplit(issuer).netloc, found[0] if found else ""
     # External ID keeps this host for those who come by a domain of their own.
     is_host = host == f"{tenant}.ciamlogin.com"
-    if _MICROSOFT.fullmatch(parts.netloc):
-        is_host = is_host or _MICROSOFT.fullmatch(host) is not None
+    # Hosts of one cloud publish each other's issuers.
+    if MICROSOFT.fullmatch(parts.netloc):
+        is_host = is_host or MICROSOFT.fullmatch(host) is not None
     elif settings.authority:
         is_host = is_host or host == parts.netloc
     elif name != tenant:
