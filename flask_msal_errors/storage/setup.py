@@ -60,7 +60,6 @@ def prepare(app: Flask, *, https: bool = False, callback: str = "") -> None:
             f"{callback} of MSAL_REDIRECT_URI, and to the sign-out beside it. Leave it "
             "out."
         )
-    lifetime_of(app)
     if type(app.session_interface) is SecureCookieSessionInterface:
         app.session_interface = _made(app)
     if https:

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from flask_msal_errors.errors import ConfigurationError
 from flask_msal_errors.storage.files import PlainFileCache
 from flask_msal_errors.storage.setup import backend_without_sessions
+from flask_msal_errors.storage.setup import lifetime_of
 from flask_msal_errors.storage.setup import prepare
 from support import parallel
 from support import session_apps
@@ -129,12 +130,13 @@ class TestRefusals:
         """A session that nobody could find again, or that has no end, is refused."""
         app = session_apps.bare_app(tmp_path, PERMANENT_SESSION_LIFETIME=value)
         with pytest.raises(ConfigurationError, match="PERMANENT_SESSION_LIFETIME=.*"):
-            prepare(app)
+            lifetime_of(app)
 
     @pytest.mark.parametrize("value", [1, 3600.5, timedelta(days=36_500), 10**10])
     def test_lifetimes(self, tmp_path: Path, value: t.Any) -> None:
         """Any other lifetime is the app's choice."""
-        prepare(session_apps.bare_app(tmp_path, PERMANENT_SESSION_LIFETIME=value))
+        app = session_apps.bare_app(tmp_path, PERMANENT_SESSION_LIFETIME=value)
+        assert lifetime_of(app) == app.permanent_session_lifetime
 
     @pytest.mark.parametrize("kind", ["null", "NULL"])
     def test_null_sessions(self, tmp_path: Path, kind: str) -> None:
