@@ -259,6 +259,9 @@ The ID token has no claim sid
 The cache of the sessions deletes
 - A cache with a threshold drops sessions that are in use.
 = Raise its threshold, or set it to 0.
+The column data of the table
+- Flask-Session's table in MySQL takes no large sessions and kept forms.
+= Run the statement of the line once, and start the app again.
 The credential was renewed
 - The provider refused the credential, and a newer one of its source was taken.
 = Nothing: it says that a rotation worked.

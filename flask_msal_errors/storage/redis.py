@@ -81,19 +81,22 @@ class RedisBackend(AtomicBackend):
             raise
 
     def load(self, key: str, lifetime: timedelta) -> Loaded:
-        while self._renewals:
-            renewal = self._renewals[0]
+        renewals = self._renewals
+        for number, renewal in enumerate(renewals):
             try:
                 data = renewal(self.interface.client, key, lifetime)
-                return Loaded(self.decoded(data), data)
             except self.errors as error:
                 if str(error).startswith("WRONGTYPE"):
                     return Loaded(None)
                 if not _is_refused(error):
                     raise
-            # Other threads may have found it out at the same time.
-            self._renewals = tuple(r for r in self._renewals if r is not renewal)
-        return super().load(key, lifetime)
+                continue
+            self._renewals = renewals[number:]
+            return Loaded(self.decoded(data), data)
+        found = super().load(key, lifetime)
+        # Not before: a user who may do nothing for a while will have all of them again.
+        self._renewals = ()
+        return found
 
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         data = self.interface.serializer.encode(value)
@@ -173,15 +176,26 @@ class RedisBackend(AtomicBackend):
 def client_of(url: str) -> t.Any:
     """Return a client of redis-py by its URL, with timeouts unless this has others.
 
+    After a failover the URL may lead to another server, and open connections to one
+    that takes no writes: each is made anew then, and the command is sent once more.
+
     :raises ConfigurationError: it is no such URL. It may hold a password, so it is not
         shown.
     """
     from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ReadOnlyError
+    from redis.retry import Retry
 
     try:
         # What the URL says, such as ?socket_timeout=1, counts more.
         return Redis.from_url(
-            url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE
+            url,
+            socket_timeout=_PATIENCE,
+            socket_connect_timeout=_PATIENCE,
+            retry=Retry(NoBackoff(), 1, (ReadOnlyError,)),
+            # redis-py before 6 asks this, too.
+            retry_on_error=[ReadOnlyError],
         )
     except ValueError:
         raise ConfigurationError(
