@@ -362,7 +362,7 @@ if sys.platform != "win32":
     ) -> cabc.Iterator[t.IO[bytes]]:
         """Open and lock a file, or raise if its holder does not let go in time."""
         owner, end = os.getpid(), time.monotonic() + wait
-        with open(path, mode) as file:
+        with open(path, mode, buffering=0) as file:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
