@@ -11,8 +11,6 @@ import contextlib
 import functools
 import inspect
 import typing as t
-from urllib.parse import unquote
-from urllib.parse import urlsplit
 
 from flask import Flask
 from flask import Request
@@ -21,9 +19,6 @@ from flask import has_request_context
 from flask import request
 from flask.globals import request_ctx
 from werkzeug.exceptions import HTTPException
-from werkzeug.exceptions import MethodNotAllowed
-from werkzeug.routing import MapAdapter
-from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
 from .. import signals
@@ -56,11 +51,13 @@ from .admitted import Admitted
 from .answers import Answers
 from .caller import Caller
 from .caller import Rule
+from .endpoints import MARK
+from .endpoints import endpoints_of
+from .endpoints import is_guarded
+from .endpoints import method_decorators
 from .metadata import ENDPOINT
 from .on_behalf_of import OnBehalfOf
 
-#: An attribute of guarded views, and of guards of blueprints.
-MARK = "_flask_msal_errors_api"
 #: The guard of views, by the name that developers know.
 GUARD = "api.token_required"
 
@@ -86,16 +83,16 @@ class ApiState:
         adapter, found = request_ctx.url_adapter, [""]
         unknown = (HTTPException, RuntimeError, AttributeError, TypeError)
         with contextlib.suppress(*unknown):
-            found = _endpoints(adapter) if adapter else found
-        is_guarded = bool(found) and all(self._guards(app, each) for each in found)
-        if is_guarded:
+            found = endpoints_of(adapter) if adapter else found
+        is_for_api = bool(found) and all(self._guards(app, each) for each in found)
+        if is_for_api:
             here = of_request(ForApi, received)
             here.answer, here.is_guarded = self.answers.to, True
-        return is_guarded
+        return is_for_api
 
     def _guards(self, app: Flask, endpoint: str) -> bool:
         if endpoint not in self._guarded:
-            self._guarded[endpoint] = _is_guarded(app, endpoint)
+            self._guarded[endpoint] = is_guarded(app, endpoint)
         return self._guarded[endpoint]
 
 
@@ -205,7 +202,7 @@ def dispatch(next_dispatch: cabc.Callable[..., t.Any], *context: t.Any) -> t.Any
             raise
         return _after_error(error)
     given = of_request(Admitted).answer
-    if given is not None and _method_decorators(view) is not None:
+    if given is not None and method_decorators(view) is not None:
         return given
     if of_request(ForApi).answer is None:
         return value
@@ -244,75 +241,6 @@ def _noted(answer: Response) -> Response:
     """Note what is answered in place of a view, and return it."""
     of_request(Admitted).answer = answer
     return answer
-
-
-def _endpoints(adapter: MapAdapter) -> list[str]:
-    """Return the endpoints of a request's URL, though Flask may come to no view.
-
-    They are those of other methods, or of the URL that it redirects to.
-    """
-    try:
-        return [adapter.match()[0]]
-    except MethodNotAllowed as error:
-        methods = error.valid_methods or ()
-        return [adapter.match(method=method)[0] for method in methods]
-    except RequestRedirect as error:
-        path = unquote(urlsplit(error.new_url).path)
-        return [adapter.match(path.removeprefix(adapter.script_name.rstrip("/")))[0]]
-
-
-def _is_guarded(app: Flask, endpoint: str) -> bool:
-    """Tell whether a view has a guard of the API, or one of those that it is in.
-
-    Those are blueprints, each in the next one, and the app. Our metadata counts, too.
-    """
-    if endpoint == ENDPOINT:
-        return True
-    view = app.view_functions.get(endpoint)
-    found: list[t.Any] = [view, *app.before_request_funcs.get(None, ())]
-    name = endpoint.rpartition(".")[0]
-    while name:
-        found += app.before_request_funcs.get(name, ())
-        name = name.rpartition(".")[0]
-    return any(map(_is_guard, found)) or _guards_all_methods(view)
-
-
-def _is_guard(function: t.Any) -> bool:
-    """Tell whether a function has our mark, or one that it is wrapped around.
-
-    From the first request on the web half has functions of the app in hooks.
-    """
-    while function is not None and getattr(function, MARK, False) is not True:
-        is_partial = isinstance(function, functools.partial)
-        inner = function.func if is_partial else getattr(function, "__wrapped__", None)
-        function = None if inner is function else inner
-    return function is not None
-
-
-def _guards_all_methods(view: t.Any) -> bool:
-    """Tell whether each method of a class-based view has a guard.
-
-    A class with others is left to the web app: its guards are for those.
-    """
-    made = getattr(view, "view_class", None)
-    names = getattr(made, "methods", None) or ()
-    methods = [getattr(made, name.lower(), None) for name in names]
-    around = _method_decorators(view)
-    of_all = [getattr(made, "dispatch_request", None)]
-    of_all += around if isinstance(around, (list, tuple)) else ()
-    return any(map(_is_guard, of_all)) or (
-        bool(methods) and all(map(_is_guard, methods))
-    )
-
-
-def _method_decorators(view: t.Any) -> t.Any:
-    """Return the decorators of a resource of Flask-RESTX or Flask-RESTful.
-
-    :return: ``None`` for a view of anything else, where nobody calls them.
-    """
-    made = getattr(view, "view_class", None)
-    is_resource = hasattr(made, "representations")
-    return getattr(made, "method_decorators", None) if is_resource else None
 
 
 def _admit(state: ApiState, admitted: Admitted, rule: Rule) -> None:

@@ -21,12 +21,12 @@ from ..settings import Settings
 from ..state import API
 from ..state import note_owner
 from . import admission
-from .admission import MARK
 from .admission import ApiState
 from .admission import View
 from .admitted import admitted
 from .caller import Caller
 from .caller import Rule
+from .endpoints import MARK
 from .on_behalf_of import OnBehalfOf
 
 if t.TYPE_CHECKING:
