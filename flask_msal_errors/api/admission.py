@@ -26,6 +26,7 @@ from ..clients import streams
 from ..clients.async_views import AsyncView
 from ..clients.async_views import awaited
 from ..clients.refusals import RESPONSES
+from ..clients.refusals import own_in
 from ..clients.refusals import raised
 from ..clients.refusals import returned
 from ..clients.socket_events import refuse
@@ -41,6 +42,7 @@ from ..provider.access_token import AccessTokens
 from ..provider.client import Client
 from ..settings import Settings
 from ..state import API
+from ..state import EXTENSION
 from ..state import ForApi
 from ..state import note_guard
 from ..state import of_request
@@ -177,7 +179,13 @@ def handle(next_handler: cabc.Callable[[Exception], t.Any], error: Exception) ->
     found = None
     if has_request_context() and of_request(ForApi).answer is not None:
         found = raised(error, (), api_state().on_behalf_of)
-    return next_handler(error) if found is None else api_state().answers.to(found)
+    if found is not None:
+        return api_state().answers.to(found)
+    own = own_in(error)
+    # Before any guard let somebody in; the web half tells of its own.
+    if own is not None and EXTENSION not in current_app.extensions:
+        signals.tell(own)
+    return next_handler(error)
 
 
 def dispatch(next_dispatch: cabc.Callable[..., t.Any], *context: t.Any) -> t.Any:
