@@ -13,6 +13,7 @@ import urllib.parse
 
 import requests
 
+from ..attributes import KnownAttributes
 from .cookies import CookieJar
 from .fetch import Data
 from .fetch import Step
@@ -46,7 +47,7 @@ class Answer:
     params: dict[str, str] = dataclasses.field(repr=False)
 
 
-class Person:
+class Person(KnownAttributes):
     """A user with a browser of their own.
 
     :param pages_url: the emulator's pages; what lies elsewhere is the app.
@@ -57,6 +58,14 @@ class Person:
     :param second_factor: can prove more than a password where a page asks for it.
     :param http: the session of requests to go by; one of their own without it.
     """
+
+    name: str
+    decline_consent: bool
+    cancel: bool
+    second_factor: bool
+    cookies: CookieJar
+    history: list[str]
+    pages: list[str]
 
     def __init__(
         self,
@@ -74,8 +83,8 @@ class Person:
         self.cancel = cancel
         self.second_factor = second_factor
         self.cookies = CookieJar()
-        self.history: list[str] = []
-        self.pages: list[str] = []
+        self.history = []
+        self.pages = []
         self._pages_url = pages_url
         self._http = http or requests.Session()
         self._http.trust_env = False

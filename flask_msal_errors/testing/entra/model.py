@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import typing as t
 
+from ..attributes import KnownAttributes
 from .claims import Wanted
 from .registrations import APP
 from .registrations import Registration
@@ -73,7 +74,7 @@ class Member(t.TypedDict, total=False):
 
 
 @dataclasses.dataclass(eq=False)
-class User:
+class User(KnownAttributes):
     """A person in the tenant.
 
     :param key: the short name, such as ``ada``.

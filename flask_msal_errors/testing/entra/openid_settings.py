@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import typing as t
+
+from ..attributes import KnownAttributes
 from ..declaration import PLAIN
 from ..declaration import Setting
 from ..values import Choice
@@ -19,8 +22,10 @@ OFFLINE_FORMS = (
 )
 
 
-class OpenidSettings:
+class OpenidSettings(KnownAttributes):
     """Values that a test may set on the emulator, by name."""
+
+    setting_values: dict[str, t.Any]
 
     openid_at_root = Setting(
         False,

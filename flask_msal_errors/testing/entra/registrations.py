@@ -11,6 +11,8 @@ import dataclasses
 import re
 import typing as t
 
+from ..attributes import KnownAttributes
+
 #: The registration that ``Emulator.config`` is of, and the emulator's own API.
 APP, API, MICROSOFT_GRAPH = "app", "api", "graph"
 #: Claims of access tokens that an API gets if its registration lists them.
@@ -23,7 +25,7 @@ _OF_GRAPH = re.compile(r"[\w.-]+", re.ASCII)
 
 
 @dataclasses.dataclass(eq=False)
-class Registration:
+class Registration(KnownAttributes):
     """An app registration; each may be a client, an API, or both.
 
     :param name: the short name, such as ``payroll``.

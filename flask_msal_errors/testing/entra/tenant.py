@@ -15,6 +15,7 @@ import uuid
 
 from flask import current_app
 
+from ..attributes import KnownAttributes
 from . import registrations
 from .faults import Faults
 from .keys import KeyRing
@@ -305,8 +306,10 @@ def current_tenant() -> Tenant:
     return t.cast(Tenant, current_app.extensions["entra_tenant"])
 
 
-class OfTenant:
+class OfTenant(KnownAttributes):
     """A part of the emulator that reads or changes its tenant."""
+
+    tenant: Tenant
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
