@@ -46,6 +46,8 @@ _FIFTH = _MOST_BYTES // MOST_FLOWS - _EXTRA
 #: Characters of a visitor's target: the redirect back to a longer one does not fit the
 #: 4 KB that nginx has for the headers of a response (``proxy_buffer_size``).
 _LONGEST_TARGET = 3600
+#: Bytes of a visitor's cookie and of the way to the provider: one response has both.
+_MOST_REDIRECT = 3700
 
 
 class TooLong(Exception):
@@ -132,7 +134,7 @@ class FlowCookies:
         kept = {"at": round(time.time(), 4), "flow": flow.pack()}
         signed = self.signer.dumps(name, kept)
         if len(name) + len(signed) > _FIFTH:
-            signed = self._shortened(name, kept, flow, handle)
+            signed = self._shortened(name, kept, flow, handle, response)
         self._make_room(request, response, len(name) + len(signed) + _EXTRA)
         self._cookies.set(
             request,
@@ -174,7 +176,12 @@ class FlowCookies:
         return response
 
     def _shortened(
-        self, name: str, kept: dict[str, t.Any], flow: Flow, handle: str | None
+        self,
+        name: str,
+        kept: dict[str, t.Any],
+        flow: Flow,
+        handle: str | None,
+        response: Response,
     ) -> str:
         """Shorten what a cookie holds of a long flow; return it, signed."""
         said, packed = read(self.signer, flow.msal["state"]), kept["flow"]
@@ -184,7 +191,10 @@ class FlowCookies:
         if handle and len(name) + len(signed) > _FIFTH:
             kept["flow"] = self._stored(handle, packed) or packed
             signed = self.signer.dumps(name, kept)
-        if len(name) + len(signed) + _EXTRA > _MOST_BYTES:
+        most = _MOST_BYTES
+        if "target" in packed and not handle:
+            most = min(most, _MOST_REDIRECT - len(response.headers["Location"]))
+        if len(name) + len(signed) + _EXTRA > most:
             raise TooLong(flow.demand)
         return signed
 

@@ -40,6 +40,9 @@ from ..state import of_request
 from ..user import signed_in
 from .rendering import is_own_route
 
+#: Characters of a link: gunicorn takes request lines of 4,094 bytes, and nginx has 4 KB
+#: for the headers of a response, where a script finds it, too.
+_LONGEST = 3400
 #: Seconds for which a login URL handed to a program is good.
 TICKET_LIFETIME = 600
 _TICKET = "ticket"
@@ -103,7 +106,18 @@ class Links:
                 "MSAL_RESET_PASSWORD_AUTHORITY must be set."
             )
         target = own_path(next, request) or next or current_target(request)
-        return url_for("msal.login", next=target, policy=policy or None)
+        return self.to_page(target, policy=policy or None)
+
+    def to_page(self, target: str, **parameters: t.Any) -> str:
+        """Return the URL of a sign-in that comes back to a page.
+
+        Signed, a long one takes less space: what is signed is compressed. A target that
+        an app took from elsewhere is not signed, because what is signed is followed.
+        """
+        way = url_for("msal.login", next=target, **parameters)
+        if len(way) <= _LONGEST or safe_path(target) is None:
+            return way
+        return self._signed(parameters, target=target)
 
     def back(self, target: str) -> str:
         """Return a URL that leads who is signed in to a page, and others by a sign-in.
@@ -156,8 +170,21 @@ class Links:
 
     def _link(self, **ticket: t.Any) -> str:
         holder = _holder() or self._visitor() or self._new_visitor()
-        signed = self._signer.dumps(_TICKET, {**ticket, "for": holder})
-        return url_for("msal.login", ticket=signed)
+        return self._signed({}, **ticket, **{"for": holder})
+
+    def _signed(self, parameters: dict[str, t.Any], **ticket: t.Any) -> str:
+        """Return a link that is no longer than servers take.
+
+        If need be, it leads to its page without the query, or else to the start page.
+        """
+        target, way = ticket.get("target"), ""
+        path = (target or "").partition("?")[0]
+        for ticket["target"] in dict.fromkeys((target, path or None, home(request))):
+            signed = self._signer.dumps(_TICKET, ticket)
+            way = url_for("msal.login", ticket=signed, **parameters)
+            if len(way) <= _LONGEST:
+                break
+        return way
 
     def _visitor(self) -> str:
         """Return the name of a browser in which nobody is signed in, or ``""``."""

@@ -273,7 +273,7 @@ def _actions(error: MsalAuthError) -> Actions:
         form = [(N_("Open the form again"), error.target)]
         return [*form, start] if error.target != "/" else [start]
     if isinstance(error, ReauthenticationLoop):
-        retry = (N_("Try again"), url_for("msal.login", next=here, again=1))
+        retry = (N_("Try again"), app_state().links.to_page(here, again=1))
         return [start, retry] if error.party == "application" else [retry, start]
     may_pass = type(error) in (TokenError, MsalAuthError) and not is_own_route()
     if may_pass or isinstance(error, (Throttled, ServiceUnavailable)):
@@ -289,7 +289,7 @@ def _actions(error: MsalAuthError) -> Actions:
 def _again(error: MsalAuthError, target: str) -> str:
     if isinstance(error, InteractionRequired):
         return app_state().links.login(error.demand, target)
-    return url_for("msal.login", next=target)
+    return app_state().links.to_page(target)
 
 
 def _here(**more: t.Any) -> str:

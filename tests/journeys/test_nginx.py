@@ -16,6 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from support import hosts
+from support.browsing import links_of
 from support.cluster import LINUX
 from support.live_app import LiveApp
 from support.nginx import Nginx
@@ -158,6 +159,43 @@ def test_long_link(run: Run, mode: str, length: int, buffers: str) -> None:
     page = f"{site.url}/me?invited={secrets.token_urlsafe(length)[:length]}"
     shown = site.person().visit(page)
     assert (shown.status_code, shown.url) == (200, page)
+
+
+@pytest.mark.parametrize("mode", ["query", "form_post"])
+@pytest.mark.parametrize("length", [2700, 3300, 3900])
+def test_longer_link(run: Run, mode: str, length: int) -> None:
+    """Of a longer one that does not fit, a page says so, and how to come back.
+
+    Nothing else than its letters were in the cookie: others can be compressed.
+    """
+    site = run(Case(HOST + FORWARDED + SMALL, {"x_host": 1}), MSAL_RESPONSE_MODE=mode)
+    person, token = site.person(), secrets.token_urlsafe(length)[:length]
+    page = f"{site.url}/me?invited={token}"
+    told = person.visit(page)
+    assert (told.status_code, told.url) == (401, page)
+    assert "address of this page is too long" in told.text
+    way_on = urllib.parse.urljoin(page, links_of(told)[0])
+    assert person.visit(way_on).url == f"{site.url}/"
+    assert person.visit(page).text == "me ada@contoso.example"
+
+
+@pytest.mark.parametrize("length", [2700, 3300, 3900])
+def test_script_on_a_longer_page(run: Run, length: int) -> None:
+    """A script gets a link to the sign-in that nginx lets through, to the page's path.
+
+    The whole page is in it if that fits.
+    """
+    site = run(Case(HOST + FORWARDED + SMALL, {"x_host": 1}))
+    person = site.person()
+    person.visit(f"{site.url}/me")
+    page = f"{site.url}/me?invited={secrets.token_urlsafe(length)[:length]}"
+    headers = {"Referer": page, "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+    answer = person.get(f"{site.url}/vault", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["HX-Redirect"] == answer.json()["login_url"]
+    shown = person.visit(urllib.parse.urljoin(page, answer.json()["login_url"]))
+    assert shown.url == (page if length < 3000 else f"{site.url}/me")
+    assert person.visit(f"{site.url}/vault").text == "the vault"
 
 
 @pytest.mark.parametrize("directives", ["", HOST, HOST + FORWARDED])
