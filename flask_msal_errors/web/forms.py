@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import functools
+import hashlib
 import io
 import secrets
 import typing as t
@@ -61,7 +62,11 @@ _GONE = (
     " it again."
 )
 _URLENCODED = "application/x-www-form-urlencoded"
+#: Of a form whose session is over, though somebody is signed in again.
+ENDED = "The session in which it was kept has ended."
+_LATE = "It was kept for too long."
 _NOT_YOURS = "It is not a form of who is signed in here."
+_NOBODY = "Nobody is signed in here."
 _KINDS = (_URLENCODED, "multipart/form-data")
 #: A ticket is signed as one of its user's, so that it is of no use to anybody else.
 _TICKET_OF = "form."
@@ -78,6 +83,47 @@ _NO_FORM = N_("It was not kept, because it is not an ordinary form.")
 _LONG_ADDRESS = N_("It was not kept, because the address of its page is too long.")
 _INCOMPLETE = N_("It could not be kept, because your session is incomplete.")
 _STORE_REFUSED = N_("It could not be kept, because the session store refused it.")
+
+_NOT_SENT = N_("This form was not sent")
+#: Heading and advice for the person, by what an error says.
+REASONS = {
+    _GONE: (
+        N_("This form was not sent again"),
+        N_(
+            "Nothing was sent now. Most likely it was sent before, here or in another"
+            " tab. Please check whether it arrived. If it has not, fill it in again."
+        ),
+    ),
+    ENDED: (
+        _NOT_SENT,
+        N_(
+            "The session in which you filled it in has ended, and the form was deleted"
+            " with it. If it did not arrive before, fill it in again."
+        ),
+    ),
+    _LATE: (
+        _NOT_SENT,
+        N_(
+            "An interrupted form is kept only for a while, and that time is over. If"
+            " it did not arrive before, fill it in again."
+        ),
+    ),
+    _NOT_YOURS: (
+        _NOT_SENT,
+        N_(
+            "It is not a form of the account that you are signed in with now. If you"
+            " filled it in with another account, sign in with that one and fill it in"
+            " again."
+        ),
+    ),
+    _NOBODY: (
+        _NOT_SENT,
+        N_(
+            "You are not signed in any more. Please sign in and check whether the form"
+            " arrived. If it has not, fill it in again."
+        ),
+    ),
+}
 
 
 class NotKept(Exception):
@@ -176,7 +222,7 @@ class Forms:
         received = of_request(Received)
         if received.key:
             if self._store.take(received.key) is None:
-                raise _not_resumed(_GONE, received.url)
+                raise _gone(received.key, received.url)
             received.key = ""
             signals.emit(signals.request_resumed, url=received.url)
 
@@ -215,7 +261,7 @@ class Forms:
         """
         key, url = self._read(ticket)
         if self._store.read(key) is None:
-            raise _not_resumed(_GONE, url)
+            raise _gone(key, url)
         return url
 
     def _written(self, person: SignedIn, received: Received, body: _Body) -> str:
@@ -227,9 +273,9 @@ class Forms:
         lifetime, entry = timedelta(seconds=self._lifetime), self._codec.encode(body)
         if received.key:
             if not self._store.replace(received.key, entry, lifetime):
-                raise _not_resumed(_GONE, received.url)
+                raise _gone(received.key, received.url)
             return received.key
-        key = f"form-{secrets.token_urlsafe(16)}"
+        key = f"{_begin(person)}{secrets.token_urlsafe(16)}"
         if not self._records.keep(person.handle, key, entry, lifetime, MOST_FORMS):
             raise NotKept(_INCOMPLETE)
         return key
@@ -244,7 +290,7 @@ class Forms:
             raise _not_resumed("It belongs to another page.", here)
         entry = self._store.read(key)
         if entry is None:
-            raise _not_resumed(_GONE, here)
+            raise _gone(key, here)
         body = self._codec.decode(_Body, entry)
         if body is None:
             raise _not_resumed("What was kept cannot be read.", here)
@@ -254,12 +300,12 @@ class Forms:
         """Return the key and the URL of a ticket of the signed-in user."""
         person = signed_in()
         if person is None:
-            raise NotResumed(_NOT_YOURS)
+            raise NotResumed(_NOBODY)
         kind = _TICKET_OF + person.user.digest
         try:
             found = self._signer.loads(kind, ticket, self._lifetime)
         except Expired as error:
-            raise _not_resumed("It was kept for too long.", error.value[1]) from None
+            raise _not_resumed(_LATE, error.value[1]) from None
         if not found:
             raise NotResumed(_NOT_YOURS)
         key, url = found
@@ -273,6 +319,22 @@ def _too_large(limit: int) -> Text:
             said = f"{limit * 10 // size / 10:g} {unit}"
             return _TOO_LARGE._replace(values={"limit": said})
     return _TOO_LARGE_BYTES._replace(values={"limit": limit}) if limit else _NONE_KEPT
+
+
+def _begin(person: SignedIn) -> str:
+    """Return the beginning of a session's keys, by which its forms are told."""
+    return f"form-{hashlib.sha256(person.handle.encode()).hexdigest()[:8]}-"
+
+
+def _gone(key: str, url: str) -> NotResumed:
+    """Return the error for a form that the store does not have.
+
+    With its session the store drops a form that was never sent. In the same session it
+    was sent; or the store lost it, or newer forms took its place.
+    """
+    person = signed_in()
+    is_same = person is not None and key.startswith(_begin(person))
+    return _not_resumed(_GONE if is_same else ENDED, url)
 
 
 def _not_resumed(message: str, url: str) -> NotResumed:
@@ -296,7 +358,7 @@ class _StrangersBody(LimitedStream):
         missing = len(_MARK) - len(self._start)
         self._start += bytes(buffer[: min(size or 0, missing)])
         if self._start == _MARK:
-            raise NotResumed(_NOT_YOURS)
+            raise NotResumed(_NOBODY)
         return size
 
 

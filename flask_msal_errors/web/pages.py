@@ -46,7 +46,9 @@ from ..protocol.demand import Demand
 from ..protocol.secret import Hidden
 from ..state import of_request
 from ..user import signed_in
+from .forms import ENDED
 from .forms import FIELD
+from .forms import REASONS
 from .links import page_of_person
 from .rendering import is_own_route
 from .rendering import rendered
@@ -355,7 +357,8 @@ def _lacked(error: RoleRequired) -> list[tuple[Text, str]]:
 def _is_harmless(error: MsalAuthError) -> bool:
     """Return whether Back or a reload may be all that happened."""
     serious = isinstance(error, (OtherAccount, ReauthenticationLoop))
-    return isinstance(error, SignInError) and not serious
+    is_over = isinstance(error, NotResumed) and str(error) == ENDED
+    return isinstance(error, SignInError) and not (serious or is_over)
 
 
 def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
@@ -364,6 +367,8 @@ def _words(error: MsalAuthError) -> tuple[Text, Text | None]:
         return N_("You are already signed in"), None
     if isinstance(error, StateMismatch) and request.cookies:
         return Text(error.title, {}), OVERTAKEN
+    if isinstance(error, NotResumed) and str(error) in REASONS:
+        return REASONS[str(error)]
     special = _SPECIAL.get(getattr(error, "error", ""))
     if special:
         return special

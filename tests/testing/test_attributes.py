@@ -72,7 +72,7 @@ class TestMisspelt:
 
 class TestRight:
     def test_every_attribute(self, entra: Emulator) -> None:
-        """What an object has by itself can be set to what it is."""
+        """An object's own attributes can be set to what they are."""
         for kept in _objects(entra).values():
             for name, value in vars(kept).items():
                 setattr(kept, name, value)

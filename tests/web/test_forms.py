@@ -21,8 +21,10 @@ from flask_msal_errors import signals
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
+from flask_msal_errors.web import languages
 from flask_msal_errors.web.forms import FIELD
 from flask_msal_errors.web.forms import MOST_FORMS
+from flask_msal_errors.web.forms import REASONS
 from support import parallel
 from support import session_apps
 from support.live_app import LiveApp
@@ -494,6 +496,86 @@ class TestTickets:
             assert "kept for too long" in answer.text
             assert "Open the form again" in answer.text
         assert desk.runs == []
+
+    def test_expired_words(self, live: LiveApp, ada: Person) -> None:
+        """A form that was kept for too long is not told like one that was sent."""
+        ticket = interrupted(live, ada)
+        live.app.extensions["flask_msal_errors"].forms._lifetime = -1000
+        assert "that time is over" in self.told(resumed(live, ada, ticket))
+
+    def told(self, page: requests.Response) -> str:
+        """The words of a page for a form that was never sent."""
+        assert page.status_code == 410
+        assert "<h1>This form was not sent</h1>" in page.text
+        assert "Most likely it was sent before" not in page.text
+        assert "fill it in again" in page.text
+        return page.text
+
+    @pytest.mark.parametrize("how", ["post", "get"])
+    def test_sent_in_another_tab(self, live: LiveApp, ada: Person, how: str) -> None:
+        """A form that one tab sent is told in the other as most likely sent."""
+        ticket = interrupted(live, ada)
+        assert resumed(live, ada, ticket).text == "carried out"
+        if how == "post":
+            page = resumed(live, ada, ticket)
+        else:
+            page = ada.get(f"{live.url}/auth/resume/{ticket}")
+        assert "<h1>This form was not sent again</h1>" in page.text
+        assert "Most likely it was sent before" in page.text
+        assert "You are still signed in as" in page.text
+
+    @pytest.mark.parametrize("how", ["post", "get"])
+    def test_session_ended(
+        self, live: LiveApp, ada: Person, desk: Desk, how: str
+    ) -> None:
+        """After a sign-out and a new sign-in the page says that the form went with it."""
+        ticket = interrupted(live, ada)
+        ada.submit(ada.get(live.url + "/auth/logout"))
+        ada.visit(live.url + "/me")
+        if how == "post":
+            page = resumed(live, ada, ticket)
+        else:
+            page = ada.get(f"{live.url}/auth/resume/{ticket}")
+        assert "The session in which you filled it in has ended" in self.told(page)
+        assert "You are still signed in" not in page.text
+        assert "Open the form again" in page.text
+        assert desk.runs == []
+
+    def test_same_session_with_more_proof(self, live: LiveApp, ada: Person) -> None:
+        """Another sign-in of the same session does not end it."""
+        ticket = interrupted(live, ada)
+        assert resumed(live, ada, ticket).text == "carried out"
+        ada.visit(f"{live.url}/auth/login")
+        assert "Most likely it was sent before" in resumed(live, ada, ticket).text
+
+    def test_another_account(
+        self, live: LiveApp, entra: Emulator, ada: Person, desk: Desk
+    ) -> None:
+        """Somebody else reads with which account to fill it in."""
+        ticket = interrupted(live, ada)
+        grace = entra.person("grace")
+        grace.visit(live.url + "/me")
+        words = self.told(resumed(live, grace, ticket))
+        assert "not a form of the account that you are signed in with now" in words
+        assert desk.runs == []
+
+    def test_signed_out(self, live: LiveApp, ada: Person, desk: Desk) -> None:
+        """On a page that is open to all, a person who signed out reads that they did."""
+        ticket = interrupted(live, ada)
+        ada.submit(ada.get(live.url + "/auth/logout"))
+        words = self.told(resumed(live, ada, ticket, "/open"))
+        assert "You are not signed in any more" in words
+        assert desk.runs == []
+
+    @pytest.mark.parametrize("language", ["de", "es", "fr", "ja"])
+    def test_languages(self, live: LiveApp, ada: Person, language: str) -> None:
+        """Each reason has words of its own in each language."""
+        with live.app.test_request_context(headers={"Accept-Language": language}):
+            said = [
+                languages.translated(words.message) for _, words in REASONS.values()
+            ]
+            english = [words.message for _, words in REASONS.values()]
+        assert len({*said, *english}) == 2 * len(REASONS)
 
     def test_without_a_record(self, live: LiveApp, ada: Person, desk: Desk) -> None:
         """No forms are kept where nothing would bound them."""

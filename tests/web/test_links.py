@@ -150,7 +150,7 @@ class TestLong:
             assert link == url_for("msal.login", next=start + "x" * 5000)
 
     def test_user_flow(self, app: Flask, links: Links) -> None:
-        """What a link asks for beside the page is kept."""
+        """A link keeps all that it asks for beside the page."""
         target = f"/mail?q={'%C3%A4' * 800}"
         with app.test_request_context("/"):
             link = links.to_page(target, again=1)
