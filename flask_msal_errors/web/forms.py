@@ -11,7 +11,6 @@ from __future__ import annotations
 import collections.abc as cabc
 import dataclasses
 import functools
-import hashlib
 import io
 import secrets
 import typing as t
@@ -47,6 +46,8 @@ FIELD = "_msal_resume"
 #: Forms of one session that wait at the same time; the oldest is dropped.
 MOST_FORMS = 5
 
+#: Beginning of the keys of a user's session, which is known by when it began.
+_KEY = "form-{:.3f}-"
 _MARK = f"{FIELD}=".encode()
 #: More than any ticket; a form of this length is read even where none are kept.
 _LONGEST_MARK = 16 * 1024
@@ -275,7 +276,7 @@ class Forms:
             if not self._store.replace(received.key, entry, lifetime):
                 raise _gone(received.key, received.url)
             return received.key
-        key = f"{_begin(person)}{secrets.token_urlsafe(16)}"
+        key = _KEY.format(person.since) + secrets.token_urlsafe(16)
         if not self._records.keep(person.handle, key, entry, lifetime, MOST_FORMS):
             raise NotKept(_INCOMPLETE)
         return key
@@ -321,11 +322,6 @@ def _too_large(limit: int) -> Text:
     return _TOO_LARGE_BYTES._replace(values={"limit": limit}) if limit else _NONE_KEPT
 
 
-def _begin(person: SignedIn) -> str:
-    """Return the beginning of a session's keys, by which its forms are told."""
-    return f"form-{hashlib.sha256(person.handle.encode()).hexdigest()[:8]}-"
-
-
 def _gone(key: str, url: str) -> NotResumed:
     """Return the error for a form that the store does not have.
 
@@ -333,7 +329,7 @@ def _gone(key: str, url: str) -> NotResumed:
     was sent; or the store lost it, or newer forms took its place.
     """
     person = signed_in()
-    is_same = person is not None and key.startswith(_begin(person))
+    is_same = person is not None and key.startswith(_KEY.format(person.since))
     return _not_resumed(_GONE if is_same else ENDED, url)
 
 

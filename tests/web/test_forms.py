@@ -528,7 +528,7 @@ class TestTickets:
     def test_session_ended(
         self, live: LiveApp, ada: Person, desk: Desk, how: str
     ) -> None:
-        """After a sign-out and a new sign-in the page says that the form went with it."""
+        """After a sign-out and a new sign-in it says that the form went with it."""
         ticket = interrupted(live, ada)
         ada.submit(ada.get(live.url + "/auth/logout"))
         ada.visit(live.url + "/me")
@@ -560,7 +560,7 @@ class TestTickets:
         assert desk.runs == []
 
     def test_signed_out(self, live: LiveApp, ada: Person, desk: Desk) -> None:
-        """On a page that is open to all, a person who signed out reads that they did."""
+        """On a page that is open to all, it says that nobody is signed in."""
         ticket = interrupted(live, ada)
         ada.submit(ada.get(live.url + "/auth/logout"))
         words = self.told(resumed(live, ada, ticket, "/open"))
