@@ -54,7 +54,7 @@ nitpick_ignore_regex = [
     # Internal classes in signatures.
     (
         "py:.*",
-        r"flask_msal_errors\.(api|clients|protocol|storage|testing|web)\.\w+\..+",
+        r"flask_msal_errors\.((api|clients|protocol|storage|testing|web)\.\w+|state)\..+",
     ),
     # Errors that a docstring of another module names without their module.
     ("py:exc", r"InteractionRequired|Throttled"),

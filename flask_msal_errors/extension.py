@@ -23,6 +23,7 @@ from .user import User
 from .user import signed_in
 from .web import setup
 from .web import views
+from .web.decorators import Guard
 from .web.decorators import View
 from .web.decorators import before_request
 from .web.decorators import guarded
@@ -169,7 +170,7 @@ class MsalAuth:
         roles: Names | None = None,
         groups: Names | None = None,
         recheck: int | None = None,
-    ) -> t.Any:
+    ) -> Guard:
         """Require a signed-in user, as a ``before_request`` function.
 
         Of a blueprint, or of an app: its static files stay public, and so are views
@@ -188,8 +189,8 @@ class MsalAuth:
             groups=groups,
             recheck=recheck,
         )
-        check = functools.partial(before_request, needed)
-        return check() if has_request_context() else check
+        check: t.Any = functools.partial(before_request, needed)
+        return t.cast(Guard, check() if has_request_context() else check)
 
     def public(self, view: View) -> View:
         """Let everybody see a view that :meth:`require_login` would guard.
@@ -227,8 +228,11 @@ class MsalAuth:
         return {**result, "access_token": str(result["access_token"])}
 
     def check(
-        self, result_or_response: t.Any, *, scopes: cabc.Sequence[str] | None = None
-    ) -> t.Any:
+        self,
+        result_or_response: refusals.T,
+        *,
+        scopes: cabc.Sequence[str] | None = None,
+    ) -> refusals.T:
         """Return what MSAL or an HTTP client returned, unless it is a refusal.
 
         Also a JSON batch, such as Microsoft Graph's: the whole document

@@ -16,9 +16,11 @@ import typing as t
 import weakref
 
 from flask import Flask
+from flask import Response
 from flask import current_app
 from flask import has_request_context
 from flask import request
+from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Request
 
 from .errors import ConfigurationError
@@ -51,6 +53,21 @@ _ALL_OWNERS: weakref.WeakSet[t.Any] = weakref.WeakSet()
 _MEMORY = 10
 
 _Kind = t.TypeVar("_Kind")
+
+
+class Guard(Response):
+    """Type of what ``require_login`` and ``require_token`` return; never made.
+
+    Outside a request that is a function for ``before_request``, in a request the
+    response or ``None``. A type checker cannot tell one from the other, so a guard may
+    be used as both.
+    """
+
+    @t.overload
+    def __call__(self) -> ResponseReturnValue | None: ...
+    @t.overload
+    def __call__(self, *given: t.Any) -> cabc.Iterable[bytes]: ...
+    def __call__(self, *given: t.Any) -> t.Any: ...
 
 
 @dataclasses.dataclass

@@ -19,6 +19,7 @@ from ..parsers import CONTEXTS
 from ..provider.client import of_app
 from ..settings import Settings
 from ..state import API
+from ..state import Guard
 from ..state import note_owner
 from . import admission
 from .admission import ApiState
@@ -170,7 +171,7 @@ class ApiAuth:
         roles: _Names = None,
         app_roles: _Names = None,
         acrs: str | None = None,
-    ) -> t.Any:
+    ) -> Guard:
         """Require an access token, as a ``before_request`` function of a blueprint.
 
         What its views raise or return is answered as by :meth:`token_required`.
@@ -184,11 +185,14 @@ class ApiAuth:
         rule = _rule(scopes, roles, app_roles, acrs)
         check = functools.partial(admission.check, rule)
         setattr(check, MARK, True)
-        return check() if has_request_context() else check
+        return t.cast(Guard, check() if has_request_context() else check)
 
     def check(
-        self, result_or_response: t.Any, *, scopes: cabc.Sequence[str] | None = None
-    ) -> t.Any:
+        self,
+        result_or_response: refusals.T,
+        *,
+        scopes: cabc.Sequence[str] | None = None,
+    ) -> refusals.T:
         """Return what MSAL or an HTTP client returned, unless it is a refusal.
 
         Also a JSON batch, such as Microsoft Graph's: the whole document

@@ -29,6 +29,8 @@ from . import responses
 from .handlers import is_handled
 from .source import TokenSource
 
+T = t.TypeVar("T")
+
 #: Types that Flask takes as a response, and neither MSAL nor an HTTP client returns.
 RESPONSES = (str, Response, tuple)
 
@@ -200,8 +202,8 @@ def returned(
 
 
 def check(
-    value: t.Any, scopes: cabc.Sequence[str] = (), tokens: TokenSource | None = None
-) -> t.Any:
+    value: T, scopes: cabc.Sequence[str] = (), tokens: TokenSource | None = None
+) -> T:
     """``value``, unless it is an MSAL error or a response with a challenge.
 
     In a JSON batch, also unless an answer asks for a pause: nothing else raises there.

@@ -38,6 +38,7 @@ from ..signin.recheck import INTERVALS
 from ..signin.recheck import NoRefreshToken
 from ..signin.silent import RECHECK
 from ..state import ForApi
+from ..state import Guard as Guard
 from ..state import note_guard
 from ..state import of_request
 from ..state import see_view

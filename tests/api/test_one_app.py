@@ -198,7 +198,7 @@ class TestKnownBefore:
         for made in (Whole, Named, Methods, Single):
             path = f"/{made.__name__}"
             app.add_url_rule(path, view_func=made.as_view(made.__name__))
-        guards = {
+        guards: dict[str, t.Any] = {
             "bare": api.require_token,
             "called": api.require_token(scopes=["access_as_user"]),
             "partial": functools.partial(api.require_token, scopes=["access_as_user"]),
@@ -231,7 +231,7 @@ class TestKnownBefore:
         app.session_interface.msal_backend = object()  # type: ignore[attr-defined]
         client, api = app.test_client(), ApiAuth()
         client.set_cookie("session", "x" * 43)
-        guards = {
+        guards: dict[str, t.Any] = {
             "bare": api.require_token,
             "called": api.require_token(scopes=["access_as_user"]),
             "partial": functools.partial(api.require_token, scopes=["access_as_user"]),
