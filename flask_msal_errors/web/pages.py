@@ -6,6 +6,7 @@ Owns their words, HTTP status and headers. Nothing secret is ever in them.
 from __future__ import annotations
 
 import typing as t
+from urllib.parse import unquote
 
 from flask import current_app
 from flask import make_response
@@ -41,6 +42,7 @@ from ..navigation import home
 from ..navigation import is_boosted
 from ..navigation import is_navigation
 from ..navigation import kind_of
+from ..navigation import path_below
 from ..navigation import wants_html
 from ..protocol.demand import Demand
 from ..protocol.secret import Hidden
@@ -273,7 +275,7 @@ def _actions(error: MsalAuthError) -> Actions:
         return [stay, other] if error.expected else [other]
     if isinstance(error, NotResumed):
         form = [(N_("Open the form again"), error.target)]
-        return [*form, start] if error.target != "/" else [start]
+        return [*form, start] if _is_shown(error.target) else [start]
     if isinstance(error, ReauthenticationLoop):
         retry = (N_("Try again"), app_state().links.to_page(here, again=1))
         return [start, retry] if error.party == "application" else [retry, start]
@@ -286,6 +288,15 @@ def _actions(error: MsalAuthError) -> Actions:
         return [(N_("Continue"), here), start]
     hopeless = isinstance(error, AccessDenied) and not is_own_route()
     return [start, again] if hopeless or signed_in() else [again, start]
+
+
+def _is_shown(target: str) -> bool:
+    """Return whether a form's URL has a page: it may be there for posts only."""
+    path = path_below(request.root_path.rstrip("/"), target.partition("?")[0])
+    adapter = current_app.create_url_adapter(request)
+    if target == "/" or path is None or adapter is None:
+        return False
+    return adapter.test(unquote(path), "GET")
 
 
 def _again(error: MsalAuthError, target: str) -> str:

@@ -18,10 +18,12 @@ from flask_wtf import CSRFProtect
 from flask_wtf.csrf import generate_csrf
 
 from flask_msal_errors import signals
+from flask_msal_errors.errors import NotResumed
 from flask_msal_errors.errors import ServiceUnavailable
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.testing import Person
 from flask_msal_errors.web import languages
+from flask_msal_errors.web import pages
 from flask_msal_errors.web.forms import FIELD
 from flask_msal_errors.web.forms import MOST_FORMS
 from flask_msal_errors.web.forms import REASONS
@@ -540,6 +542,34 @@ class TestTickets:
         assert "You are still signed in" not in page.text
         assert "Open the form again" in page.text
         assert desk.runs == []
+
+    @pytest.mark.parametrize("root", ["", "/portal"])
+    @pytest.mark.parametrize(
+        ("path", "is_page"),
+        [
+            ("/desk?trip=1", True),
+            ("/%C3%BC%20x/1?a=b", True),
+            ("/late", False),
+            ("/", False),
+        ],
+    )
+    def test_leads_to_no_405(
+        self, live: LiveApp, root: str, path: str, is_page: bool
+    ) -> None:
+        """A form's URL that takes posts alone is not offered: it would be a 405."""
+        live.app._got_first_request = False
+        live.app.add_url_rule("/ü x/<int:number>", "odd", str)
+        error = NotResumed("It was sent already.")
+        error.target = root + path if path != "/" else path
+        with live.app.test_request_context(
+            "/late",
+            method="POST",
+            base_url=f"http://localhost{root}",
+            headers={"Accept": "text/html"},
+        ):
+            page = pages.error(error).get_data(as_text=True)
+        assert ("Open the form again" in page) == is_page
+        assert "Start page" in page
 
     def test_same_session_with_more_proof(self, live: LiveApp, ada: Person) -> None:
         """Another sign-in of the same session does not end it."""
