@@ -43,10 +43,10 @@ _MOST_BYTES = 3900
 _EXTRA = 22
 #: Bytes of a name and its value, if five cookies of this size are within the limit.
 _FIFTH = _MOST_BYTES // MOST_FLOWS - _EXTRA
-#: Characters of a visitor's target: the redirect back to a longer one does not fit the
-#: 4 KB that nginx has for the headers of a response (``proxy_buffer_size``).
+#: Characters of a visitor's target, however well it can be compressed.
 _LONGEST_TARGET = 3600
-#: Bytes of a visitor's cookie and of the way to the provider: one response has both.
+#: Bytes of a visitor's cookie and of the way to the provider, which one response has:
+#: nginx has 4 KB for its headers (``proxy_buffer_size``).
 _MOST_REDIRECT = 3700
 
 

@@ -82,6 +82,10 @@ _SPECIAL = {
 #: Parameters of links to our own routes.
 _OWN = ("next", "ticket", "page", "policy", "again", "token")
 
+#: Characters of a redirect's URL: nginx has 4 KB for the headers of a response
+#: (``proxy_buffer_size``), among them cookies and what the app adds.
+_LONGEST_WAY = 2500
+
 _NEW_TAB = N_("Continue in a new tab")
 #: Of a page in a frame: the provider refuses to be shown in one.
 _WHOLE_WINDOW = N_("Continue in the whole window")
@@ -450,6 +454,18 @@ def onward(
         response.headers["Refresh"] = f"0; url={link}"
     finished = _finished(response, None, framed=True)
     return _scripted(finished) if fields and not framed else finished
+
+
+def shortened(response: Response) -> Response:
+    """Return a page that goes on at once, in place of a redirect with a long URL."""
+    link = response.headers.get("Location", "")
+    if len(link) <= _LONGEST_WAY:
+        return response
+    del response.headers["Location"]
+    response.set_data(rendered("onward", link=link))
+    response.mimetype = "text/html"
+    response.status_code = 200
+    return _finished(response, None, framed=True)
 
 
 def _scripted(response: Response) -> Response:

@@ -179,6 +179,21 @@ def test_longer_link(run: Run, mode: str, length: int) -> None:
     assert person.visit(page).text == "me ada@contoso.example"
 
 
+@pytest.mark.parametrize("mode", ["query", "form_post"])
+@pytest.mark.parametrize("length", [2700, 3500, 6000])
+@pytest.mark.parametrize("path", ["", "/portal"])
+def test_user_on_a_longer_page(run: Run, mode: str, length: int, path: str) -> None:
+    """A signed-in user comes back to a page of any length that the servers take."""
+    fixed = {"x_host": 1, "x_prefix": 1} if path else {"x_host": 1}
+    case = Case(HOST + FORWARDED + SMALL + (PREFIX if path else ""), fixed, path=path)
+    site = run(case, MSAL_RESPONSE_MODE=mode)
+    person = site.person()
+    person.visit(f"{site.url}/me")
+    page = f"{site.url}/vault?a=1&b={secrets.token_urlsafe(length)[:length]}"
+    shown = person.visit(page)
+    assert (shown.text, shown.url) == ("the vault", page)
+
+
 @pytest.mark.parametrize("length", [2700, 3300, 3900])
 def test_script_on_a_longer_page(run: Run, length: int) -> None:
     """A script gets a link to the sign-in that nginx lets through, to the page's path.

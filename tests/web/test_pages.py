@@ -234,6 +234,7 @@ class TestOverriding:
                 "ahead": lambda: pages.ahead(),
                 "kept": lambda: pages.onward("kept", redirect("/sign-in"), 401),
                 "leaving": lambda: pages.onward("leaving", redirect("/sign-out"), 200),
+                "onward": lambda: pages.shortened(redirect(f"/?q={'x' * 3000}")),
                 "resume": lambda: pages.resume("/form", "ticket"),
             }
             text = plain[name]().get_data(as_text=True) if name in plain else ""
