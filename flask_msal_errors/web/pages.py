@@ -84,7 +84,7 @@ _OWN = ("next", "ticket", "page", "policy", "again", "token")
 
 #: Characters of a redirect's URL: nginx has 4 KB for the headers of a response
 #: (``proxy_buffer_size``), among them cookies and what the app adds.
-_LONGEST_WAY = 2500
+LONGEST_WAY = 2500
 
 _NEW_TAB = N_("Continue in a new tab")
 #: Of a page in a frame: the provider refuses to be shown in one.
@@ -457,9 +457,9 @@ def onward(
 
 
 def shortened(response: Response) -> Response:
-    """Return a page that goes on at once, in place of a redirect with a long URL."""
+    """Return a page that goes on at once, if a redirect in this app has a long URL."""
     link = response.headers.get("Location", "")
-    if len(link) <= _LONGEST_WAY:
+    if len(link) <= LONGEST_WAY or not link.startswith("/"):
         return response
     del response.headers["Location"]
     response.set_data(rendered("onward", link=link))

@@ -38,8 +38,6 @@ def register(app: Flask, settings: Settings) -> None:
             logger.warning("%s", text)
     own = blueprint(settings.url_prefix, *hosts.places(app))
     hosts.follow(app, own)
-    # Flask calls the latest of these first.
-    own.after_request(pages.shortened)
     uri = settings.redirect_uri or ""
     if urlsplit(uri).path not in ("", f"{settings.url_prefix}/callback"):
         request_started.connect(functools.partial(note_prefix, uri), app, weak=False)

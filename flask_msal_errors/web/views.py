@@ -136,11 +136,12 @@ def login() -> Response:
         return begin(request, Demand(), home(request), hint=ticket.switch)
     page = state.links.page(request.args.get("page", ""))
     if page and signed_in() is not None:
-        return no_store(redirect(page))
+        return pages.shortened(no_store(redirect(page)))
     asked = page or own_path(request.args.get("next"), request)
     target = ticket.target or asked or home(request)
     if "again" in request.args:
-        return signin.loops.forget(request, no_store(redirect(target)))
+        way = pages.shortened(no_store(redirect(target)))
+        return signin.loops.forget(request, way)
     policy = request.args.get("policy", "")
     if policy in signin.user_flows:
         return begin(request, Demand(reason=policy), target)
@@ -160,12 +161,14 @@ def callback() -> Response:
             return no_store(redirect(home(request)))
         if not answer.get("state"):
             raise StateMismatch("The callback was opened without an answer.")
-        return signin.completion.complete(request, answer)
+        way = signin.completion.complete(request, answer)
+        is_long = len(way.location or "") > pages.LONGEST_WAY
+        return pages.shortened(way) if is_long else way
     except FlowBusy:
         set_no_cookie(session)
         return pages.busy(url_for("msal.callback", state=answer["state"]))
     except FlowDone as done:
-        return no_store(redirect(done.target, 303))
+        return pages.shortened(no_store(redirect(done.target, 303)))
     except SignInError as error:
         signals.fail(error)
         raise

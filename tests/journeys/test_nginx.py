@@ -181,11 +181,18 @@ def test_longer_link(run: Run, mode: str, length: int) -> None:
 
 @pytest.mark.parametrize("mode", ["query", "form_post"])
 @pytest.mark.parametrize("length", [2700, 3500, 6000])
-@pytest.mark.parametrize("path", ["", "/portal"])
-def test_user_on_a_longer_page(run: Run, mode: str, length: int, path: str) -> None:
-    """A signed-in user comes back to a page of any length that the servers take."""
-    fixed = {"x_host": 1, "x_prefix": 1} if path else {"x_host": 1}
-    case = Case(HOST + FORWARDED + SMALL + (PREFIX if path else ""), fixed, path=path)
+@pytest.mark.parametrize(
+    ("path", "prefix"), [("", ""), ("/portal", PREFIX), ("/portal", "")]
+)
+def test_user_on_a_longer_page(
+    run: Run, mode: str, length: int, path: str, prefix: str
+) -> None:
+    """A signed-in user comes back to a page of any length that the servers take.
+
+    Also where the proxy takes the beginning of the path away, and tells it or not.
+    """
+    fixed = {"x_host": 1, "x_prefix": 1} if prefix else {"x_host": 1}
+    case = Case(HOST + FORWARDED + SMALL + prefix, fixed, path=path)
     site = run(case, MSAL_RESPONSE_MODE=mode)
     person = site.person()
     person.visit(f"{site.url}/me")

@@ -253,6 +253,27 @@ class TestOverriding:
         assert names == {path.name for path in SHIPPED.parent.glob("*.html")}
 
 
+class TestShortened:
+    @pytest.mark.parametrize(
+        "url", ["/short?a=b", f"https://login.example/?claims={'x' * 3000}"]
+    )
+    def test_stays(self, app: Flask, url: str) -> None:
+        """A redirect with a short URL, or to another origin, stays one."""
+        with app.test_request_context("/"):
+            way = pages.shortened(redirect(url))
+        assert (way.status_code, way.location) == (302, url)
+
+    def test_long(self, app: Flask) -> None:
+        """A long one becomes a page with the whole URL, escaped, and a button."""
+        url = f"/a?b={'x' * 3000}&c=d"
+        with app.test_request_context("/"):
+            way = pages.shortened(redirect(url))
+        escaped = url.replace("&", "&amp;")
+        assert (way.status_code, way.location) == (200, None)
+        assert f'content="0; url={escaped}"' in way.get_data(as_text=True)
+        assert f'href="{escaped}"' in way.get_data(as_text=True)
+
+
 class TestLanguage:
     @pytest.mark.parametrize("what", PAGES)
     def test_translated(self, app: Flask, what: str) -> None:
