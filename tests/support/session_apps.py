@@ -118,7 +118,7 @@ def configured_app(
 
     :param client: of Redis or memcached; of a database, its URL.
     """
-    app = bare_app(folder, **_sessions(folder, kind, client), **more)
+    app = bare_app(folder, **{**_sessions(folder, kind, client), **more})
     if "SQLALCHEMY_DATABASE_URI" in app.config:
         app.config["SESSION_SQLALCHEMY"] = _database(app)
     return app
@@ -155,9 +155,14 @@ def _database(app: Flask) -> SQLAlchemy:
 
 
 def _sessions(folder: Path, kind: str, client: t.Any) -> dict[str, t.Any]:
-    if kind in {"sqlite", "postgres", "mariadb"}:
-        url = client or f"sqlite:///{folder}/sessions.sqlite"
+    if kind == "sqlite":
+        url = f"sqlite:///{folder}/sessions.sqlite"
         return {"SESSION_TYPE": "sqlalchemy", "SQLALCHEMY_DATABASE_URI": url}
+    if kind in {"postgres", "mariadb"}:
+        # Of more threads than connections, each makes one anew each time.
+        options = {"SQLALCHEMY_ENGINE_OPTIONS": {"pool_size": 20}}
+        place = {"SQLALCHEMY_DATABASE_URI": client}
+        return {"SESSION_TYPE": "sqlalchemy", **place, **options}
     if kind == "memory":
         cache = SimpleCache(threshold=100_000)
         return {"SESSION_TYPE": "cachelib", "SESSION_CACHELIB": cache}
