@@ -80,7 +80,6 @@ PLAIN: dict[str, cabc.Callable[[], t.Any]] = {
     "busy": lambda: pages.busy("/nowhere"),
     "kept": lambda: pages.onward("kept", redirect("/sign-in"), 401),
     "leaving": lambda: pages.onward("leaving", redirect("/away"), 200),
-    "onward": lambda: pages.shortened(redirect(f"#{'x' * 3000}")),
     "leaving by post": lambda: pages.onward(
         "leaving", redirect("/away"), 200, fields=Hidden(id_token_hint="x" * 6000)
     ),
