@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc as cabc
 import typing as t
+from importlib.metadata import version
 
 import pytest
 import requests
@@ -30,7 +31,12 @@ from support.working_api import WorkingApi
 from support.working_api import working as working
 
 LATE = "has begun: nobody can be sent to sign in"
-paths = pytest.mark.parametrize("at", PATHS)
+# pallets/flask#5774
+OLD = tuple(map(int, version("flask").split(".")[:3])) < (3, 1, 2)
+skip = pytest.mark.skipif(OLD, reason="Flask cannot keep the request of async views")
+paths = pytest.mark.parametrize(
+    "at", [pytest.param(at, marks=[skip] * at.endswith("async")) for at in PATHS]
+)
 
 
 @pytest.fixture

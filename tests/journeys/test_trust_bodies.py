@@ -179,7 +179,7 @@ class TestTickets:
             environ_overrides={"wsgi.input_terminated": True} if terminated else {},
         )
         assert answer.status_code == 410
-        assert "not a form of who is signed in" in answer.text
+        assert "Nobody is signed in" in answer.text
 
 
 class Endless(io.RawIOBase):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 import types
 import typing as t
+import uuid
 from datetime import timedelta
 from http.cookies import SimpleCookie
+from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
 from itsdangerous import TimestampSigner
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder
+from werkzeug.utils import redirect
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response
 
@@ -28,6 +31,8 @@ from flask_msal_errors.signin.flow_cookies import FlowCookies
 from flask_msal_errors.signin.form_post import FormPost
 from flask_msal_errors.signin.limits import Loops
 from flask_msal_errors.signin.limits import Pauses
+
+ENTRA = "https://login.microsoftonline.com/organizations/oauth2/v2.0/authorize"
 
 
 class Entries:
@@ -107,12 +112,13 @@ class Browser:
         self.take(response)
 
     def keep(self, flow: Flow, handle: str | None = None) -> None:
+        """Begin a flow, whose answer leads to Entra."""
         posted = self.settings.response_mode == "form_post"
-        self.do(
-            lambda request, r: self.flows.keep(
-                request, r, flow, handle, cross_site=posted
-            )
-        )
+        asked = {"client_id": uuid.UUID(int=0), "code_challenge": "c" * 43, **flow.msal}
+        asked.pop("code_verifier", None)
+        response = redirect(f"{ENTRA}?{urlencode(asked, doseq=True)}")
+        self.flows.keep(self.request(), response, flow, handle, cross_site=posted)
+        self.take(response)
 
     def find(self, flow: Flow) -> Flow:
         return self.flows.find(self.request(), flow.msal["state"])
