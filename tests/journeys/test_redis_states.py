@@ -142,7 +142,7 @@ def loading(server: Redis, admin: Admin) -> cabc.Iterator[None]:
     admin.mset({f"filler-{number}": os.urandom(1024) for number in range(600)})
     admin.save()
     server.kill()
-    slow = ("--key-load-delay", "50000", "--loading-process-events-interval-bytes")
+    slow = ("--key-load-delay", "200000", "--loading-process-events-interval-bytes")
     server.more = (*slow, "1024")
     server.start()
     with redis.Redis.from_url(server.url) as client:
