@@ -45,6 +45,8 @@ def _refusal(kind: type, name: str) -> str:
     settable = sorted(filter(functools.partial(_can_be_set, kind), _declared(kind)))
     near = difflib.get_close_matches(name, {*public, *settable}, n=1)
     hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(settable)}."
+    if not kind.__module__.startswith(f"{__package__}."):
+        hint += f" If your class is to have it, declare it there ({name}: …)."
     return f"{kind.__name__} has no attribute {name}. {hint}"
 
 

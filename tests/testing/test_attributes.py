@@ -92,5 +92,5 @@ class TestRight:
 
         clerk = Clerk("http://localhost:1", True)
         clerk.desk = 3
-        with pytest.raises(AttributeError, match="Did you mean desk"):
+        with pytest.raises(AttributeError, match="Did you mean desk.*declare it there"):
             setattr(clerk, "desk_", 3)  # noqa: B010
