@@ -212,9 +212,12 @@ def dispatch(next_dispatch: cabc.Callable[..., t.Any], *context: t.Any) -> t.Any
     given = of_request(Admitted).answer
     if given is not None and method_decorators(view) is not None:
         return given
-    if of_request(ForApi).answer is None:
+    if of_request(ForApi).answer is not None:
+        value = _after_value(value)
+    elif EXTENSION in current_app.extensions:
+        # The web half watches its own.
         return value
-    return streams.watched(_after_value(value), api_state().on_behalf_of)
+    return streams.watched(value, api_state().on_behalf_of)
 
 
 def _after_error(error: Exception) -> t.Any:

@@ -7,10 +7,9 @@ sign in any more, and the server only breaks it off.
 from __future__ import annotations
 
 import collections.abc as cabc
-import functools
+import contextvars
 import typing as t
 
-from flask import copy_current_request_context
 from werkzeug.wrappers import Response
 
 from .. import signals
@@ -41,8 +40,9 @@ def watched(served: t.Any, tokens: TokenSource) -> t.Any:
         return served
     if not hasattr(served, "__next__"):
         return served
-    explain = functools.partial(_explained, tokens=tokens)
-    return _Pieces(served, copy_current_request_context(explain))
+    # Flask's own copy of a request would have the app's teardown functions run again.
+    here = contextvars.copy_context()
+    return _Pieces(served, lambda error: here.run(_explained, error, tokens))
 
 
 class _Pieces:

@@ -45,6 +45,8 @@ _EXTRA = 22
 _FIFTH = _MOST_BYTES // MOST_FLOWS - _EXTRA
 #: Characters of a visitor's target, however well it can be compressed.
 _LONGEST_TARGET = 3600
+#: Of one that is brought back, whatever else a flow holds, as far as browsers take it.
+_SHORT_TARGET = 2100
 #: Bytes of a visitor's cookie and of the way to the provider, which one response has:
 #: nginx has 4 KB for its headers (``proxy_buffer_size``).
 _MOST_REDIRECT = 3700
@@ -192,7 +194,7 @@ class FlowCookies:
             kept["flow"] = self._stored(handle, packed) or packed
             signed = self.signer.dumps(name, kept)
         most = _MOST_BYTES
-        if "target" in packed and not handle:
+        if len(flow.target) > _SHORT_TARGET and "target" in packed and not handle:
             most = min(most, _MOST_REDIRECT - len(response.headers["Location"]))
         if len(name) + len(signed) + _EXTRA > most:
             raise TooLong(flow.demand)

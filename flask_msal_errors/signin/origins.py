@@ -180,12 +180,17 @@ def lead_back(redirect_uri: str, response: Response) -> Response:
 
     The whole URL is given: proxies that put the path back do so with paths only.
     """
-    hidden, way = of_request(Outside).prefix, response.headers.get("Location", "")
-    path = way.partition("?")[0]
-    if hidden and way.startswith("/") and not f"{path}/".startswith(f"{hidden}/"):
+    way = response.headers.get("Location", "")
+    if way.startswith("/") and as_seen(way) != way:
         place = urlsplit(redirect_uri)
-        response.headers["Location"] = f"{place.scheme}://{place.netloc}{hidden}{way}"
+        response.headers["Location"] = f"{place.scheme}://{place.netloc}{as_seen(way)}"
     return response
+
+
+def as_seen(way: str) -> str:
+    """Return a path of this app with the part that a proxy takes away, once."""
+    hidden, path = of_request(Outside).prefix, way.partition("?")[0]
+    return way if f"{path}/".startswith(f"{hidden}/") else hidden + way
 
 
 def _marked(request: Request, response: Response, here: str) -> Response:

@@ -53,6 +53,8 @@ _SWEPT_AT_ONCE = 500
 _TRIES = 10
 #: Seconds to wait for another process that replaces a file.
 _LONGEST_WRITE = 10
+#: Looks at a file that others replace meanwhile.
+_MOST_LOOKS = 1000
 #: Seconds between two looks at whether it has.
 _SHORT = 0.002
 #: cachelib's first bytes are when an entry ends; 0 is never.
@@ -173,6 +175,10 @@ if sys.platform != "win32":
         """
 
         def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
+            if not key.startswith("msal-"):
+                # Removals of sessions are remembered anyhow, and many requests write
+                # one at once: they would wait for each other.
+                return super().replace(key, value, lifetime)
             path = self._cache._get_filename(key)
             with _held(path) as held:
                 if held is None or self.read(key) is None:
@@ -316,13 +322,13 @@ def _without_pickle(cache: t.Any) -> t.Any:
     return ours
 
 
-def of_cache(cache: object) -> type[CacheBackend]:
+def of_cache(cache: object, *, locks: bool = True) -> type[CacheBackend]:
     """Return the backend of a cache; one that opens files in its own way does so on."""
     kind, theirs = type(cache), FileSystemCache
     ways = ("get", "_safe_stream_open")
     if not all(getattr(kind, way, None) is getattr(theirs, way) for way in ways):
         return CacheBackend
-    if sys.platform != "win32" and _locks_files(t.cast(t.Any, cache)._path):
+    if sys.platform != "win32" and locks and _locks_files(t.cast(t.Any, cache)._path):
         return LockedFileBackend
     return FileBackend
 
@@ -344,9 +350,11 @@ if sys.platform != "win32":
     def _held(path: str) -> contextlib.AbstractContextManager[object]:
         """Open a file and keep others from changing it; ``None`` if there is none."""
         with contextlib.suppress(FileNotFoundError):
-            while True:
+            for _ in range(_MOST_LOOKS):
+                # It may be another account's; some file systems want it for writing.
+                mode = "r+b" if os.access(path, os.W_OK) else "rb"
                 with contextlib.ExitStack() as opened:
-                    opening = _alone(path, "r+b", _LONGEST_WRITE, _SHORT)
+                    opening = _alone(path, mode, _LONGEST_WRITE, _SHORT)
                     try:
                         file = opened.enter_context(opening)
                     except Busy:
@@ -354,6 +362,7 @@ if sys.platform != "win32":
                     # Who had it before may have put another one in its place.
                     if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                         return opened.pop_all()
+            raise OSError("A file of the store is another one at each look.")
         return contextlib.nullcontext()
 
     @contextlib.contextmanager

@@ -71,8 +71,10 @@ def backend_of(interface: type, cache: object = None) -> type[Backend]:
         found = _BUILT_IN.get(ancestor.__name__)
         # Apps give their own classes the same names.
         if found is not None and ancestor.__module__.startswith("flask_session."):
-            found = of_cache(cache) if found is CacheBackend else found
-            return hooked(found) if stores_itself(interface, ancestor) else found
+            own = stores_itself(interface, ancestor)
+            if found is CacheBackend:
+                found = of_cache(cache, locks=not own)
+            return hooked(found) if own else found
         if ancestor.__name__ in _UNSUPPORTED:
             raise ConfigurationError(
                 f"{ancestor.__name__} is not supported: a session that was signed out "

@@ -7,7 +7,6 @@ rolled back by a session or a record.
 from __future__ import annotations
 
 import collections.abc as cabc
-import contextlib
 import logging
 import random
 import time
@@ -35,6 +34,8 @@ _TRIES = 10
 _CONFLICTS = ("40001", "40P01", 1213, 1020)
 #: The server of this connection became a replica: PostgreSQL's, MySQL's.
 _READ_ONLY = ("25006", 1290, 1836)
+#: Seconds after which connections to such a server are given up again.
+_PAUSE = 5.0
 #: Most bytes of MySQL's short types.
 _LIMITS = {"TINYBLOB": 255, "BLOB": 65_535}
 
@@ -81,14 +82,16 @@ class SqlBackend(AtomicBackend):
     def write(self, key: str, value: Entry, lifetime: timedelta) -> None:
         from sqlalchemy.exc import IntegrityError
 
-        row = self._row(value, lifetime)
+        row, said = self._row(value, lifetime), ""
         for _ in range(_TRIES):
-            # Another request may create it between our UPDATE and our INSERT.
-            with contextlib.suppress(IntegrityError):
+            try:
                 self._run(lambda sql: self._upsert(sql, key, row))
                 return
+            except IntegrityError as error:
+                # Another request may create it between our UPDATE and our INSERT.
+                said = type(error.orig).__name__
         # Not by the database's error, which has the key in it.
-        raise OSError("other requests create and remove this entry all the time")
+        raise OSError(f"the database refused to create an entry ({said})")
 
     def add(self, key: str, value: Entry, lifetime: timedelta) -> bool:
         from sqlalchemy.exc import IntegrityError
@@ -139,7 +142,9 @@ class SqlBackend(AtomicBackend):
         To MySQL and SQL Server, keys that differ in case or in blanks are one.
         """
         row = sql.execute(query).first()
-        return row if row is not None and row.session_id == key else None
+        # A binary column has bytes.
+        is_it = row is not None and row.session_id in (key, key.encode())
+        return row if is_it else None
 
     def _living(self, key: str) -> t.Any:
         columns = self._table.c
@@ -231,11 +236,16 @@ def _leave_replicas(engine: t.Any) -> None:
     """
     from sqlalchemy import event
 
+    latest = -_PAUSE
+
     def see(context: t.Any) -> None:
+        nonlocal latest
         # The app's own engine has the same events.
         codes = _codes(context.original_exception) if context.engine is engine else ()
-        if any(each in _READ_ONLY for each in codes):
-            context.is_disconnect = True
+        is_due = time.monotonic() > latest + _PAUSE
+        # Where there is no other server, new connections would be as bad.
+        if is_due and any(each in _READ_ONLY for each in codes):
+            context.is_disconnect, latest = True, time.monotonic()
 
     event.listen(engine, "handle_error", see)
 

@@ -33,8 +33,9 @@ class KnownAttributes:
 @functools.cache
 def _declared(kind: type) -> frozenset[str]:
     annotated = map(inspect.get_annotations, kind.__mro__)
-    descriptors = inspect.getmembers(kind, inspect.isdatadescriptor)
-    return frozenset().union(*annotated, [name for name, _ in descriptors])
+    is_value = inspect.isdatadescriptor
+    members = inspect.getmembers(kind, lambda one: is_value(one) or not callable(one))
+    return frozenset().union(*annotated, [name for name, _ in members])
 
 
 def _refusal(kind: type, name: str) -> str:

@@ -55,6 +55,8 @@ _ENDINGS = {
     *("msal.callback", "msal.resume", "msal.logout", "msal.signed_out"),
     "msal.back_channel_logout",
 }
+#: Those whose pages lead on to one that a person came for.
+_ON_THE_WAY = {"msal.login", "msal.callback"}
 
 
 class Answered(BaseException):
@@ -157,6 +159,7 @@ def take_answers(app: Flask) -> None:
         if stage.is_left:
             _see_checked(received)
         counts = LOOPS in received.environ.get("HTTP_COOKIE", "")
+        counts = counts and received.endpoint not in _ON_THE_WAY
         if counts and of_request(ForApi, received).answer is None:
             settle = app_state().signin.loops.settle
             after_this_request(functools.partial(settle, received))

@@ -12,6 +12,7 @@ from flask import current_app
 from flask import make_response
 from flask import request
 from flask import url_for
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response
 
 from .. import signals
@@ -46,6 +47,7 @@ from ..navigation import path_below
 from ..navigation import wants_html
 from ..protocol.demand import Demand
 from ..protocol.secret import Hidden
+from ..signin.origins import as_seen
 from ..state import of_request
 from ..user import signed_in
 from .forms import ENDED
@@ -458,11 +460,12 @@ def onward(
 
 def shortened(response: Response) -> Response:
     """Return a page that goes on at once, if a redirect in this app has a long URL."""
-    link = response.headers.get("Location", "")
+    # As Werkzeug sends it.
+    link = iri_to_uri(response.headers.get("Location", ""))
     if len(link) <= LONGEST_WAY or not link.startswith("/"):
         return response
     del response.headers["Location"]
-    response.set_data(rendered("onward", link=link))
+    response.set_data(rendered("onward", link=as_seen(link)))
     response.mimetype = "text/html"
     response.status_code = 200
     return _finished(response, None, framed=True)

@@ -13,6 +13,7 @@ from flask import request
 from flask import session
 from flask import url_for
 from werkzeug.datastructures import MultiDict
+from werkzeug.urls import iri_to_uri
 from werkzeug.wrappers import Response
 
 from .. import signals
@@ -162,7 +163,7 @@ def callback() -> Response:
         if not answer.get("state"):
             raise StateMismatch("The callback was opened without an answer.")
         way = signin.completion.complete(request, answer)
-        is_long = len(way.location or "") > pages.LONGEST_WAY
+        is_long = len(iri_to_uri(way.location or "")) > pages.LONGEST_WAY
         return pages.shortened(way) if is_long else way
     except FlowBusy:
         set_no_cookie(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import functools
 import typing as t
 from importlib.metadata import version
 
@@ -10,6 +11,7 @@ import pytest
 import requests
 from flask import Flask
 from flask import Response
+from flask import g
 from flask import stream_with_context
 from werkzeug.test import TestResponse
 
@@ -213,6 +215,46 @@ def test_others(at: str, working: WorkingApi, told: Told) -> None:
     )
     assert kind is KeyError
     assert not told.records and not told.signals
+
+
+@pytest.mark.parametrize("kept", [stream_with_context, iter])
+def test_functions_of_the_app(kept: t.Any, working: WorkingApi, told: Told) -> None:
+    """The app's functions run once a request, and hide no error of a piece."""
+    ended: list[str] = []
+
+    def begin() -> None:
+        g.connection = "open"
+
+    working.app.before_request_funcs.setdefault(None, []).insert(0, begin)
+    working.app.teardown_request(lambda _: ended.append(g.connection))
+
+    def pieces(error: Exception) -> cabc.Iterator[str]:
+        yield ""
+        raise error
+
+    for error in (Throttled(retry_after=9), KeyError("the app's own")):
+        view = functools.partial(pieces, error)
+        run = functools.partial(working.run, lambda: kept(view()))  # noqa: B023
+        kind, _ = broken_off(run)
+        assert kind is type(error)
+    assert set(ended) == {"open"}
+    assert told.once()[2] == "throttled"
+
+
+def test_without_a_guard(entra: Emulator, tmp_path: t.Any, told: Told) -> None:
+    """In an app that is an API alone, a view that has no guard is watched, too."""
+    app = Flask("api", instance_path=str(tmp_path))
+    app.config.update(entra.config())
+    ApiAuth(app)
+
+    def pieces() -> cabc.Iterator[str]:
+        yield ""
+        raise AccessDenied("not you")
+
+    app.add_url_rule("/open", "open", lambda: pieces())
+    told.clear()
+    kind, _ = broken_off(lambda: app.test_client().get("/open"))
+    assert kind is AccessDenied and told.once()[2] == "refused"
 
 
 @pytest.mark.parametrize("first", [MsalAuth, ApiAuth])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc as cabc
+import secrets
 import typing as t
 
 import pytest
@@ -93,6 +94,14 @@ def test_ends(
     failed = [data for name, data in told.signals if name == "sign_in_failed"]
     assert [data["error"].party for data in failed] == ["application"]
     assert to_its_end(live, ada, path).status_code == 400
+    assert entra.counters["authorize"] == 5
+
+
+def test_long_page(live: LiveApp, ada: Person, entra: Emulator) -> None:
+    """So it does where the way back to a long page is a page itself."""
+    query = secrets.token_urlsafe(2700)
+    page = ada.visit(f"{live.url}/role/x?q={query}")
+    assert (page.status_code, WORDS in page.text) == (400, True)
     assert entra.counters["authorize"] == 5
 
 

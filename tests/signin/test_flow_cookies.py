@@ -300,6 +300,13 @@ class TestSize:
         (line,) = browser.lines
         assert len(line) < 4096
 
+    def test_link_with_many_scopes(self) -> None:
+        """So does that of a page which asks for many scopes, and the way is long."""
+        browser = Browser("https://app.example")
+        kept = flow(f"/mail?invited={secrets.token_urlsafe(1500)[:1500]}", scopes=16)
+        browser.keep(kept)
+        assert browser.find(kept) == kept
+
     @pytest.mark.parametrize("target", ["/{}", "/mail?q={}"])
     def test_too_long_for_a_visitor(self, target: str) -> None:
         """A flow that does not fit is refused, and leaves the others alone."""

@@ -33,6 +33,8 @@ from support.waiting import PATIENCE
 from support.waiting import until
 
 HOUR = timedelta(hours=1)
+#: Of an entry beside the sessions, which are never locked.
+KEY = "msal-entry:a"
 
 Together: t.TypeAlias = cabc.Callable[..., list[threading.Thread]]
 #: Python 3.12 warns of forks beside threads, of which the children have none.
@@ -243,10 +245,10 @@ class TestLockedFiles:
     ) -> None:
         """A removal in the middle of a replacement comes after it, and wins."""
         one, two = backends
-        one.write("a", {"old": 1}, HOUR)
+        one.write(KEY, {"old": 1}, HOUR)
         threads, write = [], one.write
         removals = [
-            functools.partial(f, "a") for f in (two.remove, two.delete, two.pop)
+            functools.partial(f, KEY) for f in (two.remove, two.delete, two.pop)
         ]
 
         def slow(*args: t.Any) -> None:
@@ -254,16 +256,16 @@ class TestLockedFiles:
             write(*args)
 
         monkeypatch.setattr(one, "write", slow)
-        assert one.replace("a", {"new": 1}, HOUR)
+        assert one.replace(KEY, {"new": 1}, HOUR)
         for thread in threads:
             thread.join(PATIENCE)
-        assert one.read("a") is None and not two.replace("a", {"late": 1}, HOUR)
+        assert one.read(KEY) is None and not two.replace(KEY, {"late": 1}, HOUR)
 
     @pytest.mark.once
     def test_hammered(self, backends: list[FileBackend]) -> None:
         """Of two apps with one folder, none brings back what the other removed."""
         for number in range(200):
-            key = f"key-{number}"
+            key = f"{KEY}-{number}"
             backends[0].write(key, {"old": 1}, HOUR)
 
             def change(thread: int, key: str = key) -> None:
@@ -285,29 +287,29 @@ class TestLockedFiles:
     ) -> None:
         """A deletion returns the last value: a replacement meanwhile fails."""
         one, two = backends
-        one.write("a", {"old": 1}, HOUR)
+        one.write(KEY, {"old": 1}, HOUR)
         replaced: list[bool] = []
         threads, read = [], one.read
 
         def slow(key: str) -> t.Any:
             entry = read(key)
             threads.extend(
-                together(lambda: replaced.append(two.replace("a", {"new": 1}, HOUR)))
+                together(lambda: replaced.append(two.replace(KEY, {"new": 1}, HOUR)))
             )
             return entry
 
         monkeypatch.setattr(one, "read", slow)
-        assert one.pop("a") == {"old": 1}
+        assert one.pop(KEY) == {"old": 1}
         for thread in threads:
             thread.join(PATIENCE)
-        assert replaced == [False] and two.read("a") is None
+        assert replaced == [False] and two.read(KEY) is None
 
     def test_taken_once(
         self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Of two apps that take an entry at once, one waits, and gets none."""
         one, two = backends
-        one.write("a", {"a": 1}, HOUR)
+        one.write(KEY, {"a": 1}, HOUR)
         read = one.read
 
         def slow(key: str) -> t.Any:
@@ -318,7 +320,7 @@ class TestLockedFiles:
 
         monkeypatch.setattr(files, "_LONGEST_WRITE", 0)
         monkeypatch.setattr(one, "read", slow)
-        assert one.take("a") == {"a": 1} and two.take("a") is None
+        assert one.take(KEY) == {"a": 1} and two.take(KEY) is None
 
     def test_a_holder_that_stops(
         self,
@@ -328,7 +330,7 @@ class TestLockedFiles:
     ) -> None:
         """One that is stopped is waited for in vain; when it dies, it lets go."""
         backend = backends[0]
-        backend.write("a", {"a": 1}, HOUR)
+        backend.write(KEY, {"a": 1}, HOUR)
         (path,) = (p for p in (tmp_path / "cache").iterdir() if p.stat().st_size > 9)
         holder = subprocess.Popen(
             [sys.executable, "-c", HOLDER, str(path)],
@@ -339,15 +341,15 @@ class TestLockedFiles:
             assert holder.stdout and holder.stdout.readline() == b"held\n"
             monkeypatch.setattr(files, "_LONGEST_WRITE", 0)
             for change in (
-                lambda: backend.replace("a", {"b": 2}, HOUR),
-                lambda: backend.remove("a"),
-                lambda: backend.pop("a"),
+                lambda: backend.replace(KEY, {"b": 2}, HOUR),
+                lambda: backend.remove(KEY),
+                lambda: backend.pop(KEY),
             ):
                 with pytest.raises(OSError, match="Another process"):
                     change()
-            assert backend.read("a") == {"a": 1}
+            assert backend.read(KEY) == {"a": 1}
             holder.kill()
-        assert backend.pop("a") == {"a": 1} and backend.read("a") is None
+        assert backend.pop(KEY) == {"a": 1} and backend.read(KEY) is None
 
     @MAY_FORK
     def test_a_fork_meanwhile(
@@ -355,7 +357,7 @@ class TestLockedFiles:
     ) -> None:
         """A process that is forked while a file is held does not hold it for ever."""
         backend = backends[0]
-        backend.write("a", {"a": 1}, HOUR)
+        backend.write(KEY, {"a": 1}, HOUR)
         monkeypatch.setattr(files, "_LONGEST_WRITE", 0)
         with contextlib.ExitStack() as forked:
 
@@ -365,11 +367,11 @@ class TestLockedFiles:
 
             monkeypatch.setattr(backend._cache, "set", fail)
             with pytest.raises(OSError, match="write"):
-                backend.replace("a", {"b": 2}, HOUR)
-            assert backend.pop("a") == {"a": 1}
-            with backend.lock("a", 1, 0):
+                backend.replace(KEY, {"b": 2}, HOUR)
+            assert backend.pop(KEY) == {"a": 1}
+            with backend.lock(KEY, 1, 0):
                 forked.enter_context(_forked())
-            with backend.lock("a", 1, 0):
+            with backend.lock(KEY, 1, 0):
                 pass
 
     @MAY_FORK
@@ -377,13 +379,13 @@ class TestLockedFiles:
         """The lock of a process stays when one that it forked leaves its part."""
         one, two = backends[0], copy.copy(backends[0])
         with contextlib.ExitStack() as held:
-            held.enter_context(one.lock("a", 1, 0))
+            held.enter_context(one.lock(KEY, 1, 0))
             child = os.fork()
             if not child:
                 held.close()
                 os._exit(0)
             os.waitpid(child, 0)
-            with pytest.raises(Busy), two.lock("a", 1, 0):
+            with pytest.raises(Busy), two.lock(KEY, 1, 0):
                 pass
 
     def test_shares_of_windows(
@@ -398,21 +400,67 @@ class TestLockedFiles:
             lock(file, how)
 
         monkeypatch.setattr(fcntl, "flock", slow)
-        with backends[0].lock("a", 1, PATIENCE):
+        with backends[0].lock(KEY, 1, PATIENCE):
             assert next(refused) == 4
-        with pytest.raises(Busy), backends[0].lock("a", 1, 0):
+        with pytest.raises(Busy), backends[0].lock(KEY, 1, 0):
             pass
+
+    def test_session(self, backends: list[FileBackend], tmp_path: Path) -> None:
+        """A session is no such entry: many requests write one at once, and none waits.
+
+        Its removal is remembered, as of one that cannot be locked.
+        """
+        backend = backends[0]
+        backend.write("session:a", {"a": 1}, HOUR)
+        (path,) = (p for p in (tmp_path / "cache").iterdir() if p.stat().st_size > 9)
+        with files._held(str(path)):
+            assert backend.replace("session:a", {"b": 2}, HOUR)
+        backend.bury("session:a")
+        assert not backend.replace("session:a", {"c": 3}, HOUR)
+        assert backend.read("session:a") is None
+
+    def test_file_for_reading(
+        self,
+        backends: list[FileBackend],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A file of another account that may only be read can be removed."""
+        backend = backends[0]
+        backend.write(KEY, {"a": 1}, HOUR)
+        modes: list[str] = []
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        alone = files._alone
+
+        def noted(path: str, mode: str, *rest: float) -> t.Any:
+            modes.append(mode)
+            return alone(path, mode, *rest)
+
+        monkeypatch.setattr(files, "_alone", noted)
+        assert backend.replace(KEY, {"b": 2}, HOUR) and backend.pop(KEY) == {"b": 2}
+        assert modes == ["rb", "rb"]
+
+    def test_numbers_that_change(
+        self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a file is another one at each look, it is an outage, and no endless
+        loop."""
+        backend = backends[0]
+        backend.write(KEY, {"a": 1}, HOUR)
+        monkeypatch.setattr(os.path, "samestat", lambda *_: False)
+        with pytest.raises(OSError, match="another one at each look"):
+            backend.pop(KEY)
 
     def test_full_disk(
         self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A replacement that cannot be written fails, and the old value stays."""
         backend: t.Any = backends[0]
-        backend.write("a", {"a": 1}, HOUR)
+        backend.write(KEY, {"a": 1}, HOUR)
         monkeypatch.setattr(backend._cache, "set", lambda *_, **__: False)
         with pytest.raises(OSError, match="write"):
-            backend.replace("a", {"b": 2}, HOUR)
-        assert backend.read("a") == {"a": 1}
+            backend.replace(KEY, {"b": 2}, HOUR)
+        assert backend.read(KEY) == {"a": 1}
 
     @pytest.mark.parametrize("works", [0, 1])
     def test_no_descriptors(
@@ -420,23 +468,23 @@ class TestLockedFiles:
     ) -> None:
         """A replacement fails if cachelib can open no file: no entry is lost."""
         backend = backends[0]
-        backend.write("a", {"a": 1}, HOUR)
+        backend.write(KEY, {"a": 1}, HOUR)
         with monkeypatch.context() as full:
             full.setattr(FileSystemCache, "_run_safely", _full_after(works))
             with pytest.raises(OSError, match="write" if works else "Too many"):
-                backend.replace("a", {"b": 2}, HOUR)
-        assert backend.read("a") == {"a": 1}
+                backend.replace(KEY, {"b": 2}, HOUR)
+        assert backend.read(KEY) == {"a": 1}
 
     def test_a_tombstone_that_cannot_be_opened(
         self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Whether a session was ended is not known then, so it is not loaded."""
         backend = backends[0]
-        backend.write("a", {"a": 1}, HOUR)
-        backend.bury("a")
+        backend.write(KEY, {"a": 1}, HOUR)
+        backend.bury(KEY)
         monkeypatch.setattr(FileSystemCache, "_run_safely", _full_after(1))
         with pytest.raises(OSError, match="Too many"):
-            backend.load("a", HOUR)
+            backend.load(KEY, HOUR)
 
     def test_removed_at_once(
         self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
@@ -444,35 +492,35 @@ class TestLockedFiles:
         """cachelib fails if its new file is removed before it is done: no outage."""
         one: t.Any
         one, two = backends
-        one.write("a", {"a": 1}, HOUR)
+        one.write(KEY, {"a": 1}, HOUR)
         put = one._cache.set
 
         def late(*args: t.Any, **options: t.Any) -> bool:
             assert put(*args, **options)
-            two.remove("a")
+            two.remove(KEY)
             return False
 
         monkeypatch.setattr(one._cache, "set", late)
-        assert not one.replace("a", {"b": 2}, HOUR)
-        assert one.read("a") is None
+        assert not one.replace(KEY, {"b": 2}, HOUR)
+        assert one.read(KEY) is None
 
     def test_ended(self, backends: list[FileBackend]) -> None:
         """An entry that has ended is not replaced, and not deleted's last value."""
         backend = backends[0]
-        backend.write("a", {"a": 1}, timedelta(seconds=1))
-        until(lambda: backend.read("a") is None)
-        assert not backend.replace("a", {"b": 2}, HOUR)
-        assert backend.pop("a") is None
+        backend.write(KEY, {"a": 1}, timedelta(seconds=1))
+        until(lambda: backend.read(KEY) is None)
+        assert not backend.replace(KEY, {"b": 2}, HOUR)
+        assert backend.pop(KEY) is None
 
     def test_what_is_left(self, backends: list[FileBackend], tmp_path: Path) -> None:
         """Of a removed entry nothing is left, and no file is kept open."""
         backend, folder = backends[0], tmp_path / "cache"
         before = sorted(folder.iterdir())
         for number, end in itertools.product(range(20), ("remove", "delete", "pop")):
-            backend.write(f"{end}-{number}", {"a": 1}, HOUR)
-            assert backend.replace(f"{end}-{number}", {"b": 2}, HOUR)
-            getattr(backend, end)(f"{end}-{number}")
-            getattr(backend, end)("of nothing")
+            backend.write(f"{KEY}-{end}-{number}", {"a": 1}, HOUR)
+            assert backend.replace(f"{KEY}-{end}-{number}", {"b": 2}, HOUR)
+            getattr(backend, end)(f"{KEY}-{end}-{number}")
+            getattr(backend, end)(f"{KEY}-of-nothing")
         assert sorted(folder.iterdir()) == before
         assert not [name for name in _opened() if str(folder) in name]
 

@@ -20,6 +20,8 @@ from pymemcache.client.base import Client
 
 from flask_msal_errors.storage import Backend
 from flask_msal_errors.storage.files import CacheBackend
+from flask_msal_errors.storage.files import FileBackend
+from flask_msal_errors.storage.files import LockedFileBackend
 from flask_msal_errors.storage.memcached import MemcachedBackend
 from flask_msal_errors.storage.redis import RedisBackend
 from flask_msal_errors.storage.registry import backend_of
@@ -210,12 +212,15 @@ class Named(RedisSessionInterface):  # type: ignore[misc]
         return "Lax"
 
 
-def test_backends() -> None:
+def test_backends(tmp_path: Path) -> None:
     """Locks reach as far as with Flask-Session's class, whose speed all others have."""
     for interface, backend in KINDS.values():
         found = backend_of(interface)
         assert issubclass(found, backend) and found is not backend
         assert found.lock_reach is backend.lock_reach
     assert backend_of(Named) is RedisBackend
+    found = backend_of(InFiles, FileSystemCache(str(tmp_path)))
+    # Its own methods remove without a lock.
+    assert issubclass(found, FileBackend) and not issubclass(found, LockedFileBackend)
     same = type("RedisSessionInterface", (OnRedis,), {"__module__": "app"})
     assert backend_of(same) is backend_of(OnRedis)

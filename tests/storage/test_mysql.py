@@ -70,6 +70,13 @@ class TestKeys:
         assert backend.take(like) is None and backend.pop(like) is None
         assert backend.read(key) == {"value": "1"}
 
+    def test_binary_column(self, app: Flask) -> None:
+        """A column of bytes, which some make for that, has all sessions, too."""
+        run(app, "ALTER TABLE sessions MODIFY session_id VARBINARY(255)")
+        browser = app.test_client()
+        browser.get("/set/1")
+        assert browser.get("/get").text == "1"
+
     def test_cookie(self, app: Flask) -> None:
         """A browser whose cookie has other letters is nobody, and gets its own id."""
         browser, other = app.test_client(), app.test_client()

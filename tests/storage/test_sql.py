@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import typing as t
 import warnings
 from datetime import timedelta
@@ -221,6 +222,31 @@ class TestFailover:
         for number in range(4):
             store.write(f"key-{number}", {"a": number}, HOUR)
             assert store.take(f"key-{number}") == {"a": number}
+        session_apps.close_database(app)
+
+    def test_stays_read_only(self, postgres_url: str, tmp_path: Path) -> None:
+        """Where all connections are so, no page makes new ones for that."""
+        app = session_apps.session_app(tmp_path, "postgres", postgres_url)
+        with app.app_context():
+            engine = app.config["SESSION_SQLALCHEMY"].engine
+        engine.dispose()
+        made: list[object] = []
+
+        def forbid(connection: t.Any, _: object) -> None:
+            made.append(connection)
+            with connection.cursor() as cursor:
+                cursor.execute("SET default_transaction_read_only = on")
+            connection.commit()
+
+        sqlalchemy.event.listen(engine, "connect", forbid)
+        store, began = Store(app), time.monotonic()
+        for _ in range(50):
+            with pytest.raises(ServiceUnavailable):
+                store.write("a", {"a": 1}, HOUR)
+        # The first failure and, each five seconds, another one gives all up.
+        assert len(made) <= 4 + 2 * (time.monotonic() - began) / 5
+        sqlalchemy.event.remove(engine, "connect", forbid)
+        engine.dispose()
         session_apps.close_database(app)
 
 

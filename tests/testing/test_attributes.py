@@ -89,8 +89,9 @@ class TestRight:
 
         class Clerk(Person):
             desk: int
+            team = "sales"
 
         clerk = Clerk("http://localhost:1", True)
-        clerk.desk = 3
+        clerk.desk, clerk.team = 3, "support"
         with pytest.raises(AttributeError, match="Did you mean desk.*declare it there"):
             setattr(clerk, "desk_", 3)  # noqa: B010

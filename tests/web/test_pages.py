@@ -21,6 +21,8 @@ from flask_msal_errors import StateMismatch
 from flask_msal_errors import Throttled
 from flask_msal_errors import TokenError
 from flask_msal_errors.errors import OtherAccount
+from flask_msal_errors.navigation import Outside
+from flask_msal_errors.state import of_request
 from flask_msal_errors.testing import Emulator
 from flask_msal_errors.web import pages
 from support import session_apps
@@ -272,6 +274,21 @@ class TestShortened:
         assert way.status_code == 200 and "Location" not in way.headers
         assert f'content="0; url={escaped}"' in way.get_data(as_text=True)
         assert f'href="{escaped}"' in way.get_data(as_text=True)
+
+    def test_other_letters(self, app: Flask) -> None:
+        """A URL is as long as it is sent: each letter of another script is six."""
+        with app.test_request_context("/"):
+            way = pages.shortened(redirect(f"/a?b={'ä' * 900}"))
+        assert f"url=/a?b={'%C3%A4' * 900}" in way.get_data(as_text=True)
+
+    @pytest.mark.parametrize("path", ["/me", "/portal/me", "/portalx", "/portal"])
+    def test_hidden_path(self, app: Flask, path: str) -> None:
+        """The part of a path that a proxy takes away is there once."""
+        seen = path if path.startswith("/portal") and path != "/portalx" else ""
+        with app.test_request_context("/"):
+            of_request(Outside).prefix = "/portal"
+            way = pages.shortened(redirect(f"{path}?b={'x' * 3000}"))
+        assert f"url={seen or '/portal' + path}?b=x" in way.get_data(as_text=True)
 
 
 class TestLanguage:

@@ -24,7 +24,7 @@ class Form:
 
 #: HTML standard, "shared declarative refresh steps": case does not matter.
 _REFRESH = re.compile(
-    r"\s*[0-2]\s*[;,]\s*(?:url\s*=\s*|(?!url\s*=))(?P<quote>['\"]?)(?P<url>[^'\"]+)(?P=quote)\s*",
+    r"\s*[0-2]\s*[;,]\s*(?:url\s*=\s*|(?!url\s*=))(?:(?P<quote>['\"])(?P<quoted>.+?)(?P=quote).*|(?P<url>[^'\"\s].*))",
     re.IGNORECASE,
 )
 
@@ -36,7 +36,10 @@ def refresh_target(url: str, content: str) -> str | None:
     'http://localhost/a/c'
     """
     found = _REFRESH.fullmatch(content)
-    return urllib.parse.urljoin(url, found["url"].strip()) if found else None
+    if found is None:
+        return None
+    way: str = found["quoted"] or found["url"]
+    return urllib.parse.urljoin(url, way.strip())
 
 
 class Page(html.parser.HTMLParser):

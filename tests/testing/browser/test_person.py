@@ -258,6 +258,16 @@ def test_refresh_in_any_spelling(content: str) -> None:
     assert refresh_target("http://localhost/a", content) == "http://localhost/next"
 
 
+def test_quotes_in_a_refresh() -> None:
+    """A quote counts at the beginning only; all else is of the URL."""
+    for content, url in {
+        "0; url=/a?b='c'&d=\"e\"": "/a?b='c'&d=\"e\"",
+        "0; url='/a'b": "/a",
+        "0; url='/a?b=\"c\"'": '/a?b="c"',
+    }.items():
+        assert refresh_target("http://localhost/", content) == f"http://localhost{url}"
+
+
 @pytest.mark.parametrize(
     "content", ["", "0", "0;", "0;url=", "30;url=/next", "x;url=/"]
 )
