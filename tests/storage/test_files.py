@@ -443,8 +443,7 @@ class TestLockedFiles:
     def test_numbers_that_change(
         self, backends: list[FileBackend], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Where a file is another one at each look, it is an outage, and no endless
-        loop."""
+        """A file that is another one at each look is an outage, and no endless loop."""
         backend = backends[0]
         backend.write(KEY, {"a": 1}, HOUR)
         monkeypatch.setattr(os.path, "samestat", lambda *_: False)

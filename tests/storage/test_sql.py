@@ -225,7 +225,7 @@ class TestFailover:
         session_apps.close_database(app)
 
     def test_stays_read_only(self, postgres_url: str, tmp_path: Path) -> None:
-        """Where all connections are so, no page makes new ones for that."""
+        """If all connections are so, no page makes new ones for that."""
         app = session_apps.session_app(tmp_path, "postgres", postgres_url)
         with app.app_context():
             engine = app.config["SESSION_SQLALCHEMY"].engine
