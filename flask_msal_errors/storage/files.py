@@ -53,10 +53,10 @@ _SWEPT_AT_ONCE = 500
 _TRIES = 10
 #: Seconds to wait for another process that replaces a file.
 _LONGEST_WRITE = 10
-#: Looks at a file that others replace meanwhile.
-_MOST_LOOKS = 1000
 #: Seconds between two looks at whether it has.
 _SHORT = 0.002
+#: Files of one name that may be locked, each replaced meanwhile, before it is a fault.
+_MOST_LOOKS = 1000
 #: cachelib's first bytes are when an entry ends; 0 is never.
 _END = struct.Struct("I")
 #: So many locks that two sessions at once hardly ever share one.
@@ -171,7 +171,7 @@ if sys.platform != "win32":
         """Files of cachelib: one that is replaced or removed is locked itself.
 
         So its lock is seen by all who share the folder, and an entry that is removed
-        needs no place where that is remembered.
+        needs no place where that is remembered. Sessions have one: see ``replace``.
         """
 
         def replace(self, key: str, value: Entry, lifetime: timedelta) -> bool:
